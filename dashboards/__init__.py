@@ -1,0 +1,1 @@
+"""What a person sees: pages, the JSON API, and the Grafana files. Nothing here imports ``monitor``."""

@@ -1,0 +1,149 @@
+"""The one database of a deployment: engine, transactions, migrations, and the lock that keeps a second daemon out."""
+
+import asyncio
+import fcntl
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import IO, TypeVar
+
+from alembic import command
+from alembic.config import Config as AlembicConfig
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util.exc import CommandError
+from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.pool import ConnectionPoolEntry
+from sqlmodel import Session
+
+from . import DatabaseError
+
+T = TypeVar("T")
+
+BUSY_TIMEOUT_MS = 10_000
+"""How long a transaction waits for another process (a command beside the daemon) before it gives up."""
+
+
+class Database:
+    """Transactions on one SQLite file.
+
+    A unit of work is a function of a session: it runs whole or not at all. Writes take the write lock at their start
+    (``BEGIN IMMEDIATE``), so what a unit of work read is still true when it writes. ``write`` and ``read`` are for
+    commands and tests; the daemon awaits ``awrite`` and ``aread``, which keep the event loop free: all writes of a
+    process queue up on one thread.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open the file at ``path`` (made when it is not there; its folder too). Call ``migrate`` before use."""
+        self.path = path
+        self._daemon_lock: IO[str] | None = None
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DatabaseError(f"{path.parent}: the data folder cannot be made: {error.strerror}") from error
+        self.engine = _engine(path)
+        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="db-writer")
+        self._readers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="db-reader")
+
+    def lock_for_daemon(self) -> None:
+        """Take the file for this daemon for as long as the process lives.
+
+        Raises DatabaseError when another daemon holds it. The lock is the kernel's: a killed daemon leaves none.
+        """
+        lock_path = self.path.with_name(self.path.name + ".lock")
+        try:
+            lock = lock_path.open("a+")
+        except OSError as error:
+            raise DatabaseError(f"{lock_path}: cannot be opened: {error.strerror}") from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            lock.close()
+            raise DatabaseError(
+                f"{self.path}: another Anchorwatch daemon already runs on this database. "
+                "Stop it first, or give this one its own folder with --data."
+            ) from error
+        self._daemon_lock = lock
+
+    def migrate(self) -> None:
+        """Bring the tables to the shape this version needs. Raises DatabaseError when that cannot be done."""
+        config = _alembic_config()
+        try:
+            with self.engine.connect() as connection:
+                current = MigrationContext.configure(connection).get_current_revision()
+                if current == ScriptDirectory.from_config(config).get_current_head():
+                    return
+            with self.engine.begin() as connection:
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
+        except CommandError as error:
+            raise DatabaseError(
+                f"{self.path}: written by a newer Anchorwatch than this one ({error}). "
+                "Install that version, or give this one another folder with --data."
+            ) from error
+        except DBAPIError as error:
+            raise DatabaseError(f"{self.path}: cannot be used: {error.orig}") from error
+
+    def write(self, work: Callable[[Session], T]) -> T:
+        """What ``work`` gives, after everything it changed is stored; when it raises, nothing is."""
+        with Session(self.engine, expire_on_commit=False) as session:
+            session.connection().exec_driver_sql("BEGIN IMMEDIATE")
+            result = work(session)
+            session.commit()
+            return result
+
+    def read(self, work: Callable[[Session], T]) -> T:
+        """What ``work`` gives, on one consistent view of the data; whatever it changes is dropped."""
+        with Session(self.engine, expire_on_commit=False) as session:
+            session.connection().exec_driver_sql("BEGIN")
+            result = work(session)
+            session.rollback()
+            return result
+
+    async def awrite(self, work: Callable[[Session], T]) -> T:
+        """``write``, beside the event loop and one at a time."""
+        return await asyncio.get_running_loop().run_in_executor(self._writer, self.write, work)
+
+    async def aread(self, work: Callable[[Session], T]) -> T:
+        """``read``, beside the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self.read, work)
+
+    def check(self) -> str | None:
+        """Why the database cannot be written now, or ``None`` when it can."""
+        try:
+            self.write(lambda session: session.connection().execute(text("SELECT 1")))
+        except OperationalError as error:
+            return str(error.orig)
+        return None
+
+    def close(self) -> None:
+        """Finish what is queued and let go of the file."""
+        self._writer.shutdown(wait=True)
+        self._readers.shutdown(wait=True)
+        self.engine.dispose()
+        if self._daemon_lock is not None:
+            self._daemon_lock.close()
+            self._daemon_lock = None
+
+
+def _engine(path: Path) -> Engine:
+    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+        # The driver's own BEGIN comes late and is never IMMEDIATE: we say it ourselves.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_TIMEOUT_MS}"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    return engine
+
+
+def _alembic_config() -> AlembicConfig:
+    config = AlembicConfig()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return config
