@@ -1,0 +1,35 @@
+"""The command ``anchorwatch``: data on stdout, logs and errors on stderr.
+
+Every command imports what it needs when it is called, so that ``anchorwatch --help`` answers at once.
+"""
+
+import sys
+
+import typer
+
+from alerts import AlertError
+from canaries import CanaryError
+from monitor import MonitorError
+
+from . import alerts_commands, baseline_commands, daemon_commands, stream_commands
+
+app = typer.Typer(
+    name="anchorwatch",
+    help="The anchor watch for LLM applications.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+daemon_commands.add_to(app)
+stream_commands.add_to(app)
+app.add_typer(baseline_commands.app, name="baseline")
+app.add_typer(alerts_commands.app, name="alerts")
+
+
+def main() -> None:
+    """Run the command line; an error that a person can mend is one clear message and exit code 2."""
+    try:
+        app()
+    except (MonitorError, CanaryError, AlertError) as error:
+        print(f"anchorwatch: {error}", file=sys.stderr)  # noqa: T201 - this is where errors are told
+        sys.exit(2)

@@ -1,0 +1,5 @@
+"""``python -m monitor.cli`` is the command ``anchorwatch``."""
+
+from . import main
+
+main()

@@ -1,0 +1,106 @@
+"""``run``, ``demo``, ``init`` and ``check-config``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import HERE, ConfigOption, DataOption, JsonOption, deployment_at
+
+TEMPLATES = Path(__file__).parent.parent / "templates"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Put these commands on the command line."""
+    app.command()(run)
+    app.command()(demo)
+    app.command()(init)
+    app.command("check-config")(check_config)
+
+
+def run(
+    config: ConfigOption = None,
+    data: DataOption = HERE,
+    port: Annotated[int | None, typer.Option(help="Port of pages, API and metrics; 0 takes a free one.")] = None,
+    otlp_http_port: Annotated[int | None, typer.Option(help="Port of OTLP/HTTP; 0 takes a free one.")] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
+) -> None:
+    """Watch: replay canaries, receive traces, page, roll back. Stops in order at SIGTERM or Ctrl-C.
+
+    Example: anchorwatch run -c anchorwatch.yaml --data /var/lib/anchorwatch
+    """
+    from monitor.daemon import run_daemon
+    from monitor.telemetry import set_up_logging
+
+    set_up_logging(verbose=verbose)
+    raise typer.Exit(run_daemon(deployment_at(config), data, port=port, otlp_http_port=otlp_http_port))
+
+
+def demo(
+    once: Annotated[bool, typer.Option("--once", help="Run the story to its end and exit 0 if all of it happened.")]
+    = False,
+    data: Annotated[Path | None, typer.Option(help="Folder to work in. [default: a temporary one]")] = None,
+    port: Annotated[int, typer.Option(help="Port of the page; 0 takes a free one.")] = 8700,
+) -> None:
+    """The whole story on this machine, without keys: baseline, drift, page, rollback, recovery.
+
+    Example: anchorwatch demo --once
+    """
+    from monitor.demo.story import tell
+
+    raise typer.Exit(tell(once=once, data=data, port=port))
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(help="Where to write.")] = HERE,
+) -> None:
+    """Write a commented configuration and a first suite; files that exist are left alone.
+
+    Example: anchorwatch init ops/
+    """
+    for name, template in (("anchorwatch.yaml", "anchorwatch.yaml"), ("suites/first.yaml", "first.yaml")):
+        path = folder / name
+        if path.exists():
+            typer.echo(f"kept   {path} (it was there)")
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text((TEMPLATES / template).read_text(encoding="utf-8"), encoding="utf-8")
+        typer.echo(f"wrote  {path}")
+    typer.echo("Next: set the secrets it names, then `anchorwatch check-config` and `anchorwatch replay`.")
+
+
+def check_config(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Say whether the configuration can be used: exit 0, or all problems with their places and exit 2.
+
+    Example: anchorwatch check-config -c anchorwatch.yaml
+    """
+    import orjson
+
+    from monitor.config import ConfigError
+
+    try:
+        deployment = deployment_at(config)
+    except ConfigError as error:
+        if as_json:
+            typer.echo(orjson.dumps({"ok": False, "problems": [str(problem) for problem in error.problems]}))
+        else:
+            typer.echo(str(error), err=True)
+            typer.echo(f"{len(error.problems)} problem(s)", err=True)
+        raise typer.Exit(2) from error
+    facts = {
+        "source": str(deployment.source) if deployment.source else None,
+        "targets": {name: len(suite.canaries) for name, suite in deployment.suites.items()},
+        "watches": [watch.name for watch in deployment.config.watches],
+        "receivers": list(deployment.config.receivers),
+        "rollbacks": {name: one.mode for name, one in deployment.config.rollbacks.items()},
+    }
+    if as_json:
+        typer.echo(orjson.dumps({"ok": True, **facts}))
+        return
+    typer.echo(f"{facts['source'] or 'no file, defaults'}: good")
+    for name, count in deployment.suites.items():
+        target = deployment.config.targets[name]
+        told = ", ".join(target.notify) or "nobody"
+        typer.echo(f"  target {name}: {len(count.canaries)} canaries against {target.model}, tells {told}")
+    for watch in deployment.config.watches:
+        typer.echo(f"  watch {watch.name}: tells {', '.join(watch.notify) or 'nobody'}")

@@ -1,0 +1,161 @@
+"""The configuration of a deployment: the packages' own models put together, read whole or refused whole."""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl
+
+from alerts.config import BudgetConfig, ReceiverConfig, RollbackConfig
+from canaries.config import TargetConfig
+from canaries.document import DocumentError, Duration, Places, Problem, load_document_with_places
+from canaries.suite import Suite, load_suite
+from monitor.traffic.config import OtlpConfig, WatchConfig
+
+from . import MonitorError
+from .schedule import Cron, Every, cron_problem
+
+DEFAULT_FILE = "anchorwatch.yaml"
+DATABASE_FILE = "anchorwatch.sqlite"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+
+class ConfigError(MonitorError):
+    """A configuration that cannot be used; ``problems`` holds all that is wrong, each with its place."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = problems
+
+
+class HttpConfig(BaseModel):
+    """Where the pages, the API and the metrics are served."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8700, ge=0, le=65535, description="Port of pages, API and metrics; 0 takes a free one.")
+    public_url: HttpUrl | None = Field(None, description="How people reach the pages; messages link there.")
+
+
+class StorageConfig(BaseModel):
+    """What is kept."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    content: Literal["full", "hashes"] = Field(
+        "full", description="hashes: keep no text of prompts or answers, only keyed hashes and counts."
+    )
+
+
+class Config(BaseModel):
+    """One deployment, as written in ``anchorwatch.yaml``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    budget: BudgetConfig = Field(default_factory=BudgetConfig, description="False alarms that you allow.")
+    http: HttpConfig = Field(default_factory=HttpConfig, description="Pages, API and metrics.")
+    otlp: OtlpConfig = Field(default_factory=OtlpConfig, description="The receiver of production traces.")
+    storage: StorageConfig = Field(default_factory=StorageConfig, description="What is kept.")
+    targets: dict[str, TargetConfig] = Field(default_factory=dict, description="Model endpoints under watch.")
+    watches: list[WatchConfig] = Field(default_factory=list, description="Rules over production traffic.")
+    watch_every: Annotated[Duration, Field(gt=0, description="How often watches are looked at.")] = 60.0
+    receivers: dict[str, ReceiverConfig] = Field(default_factory=dict, description="Who is told.")
+    rollbacks: dict[str, RollbackConfig] = Field(default_factory=dict, description="How a release is rolled back.")
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """A configuration that can be used: every name it mentions exists, every suite is read."""
+
+    config: Config
+    suites: Mapping[str, Suite]
+    """The suite of each target, by the target's name."""
+    source: Path | None = None
+
+    def share(self, target: str) -> float:
+        """The target's share of the page budget, by importance; the shares of all targets sum to 1."""
+        total = sum(one.importance for one in self.config.targets.values())
+        return self.config.targets[target].importance / total
+
+
+def load(path: Path | None, env: Mapping[str, str] | None = None) -> Deployment:
+    """The deployment that a file describes, or the defaults when there is none.
+
+    Raises ConfigError with every problem of the file and of the suites it names.
+    """
+    env = os.environ if env is None else env
+    if path is None:
+        return Deployment(Config(), {})
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise MonitorError(f"{path}: cannot be read: {error.strerror}. `anchorwatch init` writes a first one.") from error
+    except UnicodeDecodeError as error:
+        raise MonitorError(f"{path}: is not UTF-8 text (byte {error.start})") from error
+    try:
+        config, places = load_document_with_places(text, str(path), Config, env)
+    except DocumentError as error:
+        raise ConfigError(tuple(error.problems)) from error
+    problems = list(_cross_references(config, places))
+    suites: dict[str, Suite] = {}
+    for name, target in config.targets.items():
+        suite_path = path.parent / target.suite
+        try:
+            suites[name] = load_suite(suite_path, env)
+        except DocumentError as error:
+            problems += [problem for problem in error.problems if problem not in problems]
+        except OSError as error:
+            problems.append(
+                places.problem(("targets", name, "suite"), f"{suite_path} cannot be read: {error.strerror}")
+            )
+    if problems:
+        raise ConfigError(tuple(problems))
+    return Deployment(config, suites, path)
+
+
+def cadence_of(target: TargetConfig) -> Every | Cron:
+    """When a target is replayed."""
+    if target.cron is not None:
+        return Cron(target.cron, target.jitter)
+    return Every(target.every, target.jitter)
+
+
+def _cross_references(config: Config, places: Places) -> list[Problem]:
+    problems: list[Problem] = []
+    for name, target in config.targets.items():
+        if not NAME.fullmatch(name):
+            problems.append(
+                places.problem(("targets", name), "a target's name has letters, digits, '.', '_', '-', 64 at most")
+            )
+        if target.cron is not None and (problem := cron_problem(target.cron)):
+            problems.append(places.problem(("targets", name, "cron"), f"not a crontab line: {problem}"))
+        problems += _unknown_names(config, places, ("targets", name), target.notify, target.rollback)
+    seen: set[str] = set()
+    for index, watch in enumerate(config.watches):
+        if watch.name in seen:
+            problems.append(places.problem(("watches", index, "name"), f'a second watch is called "{watch.name}"'))
+        seen.add(watch.name)
+        problems += _unknown_names(config, places, ("watches", index), watch.notify, watch.rollback)
+    return problems
+
+
+def _unknown_names(
+    config: Config, places: Places, at: tuple[str | int, ...], notify: list[str], rollback: str | None
+) -> list[Problem]:
+    problems = [
+        places.problem((*at, "notify", index), f'no receiver is called "{name}"', _known("receivers", config.receivers))
+        for index, name in enumerate(notify)
+        if name not in config.receivers
+    ]
+    if rollback is not None and rollback not in config.rollbacks:
+        hint = _known("rollbacks", config.rollbacks)
+        problems.append(places.problem((*at, "rollback"), f'no rollback is called "{rollback}"', hint))
+    return problems
+
+
+def _known(section: str, names: Mapping[str, object]) -> str:
+    return f"{section} has: {', '.join(names)}" if names else f"there is no {section} section yet"

@@ -1,0 +1,59 @@
+"""HTTP servers that share the daemon's event loop, on sockets that are bound before anything else starts."""
+
+import contextlib
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import uvicorn
+
+from . import MonitorError
+
+STOP_GRACE_S = 5
+"""How long open requests may still take once the daemon stops."""
+
+
+def bind(host: str, port: int, what: str, option: str) -> socket.socket:
+    """A listening socket; port 0 takes a free one. Raises MonitorError that names the option to change."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise MonitorError(
+            f"{what}: cannot listen on {host}:{port}: {error.strerror}. "
+            f"Choose another port with {option} (0 takes a free one)."
+        ) from error
+    listener.setblocking(False)
+    return listener
+
+
+def address(listener: socket.socket) -> str:
+    """Where a bound socket is reached, as ``http://host:port``."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+class Server(uvicorn.Server):
+    """A uvicorn server that leaves the signals to the daemon."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Take no signal: one handler stops everything, in order."""
+        yield
+
+
+def server(app: Any) -> Server:
+    """A server for an ASGI app, to be awaited with ``serve(sockets=[...])``."""
+    return Server(
+        uvicorn.Config(
+            app,
+            lifespan="off",
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=STOP_GRACE_S,
+        )
+    )

@@ -1,0 +1,30 @@
+"""What the daemon itself keeps: the deployment's secret, and what the canary flow remembers between runs."""
+
+import secrets
+
+from sqlmodel import Session
+
+from .tables import CanaryWatchRow, SettingRow
+
+_SECRET = "deployment_secret"  # noqa: S105 - the name of the setting, not its value
+
+
+def deployment_secret(session: Session) -> bytes:
+    """The secret that keys answer hashes and tie-breaks; made at first use, the same ever after."""
+    row = session.get(SettingRow, _SECRET)
+    if row is None:
+        row = SettingRow(name=_SECRET, value=secrets.token_hex(32))
+        session.add(row)
+        session.flush()
+    return bytes.fromhex(row.value)
+
+
+def load_memory(session: Session, target: str, baseline_id: str) -> str | None:
+    """What was saved for the target under this baseline, as JSON, or ``None``."""
+    row = session.get(CanaryWatchRow, target)
+    return row.state_json if row is not None and row.baseline_id == baseline_id else None
+
+
+def save_memory(session: Session, target: str, baseline_id: str, state_json: str) -> None:
+    """Keep ``state_json`` for the target under this baseline, in place of what was there."""
+    session.merge(CanaryWatchRow(target=target, baseline_id=baseline_id, state_json=state_json))

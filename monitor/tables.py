@@ -1,0 +1,22 @@
+"""The daemon's own tables. Rows never leave ``store.py``."""
+
+from sqlmodel import Field, SQLModel
+
+
+class SettingRow(SQLModel, table=True):
+    """One fact about this deployment, such as its secret."""
+
+    __tablename__ = "setting"
+
+    name: str = Field(primary_key=True)
+    value: str
+
+
+class CanaryWatchRow(SQLModel, table=True):
+    """What the canary flow remembers of a target between runs, beside its baseline and its ledger."""
+
+    __tablename__ = "canary_watch"
+
+    target: str = Field(primary_key=True)
+    baseline_id: str
+    state_json: str

@@ -1,0 +1,128 @@
+"""Own telemetry: the metrics at ``/metrics``, and the log on stderr."""
+
+import logging
+import sys
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+SERIES_MAX = 1_000
+"""How many label sets a metric fed by production traffic may have; the rest is counted under ``other``."""
+
+
+def installed_version() -> str:
+    """The version of this installation."""
+    try:
+        return version("anchorwatch")
+    except PackageNotFoundError:
+        return "0+unknown"
+
+
+class Metrics:
+    """Every metric of one process, on a registry of its own. ``docs/metrics.md`` says what each means."""
+
+    def __init__(self) -> None:
+        """Start all counters at zero."""
+        self.registry = CollectorRegistry()
+        one = self.registry
+        self.runs = Counter("anchorwatch_runs", "Canary runs by how they ended.", ["target", "status"], registry=one)
+        self.completions = Counter(
+            "anchorwatch_completions", "Canary requests by outcome.", ["target", "outcome"], registry=one
+        )
+        self.attempts = Counter(
+            "anchorwatch_request_attempts", "HTTP attempts of canary requests.", ["target"], registry=one
+        )
+        self.run_duration = Histogram(
+            "anchorwatch_run_duration_seconds",
+            "Time from start to end of a canary run.",
+            ["target"],
+            buckets=(0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900),
+            registry=one,
+        )
+        self.score = Gauge("anchorwatch_score", "Scores of the latest run.", ["target", "score"], registry=one)
+        self.evidence = Gauge(
+            "anchorwatch_evidence", "Evidence against the page budget; 1 pages.", ["target", "score"], registry=one
+        )
+        self.baseline_runs = Gauge(
+            "anchorwatch_baseline_runs", "Runs in the current baseline.", ["target", "state"], registry=one
+        )
+        self.guarantee = Gauge(
+            "anchorwatch_guarantee_in_force", "1 while the page budget holds for the target.", ["target"], registry=one
+        )
+        self.canary_cost = Counter(
+            "anchorwatch_canary_cost_usd", "What the canaries cost, where the price is known.", ["target"], registry=one
+        )
+        self.last_run = Gauge(
+            "anchorwatch_last_run_timestamp_seconds", "Start of the latest run.", ["target"], registry=one
+        )
+        self.misfires = Counter(
+            "anchorwatch_schedule_misfires", "Scheduled starts that did not happen.", ["job"], registry=one
+        )
+        self.spans = Counter("anchorwatch_spans", "Spans received, by what became of them.", ["result"], registry=one)
+        self.calls = Counter(
+            "anchorwatch_calls",
+            "Production LLM calls.",
+            ["service", "operation", "provider", "model", "outcome"],
+            registry=one,
+        )
+        self.unpriced = Counter(
+            "anchorwatch_unpriced_calls", "Calls whose price is not known.", ["service", "model"], registry=one
+        )
+        self.otlp_requests = Counter(
+            "anchorwatch_otlp_requests", "Trace export requests by HTTP status.", ["code"], registry=one
+        )
+        self.watch_value = Gauge("anchorwatch_watch_value", "Latest value of a watch.", ["watch"], registry=one)
+        self.watch_state = Gauge("anchorwatch_watch_state", "1 for a watch's state.", ["watch", "state"], registry=one)
+        self.incidents = Gauge("anchorwatch_incidents", "Open incidents.", ["state", "severity"], registry=one)
+        self.pages = Counter("anchorwatch_pages", "Pages sent to people.", registry=one)
+        self.page_budget = Gauge(
+            "anchorwatch_page_budget_per_quarter", "False pages a quarter that the operator allows.", registry=one
+        )
+        self.notifications = Counter(
+            "anchorwatch_notifications", "Deliveries by result.", ["receiver", "result"], registry=one
+        )
+        self.outbox_waiting = Gauge("anchorwatch_outbox_waiting", "Messages not delivered yet.", registry=one)
+        self.outbox_oldest_age = Gauge(
+            "anchorwatch_outbox_oldest_age_seconds", "Age of the oldest message not delivered yet.", registry=one
+        )
+        self.rollbacks = Counter("anchorwatch_rollbacks", "Rollbacks by result.", ["rollback", "result"], registry=one)
+        build = Gauge("anchorwatch_build_info", "1, with the version.", ["version"], registry=one)
+        build.labels(installed_version()).set(1)
+        self._traffic_series: set[tuple[str, ...]] = set()
+
+    def render(self) -> bytes:
+        """The page at ``/metrics``, in the Prometheus text format."""
+        return generate_latest(self.registry)
+
+    def count_call(self, labels: Mapping[str, str]) -> None:
+        """Count one production call. Beyond ``SERIES_MAX`` label sets the rest is counted under ``other``."""
+        series = tuple(labels.values())
+        if series not in self._traffic_series and len(self._traffic_series) >= SERIES_MAX:
+            labels = dict.fromkeys(labels, "other")
+        else:
+            self._traffic_series.add(series)
+        self.calls.labels(**labels).inc()
+
+
+def set_up_logging(*, verbose: bool = False) -> None:
+    """Send the log to stderr: readable lines on a terminal, one JSON object a line elsewhere."""
+    level = logging.DEBUG if verbose else logging.INFO
+    renderer: structlog.typing.Processor = (
+        structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    # APScheduler and uvicorn speak through the standard library; their news reach us as events and exit codes.
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
