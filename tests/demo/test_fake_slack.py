@@ -1,0 +1,107 @@
+"""The fake Slack through the real Slack client."""
+
+from collections.abc import Iterator
+
+import pytest
+from slack_sdk import WebClient
+from slack_sdk.errors import SlackApiError
+from slack_sdk.http_retry.builtin_handlers import RateLimitErrorRetryHandler
+from slack_sdk.web.async_client import AsyncWebClient
+
+from monitor.demo.fake_slack import FakeSlack, slack_app
+from monitor.demo.serving import LocalServer
+
+CHANNEL = "C0ONCALL"
+BLOCKS = [{"type": "section", "text": {"type": "mrkdwn", "text": "*drift*"}}]
+
+
+@pytest.fixture
+def slack() -> FakeSlack:
+    return FakeSlack(token="xoxb-practice", channels=(CHANNEL,))
+
+
+@pytest.fixture
+def url(slack: FakeSlack) -> Iterator[str]:
+    with LocalServer(slack_app(slack)) as server:
+        yield f"{server.url}/api/"
+
+
+@pytest.fixture
+def client(url: str) -> WebClient:
+    return WebClient(token="xoxb-practice", base_url=url)
+
+
+def test_a_posted_message_is_in_the_channel(client, slack):
+    posted = client.chat_postMessage(channel=CHANNEL, text="drift", blocks=BLOCKS)
+    assert posted["ok"]
+    assert [(m.ts, m.text, list(m.blocks)) for m in slack.messages(CHANNEL)] == [
+        (posted["ts"], "drift", BLOCKS)
+    ]
+    assert client.conversations_history(channel=CHANNEL)["messages"][0]["text"] == "drift"
+
+
+def test_a_reply_stands_in_the_thread_and_not_in_the_channel(client, slack):
+    page = client.chat_postMessage(channel=CHANNEL, text="page")
+    client.chat_postMessage(channel=CHANNEL, text="resolved", thread_ts=page["ts"])
+    assert [m.text for m in slack.thread(page["ts"])] == ["page", "resolved"]
+    assert [m["text"] for m in client.conversations_history(channel=CHANNEL)["messages"]] == ["page"]
+    replies = client.conversations_replies(channel=CHANNEL, ts=page["ts"])["messages"]
+    assert [m["text"] for m in replies] == ["page", "resolved"]
+
+
+def test_an_update_changes_the_message_in_its_place(client, slack):
+    page = client.chat_postMessage(channel=CHANNEL, text="firing")
+    client.chat_update(channel=CHANNEL, ts=page["ts"], text="resolved", blocks=BLOCKS)
+    [message] = slack.messages()
+    assert (message.ts, message.text, message.edits) == (page["ts"], "resolved", 1)
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments", "code"),
+    [
+        ("chat_postMessage", {"channel": "C0OTHER", "text": "x"}, "channel_not_found"),
+        ("chat_postMessage", {"channel": CHANNEL, "text": ""}, "no_text"),
+        ("chat_postMessage", {"channel": CHANNEL, "text": "x", "blocks": BLOCKS * 51}, "invalid_blocks"),
+        ("chat_postMessage", {"channel": CHANNEL, "text": "x", "thread_ts": "1.0"}, "thread_not_found"),
+        ("chat_update", {"channel": CHANNEL, "ts": "1.0", "text": "x"}, "message_not_found"),
+        ("reactions_add", {"channel": CHANNEL, "timestamp": "1.0", "name": "eyes"}, "unknown_method"),
+    ],
+    ids=[
+        "no such channel",
+        "nothing to say",
+        "too many blocks",
+        "no such thread",
+        "no such message",
+        "no such method",
+    ],
+)
+def test_what_slack_refuses_is_refused_with_its_code(client, slack, method, arguments, code):
+    with pytest.raises(SlackApiError) as refusal:
+        getattr(client, method)(**arguments)
+    assert refusal.value.response["error"] == code
+    assert slack.messages() == ()
+
+
+def test_another_token_is_refused(url):
+    with pytest.raises(SlackApiError, match="invalid_auth"):
+        WebClient(token="xoxb-wrong", base_url=url).auth_test()
+
+
+def test_a_rate_limited_client_is_told_when_to_come_back(client, slack):
+    slack.rate_limited_calls, slack.retry_after_s = 1, 7
+    with pytest.raises(SlackApiError) as refusal:
+        client.chat_postMessage(channel=CHANNEL, text="page")
+    assert (refusal.value.response.status_code, refusal.value.response.headers["Retry-After"]) == (429, "7")
+
+
+def test_a_client_that_waits_gets_its_message_through(client, slack):
+    slack.rate_limited_calls, slack.retry_after_s = 1, 0
+    client.retry_handlers.append(RateLimitErrorRetryHandler())
+    client.chat_postMessage(channel=CHANNEL, text="page")
+    assert len(slack.messages()) == 1
+
+
+async def test_the_async_client_posts_too(url, slack):
+    client = AsyncWebClient(token="xoxb-practice", base_url=url)
+    await client.chat_postMessage(channel=CHANNEL, text="page", blocks=BLOCKS)
+    assert len(slack.messages()) == 1
