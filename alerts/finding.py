@@ -34,8 +34,8 @@ class Source(StrEnum):
 class Finding:
     """What is wrong now.
 
-    ``summary`` is one sentence for the person who is woken; ``evidence`` are short ``(name, value)`` lines in the
-    order to show them. Neither holds a secret or the content of a prompt or an answer.
+    ``summary`` is one sentence for the person who is woken; ``evidence`` are short ``(name, value)`` lines in
+    the order to show them. Neither holds a secret or the content of a prompt or an answer.
     """
 
     severity: Severity
@@ -49,9 +49,9 @@ class Finding:
 class Verdict:
     """One look at one thing under watch.
 
-    ``key`` names the thing for ever (``drift/support-bot``, ``watch/chat-p95/checkout``): one key has at most one
-    open incident. ``finding`` is set exactly when ``label`` is ``BREACHED``. ``wants_rollback`` tells that the
-    evidence is also strong enough for the rollback that the rule names.
+    ``key`` names the thing for ever (``drift/support-bot``, ``watch/chat-p95/checkout``): one key has at most
+    one open incident. ``finding`` is set exactly when ``label`` is ``BREACHED``. ``wants_rollback`` tells
+    that the evidence is also strong enough for the rollback that the rule names.
     """
 
     key: str
@@ -59,3 +59,9 @@ class Verdict:
     finding: Finding | None = None
     wants_rollback: bool = False
     note: str = ""
+
+    def __post_init__(self) -> None:
+        if (self.label is Label.BREACHED) != (self.finding is not None):
+            raise ValueError(
+                f"verdict on {self.key!r}: a finding goes with the label breached, and only with it"
+            )

@@ -1,0 +1,158 @@
+"""What goes out: a message, which is a snapshot of its incident, and its row in the outbox."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from hashlib import blake2b
+from typing import Any
+
+import orjson
+
+from .finding import Severity
+from .incident import Incident, NoticeKind, State
+
+ROLLBACK_PREFIX = "rollback/"
+"""What stands before the name of a rollback where a receiver is named. Receivers themselves have no slash."""
+
+
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """Where the first message of an incident lies at a receiver, so that later ones can join it."""
+
+    channel: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message as it is sent: everything a channel shows. ``id`` stays the same over retries and restarts.
+
+    ``note`` is one more sentence, about this message rather than the incident. ``rollback`` names the
+    rollback that a message of kind ``ROLLBACK`` or ``ROLLBACK_NEWS`` is about.
+    """
+
+    id: str
+    kind: NoticeKind
+    summary: str
+    created_at: datetime
+    incident_id: str | None = None
+    key: str = ""
+    severity: Severity = Severity.INFO
+    state: State | None = None
+    since: datetime | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    evidence: tuple[tuple[str, str], ...] = ()
+    note: str = ""
+    rollback: str | None = None
+
+    @property
+    def headline(self) -> str:
+        """A few words that say how bad it is and what is wrong."""
+        if self.kind is NoticeKind.TEST:
+            return "TEST"
+        state = (
+            "rollback" if self.kind in (NoticeKind.ROLLBACK, NoticeKind.ROLLBACK_NEWS) else self.kind.value
+        )
+        return f"{self.severity.name} {state.upper()}: {self.key}"
+
+    def to_json(self) -> str:
+        """The snapshot that the outbox keeps."""
+        return orjson.dumps(self).decode()
+
+    @classmethod
+    def from_json(cls, text: str) -> "Message":
+        """The message that ``to_json`` wrote."""
+        fields: dict[str, Any] = orjson.loads(text)
+        return cls(
+            **fields
+            | {
+                "kind": NoticeKind(fields["kind"]),
+                "severity": Severity(fields["severity"]),
+                "state": fields["state"] and State(fields["state"]),
+                "created_at": datetime.fromisoformat(fields["created_at"]),
+                "since": fields["since"] and datetime.fromisoformat(fields["since"]),
+                "evidence": tuple((name, value) for name, value in fields["evidence"]),
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """One row of the outbox: a message on its way to one receiver."""
+
+    id: str
+    receiver: str
+    message: Message
+    attempts: int = 0
+    next_attempt_at: datetime | None = None
+    claimed_at: datetime | None = None
+    sent_at: datetime | None = None
+    failed_at: datetime | None = None
+    last_error: str | None = None
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it still has to go out."""
+        return self.sent_at is None and self.failed_at is None
+
+
+def about_incident(
+    incident: Incident, kind: NoticeKind, now: datetime, *, note: str = "", rollback: str | None = None
+) -> Message:
+    """The message that says ``kind`` about an incident as it is now; ``addressed`` gives it its id."""
+    return Message(
+        id="",
+        kind=kind,
+        summary=incident.finding.summary,
+        created_at=now,
+        incident_id=incident.id,
+        key=incident.key,
+        severity=incident.severity,
+        state=incident.state,
+        since=incident.firing_since or incident.opened_at,
+        labels=dict(incident.labels),
+        evidence=incident.finding.evidence,
+        note=note,
+        rollback=rollback,
+    )
+
+
+def receiver_test(receiver: str, now: datetime) -> Message:
+    """The message that shows that ``receiver`` works."""
+    return Message(
+        id="",
+        kind=NoticeKind.TEST,
+        summary=f"This is a test of the receiver {receiver!r}. Nothing is wrong.",
+        created_at=now,
+    )
+
+
+def addressed(message: Message, receiver: str, sequence: int) -> Notification:
+    """The outbox row for one receiver. The same facts give the same id, so that a replay adds nothing."""
+    subject = message.incident_id or message.created_at.isoformat()
+    facts = (subject, message.kind.value, str(sequence), receiver, message.note)
+    # No dot in the id: the webhook signature is over "id.timestamp.body".
+    message_id = "msg_" + blake2b("\n".join(facts).encode(), digest_size=12).hexdigest()
+    return Notification(id=message_id, receiver=receiver, message=replace(message, id=message_id))
+
+
+def render_text(message: Message, public_url: str | None = None) -> str:
+    """The message for a terminal or a plain-text channel, several lines long."""
+    lines = [message.headline, message.summary]
+    if message.note:
+        lines.append(message.note)
+    width = max((len(name) for name, _ in message.evidence), default=0)
+    lines += [f"  {name:<{width}}  {value}" for name, value in message.evidence]
+    lines.append(" · ".join(context_words(message)))
+    if public_url:
+        lines.append(public_url)
+    return "\n".join(line for line in lines if line)
+
+
+def context_words(message: Message) -> tuple[str, ...]:
+    """Incident id, since when, and the labels: what stands small below a message."""
+    words = [f"incident {message.incident_id}"] if message.incident_id else []
+    if message.since is not None:
+        words.append(f"since {message.since.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC")
+    words += [f"{name}={value}" for name, value in message.labels.items()]
+    return tuple(words)

@@ -1,0 +1,259 @@
+"""The rows of the outbox: put in by whoever decides, claimed and marked by whoever sends.
+
+Every function takes the session of the caller's transaction and never commits.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import orjson
+from sqlalchemy import ColumnElement, func, or_, update
+from sqlalchemy.orm import aliased
+from sqlmodel import Session, col, select
+
+from .incident import NoticeKind
+from .message import Message, Notification, Thread
+from .store import moment
+from .tables import NotificationRow
+
+CLAIM_LEASE_S = 120.0
+"""How long a claimed row stays with its sender; after that the sender counts as gone and it is sent again."""
+
+MAX_WAIT_S = 3600.0
+"""The longest wait between two attempts. A row that says later was written by a clock that ran ahead."""
+
+MAX_ERROR_LENGTH = 500
+"""How much of an error text a row keeps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A row that is now ours to send. ``thread`` is where earlier messages of its incident lie, if any do."""
+
+    notification: Notification
+    thread: Thread | None
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What the outbox holds now: rows that still wait, since when, and rows that were given up."""
+
+    waiting: int
+    failed: int
+    oldest_at: datetime | None
+
+
+def enqueue(session: Session, notifications: Iterable[Notification]) -> None:
+    """Put these into the outbox, in this order. One that is already there is left alone."""
+    for notification in notifications:
+        if _row(session, notification.id) is None:
+            session.add(_new_row(notification))
+            session.flush()
+
+
+def receivers_told(session: Session, incident_id: str) -> tuple[str, ...]:
+    """Everyone who was sent word of this incident, in the order in which they first were."""
+    people = (NoticeKind.FIRING.value, NoticeKind.ESCALATED.value)
+    query = (
+        select(NotificationRow.receiver)
+        .where(NotificationRow.incident_id == incident_id, col(NotificationRow.kind).in_(people))
+        .order_by(col(NotificationRow.position))
+    )
+    return tuple(dict.fromkeys(session.exec(query)))
+
+
+def notifications(
+    session: Session, incident_id: str | None = None, limit: int = 100
+) -> tuple[Notification, ...]:
+    """The latest messages (of one incident), the oldest of them first."""
+    query = select(NotificationRow).order_by(col(NotificationRow.position).desc()).limit(limit)
+    if incident_id is not None:
+        query = query.where(NotificationRow.incident_id == incident_id)
+    return tuple(_notification(row) for row in reversed(session.exec(query).all()))
+
+
+def notification(session: Session, notification_id: str) -> Notification | None:
+    """The message with this id, if there is one."""
+    row = _row(session, notification_id)
+    return None if row is None else _notification(row)
+
+
+def receivers_due(session: Session, now: datetime) -> tuple[str, ...]:
+    """The receivers that have a message to be sent now."""
+    rows = session.exec(select(NotificationRow.receiver).where(_is_head(), _is_due(now)).distinct())
+    return tuple(sorted(rows))
+
+
+def claim_next(session: Session, receiver: str, now: datetime, only: str | None = None) -> Claim | None:
+    """The next message to this receiver, claimed for the caller, or ``None`` when none is due.
+
+    A message waits for the earlier ones of its incident to the same receiver; ``only`` asks for one by its
+    id.
+    """
+    query = select(NotificationRow).where(NotificationRow.receiver == receiver, _is_head(), _is_due(now))
+    if only is not None:
+        query = query.where(NotificationRow.id == only)
+    row = session.exec(query.order_by(col(NotificationRow.position)).limit(1)).first()
+    if row is None:
+        return None
+    row.claimed_at = now.timestamp()
+    row.attempts += 1
+    session.add(row)
+    return Claim(_notification(row), _thread_of(session, row))
+
+
+def mark_sent(session: Session, notification_id: str, thread: Thread | None, now: datetime) -> None:
+    """Record that the message arrived."""
+    row = _claimed(session, notification_id)
+    row.claimed_at, row.sent_at, row.last_error = None, now.timestamp(), None
+    row.thread = None if thread is None else orjson.dumps(thread).decode()
+
+
+def mark_retry(session: Session, notification_id: str, error: str, at: datetime) -> None:
+    """Record that this attempt failed; the next one is at ``at``."""
+    row = _claimed(session, notification_id)
+    row.claimed_at, row.next_attempt_at, row.last_error = None, at.timestamp(), error[:MAX_ERROR_LENGTH]
+
+
+def mark_failed(session: Session, notification_id: str, error: str, now: datetime) -> None:
+    """Record that the message is given up; later ones of its incident go on without it."""
+    row = _claimed(session, notification_id)
+    row.claimed_at, row.failed_at, row.last_error = None, now.timestamp(), error[:MAX_ERROR_LENGTH]
+
+
+def postpone(session: Session, receiver: str, until: datetime) -> None:
+    """Hold everything that waits for this receiver until then, because it asked for a pause."""
+    session.connection().execute(
+        update(NotificationRow)
+        .where(
+            col(NotificationRow.receiver) == receiver,
+            _is_waiting(),
+            func.coalesce(NotificationRow.next_attempt_at, 0.0) < until.timestamp(),
+        )
+        .values(next_attempt_at=until.timestamp())
+    )
+
+
+def release_claims(session: Session) -> int:
+    """How many rows a sender that is gone had claimed; they are due again. For a daemon at its start."""
+    claimed = session.exec(
+        select(NotificationRow).where(_is_waiting(), col(NotificationRow.claimed_at).is_not(None))
+    )
+    rows = claimed.all()
+    for row in rows:
+        row.claimed_at = None
+    return len(rows)
+
+
+def requeue(session: Session, notification_id: str) -> bool:
+    """Whether the message had been given up; if so, it is due again from the start."""
+    row = _row(session, notification_id)
+    if row is None or row.failed_at is None:
+        return False
+    row.failed_at, row.next_attempt_at, row.attempts = None, None, 0
+    return True
+
+
+def next_due_at(session: Session, now: datetime) -> datetime | None:
+    """When the next message has to be sent (not before ``now``), or ``None`` when nothing waits."""
+    rows = session.exec(select(NotificationRow).where(_is_head())).all()
+    return min((max(now, _due_at(row, now)) for row in rows), default=None)
+
+
+def backlog(session: Session) -> Backlog:
+    """What waits and what was given up."""
+    waiting, oldest = session.exec(
+        select(func.count(), func.min(NotificationRow.created_at)).where(_is_waiting())
+    ).one()
+    failed = session.exec(
+        select(func.count()).select_from(NotificationRow).where(col(NotificationRow.failed_at).is_not(None))
+    ).one()
+    return Backlog(waiting=waiting, failed=failed, oldest_at=moment(oldest))
+
+
+def _is_waiting() -> ColumnElement[bool]:
+    return col(NotificationRow.sent_at).is_(None) & col(NotificationRow.failed_at).is_(None)
+
+
+def _is_head() -> ColumnElement[bool]:
+    earlier = aliased(NotificationRow)
+    blocked = (
+        select(earlier.position)
+        .where(
+            col(earlier.incident_id) == NotificationRow.incident_id,
+            col(earlier.receiver) == NotificationRow.receiver,
+            col(earlier.position) < NotificationRow.position,
+            col(earlier.sent_at).is_(None),
+            col(earlier.failed_at).is_(None),
+        )
+        .exists()
+    )
+    return _is_waiting() & ~blocked
+
+
+def _is_due(now: datetime) -> ColumnElement[bool]:
+    at = now.timestamp()
+    wait, claim = col(NotificationRow.next_attempt_at), col(NotificationRow.claimed_at)
+    is_time = or_(wait.is_(None), wait <= at, wait > at + MAX_WAIT_S)
+    is_free = or_(claim.is_(None), claim <= at - CLAIM_LEASE_S, claim > at + CLAIM_LEASE_S)
+    return is_time & is_free
+
+
+def _due_at(row: NotificationRow, now: datetime) -> datetime:
+    at = now.timestamp()
+    wait = row.next_attempt_at or at
+    lease_end = at if row.claimed_at is None else row.claimed_at + CLAIM_LEASE_S
+    # The same leniency as in _is_due towards times that a clock which ran ahead has left behind.
+    wait = at if wait > at + MAX_WAIT_S else wait
+    lease_end = at if lease_end > at + 2 * CLAIM_LEASE_S else lease_end
+    return now + timedelta(seconds=max(wait, lease_end, at) - at)
+
+
+def _thread_of(session: Session, row: NotificationRow) -> Thread | None:
+    if row.incident_id is None:
+        return None
+    first = session.exec(
+        select(NotificationRow.thread)
+        .where(
+            NotificationRow.incident_id == row.incident_id,
+            NotificationRow.receiver == row.receiver,
+            col(NotificationRow.thread).is_not(None),
+        )
+        .order_by(col(NotificationRow.position))
+        .limit(1)
+    ).first()
+    return None if first is None else Thread(**orjson.loads(first))
+
+
+def _row(session: Session, notification_id: str) -> NotificationRow | None:
+    return session.exec(select(NotificationRow).where(NotificationRow.id == notification_id)).first()
+
+
+def _claimed(session: Session, notification_id: str) -> NotificationRow:
+    return session.exec(select(NotificationRow).where(NotificationRow.id == notification_id)).one()
+
+
+def _new_row(notification: Notification) -> NotificationRow:
+    return NotificationRow(
+        id=notification.id,
+        incident_id=notification.message.incident_id,
+        receiver=notification.receiver,
+        kind=notification.message.kind.value,
+        payload=notification.message.to_json(),
+        created_at=notification.message.created_at.timestamp(),
+    )
+
+
+def _notification(row: NotificationRow) -> Notification:
+    return Notification(
+        id=row.id,
+        receiver=row.receiver,
+        message=Message.from_json(row.payload),
+        attempts=row.attempts,
+        next_attempt_at=moment(row.next_attempt_at),
+        claimed_at=moment(row.claimed_at),
+        sent_at=moment(row.sent_at),
+        failed_at=moment(row.failed_at),
+        last_error=row.last_error,
+    )

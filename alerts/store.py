@@ -1,0 +1,197 @@
+"""Incidents, pages, rollback decisions and ledgers in the database: rows become domain values here.
+
+Every function takes the session of the caller's transaction and never commits. The rows of the outbox have a
+file of their own, ``outbox_store``.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import orjson
+from sqlalchemy import func
+from sqlmodel import Session, col, select
+
+from .finding import Finding, Severity, Source
+from .incident import Incident, State
+from .rollback import Action, PastRollback, RollbackReason
+from .tables import IncidentRow, LedgerRow, RollbackRow
+
+ROLLBACK_HISTORY = 100
+"""How many of the latest decisions on one rollback the guard looks at."""
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerState:
+    """What was saved of a ledger: opaque JSON, and the last run that went into it."""
+
+    state_json: str
+    last_run_id: str
+
+
+def open_incidents(session: Session) -> tuple[Incident, ...]:
+    """All pending and firing incidents, the oldest first."""
+    rows = session.exec(
+        select(IncidentRow)
+        .where(col(IncidentRow.state) != State.RESOLVED.value)
+        .order_by(col(IncidentRow.opened_at), col(IncidentRow.id))
+    )
+    return tuple(_incident(row) for row in rows)
+
+
+def open_incident(session: Session, key: str) -> Incident | None:
+    """The open incident of this key, if there is one."""
+    row = session.exec(
+        select(IncidentRow).where(IncidentRow.key == key, col(IncidentRow.state) != State.RESOLVED.value)
+    ).first()
+    return None if row is None else _incident(row)
+
+
+def incidents(session: Session, limit: int = 100) -> tuple[Incident, ...]:
+    """The latest incidents, open or not, the newest first."""
+    rows = session.exec(
+        select(IncidentRow).order_by(col(IncidentRow.opened_at).desc(), col(IncidentRow.id)).limit(limit)
+    )
+    return tuple(_incident(row) for row in rows)
+
+
+def incident(session: Session, incident_id: str) -> Incident | None:
+    """The incident with this id, if there is one."""
+    row = session.get(IncidentRow, incident_id)
+    return None if row is None else _incident(row)
+
+
+def count_incidents(session: Session, key: str) -> int:
+    """How many incidents of this key are on record."""
+    return session.exec(select(func.count()).select_from(IncidentRow).where(IncidentRow.key == key)).one()
+
+
+def pages_since(session: Session, since: datetime) -> tuple[Incident, ...]:
+    """The incidents that became a page at ``since`` or later, the oldest first; each is one page."""
+    rows = session.exec(
+        select(IncidentRow)
+        .where(col(IncidentRow.paged_at) >= since.timestamp())
+        .order_by(col(IncidentRow.paged_at), col(IncidentRow.id))
+    )
+    return tuple(_incident(row) for row in rows)
+
+
+def save_incident(session: Session, incident: Incident) -> None:
+    """Keep this incident, in place of what was known of it."""
+    finding = incident.finding
+    session.merge(
+        IncidentRow(
+            id=incident.id,
+            key=incident.key,
+            state=incident.state.value,
+            severity=incident.severity.value,
+            source=finding.source.value,
+            finding_severity=finding.severity.value,
+            summary=finding.summary,
+            labels=orjson.dumps(dict(finding.labels)).decode(),
+            evidence=orjson.dumps(finding.evidence).decode(),
+            opened_at=incident.opened_at.timestamp(),
+            updated_at=incident.updated_at.timestamp(),
+            firing_at=unix(incident.firing_since),
+            steady_at=unix(incident.steady_since),
+            resolved_at=unix(incident.resolved_at),
+            paged_at=unix(incident.paged_at),
+            notices=incident.notices,
+        )
+    )
+    session.flush()
+
+
+def drop_incident(session: Session, incident_id: str) -> None:
+    """Forget an incident that nobody was told of."""
+    row = session.get(IncidentRow, incident_id)
+    if row is not None:
+        session.delete(row)
+        session.flush()
+
+
+def rollback_history(
+    session: Session, name: str | None = None, limit: int = ROLLBACK_HISTORY
+) -> list[PastRollback]:
+    """The latest decisions on the rollback ``name`` (or on all), the newest first."""
+    query = select(RollbackRow).order_by(col(RollbackRow.decided_at).desc()).limit(limit)
+    if name is not None:
+        query = query.where(RollbackRow.name == name)
+    return [_past_rollback(row) for row in session.exec(query)]
+
+
+def save_rollback(session: Session, past: PastRollback) -> None:
+    """Keep a decision on a rollback."""
+    session.merge(
+        RollbackRow(
+            name=past.name,
+            incident_id=past.incident_id,
+            decided_at=past.at.timestamp(),
+            action=past.action.value,
+            reason=past.reason.name,
+            delivered_at=unix(past.delivered_at),
+        )
+    )
+
+
+def mark_rollback_delivered(session: Session, name: str, incident_id: str, now: datetime) -> None:
+    """Record that the deploy system took the order."""
+    row = session.get(RollbackRow, (name, incident_id))
+    if row is not None:
+        row.delivered_at = now.timestamp()
+        session.add(row)
+
+
+def load_ledger(session: Session, scope: str, baseline_id: str) -> LedgerState | None:
+    """What was last saved for this scope and baseline, if anything was."""
+    row = session.get(LedgerRow, (scope, baseline_id))
+    return None if row is None else LedgerState(row.state, row.last_run_id)
+
+
+def save_ledger(session: Session, scope: str, baseline_id: str, state_json: str, last_run_id: str) -> None:
+    """Keep the state of a ledger, in place of the one before."""
+    session.merge(LedgerRow(scope=scope, baseline_id=baseline_id, state=state_json, last_run_id=last_run_id))
+
+
+def unix(at: datetime | None) -> float | None:
+    """The moment in unix seconds."""
+    return None if at is None else at.timestamp()
+
+
+def moment(seconds: float | None) -> datetime | None:
+    """The moment of these unix seconds, in UTC."""
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+
+def _incident(row: IncidentRow) -> Incident:
+    finding = Finding(
+        severity=Severity(row.finding_severity),
+        source=Source(row.source),
+        summary=row.summary,
+        labels=orjson.loads(row.labels),
+        evidence=tuple((name, value) for name, value in orjson.loads(row.evidence)),
+    )
+    return Incident(
+        id=row.id,
+        key=row.key,
+        state=State(row.state),
+        severity=Severity(row.severity),
+        finding=finding,
+        opened_at=datetime.fromtimestamp(row.opened_at, UTC),
+        updated_at=datetime.fromtimestamp(row.updated_at, UTC),
+        firing_since=moment(row.firing_at),
+        steady_since=moment(row.steady_at),
+        resolved_at=moment(row.resolved_at),
+        paged_at=moment(row.paged_at),
+        notices=row.notices,
+    )
+
+
+def _past_rollback(row: RollbackRow) -> PastRollback:
+    return PastRollback(
+        name=row.name,
+        incident_id=row.incident_id,
+        at=datetime.fromtimestamp(row.decided_at, UTC),
+        action=Action(row.action),
+        reason=RollbackReason[row.reason],
+        delivered_at=moment(row.delivered_at),
+    )
