@@ -1,0 +1,37 @@
+"""Production traffic: spans in, minute windows and judgements of them out.
+
+span > call > window > watch: ``otlp`` reads bytes, ``dialects`` find the calls, ``pricing`` says what they
+cost, ``windows`` add them up, ``watches`` judge; ``intake`` makes it durable and ``receiver`` speaks HTTP.
+The text of prompts and answers is never kept. The exceptions::
+
+    TrafficError
+    ├── OtlpError      a body is not an OTLP trace export; sending it again cannot help
+    ├── OverloadError  too much at once; ``retry_after_s`` says when to come back
+    └── StoreError     the calls could not be stored and were not accepted; ``retry_after_s`` as above
+"""
+
+from .. import MonitorError
+
+
+class TrafficError(MonitorError):
+    """What every error of this package is."""
+
+
+class OtlpError(TrafficError):
+    """A body is not an OTLP trace export request; the text says where it stops making sense."""
+
+
+class OverloadError(TrafficError):
+    """More than the daemon takes at once; nothing of the request was kept."""
+
+    def __init__(self, text: str, retry_after_s: int = 5) -> None:
+        super().__init__(text)
+        self.retry_after_s = retry_after_s
+
+
+class StoreError(TrafficError):
+    """The calls could not be stored, so they were not accepted."""
+
+    def __init__(self, text: str, retry_after_s: int = 15) -> None:
+        super().__init__(text)
+        self.retry_after_s = retry_after_s

@@ -1,0 +1,153 @@
+"""What an operator can set about production traffic: the receiver, and watches."""
+
+import re
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+
+from canaries.duration import Duration
+
+Pattern = str | list[str]
+"""One value, or a list of them; ``*`` and ``?`` stand for any characters and any one character."""
+
+LOOK_BACK_MAX_S = 86_400.0
+"""How far back a watch may look: what it reads each time stays bounded."""
+
+
+class Unit(StrEnum):
+    """What a threshold is counted in."""
+
+    SECONDS = "seconds"
+    SHARE = "share"
+    DOLLARS = "dollars"
+
+
+class Measure(StrEnum):
+    """What a watch looks at. Latency is of answered calls and timeouts, cost of calls with a known price."""
+
+    LATENCY_P50 = "latency_p50"
+    LATENCY_P95 = "latency_p95"
+    LATENCY_P99 = "latency_p99"
+    TTFT_P50 = "ttft_p50"
+    TTFT_P95 = "ttft_p95"
+    TTFT_P99 = "ttft_p99"
+    ERROR_SHARE = "error_share"
+    COST_PER_CALL = "cost_per_call"
+    COST_P95 = "cost_p95"
+
+    @property
+    def unit(self) -> Unit:
+        """What the measure's values and thresholds are counted in."""
+        if self is Measure.ERROR_SHARE:
+            return Unit.SHARE
+        return Unit.DOLLARS if self.startswith("cost") else Unit.SECONDS
+
+    @property
+    def quantile(self) -> float | None:
+        """The quantile that the measure is; ``None`` when it is a mean or a share."""
+        tail = re.search(r"_p(\d+)$", self)
+        return int(tail.group(1)) / 100 if tail else None
+
+
+class MatchConfig(BaseModel):
+    """Which calls a watch looks at; what is left out matches all."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    service: Pattern | None = Field(None, description="service.name of the application.")
+    environment: Pattern | None = Field(None, description="deployment.environment.name of the application.")
+    version: Pattern | None = Field(None, description="service.version of the application.")
+    operation: Pattern | None = Field(None, description="chat or embeddings.")
+    provider: Pattern | None = Field(
+        None, description="As in OpenTelemetry: openai, anthropic, aws.bedrock, ..."
+    )
+    model: Pattern | None = Field(None, description="The model asked for, or the one that answered.")
+
+
+class WatchConfig(BaseModel):
+    """A rule over production traffic: a measure of the last minutes against a fixed threshold."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    name: str = Field(min_length=1, max_length=64, description="What the watch is called in messages.")
+    match: MatchConfig = Field(default_factory=MatchConfig, description="Which calls it looks at.")
+    measure: Measure = Field(description="What it looks at.")
+    above: float | None = Field(
+        None, description='Breached above this: "8s", "2%" or "$0.02", as the measure is.'
+    )
+    below: float | None = Field(None, description="Breached below this; instead of above.")
+    over: Annotated[Duration, Field(ge=60, le=LOOK_BACK_MAX_S)] = Field(
+        300.0, description="How far back it looks."
+    )
+    for_: Annotated[Duration, Field(ge=0)] = Field(
+        0.0, alias="for", description="How long it must stay breached before anybody is told."
+    )
+    min_calls: int = Field(
+        20, ge=1, description="With fewer calls than this in the look-back it says nothing."
+    )
+    severity: Literal["page", "ticket"] = Field("page", description="How loudly it tells.")
+    notify: list[str] = Field(default_factory=list, description="Receivers who are told, by name.")
+    rollback: str | None = Field(None, description="The rollback that a breach asks for, by name.")
+
+    @field_validator("above", "below", mode="before")
+    @classmethod
+    def _threshold(cls, value: object, info: ValidationInfo) -> object:
+        measure = info.data.get("measure")
+        if value is None or measure is None:  # without a measure the problem is told there
+            return None
+        return parse_threshold(value, measure)
+
+    @model_validator(mode="after")
+    def _one_threshold(self) -> "WatchConfig":
+        if (self.above is None) == (self.below is None):
+            raise ValueError("a watch has either above or below, and one of them")
+        return self
+
+
+class OtlpConfig(BaseModel):
+    """The receiver of production traces (OTLP over HTTP), and what it takes at most."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    http_port: int = Field(4318, ge=0, le=65535, description="Port of OTLP/HTTP; 0 takes a free one.")
+    max_body_bytes: int = Field(8 * 2**20, ge=1024, description="Largest request body, as sent.")
+    max_decompressed_bytes: int = Field(32 * 2**20, ge=1024, description="Largest request body, unpacked.")
+    max_in_flight_bytes: int = Field(
+        128 * 2**20,
+        ge=1024,
+        description="Largest sum of unpacked bodies at work; beyond it senders are asked to wait.",
+    )
+
+
+_UNITS_OF_TIME_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_EXAMPLES = {Unit.SECONDS: '"8s" or "500ms"', Unit.SHARE: '"2%" or 0.02', Unit.DOLLARS: '"$0.02" or 0.02'}
+
+
+def parse_threshold(value: object, measure: Measure) -> float:
+    """The threshold in the measure's own unit. Raises ValueError, saying what would be right."""
+    number = _number(value, measure.unit)
+    if number is None or number < 0 or (measure.unit is Unit.SHARE and number > 1):
+        raise ValueError(
+            f"{measure.value} is measured in {measure.unit.value}: write {_EXAMPLES[measure.unit]}"
+        )
+    return number
+
+
+def _number(value: object, unit: Unit) -> float | None:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, str):
+        return None
+    written = re.fullmatch(r"(\$?)\s*(\d+(?:\.\d+)?|\.\d+)\s*(%|ms|s|m|h)?", value.strip())
+    if written is None:
+        return None
+    dollar, digits, suffix = written.groups()
+    if bool(dollar) > (unit is Unit.DOLLARS):
+        return None
+    if suffix == "%":
+        return float(digits) / 100 if unit is Unit.SHARE else None
+    if suffix:
+        return float(digits) * _UNITS_OF_TIME_S[suffix] if unit is Unit.SECONDS and not dollar else None
+    return float(digits)

@@ -1,0 +1,256 @@
+"""From the body of a request to calls that are stored: accepted means kept, also over kill -9.
+
+A call is written to the journal before its request is answered, and counted in the windows in memory after
+that. ``fold`` adds the windows in memory to the stored ones and cuts the journal, in one transaction;
+``recover`` counts again, at start, what the journal holds. So each accepted call is in the stored windows or
+in the journal, and in one of them.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from sqlalchemy.exc import SQLAlchemyError
+from sqlmodel import Session
+
+from canaries.clock import Clock
+
+from ..database import Database
+from . import OverloadError, StoreError, dialects, pricing, store
+from .calls import Call, ErrorClass
+from .otlp import Encoding, decode
+from .windows import Admission, Window, WindowBook, minute_of
+
+FUTURE_MAX_S = 300.0
+"""A call that ended so far after now has a wrong clock: it is rejected, for its minute has not come yet."""
+
+AGE_MAX_S = 86_400.0
+"""A call that ended so long ago is rejected: no watch looks back so far, no exporter retries so long."""
+
+WAITING_MAX = 1_024
+"""How many requests may wait for their commit; beyond it senders are asked to come back."""
+
+UNFOLDED_MAX = 20_000
+"""How many windows may be held in memory between two folds; beyond it senders are asked to come back."""
+
+KEEP_WINDOWS_S = 35 * 86_400
+"""How long windows are kept."""
+
+FOLD_EVERY_S = 15.0
+"""How often whoever runs the intake should fold."""
+
+_STORE_ERRORS = (SQLAlchemyError, RuntimeError)
+"""What a write that did not happen raises; RuntimeError is how the executor of a closed database says it."""
+
+RECOVER_ENTRIES = 200
+"""How many entries of the journal are read at a time when counting again."""
+
+
+class TrafficMetrics(Protocol):
+    """What the traffic arm counts about itself."""
+
+    def count_spans(self, result: str, spans: int) -> None:
+        """Spans received; ``result`` is ``call``, ``other`` (no call, not kept) or ``rejected``."""
+
+    def count_call(self, labels: Mapping[str, str]) -> None:
+        """One call, by service, operation, provider, model and outcome (``ok`` or the class of the error)."""
+
+    def count_unpriced(self, service: str, model: str) -> None:
+        """One answered call without a known price."""
+
+    def count_request(self, code: int) -> None:
+        """One export request, by the HTTP status of its answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What became of a request's spans."""
+
+    calls: int
+    other: int
+    rejected: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    calls: Sequence[Call]
+    stored: asyncio.Future[None]
+
+
+class Intake:
+    """Takes export requests, and holds the windows that are not stored yet."""
+
+    def __init__(self, database: Database, clock: Clock, metrics: TrafficMetrics) -> None:
+        """Start with nothing counted. Await ``recover`` before the first request."""
+        self._database = database
+        self._clock = clock
+        self._metrics = metrics
+        self._admission = Admission()
+        self._unfolded = WindowBook()
+        self._journaled_up_to = 0
+        self._waiting: list[_Waiting] = []
+        self._committing: asyncio.Task[None] | None = None
+        self._folding = asyncio.Lock()
+
+    async def recover(self) -> int:
+        """Count again what was accepted and not folded when the process ended; gives the number of calls."""
+        recovered = 0
+        while entries := await self._database.aread(
+            lambda session: store.journaled(session, self._journaled_up_to, RECOVER_ENTRIES)
+        ):
+            for entry_id, calls in entries:
+                self._count(calls, entry_id)
+                recovered += len(calls)
+        return recovered
+
+    async def accept(self, body: bytes, encoding: Encoding) -> Accepted:
+        """Store the calls in an export request; returns when that is done.
+
+        Raises OtlpError (nothing can be read), OverloadError or StoreError (nothing was kept; try again
+        later).
+        """
+        if len(self._waiting) >= WAITING_MAX or len(self._unfolded) >= UNFOLDED_MAX:
+            raise OverloadError("more traffic than can be stored at the moment")
+        # In a thread: a large body takes long enough to hold up everybody else.
+        read = await asyncio.to_thread(_read, body, encoding, self._clock.now())
+        if read.calls:
+            await self._store(read.calls)
+        self._tell(read)
+        return Accepted(len(read.calls), read.other, read.rejected)
+
+    async def fold(self) -> int:
+        """Add what was counted to the stored windows; gives how many windows that changed.
+
+        Raises StoreError when it cannot be stored; it stays counted, for the next time.
+        """
+        # A caller that is cancelled does not take the fold with it: it must not end half-known.
+        return await asyncio.shield(self._fold())
+
+    async def windows(self, first_minute: int, last_minute: int) -> list[Window]:
+        """The windows from one minute to another, both included: the stored ones and what came in since."""
+        async with self._folding:
+            stored = await self._database.aread(
+                lambda session: store.windows_between(session, first_minute, last_minute)
+            )
+            book = WindowBook(stored)
+            book.merge(one for one in self._unfolded if first_minute <= one.minute <= last_minute)
+        return list(book)
+
+    async def _fold(self) -> int:
+        async with self._folding:
+            folded, up_to = self._unfolded, self._journaled_up_to
+            self._unfolded = WindowBook()
+            oldest = minute_of(self._clock.now().timestamp() - KEEP_WINDOWS_S)
+
+            def work(session: Session) -> None:
+                store.fold(session, folded, up_to)
+                store.forget_windows(session, oldest)
+
+            try:
+                await self._database.awrite(work)
+            except _STORE_ERRORS as error:
+                self._unfolded.merge(folded)
+                raise StoreError(f"windows could not be stored: {_why(error)}") from error
+            return len(folded)
+
+    async def _store(self, calls: Sequence[Call]) -> None:
+        stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Waiting(calls, stored))
+        if self._committing is None:
+            self._committing = asyncio.create_task(self._commit())
+        # A sender that hangs up does not take back what others wait for in the same commit.
+        await asyncio.shield(stored)
+
+    async def _commit(self) -> None:
+        """Store what waits, all of it in one transaction; what comes in meanwhile goes into the next."""
+        try:
+            while self._waiting:
+                group, self._waiting = self._waiting, []
+                await self._commit_group(group)
+        finally:
+            self._committing = None
+
+    async def _commit_group(self, group: Sequence[_Waiting]) -> None:
+        calls = [call for waiting in group for call in waiting.calls]
+        now = self._clock.now().timestamp()
+        try:
+            entry_id = await self._database.awrite(lambda session: store.journal(session, calls, now))
+        except _STORE_ERRORS as error:
+            for waiting in group:
+                _fail(waiting.stored, StoreError(f"calls could not be stored: {_why(error)}"))
+            return
+        self._count(calls, entry_id)
+        for waiting in group:
+            if not waiting.stored.done():
+                waiting.stored.set_result(None)
+
+    def _count(self, calls: Sequence[Call], entry_id: int) -> None:
+        for call in calls:
+            self._unfolded.add(call, self._admission.admit(call))
+        self._journaled_up_to = entry_id
+
+    def _tell(self, read: "_Read") -> None:
+        for call in read.calls:
+            self._metrics.count_call(_labels(call))
+            if call.cost_usd is None and not call.error:
+                self._metrics.count_unpriced(call.service_name or "", call.model or "")
+        for result, spans in (
+            ("call", len(read.calls)),
+            ("other", read.other),
+            ("rejected", sum(read.rejected.values())),
+        ):
+            if spans:
+                self._metrics.count_spans(result, spans)
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    calls: Sequence[Call]
+    other: int
+    rejected: Mapping[str, int]
+
+
+def _read(body: bytes, encoding: Encoding, now: datetime) -> _Read:
+    decoded = decode(body, encoding)
+    rejected = Counter(decoded.rejected)
+    calls: list[Call] = []
+    other = 0
+    for span in decoded.spans:
+        call = dialects.read(span)
+        if call is None:
+            other += 1
+        elif problem := _untimely(call, now.timestamp()):
+            rejected[problem] += 1
+        else:
+            calls.append(pricing.price(call))
+    return _Read(calls, other, rejected)
+
+
+def _untimely(call: Call, now: float) -> str | None:
+    if call.ended_at > now + FUTURE_MAX_S:
+        return f"ended more than {FUTURE_MAX_S / 60:.0f} minutes in the future: is the sender's clock right?"
+    if call.ended_at < now - AGE_MAX_S:
+        return f"ended more than {AGE_MAX_S / 3600:.0f} hours ago"
+    return None
+
+
+def _labels(call: Call) -> dict[str, str]:
+    return {
+        "service": call.service_name or "",
+        "operation": call.operation,
+        "provider": call.provider or "",
+        "model": call.model or "",
+        "outcome": (call.error_class or ErrorClass.OTHER) if call.error else "ok",
+    }
+
+
+def _fail(future: asyncio.Future[None], error: Exception) -> None:
+    if not future.done():
+        future.set_exception(error)
+
+
+def _why(error: Exception) -> str:
+    return str(getattr(error, "orig", None) or error)

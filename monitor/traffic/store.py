@@ -1,0 +1,83 @@
+"""The journal of accepted calls and the minute windows, in the database."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+
+import orjson
+from sqlalchemy import delete
+from sqlmodel import Session, col, select
+
+from . import calls as calls_json
+from .calls import Call
+from .tables import TrafficJournalRow, TrafficWindowRow
+from .windows import Series, Window, window_from_json, window_to_json
+
+
+def journal(session: Session, calls: Sequence[Call], at: float) -> int:
+    """Write down accepted calls; gives the id of their place in the journal, which only grows."""
+    body = b"\n".join(map(calls_json.to_json, calls))
+    row = TrafficJournalRow(at=at, calls=len(calls), body=body)
+    session.add(row)
+    session.flush()
+    assert row.id is not None  # noqa: S101 - the database gave it
+    return row.id
+
+
+def journaled(session: Session, after: int, limit: int) -> list[tuple[int, list[Call]]]:
+    """Up to ``limit`` entries of the journal with ids above ``after``, oldest first."""
+    query = (
+        select(TrafficJournalRow).where(col(TrafficJournalRow.id) > after).order_by(col(TrafficJournalRow.id))
+    )
+    return [(row.id or 0, _calls(row.body)) for row in session.exec(query.limit(limit))]
+
+
+def fold(session: Session, windows: Iterable[Window], journal_up_to: int) -> None:
+    """Add ``windows`` to the stored ones, and cut the journal that they were counted from."""
+    windows = list(windows)
+    rows: dict[tuple[int, Series], TrafficWindowRow] = {}
+    for minute in {window.minute for window in windows}:
+        query = select(TrafficWindowRow).where(TrafficWindowRow.minute == minute)
+        rows |= {(minute, _series(row)): row for row in session.exec(query)}
+    for window in windows:
+        row = rows.get((window.minute, window.series))
+        if row is None:
+            row = TrafficWindowRow(minute=window.minute, **asdict(window.series), calls=0, body=b"")
+        else:
+            stored = _window(row)
+            stored.merge(window)
+            window = stored
+        row.calls, row.body = window.calls, orjson.dumps(window_to_json(window))
+        session.add(row)
+    session.connection().execute(delete(TrafficJournalRow).where(col(TrafficJournalRow.id) <= journal_up_to))
+
+
+def windows_between(session: Session, first_minute: int, last_minute: int) -> list[Window]:
+    """The stored windows from one minute to another, both included, oldest first."""
+    minute = col(TrafficWindowRow.minute)
+    query = select(TrafficWindowRow).where(minute >= first_minute, minute <= last_minute)
+    return [_window(row) for row in session.exec(query.order_by(minute))]
+
+
+def forget_windows(session: Session, before_minute: int) -> None:
+    """Delete the windows of minutes before ``before_minute``."""
+    session.connection().execute(delete(TrafficWindowRow).where(col(TrafficWindowRow.minute) < before_minute))
+
+
+def _window(row: TrafficWindowRow) -> Window:
+    return window_from_json(row.minute, _series(row), orjson.loads(row.body))
+
+
+def _series(row: TrafficWindowRow) -> Series:
+    return Series(
+        service=row.service,
+        environment=row.environment,
+        version=row.version,
+        operation=row.operation,
+        provider=row.provider,
+        request_model=row.request_model,
+        response_model=row.response_model,
+    )
+
+
+def _calls(body: bytes) -> list[Call]:
+    return [calls_json.from_json(orjson.loads(line)) for line in body.splitlines()]

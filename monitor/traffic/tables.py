@@ -1,0 +1,49 @@
+"""The tables of production traffic. Rows never leave ``store.py``."""
+
+from sqlmodel import Field, SQLModel, UniqueConstraint
+
+
+class TrafficJournalRow(SQLModel, table=True):
+    """Calls that were accepted and are not in the windows yet: one row for each commit."""
+
+    __tablename__ = "traffic_journal"
+    # The ids of rows that were cut are never given again: "up to id" must stay unambiguous.
+    __table_args__ = {"sqlite_autoincrement": True}
+
+    id: int | None = Field(default=None, primary_key=True)
+    at: float
+    calls: int
+    body: bytes
+    """One JSON object a line."""
+
+
+class TrafficWindowRow(SQLModel, table=True):
+    """The calls of one series that ended within one minute."""
+
+    __tablename__ = "traffic_window"
+    __table_args__ = (
+        UniqueConstraint(
+            "minute",
+            "service",
+            "environment",
+            "version",
+            "operation",
+            "provider",
+            "request_model",
+            "response_model",
+        ),
+    )
+
+    id: int | None = Field(default=None, primary_key=True)
+    minute: int
+    """Start of the minute, in unix seconds."""
+    service: str
+    environment: str
+    version: str
+    operation: str
+    provider: str
+    request_model: str
+    response_model: str
+    calls: int
+    body: bytes
+    """Counts and histograms, as JSON."""

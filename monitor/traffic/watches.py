@@ -1,0 +1,153 @@
+"""What a watch says of the traffic now."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from fnmatch import fnmatchcase
+
+from alerts.finding import Label
+
+from .config import MatchConfig, Measure, Pattern, Unit, WatchConfig
+from .histogram import Histogram, merged
+from .windows import MINUTE_S, Series, Window, minute_of
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a watch says now.
+
+    ``n`` is how many calls ``value`` stands on; the true value of those calls lies from ``low`` to ``high``.
+    """
+
+    label: Label
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    value: float
+    low: float
+    high: float
+    n: int
+    remark: str = ""
+
+
+def look_back(watch: WatchConfig, now: datetime) -> tuple[int, int]:
+    """The first and the last minute that the watch looks at, by their starts in unix seconds.
+
+    The look-back is rounded out to whole minutes and holds the minute that is still running: a breach is seen
+    as soon as its calls are here.
+    """
+    at = now.timestamp()
+    return minute_of(at - watch.over), minute_of(at)
+
+
+def judge(watch: WatchConfig, windows: Iterable[Window], now: datetime) -> Judgement:
+    """What ``watch`` says at ``now`` of ``windows``, which may hold more than it looks at.
+
+    ``for:`` is not looked at here: it is about how long this answer stays the same.
+    """
+    first, last = look_back(watch, now)
+    mine = [one for one in windows if first <= one.minute <= last and matches(watch.match, one.series)]
+    measured = _measure(watch.measure, mine)
+    needed = calls_needed(watch)
+    span = f"the last {(last - first) // MINUTE_S + 1} minutes"
+    if measured is None or measured.n < needed:
+        n = measured.n if measured else 0
+        return Judgement(
+            Label.NO_DATA, None, None, None, n, f"{n} calls to judge in {span}, {needed} are needed"
+        )
+    return _compare(watch, measured, span)
+
+
+def calls_needed(watch: WatchConfig) -> int:
+    """How many calls the watch needs before it says anything.
+
+    At least so many that the quantile is not just the largest value: 20 for p95, 100 for p99.
+    """
+    quantile = watch.measure.quantile
+    return (
+        watch.min_calls if quantile is None else max(watch.min_calls, math.ceil(round(1 / (1 - quantile), 6)))
+    )
+
+
+def matches(match: MatchConfig, series: Series) -> bool:
+    """Whether a watch with this ``match`` looks at calls of this series."""
+    return (
+        _fits(match.service, series.service)
+        and _fits(match.environment, series.environment)
+        and _fits(match.version, series.version)
+        and _fits(match.operation, series.operation)
+        and _fits(match.provider, series.provider)
+        and (_fits(match.model, series.request_model) or _fits(match.model, series.response_model))
+    )
+
+
+def show(value: float, unit: Unit) -> str:
+    """The value as a person would write it: ``8.12 s``, ``2.3 %``, ``$0.0204``."""
+    if unit is Unit.SHARE:
+        return f"{value * 100:.3g} %"
+    return f"${value:.3g}" if unit is Unit.DOLLARS else f"{value:.3g} s"
+
+
+def _fits(pattern: Pattern | None, value: str) -> bool:
+    if pattern is None:
+        return True
+    return any(fnmatchcase(value, one) for one in ([pattern] if isinstance(pattern, str) else pattern))
+
+
+def _compare(watch: WatchConfig, measured: _Measured, span: str) -> Judgement:
+    if watch.above is not None:
+        threshold, is_breached, relation = watch.above, measured.value > watch.above, "above"
+    else:
+        threshold = watch.below or 0.0
+        is_breached, relation = measured.value < threshold, "below"
+    unit = watch.measure.unit
+    reason = (
+        f"{watch.measure.value} is {show(measured.value, unit)} over {measured.n} calls of {span}, "
+        f"{'' if is_breached else 'not '}{relation} {show(threshold, unit)}{measured.remark}"
+    )
+    label = Label.BREACHED if is_breached else Label.STEADY
+    return Judgement(label, measured.value, measured.low, measured.high, measured.n, reason)
+
+
+def _measure(measure: Measure, windows: list[Window]) -> _Measured | None:
+    if measure is Measure.ERROR_SHARE:
+        return _error_share(windows)
+    remark = _unpriced_remark(windows) if measure.unit is Unit.DOLLARS else ""
+    histogram = merged(_histogram(measure, window) for window in windows)
+    if measure.quantile is None:
+        mean = histogram.mean
+        return None if mean is None else _Measured(mean, mean, mean, histogram.n, remark)
+    found = histogram.quantile(measure.quantile)
+    return None if found is None else _Measured(found.value, found.low, found.high, found.n, remark)
+
+
+def _histogram(measure: Measure, window: Window) -> Histogram:
+    if measure.unit is Unit.DOLLARS:
+        return window.cost_usd
+    return window.ttft_s if measure.startswith("ttft") else window.latency_s
+
+
+def _error_share(windows: list[Window]) -> _Measured | None:
+    calls = sum(window.calls for window in windows)
+    if not calls:
+        return None
+    errors: dict[str, int] = {}
+    for window in windows:
+        for name, count in window.errors.items():
+            errors[name] = errors.get(name, 0) + count
+    by_count = sorted(errors.items(), key=lambda item: (-item[1], item[0]))
+    remark = f" ({', '.join(f'{count} {name}' for name, count in by_count)})" if by_count else ""
+    share = sum(errors.values()) / calls
+    return _Measured(share, share, share, calls, remark)
+
+
+def _unpriced_remark(windows: list[Window]) -> str:
+    unpriced = sum(window.unpriced for window in windows)
+    return f"; {unpriced} more calls have no known price" if unpriced else ""
