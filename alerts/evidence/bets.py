@@ -72,8 +72,8 @@ def orderable(score: float) -> float:
 
 
 def tail_ranks(n: Ints) -> Ints:
-    """For each ``n`` the six ranks ``q``; whole numbers, because ``ceil(0.05 * 140)`` in floats is 8."""
-    one_side = [np.ones_like(n), -(-n // 20), -(-n // 4)]
+    """For each ``n`` the six ranks ``q``, in whole numbers: ``ceil(0.05 * 140)`` in floats is 8."""
+    one_side = [np.ones_like(n), np.maximum(-(-n // 20), 1), np.maximum(-(-n // 4), 1)]
     return np.stack([*one_side, *one_side], axis=-1)
 
 
