@@ -1,0 +1,152 @@
+"""What a run is scored on: hashes, counts and facts of its answers, and no text."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from hashlib import blake2b
+
+from .canonical import CustomScrubber, canonical, tokens
+from .completion import Completion, Outcome, Run
+from .suite import Canary, Suite
+from .validators import validate
+
+FEATURES_VERSION = 1
+"""Raised when the same answer would give other features: baselines of another version cannot be compared."""
+
+ANSWER_HASH_BYTES = 16
+"""Enough that two answers never share a hash by chance."""
+
+TOKEN_HASH_BYTES = 6
+"""Enough that of a hundred thousand tokens hardly two share a hash; short, as there are many of them."""
+
+LOGPROB_MIN = -100.0
+"""Servers write -9999 or minus infinity for "as good as impossible": whatever is lower counts as this."""
+
+KEY_BYTES_MAX = 64
+"""What BLAKE2b takes as its key; a longer secret is hashed first."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerFeatures:
+    """What is scored of one answer. Without one (``outcome`` says why) only the first three fields are set.
+
+    ``answer_hash`` and the tokens of ``token_counts`` and ``first_top`` are keyed hashes: who does not hold
+    the deployment's key cannot try out texts against them. ``length`` is in tokens of ``canonical.tokens``,
+    whatever the provider counts. ``checks`` tells of each expectation whether the answer met it.
+    """
+
+    canary: str
+    sample: int = 0
+    outcome: Outcome = Outcome.ANSWERED
+    answer_hash: str = ""
+    token_counts: Mapping[str, int] = field(default_factory=dict)
+    length: int = 0
+    finish_reason: str | None = None
+    checks: Mapping[str, bool] = field(default_factory=dict)
+    first_top: tuple[tuple[str, float], ...] | None = None
+    mean_logprob: float | None = None
+    served_model: str | None = None
+    system_fingerprint: str | None = None
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether there is an answer, be it an empty one."""
+        return self.outcome is Outcome.ANSWERED
+
+    def to_json(self) -> str:
+        """The features as JSON that ``from_json`` reads back exactly."""
+        return json.dumps(asdict(self), separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> "AnswerFeatures":
+        """The features that ``to_json`` wrote."""
+        fields = json.loads(text)
+        fields["outcome"] = Outcome(fields["outcome"])
+        if fields["first_top"] is not None:
+            fields["first_top"] = tuple((token, logprob) for token, logprob in fields["first_top"])
+        return cls(**fields)
+
+
+@dataclass(frozen=True, slots=True)
+class RunFeatures:
+    """What is scored of one run: the features of its answers, by canary and sample."""
+
+    run_id: str
+    answers: tuple[AnswerFeatures, ...]
+
+    @property
+    def answered_share(self) -> float:
+        """The share of requests that got an answer, 0 to 1; 0 for a run without requests."""
+        return sum(a.is_answered for a in self.answers) / len(self.answers) if self.answers else 0.0
+
+    def answered(self) -> dict[str, list[AnswerFeatures]]:
+        """The answers of each canary that has any; failed requests are left out."""
+        groups: dict[str, list[AnswerFeatures]] = {}
+        for answer in self.answers:
+            if answer.outcome is Outcome.ANSWERED:
+                groups.setdefault(answer.canary, []).append(answer)
+        return groups
+
+
+def extract(run: Run, suite: Suite | None, key: bytes) -> RunFeatures:
+    """The features of ``run``. Without a suite (a recorded stream) nothing is scrubbed, nothing expected.
+
+    ``key`` is the deployment's secret: features made with different keys cannot be compared.
+    """
+    canaries = {canary.id: canary for canary in suite.canaries} if suite else {}
+    scrub = suite.scrub if suite else ()
+    hash_answer, hash_token = (
+        _keyed(key, b"answer", ANSWER_HASH_BYTES),
+        _keyed(key, b"token", TOKEN_HASH_BYTES),
+    )
+    answers = [
+        _features(completion, canaries.get(completion.canary), scrub, hash_answer, hash_token)
+        if completion.is_answered
+        else AnswerFeatures(completion.canary, completion.sample, completion.outcome)
+        for completion in run.completions
+    ]
+    return RunFeatures(run.id, tuple(sorted(answers, key=lambda a: (a.canary, a.sample))))
+
+
+def _features(
+    completion: Completion,
+    canary: Canary | None,
+    scrub: Sequence[str | CustomScrubber],
+    hash_answer: Callable[[str], str],
+    hash_token: Callable[[str], str],
+) -> AnswerFeatures:
+    raw = completion.text or ""
+    text = canonical(raw, scrub)
+    counts = Counter(hash_token(token) for token in tokens(text))
+    # Expectations are about what the application would get: the raw answer.
+    checks = validate(canary.expectations, raw, completion.finish_reason) if canary else ()
+    logprobs = [max(LOGPROB_MIN, logprob) for logprob in completion.logprobs or ()]
+    first_top = tuple((hash_token(t), max(LOGPROB_MIN, logprob)) for t, logprob in completion.first_top or ())
+    return AnswerFeatures(
+        completion.canary,
+        completion.sample,
+        answer_hash=hash_answer(text),
+        token_counts=dict(sorted(counts.items())),
+        length=counts.total(),
+        finish_reason=completion.finish_reason,
+        checks={check.name: check.passed for check in checks},
+        first_top=first_top or None,
+        mean_logprob=sum(logprobs) / len(logprobs) if logprobs else None,
+        served_model=completion.served_model,
+        system_fingerprint=completion.system_fingerprint,
+    )
+
+
+def _keyed(key: bytes, purpose: bytes, size: int) -> Callable[[str], str]:
+    if len(key) > KEY_BYTES_MAX:
+        key = blake2b(key).digest()
+    start = blake2b(key=key, digest_size=size, person=purpose)
+
+    def digest(text: str) -> str:
+        state = start.copy()
+        # Lone surrogates can come out of a JSON answer; they are hashed as they are.
+        state.update(text.encode("utf-8", "surrogatepass"))
+        return state.hexdigest()
+
+    return digest

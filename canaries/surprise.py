@@ -1,0 +1,204 @@
+"""How surprising the answers to one canary are, under the answers of the train runs."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import fsum, log, sqrt
+
+from .features import AnswerFeatures
+
+SPREAD_FLOOR = 0.3
+"""Added to every standard deviation, in nats (of lengths: in tokens): what never moved may move a little."""
+
+PRIOR_TOKENS = 50.0
+"""Weight of the suite's token frequencies, in tokens, beside those of the canary itself."""
+
+LOGPROB_SPREAD_MIN = 0.01
+"""Below this, in nats, a first token's log-probability counts as not having moved at all."""
+
+TOP_TOKEN_SHARE_MIN = 0.5
+"""A first token is followed when it is among the likeliest in this share of the train runs."""
+
+END = ""
+"""The token after an answer's last, so that an empty answer has a surprise too."""
+
+Answers = Sequence[AnswerFeatures]
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Where a quantity of the train runs lies and how far it moves from run to run."""
+
+    mean: float
+    sd: float
+
+    @classmethod
+    def of(cls, values: Sequence[float], floor: float = SPREAD_FLOOR) -> "Spread":
+        """Mean and standard deviation of ``values``, with ``floor`` added to the latter."""
+        mean = fsum(values) / len(values)
+        return cls(
+            mean, sqrt(fsum((value - mean) ** 2 for value in values) / max(1, len(values) - 1)) + floor
+        )
+
+    def standardised(self, value: float) -> float:
+        """How many standard deviations ``value`` lies above the mean."""
+        return (value - self.mean) / self.sd
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerSurprise:
+    """The surprise of whole answers: ``-log((times seen + 1) / (answers + 1))``, summed over the samples."""
+
+    samples: int
+    counts: Mapping[str, int]
+    _costs: dict[str, float] = field(init=False, repr=False, compare=False)
+    _cost_unseen: float = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        total = log(sum(self.counts.values()) + 1)
+        object.__setattr__(self, "_costs", {answer: total - log(n + 1) for answer, n in self.counts.items()})
+        object.__setattr__(self, "_cost_unseen", total)
+
+    def __call__(self, answers: Answers) -> float:
+        """The surprise of a run's answers. Missing samples count like the mean of the others."""
+        costs, unseen = self._costs, self._cost_unseen
+        return self.samples * sum(costs.get(a.answer_hash, unseen) for a in answers) / len(answers)
+
+
+def answer_surprise_left_out(samples: int, counts: Counter[str], answers: Answers) -> float:
+    """The surprise of a train run's answers under the other ones; ``counts`` are those of all train runs."""
+    own = Counter(answer.answer_hash for answer in answers)
+    total = log(counts.total() - own.total() + 1)
+    return samples * sum(n * (total - log(counts[a] - n + 1)) for a, n in own.items()) / len(answers)
+
+
+def tokens_of(answers: Iterable[AnswerFeatures]) -> Counter[str]:
+    """The tokens of ``answers`` with an end each."""
+    counts: Counter[str] = Counter()
+    for answer in answers:
+        counts.update(answer.token_counts)
+        counts[END] += 1
+    return counts
+
+
+def sum_counts(parts: Iterable[Mapping[str, int]]) -> Counter[str]:
+    """All ``parts`` together."""
+    total: Counter[str] = Counter()
+    for counts in parts:
+        total.update(counts)
+    return total
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """The tokens of all train answers of a suite: how surprising one is that a canary has not used yet."""
+
+    counts: Mapping[str, int]
+    costs: dict[str, float] = field(init=False, repr=False, compare=False)
+    cost_unseen: float = field(init=False, repr=False, compare=False)
+    total: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        total = sum(self.counts.values())
+        unseen = log(total + len(self.counts) + 1)
+        object.__setattr__(self, "total", total)
+        object.__setattr__(self, "cost_unseen", unseen)
+        object.__setattr__(self, "costs", {token: unseen - log(n + 1) for token, n in self.counts.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class TextSurprise:
+    """The surprise of a text's tokens: the mean of ``-log p(token)`` times ``scale``.
+
+    ``p`` is the token's frequency among the canary's train answers, mixed with ``PRIOR_TOKENS`` of the
+    suite's. ``scale`` is the root of the usual number of tokens in a run: it brings the spread from run to run
+    back to that of single tokens, some nats, whatever the length, so that one ``SPREAD_FLOOR`` fits answers
+    and texts.
+    """
+
+    scale: float
+    counts: Mapping[str, int]
+    vocabulary: Vocabulary
+    _costs: dict[str, float] = field(init=False, repr=False, compare=False)
+    _cost_more: float = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        total, vocabulary = sum(self.counts.values()) + PRIOR_TOKENS, self.vocabulary
+        prior = PRIOR_TOKENS / (vocabulary.total + len(vocabulary.counts) + 1)
+        object.__setattr__(
+            self,
+            "_costs",
+            {t: -log((n + prior * (vocabulary.counts[t] + 1)) / total) for t, n in self.counts.items()},
+        )
+        object.__setattr__(self, "_cost_more", log(total / PRIOR_TOKENS))
+
+    def __call__(self, answers: Answers) -> float:
+        """The surprise of a run's texts."""
+        costs, more = self._costs, self._cost_more
+        shared, unseen = self.vocabulary.costs, self.vocabulary.cost_unseen
+        end = costs[END]
+        nats, length = end * len(answers), len(answers)
+        for answer in answers:
+            length += answer.length
+            for token, n in answer.token_counts.items():
+                cost = costs.get(token)
+                nats += n * (shared.get(token, unseen) + more if cost is None else cost)
+        return self.scale * nats / length
+
+
+class RestOfSuite:
+    """The token frequencies of a suite's train answers without those of one run."""
+
+    def __init__(self, suite: Vocabulary, run: Mapping[str, int]) -> None:
+        self._suite, self._run = suite.counts, run
+        kinds = len(self._suite) - sum(self._suite[token] == n for token, n in run.items())
+        self._total = suite.total - sum(run.values()) + kinds + 1
+
+    def share(self, token: str) -> float:
+        """The share of a ``token``; small, but not 0, when only this run has it."""
+        return (self._suite[token] - self._run[token] + 1) / self._total
+
+
+def text_surprise_left_out(scale: float, counts: Counter[str], rest: RestOfSuite, answers: Answers) -> float:
+    """The surprise of a train run's texts under the other ones; ``counts`` are those of all train runs."""
+    own = tokens_of(answers)
+    total = counts.total() - own.total() + PRIOR_TOKENS
+    nats = sum(-n * log((counts[t] - n + PRIOR_TOKENS * rest.share(t)) / total) for t, n in own.items())
+    return scale * nats / own.total()
+
+
+@dataclass(frozen=True, slots=True)
+class LogprobShift:
+    """How far the first token's log-probabilities are from the train runs', in standard deviations."""
+
+    tokens: Mapping[str, Spread]
+
+    @classmethod
+    def fit(cls, runs: Sequence[Answers]) -> "LogprobShift | None":
+        """Follow the first tokens that the train ``runs`` usually list; ``None`` when there are none."""
+        rows = [[dict(a.first_top) for a in answers if a.first_top] for answers in runs]
+        rows = [row for row in rows if row]
+        listed = Counter(token for row in rows for token in {token for top in row for token in top})
+        usual = sorted(token for token, n in listed.items() if n >= TOP_TOKEN_SHARE_MIN * len(rows))
+        if len(rows) < 2 or not usual:
+            return None
+        columns = {token: [_mean_logprob(row, token) for row in rows] for token in usual}
+        spreads = {token: Spread.of(values, floor=0.0) for token, values in columns.items()}
+        return cls({t: Spread(s.mean, max(s.sd, LOGPROB_SPREAD_MIN)) for t, s in spreads.items()})
+
+    def __call__(self, answers: Answers) -> float | None:
+        """The shift of a run's answers, or ``None`` when they list no first tokens."""
+        row = [dict(a.first_top) for a in answers if a.first_top]
+        if not row:
+            return None
+        lowest = [min(top.values()) for top in row]
+        shifts = 0.0
+        for token, spread in self.tokens.items():
+            mean = sum(top.get(token, low) for top, low in zip(row, lowest, strict=True)) / len(row)
+            shifts += abs(spread.standardised(mean))
+        return shifts / len(self.tokens)
+
+
+def _mean_logprob(row: Sequence[Mapping[str, float]], token: str) -> float:
+    # A token that is not listed is at most as likely as the least likely listed one.
+    return sum(top.get(token, min(top.values())) for top in row) / len(row)
