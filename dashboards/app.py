@@ -1,0 +1,61 @@
+"""The web application: pages, API, metrics and probes on one port, nothing fetched from elsewhere."""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.middleware.base import RequestResponseEndpoint
+
+from dashboards import StatusError
+from dashboards.api import api_routes
+from dashboards.pages import page_routes, render_unavailable
+from dashboards.view import Readiness, StatusView
+
+HERE = Path(__file__).parent
+
+SECURITY_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+"""On every answer: a page that shows what strangers wrote (model names, errors) loads only our own files."""
+
+
+def build_app(
+    view: StatusView, render_metrics: Callable[[], bytes], is_ready: Callable[[], Awaitable[Readiness]]
+) -> FastAPI:
+    """The application that the daemon serves on its HTTP port.
+
+    ``render_metrics`` gives Prometheus' text format; ``is_ready`` says whether the daemon can do its work.
+    """
+    app = FastAPI(
+        title="Anchorwatch",
+        description="What is under watch, what is wrong, and what was done about it.",
+        docs_url=None,  # FastAPI's own page loads from a CDN; that of page_routes loads nothing
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
+    )
+    app.include_router(api_routes(view, render_metrics, is_ready))
+    app.include_router(page_routes(view, app.openapi))
+    app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
+    app.add_exception_handler(StatusError, _answer_unavailable)
+    app.middleware("http")(_with_security_headers)
+    return app
+
+
+async def _with_security_headers(request: Request, call_next: RequestResponseEndpoint) -> Response:
+    response = await call_next(request)
+    for name, value in SECURITY_HEADERS.items():
+        response.headers.setdefault(name, value)
+    return response
+
+
+async def _answer_unavailable(request: Request, error: Exception) -> Response:
+    if request.url.path.startswith("/api/"):
+        return JSONResponse({"detail": str(error)}, status_code=503)
+    return render_unavailable(str(error))

@@ -1,0 +1,92 @@
+"""The pages that people read, rendered on the server: the status page and the API's reference."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from dashboards import words
+from dashboards.drawings import sparkline, swing_circle
+from dashboards.reference import operations
+from dashboards.view import DeploymentStatus, IncidentState, IncidentStatus, StatusView
+
+RESOLVED_SHOWN_MAX = 10
+"""Older resolved incidents are left out of the page; the API has them."""
+
+ROLLBACKS_SHOWN_MAX = 10
+"""The same for rollbacks."""
+
+ORDER = {
+    IncidentState.FIRING: 0,
+    IncidentState.ACKNOWLEDGED: 1,
+    IncidentState.PENDING: 2,
+    IncidentState.RESOLVED: 3,
+}
+
+templates = Environment(
+    loader=FileSystemLoader(Path(__file__).parent / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+templates.filters |= {
+    "ago": words.ago,
+    "moment": words.moment,
+    "span": words.span,
+    "quantity": words.quantity,
+}
+templates.globals |= {"counted": words.counted, "sparkline": sparkline}
+
+
+def page_routes(view: StatusView, openapi: Callable[[], dict[str, Any]]) -> APIRouter:
+    """The routes that people open in a browser."""
+    router = APIRouter(include_in_schema=False)
+
+    @router.get("/", response_class=HTMLResponse)
+    async def status_page() -> HTMLResponse:
+        return HTMLResponse(render_status(await view.status()), headers={"Cache-Control": "no-store"})
+
+    @router.get("/api/docs", response_class=HTMLResponse)
+    async def reference_page() -> HTMLResponse:
+        schema = openapi()
+        return HTMLResponse(
+            templates.get_template("reference.html").render(
+                info=schema["info"], operations=operations(schema), root="../"
+            )
+        )
+
+    return router
+
+
+def render_status(status: DeploymentStatus) -> str:
+    """The status page as HTML."""
+    incidents = sorted(status.incidents, key=_most_urgent_first)
+    opened = [incident for incident in incidents if incident.is_open]
+    adrift = {incident.subject for incident in opened if incident.state is not IncidentState.PENDING}
+    rollbacks = sorted(status.rollbacks, key=lambda rollback: rollback.at, reverse=True)
+    return templates.get_template("status.html").render(
+        status=status,
+        now=status.at,
+        headline=words.headline(status),
+        opened=[(incident, words.done_about(incident, rollbacks, status.at)) for incident in opened],
+        resolved=[incident for incident in incidents if not incident.is_open][:RESOLVED_SHOWN_MAX],
+        rollbacks=rollbacks[:ROLLBACKS_SHOWN_MAX],
+        adrift=adrift,
+        ships=swing_circle(status.targets, adrift),
+        root="",
+    )
+
+
+def render_unavailable(reason: str) -> HTMLResponse:
+    """The page for when the status cannot be read; it tries again by itself."""
+    html = templates.get_template("unavailable.html").render(reason=reason, root="")
+    return HTMLResponse(html, status_code=503)
+
+
+def _most_urgent_first(incident: IncidentStatus) -> tuple[int, int, float]:
+    latest = incident.resolved_at or incident.fired_at or incident.started_at
+    return ORDER[incident.state], -incident.severity, -latest.timestamp()

@@ -1,0 +1,39 @@
+// Puts the page's newest state in place every few seconds, without losing scroll position or opened details.
+"use strict";
+const PERIOD_MS = 10_000;
+const TIMEOUT_MS = 8_000;
+let seenAt = new Date();
+
+async function refresh() {
+  if (document.hidden) return;
+  const stale = document.getElementById("stale");
+  try {
+    const answer = await fetch(location.pathname, { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS) });
+    if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
+    const next = new DOMParser().parseFromString(await answer.text(), "text/html");
+    show(next);
+    seenAt = new Date();
+    stale.hidden = true;
+  } catch {
+    document.getElementById("stale-since").textContent = seenAt.toLocaleTimeString();
+    stale.hidden = false;
+  }
+}
+
+function show(next) {
+  const main = document.getElementById("main");
+  const fresh = next.getElementById("main");
+  for (const details of main.querySelectorAll("details[open][id]")) {
+    next.getElementById(details.id)?.setAttribute("open", "");
+  }
+  if (fresh.dataset.headline !== main.dataset.headline) {
+    document.getElementById("announce").textContent = fresh.dataset.headline;
+  }
+  const focused = document.activeElement?.closest("details[id]")?.id;
+  document.title = next.title;
+  main.replaceWith(fresh);
+  if (focused) document.getElementById(focused)?.querySelector("summary").focus();
+}
+
+setInterval(refresh, PERIOD_MS);
+document.addEventListener("visibilitychange", refresh);

@@ -1,0 +1,262 @@
+"""What the deployment looks like at one moment: the values the page and the JSON API show.
+
+``monitor`` implements ``StatusView``. These values are also the published JSON of ``/api/v1/status``, so a
+field that goes away or changes its meaning is a change that users notice. They hold no prompt, answer or
+secret.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Protocol
+
+from pydantic import PlainSerializer, WithJsonSchema
+
+from alerts.finding import Severity
+
+SeverityName = Annotated[
+    Severity,
+    PlainSerializer(lambda severity: severity.name.lower(), return_type=str),
+    WithJsonSchema({"type": "string", "enum": [severity.name.lower() for severity in Severity]}),
+]
+"""A severity that a reader of the JSON sees by its name."""
+
+
+class TargetState(StrEnum):
+    """What the watch over a target is doing."""
+
+    COLLECTING = "collecting"
+    """The baseline is not frozen yet: nothing is compared."""
+    WATCHING = "watching"
+    """Every run is compared with the frozen baseline."""
+    REFUSED = "refused"
+    """The suite or the target is not the one of the baseline: comparing would be wrong."""
+    DOWN = "down"
+    """The endpoint does not answer."""
+
+
+class WatchState(StrEnum):
+    """What a watch over production traffic says."""
+
+    STEADY = "steady"
+    PENDING = "pending"
+    FIRING = "firing"
+    NO_DATA = "no_data"
+
+
+class IncidentState(StrEnum):
+    """The life of an incident."""
+
+    PENDING = "pending"
+    FIRING = "firing"
+    ACKNOWLEDGED = "acknowledged"
+    RESOLVED = "resolved"
+
+
+class DeliveryState(StrEnum):
+    """Where a message to people is."""
+
+    WAITING = "waiting"
+    SENT = "sent"
+    FAILED = "failed"
+
+
+class RollbackMode(StrEnum):
+    """Whether a rollback is only rehearsed or really asked for."""
+
+    DRY_RUN = "dry-run"
+    LIVE = "live"
+
+
+class RollbackState(StrEnum):
+    """What became of a rollback."""
+
+    WAITING = "waiting"
+    DELIVERED = "delivered"
+    REHEARSED = "rehearsed"
+    REFUSED = "refused"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How many false pages the operator allows, and how many pages there were."""
+
+    pages_per_quarter: float
+    pages_this_quarter: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LastRun:
+    """The latest run over a target; ``outcomes`` counts its requests by how they ended."""
+
+    at: datetime
+    answered_share: float
+    outcomes: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreEvidence:
+    """How far one score's evidence has come to a page: 0 is none, 1 is the page."""
+
+    score: str
+    evidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class ScorePoint:
+    """One run's value of a score."""
+
+    at: datetime
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class TargetStatus:
+    """A target under watch. ``notes`` are sentences: what was refused, what is not guaranteed."""
+
+    name: str
+    model: str
+    suite: str
+    state: TargetState
+    runs_collected: int = 0
+    runs_needed: int = 0
+    last_run: LastRun | None = None
+    next_run_at: datetime | None = None
+    evidence: tuple[ScoreEvidence, ...] = ()
+    baseline_id: str | None = None
+    baseline_frozen_at: datetime | None = None
+    suite_scores: tuple[ScorePoint, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def strongest(self) -> ScoreEvidence | None:
+        """The score that has come nearest to a page."""
+        return max(self.evidence, key=lambda score: score.evidence, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class WatchStatus:
+    """A rule over production traffic with what it last saw: ``value`` of ``n`` calls, in ``unit``."""
+
+    name: str
+    state: WatchState
+    threshold: float
+    unit: str = ""
+    value: float | None = None
+    n: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceLine:
+    """One line of an incident's evidence."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotificationStatus:
+    """One message about an incident. ``at`` is when it was sent, or when it was last tried."""
+
+    receiver: str
+    state: DeliveryState
+    at: datetime | None = None
+    attempts: int = 0
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentStatus:
+    """Something that was or is wrong, and who was told. ``subject`` names the target or watch it is about."""
+
+    id: str
+    key: str
+    severity: SeverityName
+    state: IncidentState
+    summary: str
+    started_at: datetime
+    fired_at: datetime | None = None
+    resolved_at: datetime | None = None
+    subject: str = ""
+    evidence: tuple[EvidenceLine, ...] = ()
+    notifications: tuple[NotificationStatus, ...] = ()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is not over yet."""
+        return self.state is not IncidentState.RESOLVED
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxStatus:
+    """Messages that are written down but not delivered."""
+
+    waiting: int = 0
+    failed: int = 0
+    oldest_age_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackStatus:
+    """One rollback that was asked for; ``incident_id`` is the incident that asked."""
+
+    name: str
+    mode: RollbackMode
+    state: RollbackState
+    at: datetime
+    reason: str = ""
+    incident_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IngestStatus:
+    """What came in from production since the start."""
+
+    spans: int = 0
+    calls: int = 0
+    rejected: int = 0
+    last_span_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentStatus:
+    """Everything under watch, as it was ``at`` this moment.
+
+    ``problems`` are sentences about the watch itself: missed schedules, interrupted runs, messages
+    that do not arrive.
+    """
+
+    at: datetime
+    version: str
+    started_at: datetime
+    budget: Budget
+    targets: tuple[TargetStatus, ...] = ()
+    watches: tuple[WatchStatus, ...] = ()
+    incidents: tuple[IncidentStatus, ...] = ()
+    outbox: OutboxStatus = OutboxStatus()
+    rollbacks: tuple[RollbackStatus, ...] = ()
+    ingest: IngestStatus = IngestStatus()
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether the daemon can do its work: ready when there is no reason against it."""
+
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether nothing stands against it."""
+        return not self.reasons
+
+
+class StatusView(Protocol):
+    """Where the page and the API get what they show."""
+
+    async def status(self) -> DeploymentStatus:
+        """The deployment as it is now. Raises ``StatusError`` when it cannot be read."""
+        ...
