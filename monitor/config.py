@@ -2,10 +2,10 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl
 
@@ -64,7 +64,9 @@ class Config(BaseModel):
     watches: list[WatchConfig] = Field(default_factory=list, description="Rules over production traffic.")
     watch_every: Annotated[Duration, Field(gt=0, description="How often watches are looked at.")] = 60.0
     receivers: dict[str, ReceiverConfig] = Field(default_factory=dict, description="Who is told.")
-    rollbacks: dict[str, RollbackConfig] = Field(default_factory=dict, description="How a release is rolled back.")
+    rollbacks: dict[str, RollbackConfig] = Field(
+        default_factory=dict, description="How a release is rolled back."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,27 +95,21 @@ def load(path: Path | None, env: Mapping[str, str] | None = None) -> Deployment:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise MonitorError(f"{path}: cannot be read: {error.strerror}. `anchorwatch init` writes a first one.") from error
+        raise MonitorError(
+            f"{path}: cannot be read: {error.strerror}. `anchorwatch init` writes a first one."
+        ) from error
     except UnicodeDecodeError as error:
         raise MonitorError(f"{path}: is not UTF-8 text (byte {error.start})") from error
+    suites: dict[str, Suite] = {}
+
+    def check(tree: Any, places: Places) -> Iterator[Problem]:
+        yield from _cross_references(tree, places)
+        yield from _suite_problems(tree, path.parent, env, suites)
+
     try:
-        config, places = load_document_with_places(text, str(path), Config, env)
+        config, _ = load_document_with_places(text, str(path), Config, env, check)
     except DocumentError as error:
         raise ConfigError(tuple(error.problems)) from error
-    problems = list(_cross_references(config, places))
-    suites: dict[str, Suite] = {}
-    for name, target in config.targets.items():
-        suite_path = path.parent / target.suite
-        try:
-            suites[name] = load_suite(suite_path, env)
-        except DocumentError as error:
-            problems += [problem for problem in error.problems if problem not in problems]
-        except OSError as error:
-            problems.append(
-                places.problem(("targets", name, "suite"), f"{suite_path} cannot be read: {error.strerror}")
-            )
-    if problems:
-        raise ConfigError(tuple(problems))
     return Deployment(config, suites, path)
 
 
@@ -124,38 +120,68 @@ def cadence_of(target: TargetConfig) -> Every | Cron:
     return Every(target.every, target.jitter)
 
 
-def _cross_references(config: Config, places: Places) -> list[Problem]:
-    problems: list[Problem] = []
-    for name, target in config.targets.items():
-        if not NAME.fullmatch(name):
-            problems.append(
-                places.problem(("targets", name), "a target's name has letters, digits, '.', '_', '-', 64 at most")
-            )
-        if target.cron is not None and (problem := cron_problem(target.cron)):
-            problems.append(places.problem(("targets", name, "cron"), f"not a crontab line: {problem}"))
-        problems += _unknown_names(config, places, ("targets", name), target.notify, target.rollback)
+def _suite_problems(
+    tree: Any, folder: Path, env: Mapping[str, str], suites: dict[str, Suite]
+) -> Iterator[Problem]:
+    """Read the suite of every target into ``suites``; gives what is wrong with them, each file once."""
+    faulty: set[Path] = set()
+    for name, target in _section(tree, "targets").items():
+        if not isinstance(target, dict) or not isinstance(target.get("suite"), str):
+            continue
+        path = folder / target["suite"]
+        try:
+            suites[name] = load_suite(path, env)
+        except DocumentError as error:
+            if path not in faulty:
+                yield from error.problems
+            faulty.add(path)
+
+
+def _cross_references(tree: Any, places: Places) -> Iterator[Problem]:
+    """What no single value shows: names that are defined nowhere, or twice. ``tree`` may be in any state."""
+    for section in ("targets", "receivers", "rollbacks"):
+        for name in _section(tree, section):
+            if not NAME.fullmatch(str(name)):
+                yield places.problem(
+                    (section, name), "a name has letters, digits, '.', '_' and '-', and 64 of them at most"
+                )
+    for name, target in _section(tree, "targets").items():
+        if not isinstance(target, dict):
+            continue
+        cron = target.get("cron")
+        if isinstance(cron, str) and len(cron.split()) == 5 and (problem := cron_problem(cron)):
+            yield places.problem(("targets", name, "cron"), f"is not a crontab line: {problem}")
+        yield from _unknown_names(tree, places, ("targets", name), target)
+    watches = tree.get("watches") if isinstance(tree, dict) else None
     seen: set[str] = set()
-    for index, watch in enumerate(config.watches):
-        if watch.name in seen:
-            problems.append(places.problem(("watches", index, "name"), f'a second watch is called "{watch.name}"'))
-        seen.add(watch.name)
-        problems += _unknown_names(config, places, ("watches", index), watch.notify, watch.rollback)
-    return problems
+    for index, watch in enumerate(watches if isinstance(watches, list) else []):
+        if not isinstance(watch, dict):
+            continue
+        name = watch.get("name")
+        if isinstance(name, str) and name in seen:
+            yield places.problem(("watches", index, "name"), f'a second watch is called "{name}"')
+        seen.add(str(name))
+        yield from _unknown_names(tree, places, ("watches", index), watch)
 
 
 def _unknown_names(
-    config: Config, places: Places, at: tuple[str | int, ...], notify: list[str], rollback: str | None
-) -> list[Problem]:
-    problems = [
-        places.problem((*at, "notify", index), f'no receiver is called "{name}"', _known("receivers", config.receivers))
-        for index, name in enumerate(notify)
-        if name not in config.receivers
-    ]
-    if rollback is not None and rollback not in config.rollbacks:
-        hint = _known("rollbacks", config.rollbacks)
-        problems.append(places.problem((*at, "rollback"), f'no rollback is called "{rollback}"', hint))
-    return problems
+    tree: Any, places: Places, at: tuple[str | int, ...], rule: Mapping[str, Any]
+) -> Iterator[Problem]:
+    receivers, rollbacks = _section(tree, "receivers"), _section(tree, "rollbacks")
+    notify, rollback = rule.get("notify"), rule.get("rollback")
+    for index, name in enumerate(notify if isinstance(notify, list) else []):
+        if isinstance(name, str) and name not in receivers:
+            hint = _known("receivers", receivers)
+            yield places.problem((*at, "notify", index), f'no receiver is called "{name}"', hint)
+    if isinstance(rollback, str) and rollback not in rollbacks:
+        hint = _known("rollbacks", rollbacks)
+        yield places.problem((*at, "rollback"), f'no rollback is called "{rollback}"', hint)
 
 
-def _known(section: str, names: Mapping[str, object]) -> str:
-    return f"{section} has: {', '.join(names)}" if names else f"there is no {section} section yet"
+def _section(tree: Any, name: str) -> Mapping[Any, Any]:
+    section = tree.get(name) if isinstance(tree, dict) else None
+    return section if isinstance(section, dict) else {}
+
+
+def _known(section: str, names: Mapping[Any, Any]) -> str:
+    return f"{section} has: {', '.join(map(str, names))}" if names else f"there is no {section} section yet"

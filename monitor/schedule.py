@@ -55,7 +55,9 @@ def slot_s(cadence: Cadence, now: datetime) -> float:
     starts: list[datetime] = []
     while len(starts) < 9:
         previous = starts[-1] if starts else None
-        following = trigger.get_next_fire_time(previous, previous + timedelta(microseconds=1) if previous else now)
+        following = trigger.get_next_fire_time(
+            previous, previous + timedelta(microseconds=1) if previous else now
+        )
         if following is None:
             break
         starts.append(following)
@@ -75,7 +77,11 @@ class Schedule:
         )
 
     def add(
-        self, job_id: str, cadence: Cadence, work: Callable[[], Awaitable[None]], first: datetime | None = None
+        self,
+        job_id: str,
+        cadence: Cadence,
+        work: Callable[[], Awaitable[None]],
+        first: datetime | None = None,
     ) -> None:
         """Run ``work``, a coroutine function, on ``cadence``; the first time at ``first``, where given."""
         options = {"next_run_time": first} if first is not None else {}

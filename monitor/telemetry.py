@@ -27,7 +27,9 @@ class Metrics:
         """Start all counters at zero."""
         self.registry = CollectorRegistry()
         one = self.registry
-        self.runs = Counter("anchorwatch_runs", "Canary runs by how they ended.", ["target", "status"], registry=one)
+        self.runs = Counter(
+            "anchorwatch_runs", "Canary runs by how they ended.", ["target", "status"], registry=one
+        )
         self.completions = Counter(
             "anchorwatch_completions", "Canary requests by outcome.", ["target", "outcome"], registry=one
         )
@@ -41,18 +43,29 @@ class Metrics:
             buckets=(0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900),
             registry=one,
         )
-        self.score = Gauge("anchorwatch_score", "Scores of the latest run.", ["target", "score"], registry=one)
+        self.score = Gauge(
+            "anchorwatch_score", "Scores of the latest run.", ["target", "score"], registry=one
+        )
         self.evidence = Gauge(
-            "anchorwatch_evidence", "Evidence against the page budget; 1 pages.", ["target", "score"], registry=one
+            "anchorwatch_evidence",
+            "Evidence against the page budget; 1 pages.",
+            ["target", "score"],
+            registry=one,
         )
         self.baseline_runs = Gauge(
             "anchorwatch_baseline_runs", "Runs in the current baseline.", ["target", "state"], registry=one
         )
         self.guarantee = Gauge(
-            "anchorwatch_guarantee_in_force", "1 while the page budget holds for the target.", ["target"], registry=one
+            "anchorwatch_guarantee_in_force",
+            "1 while the page budget holds for the target.",
+            ["target"],
+            registry=one,
         )
         self.canary_cost = Counter(
-            "anchorwatch_canary_cost_usd", "What the canaries cost, where the price is known.", ["target"], registry=one
+            "anchorwatch_canary_cost_usd",
+            "What the canaries cost, where the price is known.",
+            ["target"],
+            registry=one,
         )
         self.last_run = Gauge(
             "anchorwatch_last_run_timestamp_seconds", "Start of the latest run.", ["target"], registry=one
@@ -60,7 +73,9 @@ class Metrics:
         self.misfires = Counter(
             "anchorwatch_schedule_misfires", "Scheduled starts that did not happen.", ["job"], registry=one
         )
-        self.spans = Counter("anchorwatch_spans", "Spans received, by what became of them.", ["result"], registry=one)
+        self.spans = Counter(
+            "anchorwatch_spans", "Spans received, by what became of them.", ["result"], registry=one
+        )
         self.calls = Counter(
             "anchorwatch_calls",
             "Production LLM calls.",
@@ -68,26 +83,41 @@ class Metrics:
             registry=one,
         )
         self.unpriced = Counter(
-            "anchorwatch_unpriced_calls", "Calls whose price is not known.", ["service", "model"], registry=one
+            "anchorwatch_unpriced_calls",
+            "Calls whose price is not known.",
+            ["service", "model"],
+            registry=one,
         )
         self.otlp_requests = Counter(
             "anchorwatch_otlp_requests", "Trace export requests by HTTP status.", ["code"], registry=one
         )
-        self.watch_value = Gauge("anchorwatch_watch_value", "Latest value of a watch.", ["watch"], registry=one)
-        self.watch_state = Gauge("anchorwatch_watch_state", "1 for a watch's state.", ["watch", "state"], registry=one)
-        self.incidents = Gauge("anchorwatch_incidents", "Open incidents.", ["state", "severity"], registry=one)
+        self.watch_value = Gauge(
+            "anchorwatch_watch_value", "Latest value of a watch.", ["watch"], registry=one
+        )
+        self.watch_state = Gauge(
+            "anchorwatch_watch_state", "1 for a watch's state.", ["watch", "state"], registry=one
+        )
+        self.incidents = Gauge(
+            "anchorwatch_incidents", "Open incidents.", ["state", "severity"], registry=one
+        )
         self.pages = Counter("anchorwatch_pages", "Pages sent to people.", registry=one)
         self.page_budget = Gauge(
-            "anchorwatch_page_budget_per_quarter", "False pages a quarter that the operator allows.", registry=one
+            "anchorwatch_page_budget_per_quarter",
+            "False pages a quarter that the operator allows.",
+            registry=one,
         )
         self.notifications = Counter(
             "anchorwatch_notifications", "Deliveries by result.", ["receiver", "result"], registry=one
         )
         self.outbox_waiting = Gauge("anchorwatch_outbox_waiting", "Messages not delivered yet.", registry=one)
         self.outbox_oldest_age = Gauge(
-            "anchorwatch_outbox_oldest_age_seconds", "Age of the oldest message not delivered yet.", registry=one
+            "anchorwatch_outbox_oldest_age_seconds",
+            "Age of the oldest message not delivered yet.",
+            registry=one,
         )
-        self.rollbacks = Counter("anchorwatch_rollbacks", "Rollbacks by result.", ["rollback", "result"], registry=one)
+        self.rollbacks = Counter(
+            "anchorwatch_rollbacks", "Rollbacks by result.", ["rollback", "result"], registry=one
+        )
         build = Gauge("anchorwatch_build_info", "1, with the version.", ["version"], registry=one)
         build.labels(installed_version()).set(1)
         self._traffic_series: set[tuple[str, ...]] = set()

@@ -21,7 +21,9 @@ def add_to(app: typer.Typer) -> None:
 def run(
     config: ConfigOption = None,
     data: DataOption = HERE,
-    port: Annotated[int | None, typer.Option(help="Port of pages, API and metrics; 0 takes a free one.")] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port of pages, API and metrics; 0 takes a free one.")
+    ] = None,
     otlp_http_port: Annotated[int | None, typer.Option(help="Port of OTLP/HTTP; 0 takes a free one.")] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
 ) -> None:
@@ -37,8 +39,9 @@ def run(
 
 
 def demo(
-    once: Annotated[bool, typer.Option("--once", help="Run the story to its end and exit 0 if all of it happened.")]
-    = False,
+    once: Annotated[
+        bool, typer.Option("--once", help="Run the story to its end and exit 0 if all of it happened.")
+    ] = False,
     data: Annotated[Path | None, typer.Option(help="Folder to work in. [default: a temporary one]")] = None,
     port: Annotated[int, typer.Option(help="Port of the page; 0 takes a free one.")] = 8700,
 ) -> None:

@@ -15,9 +15,13 @@ if TYPE_CHECKING:
 
 ConfigOption = Annotated[
     Path | None,
-    typer.Option("-c", "--config", help="Configuration file. [default: anchorwatch.yaml, where there is one]"),
+    typer.Option(
+        "-c", "--config", help="Configuration file. [default: anchorwatch.yaml, where there is one]"
+    ),
 ]
-DataOption = Annotated[Path, typer.Option("--data", help="Folder of the database.", show_default="current folder")]
+DataOption = Annotated[
+    Path, typer.Option("--data", help="Folder of the database.", show_default="current folder")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of a table.")]
 
 HERE = Path()
@@ -40,7 +44,9 @@ def existing_database(data: Path) -> Iterator["Database"]:
 
     path = data / DATABASE_FILE
     if not path.exists():
-        raise MonitorError(f"{path}: there is no database yet. `anchorwatch run` makes it; --data names its folder.")
+        raise MonitorError(
+            f"{path}: there is no database yet. `anchorwatch run` makes it; --data names its folder."
+        )
     database = Database(path)
     try:
         database.migrate()

@@ -1,0 +1,69 @@
+"""From minute windows to verdicts: what each watch says of production traffic now, in the alert arm's words."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from alerts.finding import Finding, Label, Severity, Source, Verdict
+from alerts.incident import AlertRule
+
+from .traffic.config import WatchConfig
+from .traffic.intake import Intake
+from .traffic.watches import Judgement, judge, look_back, show
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One watch, and what it said."""
+
+    watch: WatchConfig
+    judgement: Judgement
+
+    def verdict(self) -> Verdict:
+        """The verdict that the alert arm takes."""
+        key = incident_key(self.watch)
+        if self.judgement.label is not Label.BREACHED:
+            return Verdict(key, self.judgement.label, note=self.judgement.reason)
+        # A fixed threshold is the operator's own word: no further evidence is needed for the rollback it names.
+        return Verdict(key, Label.BREACHED, _finding(self.watch, self.judgement), wants_rollback=True)
+
+    def rule(self) -> AlertRule:
+        """When it becomes an incident, and who hears of it."""
+        return AlertRule(for_s=self.watch.for_, notify=tuple(self.watch.notify), rollback=self.watch.rollback)
+
+
+def incident_key(watch: WatchConfig) -> str:
+    """The key of the watch's incidents."""
+    return f"watch/{watch.name}"
+
+
+async def look(intake: Intake, watches: list[WatchConfig], now: datetime) -> list[Look]:
+    """What every watch says at ``now``, on one reading of the windows."""
+    if not watches:
+        return []
+    spans = [look_back(watch, now) for watch in watches]
+    windows = await intake.windows(min(first for first, _ in spans), max(last for _, last in spans))
+    return [Look(watch, judge(watch, windows, now)) for watch in watches]
+
+
+def _finding(watch: WatchConfig, judgement: Judgement) -> Finding:
+    unit = watch.measure.unit
+    evidence = [("calls", str(judgement.n))]
+    if judgement.value is not None:
+        evidence.insert(0, (watch.measure.value, show(judgement.value, unit)))
+    if judgement.low is not None and judgement.high is not None and judgement.low < judgement.high:
+        evidence.append(("between", f"{show(judgement.low, unit)} and {show(judgement.high, unit)}"))
+    threshold = watch.above if watch.above is not None else watch.below
+    if threshold is not None:
+        evidence.append(("threshold", show(threshold, unit)))
+    return Finding(
+        severity=Severity.PAGE if watch.severity == "page" else Severity.TICKET,
+        source=Source.WATCH,
+        summary=f"{watch.name}: {judgement.reason}",
+        labels={"watch": watch.name, **_labels(watch)},
+        evidence=tuple(evidence),
+    )
+
+
+def _labels(watch: WatchConfig) -> dict[str, str]:
+    named = {"service": watch.match.service, "model": watch.match.model, "operation": watch.match.operation}
+    return {name: value for name, value in named.items() if isinstance(value, str)}
