@@ -166,24 +166,29 @@ class FrozenScores:
         needed = PRESENT_SHARE_MIN * len(self._with_logprobs())
         return _mean(shifts) if shifts and len(shifts) >= needed else None
 
+    def to_plain(self) -> dict[str, Any]:
+        """The scores as values that JSON can hold."""
+        return {
+            "has_checks": self.has_checks,
+            "vocabulary": self.vocabulary.counts,
+            "canaries": [_canary_to_plain(canary) for canary in self.canaries],
+        }
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> "FrozenScores":
+        """The scores that ``to_plain`` gave."""
+        vocabulary = Vocabulary(plain["vocabulary"])
+        canaries = tuple(_canary_from_plain(canary, vocabulary) for canary in plain["canaries"])
+        return cls(canaries, vocabulary, plain["has_checks"])
+
     def to_json(self) -> str:
         """The scores as JSON that ``from_json`` reads back exactly, to the last bit of each number."""
-        return json.dumps(
-            {
-                "has_checks": self.has_checks,
-                "vocabulary": self.vocabulary.counts,
-                "canaries": [_canary_to_plain(canary) for canary in self.canaries],
-            },
-            separators=(",", ":"),
-        )
+        return json.dumps(self.to_plain(), separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> "FrozenScores":
         """The scores that ``to_json`` wrote."""
-        plain = json.loads(text)
-        vocabulary = Vocabulary(plain["vocabulary"])
-        canaries = tuple(_canary_from_plain(canary, vocabulary) for canary in plain["canaries"])
-        return cls(canaries, vocabulary, plain["has_checks"])
+        return cls.from_plain(json.loads(text))
 
 
 def _canary_to_plain(canary: FrozenCanary) -> dict[str, Any]:
@@ -231,8 +236,8 @@ def fit(train: Sequence[RunFeatures], expected: Mapping[str, int]) -> FrozenScor
     """The scores frozen on the ``train`` runs; ``expected`` gives the samples per run of each canary.
 
     The usual values of a surprise are those of each train run under the other ones: a run's own answers among
-    the counts would make it look more usual than any later run can be. Raises BaselineError when no canary was
-    answered often enough.
+    the counts would make it look more usual than any later run can be. Raises BaselineError when no canary
+    was answered often enough.
     """
     runs = [run.answered() for run in train]
     runs_needed = max(TRAIN_RUNS_MIN, len(runs) / 2)

@@ -111,9 +111,9 @@ class TextSurprise:
     """The surprise of a text's tokens: the mean of ``-log p(token)`` times ``scale``.
 
     ``p`` is the token's frequency among the canary's train answers, mixed with ``PRIOR_TOKENS`` of the
-    suite's. ``scale`` is the root of the usual number of tokens in a run: it brings the spread from run to run
-    back to that of single tokens, some nats, whatever the length, so that one ``SPREAD_FLOOR`` fits answers
-    and texts.
+    suite's. ``scale`` is the root of the usual number of tokens in a run: it brings the spread from run to
+    run back to that of single tokens, some nats, whatever the length, so that one ``SPREAD_FLOOR`` fits
+    answers and texts.
     """
 
     scale: float

@@ -1,0 +1,162 @@
+"""Baselines: runs that were frozen to compare later runs with."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from . import BaselineError
+from .contract import Contract
+from .features import RunFeatures
+from .reference import Reference
+from .scores import FrozenScores, fit
+
+RUNS_MIN = 12
+"""A baseline of fewer runs cannot be frozen: there is nothing to rank a run against."""
+
+CALIBRATION_RUNS_GOOD = 24
+"""With fewer calibration runs even certain drift takes many runs to prove: small baselines calibrate more."""
+
+TRAIN_RUNS_GOOD = 8
+"""What calibration leaves for training, at least, and never less than a quarter."""
+
+Calibration = Mapping[str, tuple[tuple[float, float], ...]]
+"""For each score its values in the calibration runs, each with the number that breaks ties."""
+
+T = TypeVar("T")
+
+
+class BaselineStatus(StrEnum):
+    """The life of a baseline. A target has at most one that is not retired for a suite."""
+
+    COLLECTING = "collecting"
+    FROZEN = "frozen"
+    RETIRED = "retired"
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """Runs of a suite on a target to compare later runs with, once it is frozen; then it never changes."""
+
+    id: str
+    target: str
+    suite: str
+    contract: Contract
+    created_at: datetime
+    status: BaselineStatus = BaselineStatus.COLLECTING
+    frozen_at: datetime | None = None
+    retired_at: datetime | None = None
+    train_ids: tuple[str, ...] = ()
+    calibration_ids: tuple[str, ...] = ()
+    scores: FrozenScores | None = None
+    calibration: Calibration = field(default_factory=dict)
+    reference: Reference | None = None
+
+    @property
+    def known_models(self) -> tuple[str, ...]:
+        """The models that served the baseline's runs."""
+        return self.reference.models if self.reference else ()
+
+    @property
+    def known_fingerprints(self) -> tuple[str, ...]:
+        """The system fingerprints of the baseline's runs."""
+        return self.reference.fingerprints if self.reference else ()
+
+    @property
+    def never_failed(self) -> tuple[str, ...]:
+        """The checks, as ``canary/check``, that passed in every sample of the baseline's runs."""
+        return self.reference.never_failed if self.reference else ()
+
+    def to_json(self) -> str:
+        """The baseline as JSON that ``from_json`` reads back exactly, to the last bit of each number."""
+        plain = {f.name: getattr(self, f.name) for f in fields(self)} | {
+            "contract": asdict(self.contract),
+            "scores": self.scores.to_plain() if self.scores else None,
+            "reference": self.reference.to_plain() if self.reference else None,
+        }
+        return json.dumps(plain, separators=(",", ":"), default=datetime.isoformat)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Baseline":
+        """The baseline that ``to_json`` wrote."""
+        plain: dict[str, Any] = json.loads(text)
+        times = {name: plain[name] for name in ("created_at", "frozen_at", "retired_at")}
+        return cls(
+            **plain
+            | {name: datetime.fromisoformat(time) if time else None for name, time in times.items()}
+            | {
+                "contract": Contract(**plain["contract"]),
+                "status": BaselineStatus(plain["status"]),
+                "train_ids": tuple(plain["train_ids"]),
+                "calibration_ids": tuple(plain["calibration_ids"]),
+                "scores": FrozenScores.from_plain(plain["scores"]) if plain["scores"] else None,
+                "calibration": {
+                    name: tuple((value, tie) for value, tie in pairs)
+                    for name, pairs in plain["calibration"].items()
+                },
+                "reference": Reference.from_plain(plain["reference"]) if plain["reference"] else None,
+            }
+        )
+
+
+def split(runs: Sequence[T], n: int) -> tuple[Sequence[T], Sequence[T]]:
+    """The train and the calibration runs among the first ``n`` of ``runs``, which are in order of time.
+
+    Half and half; of few runs calibration gets more, up to ``CALIBRATION_RUNS_GOOD``: 84 and 84 of 168, 16 and 24
+    of 40. Raises BaselineError for fewer than ``RUNS_MIN``, or when there are fewer than ``n``.
+    """
+    if n < RUNS_MIN:
+        raise BaselineError(f"a baseline needs at least {RUNS_MIN} runs, not {n}: let more runs be collected")
+    if len(runs) < n:
+        raise BaselineError(f"a baseline of {n} runs was asked for, and there are {len(runs)}")
+    n_calibration = max(n // 2, min(CALIBRATION_RUNS_GOOD, n - max(TRAIN_RUNS_GOOD, n // 4)))
+    return runs[: n - n_calibration], runs[n - n_calibration : n]
+
+
+def calibrate(scores: FrozenScores, runs: Sequence[RunFeatures], tie: Callable[[str], float]) -> Calibration:
+    """What later runs are ranked against: the scores of the calibration ``runs``.
+
+    ``tie`` gives the number that orders a run, by its id, among runs with the same value.
+    """
+    ranked: dict[str, list[tuple[float, float]]] = {name: [] for name in scores.names()}
+    for run in runs:
+        for name, value in scores.score(run).items():
+            ranked[name].append((value, tie(run.run_id)))
+    return {name: tuple(pairs) for name, pairs in ranked.items()}
+
+
+def freeze(
+    baseline: Baseline, runs: Sequence[RunFeatures], tie: Callable[[str], float], now: datetime
+) -> Baseline:
+    """The ``baseline`` frozen on all ``runs``, which are in order of time.
+
+    Raises BaselineError when it is not collecting, or the runs are too few or have too few answers.
+    """
+    if baseline.status is not BaselineStatus.COLLECTING:
+        raise BaselineError(
+            f"baseline {baseline.id} is {baseline.status.value}: only one that collects can be frozen"
+        )
+    train, calibration = split(runs, len(runs))
+    scores = fit(train, baseline.contract.expected_samples())
+    reference = Reference()
+    for run in runs:
+        reference = reference.learn(run)
+    return replace(
+        baseline,
+        status=BaselineStatus.FROZEN,
+        frozen_at=now,
+        train_ids=tuple(run.run_id for run in train),
+        calibration_ids=tuple(run.run_id for run in calibration),
+        scores=scores,
+        calibration=calibrate(scores, calibration, tie),
+        reference=reference,
+    )
+
+
+def retire(baseline: Baseline, now: datetime) -> Baseline:
+    """The ``baseline`` put aside: later runs are not compared with it any more."""
+    if baseline.status is BaselineStatus.RETIRED:
+        raise BaselineError(f"baseline {baseline.id} is retired already")
+    return replace(baseline, status=BaselineStatus.RETIRED, retired_at=now)

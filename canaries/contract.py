@@ -1,0 +1,151 @@
+"""What a baseline was made of: everything about suite and target that changes what answers are like."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from hashlib import blake2b
+from typing import Any
+
+from .config import TargetConfig
+from .features import FEATURES_VERSION
+from .suite import Canary, Suite
+
+SHOWN_CHARS_MAX = 64
+"""A longer value of a parameter is shown and stored as a hash: it may be a text."""
+
+HASHED = "hash:"
+"""How the stored form of a hidden value begins."""
+
+NAMED_CANARIES_MAX = 3
+"""More canaries with the same change are counted, not named."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """The identity of suite and target. Prompts and expectations are in it as hashes only.
+
+    ``shared`` are values of the target and of the whole suite, ``canaries`` those of each canary. Two runs can be
+    compared when the ``hash`` of their contracts is the same.
+    """
+
+    shared: Mapping[str, Any]
+    canaries: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def hash(self) -> str:
+        """The same for the same contract, whatever the order in which it was written."""
+        return _hash(asdict(self))
+
+    def expected_samples(self) -> dict[str, int]:
+        """The answers of a full run, by canary."""
+        return {canary: values["samples"] for canary, values in self.canaries.items()}
+
+    def to_json(self) -> str:
+        """The contract as JSON that ``from_json`` reads back."""
+        return json.dumps(asdict(self), separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Contract":
+        """The contract that ``to_json`` wrote."""
+        return cls(**json.loads(text))
+
+
+def contract_of(suite: Suite, target: TargetConfig) -> Contract:
+    """The contract of replaying ``suite`` against ``target``.
+
+    What only changes when and how requests travel (schedule, retries, streaming, credentials) is not part of it.
+    """
+    samples = suite.expected_samples(target.samples)
+    return Contract(
+        shared={
+            "target.provider": target.provider,
+            "target.base_url": target.base_url.rstrip("/"),
+            "target.model": target.model,
+            "target.logprobs": target.logprobs,
+            "target.seed": target.seed,
+            "suite.scrub": _shown([list(s) if isinstance(s, tuple) else s for s in suite.scrub]),
+            "anchorwatch.features": FEATURES_VERSION,
+        },
+        canaries={
+            canary.id: {
+                "messages": _hidden([[message.role, message.content] for message in canary.messages]),
+                "samples": samples[canary.id],
+                "expectations": _hidden(asdict(canary.expectations)),
+                **_parameters(canary, suite, target),
+            }
+            for canary in sorted(suite.canaries, key=lambda canary: canary.id)
+        },
+    )
+
+
+def _parameters(canary: Canary, suite: Suite, target: TargetConfig) -> dict[str, Any]:
+    # As they are sent: whether the target, the suite or the canary sets one makes no difference to the answers.
+    parameters = {**target.parameters, **suite.parameters, **canary.parameters}
+    return {f"parameters.{name}": _shown(value) for name, value in sorted(parameters.items())}
+
+
+def describe_change(old: Contract, new: Contract) -> tuple[str, ...]:
+    """What changed from ``old`` to ``new``, a sentence each; nothing when they are the same."""
+    return (*_shared_changes(old, new), *_membership_changes(old, new), *_canary_changes(old, new))
+
+
+def _shared_changes(old: Contract, new: Contract) -> Iterator[str]:
+    for name, was, now in _differences(old.shared, new.shared):
+        yield _change(name, was, now)
+
+
+def _membership_changes(old: Contract, new: Contract) -> Iterator[str]:
+    for word, canaries in (
+        ("removed", old.canaries.keys() - new.canaries.keys()),
+        ("added", new.canaries.keys() - old.canaries.keys()),
+    ):
+        if canaries:
+            yield f"{_named(sorted(canaries))}: {word}"
+
+
+def _canary_changes(old: Contract, new: Contract) -> Iterator[str]:
+    both = sorted(old.canaries.keys() & new.canaries.keys())
+    changed: dict[str, list[str]] = {}
+    for canary in both:
+        for name, was, now in _differences(old.canaries[canary], new.canaries[canary]):
+            changed.setdefault(_change(name, was, now), []).append(canary)
+    for change, canaries in changed.items():
+        is_all = len(canaries) == len(both) > NAMED_CANARIES_MAX
+        yield f"{f'all {len(both)} canaries' if is_all else _named(canaries)}: {change}"
+
+
+_ABSENT = object()
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    for name in dict.fromkeys((*old, *new)):
+        was, now = old.get(name, _ABSENT), new.get(name, _ABSENT)
+        if was != now:
+            yield name, was, now
+
+
+def _change(name: str, was: Any, now: Any) -> str:
+    if any(isinstance(value, str) and value.startswith(HASHED) for value in (was, now)):
+        return f"{name} {'added' if was is _ABSENT else 'removed' if now is _ABSENT else 'changed'}"
+    was_shown, now_shown = (
+        "not set" if value in (_ABSENT, None) else json.dumps(value) for value in (was, now)
+    )
+    return f"{name}: {was_shown} -> {now_shown}"
+
+
+def _named(canaries: list[str]) -> str:
+    names = ", ".join(f"'{canary}'" for canary in canaries[:NAMED_CANARIES_MAX])
+    more = len(canaries) - NAMED_CANARIES_MAX
+    return f"canar{'y' if len(canaries) == 1 else 'ies'} {names}{f' and {more} more' if more > 0 else ''}"
+
+
+def _shown(value: Any) -> Any:
+    return value if len(json.dumps(value)) <= SHOWN_CHARS_MAX else _hidden(value)
+
+
+def _hidden(value: Any) -> str:
+    return HASHED + _hash(value)
+
+
+def _hash(value: Any) -> str:
+    return blake2b(json.dumps(value, sort_keys=True).encode(), digest_size=16).hexdigest()
