@@ -68,11 +68,11 @@ class Window:
         """Count one call."""
         self.calls += 1
         if call.error:
-            _count(self.errors, call.error_class or ErrorClass.OTHER)
+            _count(self.errors, (call.error_class or ErrorClass.OTHER).value)
         if not call.error or call.error_class is ErrorClass.TIMEOUT:
             self.latency_s.add(call.duration_s)
         if not call.error or call.cost_usd is not None:
-            _count(self.cost_bases, call.cost_basis)
+            _count(self.cost_bases, call.cost_basis.value)
         for histogram, value in (
             (self.ttft_s, call.ttft_s),
             (self.cost_usd, call.cost_usd),

@@ -3,7 +3,7 @@
 from ..calls import Call, CostBasis, Operation
 from ..otlp import Span
 from . import errors
-from .values import count, finish_reason, flag, provider, seconds, text
+from .values import count, finish_reason, finish_reason_in_messages, flag, provider, seconds, text
 
 _OPERATIONS = {
     "chat": Operation.CHAT,
@@ -18,7 +18,7 @@ _INPUT_WITHOUT_CACHE = ("bedrock",)
 
 
 class OtelGenAi:
-    """Reads spans with ``gen_ai.operation.name``: of 1.37 or later when they have ``gen_ai.provider.name``."""
+    """Reads spans with ``gen_ai.operation.name``; ``gen_ai.provider.name`` tells 1.37 and later."""
 
     def read(self, span: Span) -> Call | None:
         """The call that the span reports, not priced yet; ``None`` when it reports none."""
@@ -47,7 +47,10 @@ class OtelGenAi:
             error=is_error,
             error_class=error_class,
             http_status=http_status,
-            finish_reason=finish_reason(told, "gen_ai.response.finish_reasons"),
+            finish_reason=finish_reason(
+                told, "gen_ai.response.finish_reasons", "anthropic.message.stop_reason"
+            )
+            or finish_reason_in_messages(told, "gen_ai.output.messages"),
             streaming=flag(told, "gen_ai.request.stream"),
             ttft_s=seconds(told, "gen_ai.response.time_to_first_chunk"),
             duration_s=span.duration_s,

@@ -4,6 +4,8 @@ import math
 import re
 from collections.abc import Mapping
 
+import orjson
+
 from ..calls import FinishReason
 
 COUNT_MAX = 10**9
@@ -148,12 +150,30 @@ _FINISH_REASON_OF = {
 _NOT_TOLD = {"", "none", "null", "unknown", "error", "finish_reason_unspecified"}
 
 
-def finish_reason(attributes: Attributes, key: str) -> FinishReason | None:
-    """Why the model stopped, from a list of reasons, a JSON list in a string, or one word."""
-    for word in _words(attributes.get(key)):
-        if word not in _NOT_TOLD:
-            return _FINISH_REASON_OF.get(word, FinishReason.OTHER)
-    return None
+def finish_reason(attributes: Attributes, *keys: str) -> FinishReason | None:
+    """Why the model stopped: the first of ``keys`` with a list of reasons, a JSON list in a string, or one word."""
+    return next(
+        (reason for key in keys for word in _words(attributes.get(key)) if (reason := _reason(word))), None
+    )
+
+
+def finish_reason_in_messages(attributes: Attributes, key: str) -> FinishReason | None:
+    """Why the model stopped, from the messages it answered with (JSON in a string, or a list)."""
+    messages = attributes.get(key)
+    try:
+        parsed = orjson.loads(messages) if isinstance(messages, str) else messages
+    except orjson.JSONDecodeError:
+        return None
+    told = (
+        [one.get("finish_reason") for one in parsed if isinstance(one, dict)]
+        if isinstance(parsed, list)
+        else []
+    )
+    return next((reason for word in _words(told) if (reason := _reason(word))), None)
+
+
+def _reason(word: str) -> FinishReason | None:
+    return None if word in _NOT_TOLD else _FINISH_REASON_OF.get(word, FinishReason.OTHER)
 
 
 def _words(value: object) -> list[str]:

@@ -1,0 +1,130 @@
+"""OTLP over HTTP: a bare ASGI application for ``POST /v1/traces``.
+
+Answers as the protocol asks (https://opentelemetry.io/docs/specs/otlp/#otlphttp): in the encoding of the
+request, 200 only for what is stored, 429 and 503 with ``Retry-After`` for what the sender should send again,
+any other status for what it should drop.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from . import OtlpError, OverloadError, StoreError
+from .body import InFlight, Receive, RefusedError, SenderGoneError, read_body
+from .config import OtlpConfig
+from .intake import Intake, TrafficMetrics
+from .otlp import Encoding, failure, response
+
+PATHS = ("/v1/traces", "/api/public/otel/v1/traces")
+"""Where traces are taken: OTLP's own path, and that of Langfuse's SDKs."""
+
+BODY_WAIT_S = 30.0
+"""How long a sender may take for the body of one request."""
+
+_ENCODINGS = {
+    "application/x-protobuf": Encoding.PROTOBUF,
+    "application/protobuf": Encoding.PROTOBUF,
+    "application/json": Encoding.JSON,
+}
+_RPC_CODES = {400: 3, 404: 5, 405: 12, 408: 4, 413: 3, 415: 3, 429: 8, 500: 13, 503: 14}
+"""The ``google.rpc.Code`` that says the same as an HTTP status."""
+
+Scope = MutableMapping[str, Any]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    status: int
+    body: bytes
+    retry_after_s: int | None = None
+
+
+class TraceReceiver:
+    """The ASGI application; run it with uvicorn, ``lifespan="off"``."""
+
+    def __init__(self, intake: Intake, config: OtlpConfig, metrics: TrafficMetrics) -> None:
+        """Hand every request to ``intake``, within the limits of ``config``."""
+        self._intake = intake
+        self._config = config
+        self._metrics = metrics
+        self._in_flight = InFlight(config.max_in_flight_bytes)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return
+        headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        content_type = headers.get(b"content-type", "").split(";")[0].strip().lower()
+        encoding = _ENCODINGS.get(content_type, Encoding.JSON)
+        try:
+            answer = await self._answer(scope, headers, receive, encoding)
+        except SenderGoneError:
+            return
+        self._metrics.count_request(answer.status)
+        await _send(send, encoding, answer)
+
+    async def _answer(
+        self, scope: Scope, headers: dict[bytes, str], receive: Receive, encoding: Encoding
+    ) -> _Answer:
+        try:
+            is_gzip = _check(scope, headers)
+            with self._in_flight.share() as share:
+                async with asyncio.timeout(BODY_WAIT_S):
+                    body = await read_body(receive, is_gzip, self._config, share)
+                accepted = await self._intake.accept(body, encoding)
+            return _Answer(200, response(encoding, accepted.rejected))
+        except RefusedError as error:
+            return _refusal(encoding, error.status, error)
+        except OtlpError as error:
+            return _refusal(encoding, 400, error)
+        except OverloadError as error:
+            return _refusal(encoding, 429, error, error.retry_after_s)
+        except StoreError as error:
+            _log.error("traces were refused", reason=str(error))
+            return _refusal(encoding, 503, error, error.retry_after_s)
+        except TimeoutError:
+            return _refusal(encoding, 408, f"the body did not arrive within {BODY_WAIT_S:.0f} s")
+        except SenderGoneError:
+            raise
+        except Exception:
+            # Whatever a body may provoke in us, the next request is served; 500 tells the sender to drop it.
+            _log.exception("a trace request failed")
+            return _refusal(encoding, 500, "the request could not be processed")
+
+
+def _check(scope: Scope, headers: dict[bytes, str]) -> bool:
+    """Whether the body is gzip. Raises RefusedError for requests that are not a trace export."""
+    if scope["path"] not in PATHS:
+        raise RefusedError(404, f"traces are taken at {PATHS[0]}")
+    if scope["method"] != "POST":
+        raise RefusedError(405, "traces are taken by POST")
+    content_type = headers.get(b"content-type", "").split(";")[0].strip().lower()
+    if content_type not in _ENCODINGS:
+        raise RefusedError(415, f"content type must be {' or '.join(Encoding)}")
+    packing = headers.get(b"content-encoding", "identity").strip().lower()
+    if packing not in ("identity", "gzip", ""):
+        raise RefusedError(415, "content encoding must be gzip or none")
+    return packing == "gzip"
+
+
+def _refusal(encoding: Encoding, status: int, text: object, retry_after_s: int | None = None) -> _Answer:
+    return _Answer(status, failure(encoding, _RPC_CODES[status], str(text)), retry_after_s)
+
+
+async def _send(send: Send, encoding: Encoding, answer: _Answer) -> None:
+    headers = [
+        (b"content-type", encoding.value.encode()),
+        (b"content-length", str(len(answer.body)).encode()),
+    ]
+    if answer.retry_after_s is not None:
+        headers.append((b"retry-after", str(answer.retry_after_s).encode()))
+    if answer.status == 405:
+        headers.append((b"allow", b"POST"))
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})

@@ -1,0 +1,159 @@
+"""Calls, payloads and counters that the tests of the traffic arm build on."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue
+
+from monitor.traffic.calls import Call, CostBasis, Operation
+
+NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC).timestamp()
+
+CALL = Call(
+    operation=Operation.CHAT,
+    provider="openai",
+    request_model="gpt-4o-mini",
+    response_model="gpt-4o-mini-2024-07-18",
+    response_id="chatcmpl-1",
+    input_tokens=1_000,
+    cached_input_tokens=None,
+    cache_write_input_tokens=None,
+    output_tokens=100,
+    reasoning_tokens=None,
+    error=False,
+    error_class=None,
+    http_status=None,
+    finish_reason=None,
+    streaming=None,
+    ttft_s=None,
+    duration_s=1.0,
+    session_id=None,
+    service_name="shop",
+    service_version="1.0",
+    environment="production",
+    cost_usd=None,
+    cost_basis=CostBasis.UNPRICED,
+    dialect="otel_genai",
+    span_ids=("00f067aa0ba902b7",),
+    trace_id="4bf92f3577b34da6a3ce929d0e0e4736",
+    started_at=NOON - 1,
+    ended_at=NOON,
+)
+
+MakeCall = Callable[..., Call]
+MakePayload = Callable[..., bytes]
+
+
+@pytest.fixture
+def make_call() -> MakeCall:
+    """An ordinary call, with what the test cares about changed."""
+
+    def make(**changes: Any) -> Call:
+        return replace(CALL, **changes)
+
+    return make
+
+
+def any_value(value: object) -> AnyValue:
+    if isinstance(value, bool):
+        return AnyValue(bool_value=value)
+    if isinstance(value, int):
+        return AnyValue(int_value=value)
+    if isinstance(value, float):
+        return AnyValue(double_value=value)
+    if isinstance(value, list):
+        return AnyValue(array_value=ArrayValue(values=[any_value(item) for item in value]))
+    return AnyValue(string_value=str(value))
+
+
+def key_values(values: Mapping[str, object]) -> list[KeyValue]:
+    return [KeyValue(key=key, value=any_value(value)) for key, value in values.items()]
+
+
+CHAT = {
+    "gen_ai.operation.name": "chat",
+    "gen_ai.provider.name": "openai",
+    "gen_ai.request.model": "gpt-4o-mini",
+    "gen_ai.response.model": "gpt-4o-mini-2024-07-18",
+    "gen_ai.usage.input_tokens": 1_000,
+    "gen_ai.usage.output_tokens": 100,
+}
+
+
+@pytest.fixture
+def make_payload() -> MakePayload:
+    """A protobuf export request of ``spans`` equal spans, ending at ``ended_at``."""
+
+    def make(
+        *,
+        spans: int = 1,
+        attributes: Mapping[str, object] = CHAT,
+        ended_at: float = NOON,
+        duration_s: float = 1.0,
+        service: str = "shop",
+        scope: str = "tests",
+        is_error: bool = False,
+        status_message: str = "",
+    ) -> bytes:
+        request = ExportTraceServiceRequest()
+        resource_spans = request.resource_spans.add()
+        resource_spans.resource.attributes.extend(
+            key_values(
+                {
+                    "service.name": service,
+                    "service.version": "1.0",
+                    "deployment.environment.name": "production",
+                }
+            )
+        )
+        scope_spans = resource_spans.scope_spans.add()
+        scope_spans.scope.name = scope
+        for number in range(1, spans + 1):
+            span = scope_spans.spans.add(name="chat", trace_id=number.to_bytes(16), span_id=number.to_bytes(8))
+            span.end_time_unix_nano = round(ended_at * 1e9)
+            span.start_time_unix_nano = round((ended_at - duration_s) * 1e9)
+            span.attributes.extend(key_values(attributes))
+            span.status.code = 2 if is_error else 0
+            span.status.message = status_message
+        return request.SerializeToString()
+
+    return make
+
+
+class CountingMetrics:
+    """Remembers what was counted."""
+
+    def __init__(self) -> None:
+        self.spans: Counter[str] = Counter()
+        self.calls: Counter[tuple[str, ...]] = Counter()
+        self.unpriced: Counter[tuple[str, str]] = Counter()
+        self.requests: Counter[int] = Counter()
+
+    def count_spans(self, result: str, spans: int) -> None:
+        self.spans[result] += spans
+
+    def count_call(self, labels: Mapping[str, str]) -> None:
+        self.calls[tuple(labels.values())] += 1
+
+    def count_unpriced(self, service: str, model: str) -> None:
+        self.unpriced[service, model] += 1
+
+    def count_request(self, code: int) -> None:
+        self.requests[code] += 1
+
+
+@pytest.fixture
+def metrics() -> CountingMetrics:
+    return CountingMetrics()
+
+
+@pytest.fixture
+def now() -> float:
+    """The real time: for tests with a real exporter, whose spans carry it."""
+    return time.time()

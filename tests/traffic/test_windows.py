@@ -1,0 +1,117 @@
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitor.traffic.calls import Call, CostBasis, ErrorClass
+from monitor.traffic.windows import (
+    OVERFLOW,
+    Admission,
+    Window,
+    WindowBook,
+    minute_of,
+    series_of,
+    window_from_json,
+    window_to_json,
+)
+
+from .conftest import CALL, NOON, MakeCall
+
+
+def window_of(*calls: Call) -> Window:
+    window = Window(minute_of(NOON), series_of(CALL))
+    for call in calls:
+        window.add(call)
+    return window
+
+
+def test_a_failed_call_counts_by_its_class_and_not_in_the_latency(make_call: MakeCall) -> None:
+    window = window_of(make_call(error=True, error_class=ErrorClass.RATE_LIMIT, duration_s=0.02), make_call())
+    assert (window.calls, window.failed, window.errors) == (2, 1, {"rate_limit": 1})
+    assert window.latency_s.n == 1
+
+
+def test_a_timeout_is_both_an_error_and_a_latency(make_call: MakeCall) -> None:
+    window = window_of(make_call(error=True, error_class=ErrorClass.TIMEOUT, duration_s=60.0))
+    assert window.failed == 1
+    assert window.latency_s.quantile(1.0).value == pytest.approx(60.0, rel=0.01)
+
+
+def test_a_failed_call_of_no_known_class_still_counts_as_failed(make_call: MakeCall) -> None:
+    assert window_of(make_call(error=True)).errors == {"other": 1}
+
+
+def test_calls_without_a_price_are_counted_and_never_cost_nothing(make_call: MakeCall) -> None:
+    window = window_of(make_call(), make_call(cost_usd=0.25, cost_basis=CostBasis.EXACT))
+    assert (window.unpriced, window.cost_usd.n, window.cost_usd.mean) == (1, 1, 0.25)
+    assert window.cost_bases == {"unpriced": 1, "exact": 1}
+
+
+def test_a_failed_call_without_a_price_does_not_count_as_unpriced(make_call: MakeCall) -> None:
+    assert window_of(make_call(error=True, error_class=ErrorClass.AUTH)).unpriced == 0
+
+
+calls = st.builds(
+    lambda duration_s, cost, tokens, error, second: Call(
+        **{name: getattr(CALL, name) for name in CALL.__slots__}
+        | {
+            "duration_s": duration_s,
+            "cost_usd": cost,
+            "cost_basis": CostBasis.UNPRICED if cost is None else CostBasis.EXACT,
+            "input_tokens": tokens,
+            "error": error is not None,
+            "error_class": error,
+            "ended_at": NOON + second,
+        }
+    ),
+    st.floats(0, 1e5),
+    st.none() | st.floats(1e-6, 100),
+    st.none() | st.integers(0, 10**9),
+    st.none() | st.sampled_from(ErrorClass),
+    st.floats(-200, 200),
+)
+
+
+@given(st.lists(calls, max_size=30), st.randoms(use_true_random=False))
+def test_windows_do_not_depend_on_the_order_of_the_calls_nor_on_where_they_were_counted(batch, random) -> None:
+    whole, one, other = WindowBook(), WindowBook(), WindowBook()
+    for call in batch:
+        whole.add(call, series_of(call))
+    random.shuffle(batch)
+    for call in batch:
+        random.choice([one, other]).add(call, series_of(call))
+    other.merge(one)
+    key = lambda window: window.minute  # noqa: E731
+    assert sorted(whole, key=key) == sorted(other, key=key)
+
+
+@given(st.lists(calls, max_size=10))
+def test_a_window_survives_its_json(batch) -> None:
+    window = window_of(*batch)
+    again = orjson.loads(orjson.dumps(window_to_json(window)))
+    assert window_from_json(window.minute, window.series, again) == window
+
+
+@pytest.mark.parametrize(
+    ("at", "minute"),
+    [(NOON, NOON), (NOON + 59.999, NOON), (NOON + 60, NOON + 60), (NOON - 0.001, NOON - 60)],
+    ids=["start", "end", "next", "before"],
+)
+def test_a_call_belongs_to_the_minute_in_which_it_ended(at: float, minute: float) -> None:
+    assert minute_of(at) == minute
+
+
+def test_series_beyond_the_bound_are_counted_together_and_the_known_ones_go_on(make_call: MakeCall) -> None:
+    admission = Admission(series_max=2)
+    names = ["a", "b", "c", "a"]
+    admitted = [admission.admit(make_call(service_name=name)) for name in names]
+    assert [series.service for series in admitted] == ["a", "b", OVERFLOW.service, "a"]
+
+
+def test_an_idle_series_makes_room_for_a_new_one(make_call: MakeCall) -> None:
+    admission = Admission(series_max=2)
+    admission.admit(make_call(service_name="idle"))
+    admission.admit(make_call(service_name="busy", ended_at=NOON + 3_600))
+    late = make_call(service_name="new", ended_at=NOON + 3_700)
+    assert admission.admit(late).service == "new"
+    assert admission.admit(make_call(service_name="idle", ended_at=NOON + 3_700)) == OVERFLOW
