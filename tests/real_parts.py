@@ -1,0 +1,38 @@
+"""What a test does when the real program it needs is not there: skip and say so, but fail where CI promises it."""
+
+import os
+import subprocess
+from pathlib import Path
+from shutil import which
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def require(name: str, found: bool, how: str) -> None:
+    """Go on if the part was found; otherwise skip with the way to get it, or fail when ``CI`` is ``true``."""
+    if found:
+        return
+    text = f"{name} is missing; get it by: {how}"
+    if os.environ.get("CI") == "true":
+        pytest.fail(text, pytrace=False)
+    pytest.skip(text)
+
+
+def program(name: str) -> str:
+    """The path of a program that scripts/install-real-parts.sh puts there, unless the system has it."""
+    own = ROOT / ".tools" / "prometheus" / "usr" / "bin" / name
+    path = which(name) or (str(own) if own.exists() else None)
+    require(name, path is not None, "scripts/install-real-parts.sh (on Debian or Ubuntu)")
+    assert path is not None
+    return path
+
+
+def helm(major: int) -> Path:
+    """The path of helm 3 or 4, downloaded by scripts/get-helm.sh when it is not there yet."""
+    path = ROOT / ".tools" / f"helm{major}" / "helm"
+    if not path.exists():
+        got = subprocess.run([ROOT / "scripts" / "get-helm.sh"], capture_output=True, text=True, timeout=110)
+        require(f"helm {major}", got.returncode == 0, f"scripts/get-helm.sh, which says: {got.stderr[-300:]}")
+    return path
