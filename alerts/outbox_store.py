@@ -213,17 +213,18 @@ def _due_at(row: NotificationRow, now: datetime) -> datetime:
 def _thread_of(session: Session, row: NotificationRow) -> Thread | None:
     if row.incident_id is None:
         return None
-    first = session.exec(
+    # The latest one: a channel opens a new thread when somebody has removed the first.
+    latest = session.exec(
         select(NotificationRow.thread)
         .where(
             NotificationRow.incident_id == row.incident_id,
             NotificationRow.receiver == row.receiver,
             col(NotificationRow.thread).is_not(None),
         )
-        .order_by(col(NotificationRow.position))
+        .order_by(col(NotificationRow.position).desc())
         .limit(1)
     ).first()
-    return None if first is None else Thread(**orjson.loads(first))
+    return None if latest is None else Thread(**orjson.loads(latest))
 
 
 def _row(session: Session, notification_id: str) -> NotificationRow | None:

@@ -1,0 +1,65 @@
+"""Where messages go: one Protocol, a file for each kind of channel, and the registry of the kinds.
+
+A new kind is its own file, a field of ``ReceiverConfig`` and a line in ``OPENERS``.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+import httpx
+
+from ..config import ReceiverConfig, RollbackConfig
+from ..message import ROLLBACK_PREFIX, Message, Thread
+from ..rollback import Mode
+from .slack import SlackChannel
+from .webhook import RehearsalChannel, WebhookChannel
+
+
+class Channel(Protocol):
+    """One way to one receiver."""
+
+    async def deliver(self, message: Message, thread: Thread | None, *, is_repeat: bool) -> Thread | None:
+        """Where the first message of the incident lies, after this one has arrived.
+
+        ``thread`` is that place if it is known; ``is_repeat`` tells that an earlier attempt may have arrived.
+        Raises DeliveryError when the message did not arrive, or may not have.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What channels need from the process: a client, the time, and where people find our pages."""
+
+    client: httpx.AsyncClient
+    now: Callable[[], datetime]
+    public_url: str | None = None
+
+
+OPENERS: Mapping[str, Callable[[Any, Tools], Channel]] = {
+    "slack": lambda config, tools: SlackChannel(config, tools.public_url),
+    "webhook": lambda config, tools: WebhookChannel(config, tools.client, tools.now),
+}
+"""How each kind of receiver is opened, by the name of its field in ``ReceiverConfig``."""
+
+
+def open_channels(
+    receivers: Mapping[str, ReceiverConfig], rollbacks: Mapping[str, RollbackConfig], tools: Tools
+) -> dict[str, Channel]:
+    """The channel of every receiver, and of every rollback under ``rollback/NAME``."""
+    channels = {name: _open(config, tools) for name, config in receivers.items()}
+    for name, rollback in rollbacks.items():
+        channels[ROLLBACK_PREFIX + name] = _open_rollback(rollback, tools)
+    return channels
+
+
+def _open(receiver: ReceiverConfig, tools: Tools) -> Channel:
+    kind = next(kind for kind in OPENERS if getattr(receiver, kind) is not None)
+    return OPENERS[kind](getattr(receiver, kind), tools)
+
+
+def _open_rollback(rollback: RollbackConfig, tools: Tools) -> Channel:
+    webhook = WebhookChannel(rollback, tools.client, tools.now)
+    return webhook if rollback.mode is Mode.LIVE else RehearsalChannel(webhook)

@@ -1,0 +1,111 @@
+"""A message as Slack shows it: Block Kit, within its limits and with its control characters made harmless."""
+
+from datetime import datetime
+from typing import Any
+
+from slack_sdk.models.blocks import (
+    Block,
+    ContextBlock,
+    HeaderBlock,
+    MarkdownTextObject,
+    PlainTextObject,
+    SectionBlock,
+)
+
+from ..finding import Severity
+from ..incident import NoticeKind
+from ..message import Message
+
+MAX_FIELDS = 6
+"""How many lines of evidence a message shows; a last line says how many more there are."""
+
+MAX_FIELD_LENGTH = 300
+"""How much of one line of evidence is shown."""
+
+MAX_LABELS = 8
+"""How many labels the small print shows."""
+
+_MARKS = {
+    NoticeKind.RESOLVED: "🟢",
+    NoticeKind.ROLLBACK: "⏪",
+    NoticeKind.ROLLBACK_NEWS: "⏪",
+    NoticeKind.TEST: "🔔",
+}
+_SEVERITY_MARKS = {Severity.PAGE: "🔴", Severity.TICKET: "🟠", Severity.INFO: "🔵"}
+
+
+def slack_blocks(message: Message, public_url: str | None = None) -> list[dict[str, Any]]:
+    """Header, summary, evidence and small print, checked against Slack's limits."""
+    mark = _MARKS.get(message.kind) or _SEVERITY_MARKS[message.severity]
+    header = escaped(f"{mark} {message.headline}", HeaderBlock.text_max_length)
+    blocks: list[Block] = [HeaderBlock(text=PlainTextObject(text=header, emoji=True))]
+    blocks += [_section(text) for text in (message.summary, message.note) if text]
+    fields = _fields(message.evidence)
+    if fields:
+        blocks.append(SectionBlock(fields=fields))
+    context = _context(message, public_url)
+    if context:
+        blocks.append(ContextBlock(elements=context))
+    return [block.to_dict() for block in blocks]
+
+
+def slack_text(message: Message) -> str:
+    """The one line that a phone's notification shows."""
+    return escaped(f"{message.headline}: {message.note or message.summary}", MAX_FIELD_LENGTH)
+
+
+def escaped(text: str, limit: int) -> str:
+    """The text with ``&``, ``<`` and ``>`` as Slack wants them, cut to at most ``limit`` characters.
+
+    Without this a value such as ``<!channel>`` would be an order to Slack.
+    """
+    pieces: list[str] = []
+    length = 0
+    for character in text:
+        piece = _ESCAPES.get(character, character)
+        if length + len(piece) > limit:
+            # The ellipsis takes the place of the last piece, which is never shorter.
+            return "".join(pieces[:-1]) + "…"
+        pieces.append(piece)
+        length += len(piece)
+    return "".join(pieces)
+
+
+_ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+
+
+def _section(text: str) -> SectionBlock:
+    return SectionBlock(text=_markdown(escaped(text, SectionBlock.text_max_length)))
+
+
+def _fields(evidence: tuple[tuple[str, str], ...]) -> list[str | PlainTextObject | MarkdownTextObject]:
+    shown = evidence if len(evidence) <= MAX_FIELDS else evidence[: MAX_FIELDS - 1]
+    lines = [
+        f"*{escaped(name, MAX_FIELD_LENGTH)}*\n{escaped(value, MAX_FIELD_LENGTH)}" for name, value in shown
+    ]
+    if len(shown) < len(evidence):
+        lines.append(f"_and {len(evidence) - len(shown)} more_")
+    return [_markdown(line) for line in lines]
+
+
+def _context(message: Message, public_url: str | None) -> list[Any]:
+    words = [f"incident `{message.incident_id}`"] if message.incident_id else []
+    if message.since is not None:
+        words.append(f"since {_local_time(message.since)}")
+    words += [
+        escaped(f"{name}: {value}", MAX_FIELD_LENGTH)
+        for name, value in list(message.labels.items())[:MAX_LABELS]
+    ]
+    if public_url:
+        words.append(f"<{public_url}|Open Anchorwatch>")
+    return [_markdown(" · ".join(words))] if words else []
+
+
+def _local_time(at: datetime) -> str:
+    # Slack shows this in the reader's own time zone; what follows the bar is for clients that cannot.
+    return f"<!date^{int(at.timestamp())}^{{date_short_pretty}} {{time}}|{at:%Y-%m-%d %H:%M} UTC>"
+
+
+def _markdown(text: str) -> MarkdownTextObject:
+    # Verbatim: Slack makes no links of its own out of names and addresses in our values.
+    return MarkdownTextObject(text=text, verbatim=True)
