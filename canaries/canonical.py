@@ -66,8 +66,8 @@ def tokens(text: str) -> list[str]:
 
 def nfc(text: str) -> str:
     """The text in Unicode NFC, where letters and their accents are one character each."""
-    # Piece by piece: the time that normalising takes grows with the square of a run of accents, and a megabyte
-    # of them takes minutes. A cut falls before white space, where nothing is joined.
+    # Piece by piece: the time it takes grows with the square of a run of accents, and a megabyte of them would
+    # take minutes. A cut falls before white space, where nothing is joined.
     return "".join(unicodedata.normalize("NFC", piece) for piece in _PIECE.findall(text))
 
 

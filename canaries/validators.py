@@ -50,8 +50,8 @@ REFUSAL_OPENINGS = (
 )
 """How a refusal begins, in English and in lower case.
 
-The limit of it: a refusal in another language, or one that comes later in the answer, is not seen; and an answer
-that only begins like one ("I can't recommend it enough") counts as one. It is good for seeing the rate change.
+The limit of it: a refusal in another language, or one that comes later in the answer, is not seen; and what only
+begins like one ("I can't recommend it enough") counts as one. It is good for seeing the rate change.
 """
 
 REFUSAL_REASONS = ("content_filter", "refusal")

@@ -1,0 +1,242 @@
+"""Recorded completions: JSON lines, one completion each, to runs.
+
+Of each line these fields are read: ``run``, ``canary``, ``text``, ``at``, ``target``, ``sample``, ``finish_reason``,
+``logprobs``, ``first_top``, ``latency_s``, ``ttft_s``, ``input_tokens``, ``output_tokens``, ``cached_input_tokens``,
+``served_model``, ``system_fingerprint``, ``error``, ``outcome``. Others are left alone. Lines of one ``run`` are one
+run, and a line without it is a run of its own.
+"""
+
+import gzip
+import json
+import math
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import IO, Any
+
+from . import CompletionsError
+from .canonical import well_formed
+from .completion import Completion, Outcome, Run
+
+MAX_LINE_CHARS = 20_000_000
+"""The longest line that is read."""
+
+MAX_LINES = 5_000_000
+"""The most lines that are read of one file."""
+
+FIRST_AT = datetime(2000, 1, 1, tzinfo=UTC)
+"""When the first run was, where the file does not say; the runs after it follow at a fixed distance."""
+
+
+class _BadRow(Exception):  # noqa: N818 -- becomes a CompletionsError as soon as the line's number is known
+    pass
+
+
+@dataclass(slots=True)
+class _Rows:
+    """The rows of one run, as they come."""
+
+    run: str
+    target: str
+    completions: list[Completion] = field(default_factory=list)
+    samples: Counter[str] = field(default_factory=Counter)
+
+
+def read_runs(path: Path, *, every_s: float = 3600.0, suite: str = "") -> list[Run]:
+    """The runs of a file (``.gz`` or plain) in the order of their first lines.
+
+    A run starts when the first of its completions was asked for; where the file does not say when, runs are
+    ``every_s`` apart. Raises CompletionsError with file and line where something cannot be read.
+    """
+    runs: dict[str, _Rows] = {}
+    for number, line in _lines(path):
+        try:
+            row = _row(line)
+            name = _name(row.get("run"), "run") or f"line-{number}"
+            rows = runs.setdefault(name, _Rows(name, _name(row.get("target"), "target") or ""))
+            completion = _completion(row)
+        except _BadRow as bad:
+            raise CompletionsError(f"{path}:{number}: {bad}") from bad
+        if "sample" not in row:
+            completion = replace(completion, sample=rows.samples[completion.canary])
+        rows.samples[completion.canary] += 1
+        rows.completions.append(completion)
+    if not runs:
+        raise CompletionsError(f"{path}: holds no completions")
+    return [_run(rows, index, every_s, suite or path.name) for index, rows in enumerate(runs.values())]
+
+
+def _run(rows: _Rows, index: int, every_s: float, suite: str) -> Run:
+    times = [completion.at for completion in rows.completions if completion.at is not None]
+    at = min(times) if times else FIRST_AT + timedelta(seconds=every_s * index)
+    return Run(rows.run, rows.target, suite, at, tuple(rows.completions))
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    number = 0
+    try:
+        with _opened(path) as file:
+            while line := file.readline(MAX_LINE_CHARS + 1):
+                number += 1
+                if len(line) > MAX_LINE_CHARS or number > MAX_LINES:
+                    raise CompletionsError(
+                        f"{path}:{number}: the line, or the file, is longer than can be read"
+                    )
+                if line.strip():
+                    yield number, line
+    except UnicodeDecodeError as error:
+        raise CompletionsError(f"{path}:{number + 1}: is not UTF-8 text") from error
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise CompletionsError(f"{path}:{number + 1}: the gzip data is damaged or cut off here") from error
+    except OSError as error:
+        raise CompletionsError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _opened(path: Path) -> IO[str]:
+    if path.suffix == ".gz":
+        return gzip.open(path, "rt", encoding="utf-8", newline="\n")
+    return path.open(encoding="utf-8", newline="\n")
+
+
+def _row(line: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise _BadRow(f"is not JSON (character {error.pos + 1}: {error.msg})") from error
+    except (ValueError, RecursionError) as error:
+        raise _BadRow("is not JSON that can be read: a number too long, or nested too deeply") from error
+    if not isinstance(row, dict):
+        raise _BadRow(f"must be a JSON object, not {_kind(row)}")
+    return row
+
+
+def _completion(row: dict[str, Any]) -> Completion:
+    canary = _name(row.get("canary"), "canary")
+    if not canary:
+        raise _BadRow('"canary" is missing: the name of the prompt that was asked')
+    error, outcome = _text(row, "error"), _outcome(row)
+    if outcome is Outcome.ANSWERED and "text" not in row:
+        raise _BadRow('"text" is missing, and there is no "error" instead')
+    text = _text(row, "text")
+    if outcome is Outcome.ANSWERED and text is None:
+        raise _BadRow('"text" must be text, not null; a request that failed has an "error"')
+    return Completion(
+        canary=canary,
+        sample=_count(row, "sample") or 0,
+        outcome=outcome,
+        text=text if outcome is Outcome.ANSWERED else None,
+        finish_reason=_text(row, "finish_reason"),
+        served_model=_text(row, "served_model"),
+        system_fingerprint=_text(row, "system_fingerprint"),
+        logprobs=_logprobs(row.get("logprobs")),
+        first_top=_first_top(row.get("first_top")),
+        latency_s=_seconds(row, "latency_s"),
+        ttft_s=_seconds(row, "ttft_s"),
+        input_tokens=_count(row, "input_tokens"),
+        output_tokens=_count(row, "output_tokens"),
+        cached_input_tokens=_count(row, "cached_input_tokens"),
+        error=error,
+        at=_at(row.get("at")),
+    )
+
+
+def _outcome(row: dict[str, Any]) -> Outcome:
+    """What ``outcome`` says, or ``error`` when that is the name of an outcome; any other error is the server's."""
+    said = _text(row, "outcome") or _text(row, "error")
+    if not said:
+        return Outcome.ANSWERED
+    try:
+        return Outcome(said)
+    except ValueError:
+        return Outcome.SERVER
+
+
+def _name(value: object, key: str) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise _BadRow(f'"{key}" must be text, not {_kind(value)}')
+    return well_formed(str(value))
+
+
+def _text(row: dict[str, Any], key: str) -> str | None:
+    value = row.get(key)
+    if value is not None and not isinstance(value, str):
+        raise _BadRow(f'"{key}" must be text, not {_kind(value)}')
+    return None if value is None else well_formed(value)
+
+
+def _number(value: object, key: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise _BadRow(f'"{key}" must be a number, not {_kind(value)}')
+    return float(value)
+
+
+def _seconds(row: dict[str, Any], key: str) -> float | None:
+    value = row.get(key)
+    if value is None:
+        return None
+    seconds = _number(value, key)
+    if seconds < 0:
+        raise _BadRow(f'"{key}" must not be negative')
+    return seconds
+
+
+def _count(row: dict[str, Any], key: str) -> int | None:
+    value = row.get(key)
+    if value is None:
+        return None
+    count = _number(value, key)
+    if count < 0 or count != int(count):
+        raise _BadRow(f'"{key}" must be a whole number from 0 on')
+    return int(count)
+
+
+def _logprobs(value: object) -> tuple[float, ...] | None:
+    if value is None:
+        return None
+    if not isinstance(value, list):
+        raise _BadRow(f'"logprobs" must be a list of numbers, not {_kind(value)}')
+    return tuple(_number(entry, "logprobs") for entry in value)
+
+
+def _first_top(value: object) -> tuple[tuple[str, float], ...] | None:
+    if value is None:
+        return None
+    if not isinstance(value, list):
+        raise _BadRow(f'"first_top" must be a list of [token, logprob], not {_kind(value)}')
+    return tuple(_top(pair) for pair in value)
+
+
+def _top(pair: object) -> tuple[str, float]:
+    if not isinstance(pair, list) or len(pair) != 2:
+        raise _BadRow('each entry of "first_top" must be [token, logprob]')
+    return _name(pair[0], "first_top"), _number(pair[1], "first_top")
+
+
+def _at(value: object) -> datetime | None:
+    """A moment in UTC, from ISO text or Unix seconds; without a zone it is taken as UTC."""
+    if value is None:
+        return None
+    try:
+        if isinstance(value, str):
+            moment = datetime.fromisoformat(value)
+            return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return datetime.fromtimestamp(_number(value, "at"), UTC)
+    except (ValueError, OverflowError, OSError) as error:
+        raise _BadRow('"at" must be a time such as "2026-01-31T12:00:00Z", or Unix seconds') from error
+
+
+def _kind(value: object) -> str:
+    kinds = {
+        bool: "true or false",
+        int: "a number",
+        float: "a number",
+        str: "text",
+        list: "a list",
+        dict: "an object",
+    }
+    return kinds.get(type(value), "null")

@@ -1,0 +1,73 @@
+"""What every provider takes and gives."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import httpx
+
+from .. import CanaryError
+from ..completion import Outcome
+from ..suite import Message
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """One question to a model. ``logprobs`` is the number of likeliest tokens to ask for at each position."""
+
+    model: str
+    messages: tuple[Message, ...]
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    stream: bool = True
+    logprobs: int | None = None
+    seed: int | None = None
+    timeout_s: float = 60.0
+    max_answer_bytes: int = 1_000_000
+    fresh_connection: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a model answered. The fields are those of ``Completion``."""
+
+    text: str
+    latency_s: float
+    ttft_s: float | None = None
+    finish_reason: str | None = None
+    served_model: str | None = None
+    system_fingerprint: str | None = None
+    logprobs: tuple[float, ...] | None = None
+    first_top: tuple[tuple[str, float], ...] | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_input_tokens: int | None = None
+
+
+class RequestFailed(CanaryError):  # noqa: N818 -- it is what happened to the request, and an outcome to most
+    """A request got no answer; the text says why and holds no secret and no part of a prompt.
+
+    ``is_transport`` tells that the fault lies on the way and asking again may help; ``retry_after_s`` is the wait
+    that the endpoint asked for, if it did.
+    """
+
+    def __init__(
+        self,
+        outcome: Outcome,
+        message: str,
+        *,
+        retry_after_s: float | None = None,
+        is_transport: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.outcome = outcome
+        self.message = message
+        self.retry_after_s = retry_after_s
+        self.is_transport = is_transport
+
+
+class Provider(Protocol):
+    """Asks one endpoint."""
+
+    async def complete(self, request: ChatRequest, client: httpx.AsyncClient) -> Answer:
+        """The answer. Raises RequestFailed when there is none; nothing is tried again here."""
+        ...
