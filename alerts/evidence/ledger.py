@@ -258,7 +258,7 @@ def observe(ledger: Ledger, run: Observation, weights: Mapping[str, float], budg
         n=ledger.n,
         limits=ledger.limits,
         j=ledger.j + bets,
-        k=ledger.k + (beyond & bets[:, None]),
+        k=ledger.k + beyond,
         wealth=wealth,
         at=np.where(bets, at, ledger.at),
         quiet_at=np.where(quiet, at, ledger.quiet_at),
