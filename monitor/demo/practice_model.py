@@ -104,12 +104,19 @@ class Answer:
 class PracticeModel:
     """The model itself: the same seed and the same requests in the same order give the same answers."""
 
-    def __init__(self, seed: int = 1, steady_latency_s: float = 0.06, drifted_latency_s: float = 0.6) -> None:
+    def __init__(
+        self,
+        seed: int = 1,
+        name: str = MODEL,
+        steady_latency_s: float = 0.06,
+        drifted_latency_s: float = 0.8,
+    ) -> None:
         self.mode = Mode.STEADY
+        self.name = name
         self.requests = 0
         self._seed = seed
         self._serial = itertools.count(1)
-        self._latency_s = {Mode.STEADY: steady_latency_s}
+        self._steady_latency_s = steady_latency_s
         self._drifted_latency_s = drifted_latency_s
 
     def answer(self, request: ChatRequest) -> Answer:
@@ -118,13 +125,14 @@ class PracticeModel:
         own_seed = None if request.seed is None else f"{request.seed} {request.prompt}"
         rng = random.Random(own_seed or f"{self._seed} {serial}")  # noqa: S311 - answers, not secrets
         topic = topic_of(request.prompt)
-        voice = topic.steady if self.mode is Mode.STEADY else topic.drifted
+        is_steady = self.mode is Mode.STEADY
+        voice = topic.steady if is_steady else topic.drifted
         spoken = voice.speak(rng, request.temperature, request.limit, request.top_logprobs)
-        latency_s = self._latency_s.get(self.mode, self._drifted_latency_s)
+        latency_s = self._steady_latency_s if is_steady else self._drifted_latency_s
         is_swapped = self.mode is Mode.SWAPPED
         return Answer(
             id=f"chatcmpl-practice-{serial}",
-            model="practice-2" if is_swapped else MODEL,
+            model="practice-2" if is_swapped else self.name,
             fingerprint="fp_practice_b" if is_swapped else "fp_practice_a",
             spoken=spoken,
             input_tokens=sum(len(tokens_of(message.content or "")) + 4 for message in request.messages),
@@ -140,7 +148,7 @@ def practice_app(
 
     @app.get("/v1/models")
     async def models() -> dict[str, Any]:
-        return {"object": "list", "data": [{"id": MODEL, "object": "model", "owned_by": "anchorwatch"}]}
+        return {"object": "list", "data": [{"id": model.name, "object": "model", "owned_by": "anchorwatch"}]}
 
     @app.get("/practice")
     async def practice() -> dict[str, Any]:
@@ -166,7 +174,7 @@ def practice_app(
         except ValidationError as error:
             where = ".".join(map(str, error.errors()[0]["loc"]))
             return _error(400, "invalid_request_error", f"{where}: {error.errors()[0]['msg']}")
-        if asked.model != MODEL:
+        if asked.model != model.name:
             return _error(404, "model_not_found", f"The model '{asked.model}' does not exist.")
         answer = model.answer(asked)
         if asked.stream:
