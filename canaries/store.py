@@ -1,0 +1,194 @@
+"""Runs and their scores in the database. Each function is part of its caller's transaction."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from sqlmodel import Session, col, select
+
+from .completion import Completion, Run, RunStatus
+from .features import AnswerFeatures, RunFeatures
+from .tables import CompletionRow, RunRow, ScoreRow
+
+ROWS_MAX = 1_000
+"""The most runs or points that one look gives."""
+
+IDS_AT_ONCE = 500
+"""The most run ids in one query: databases have a limit for the values of a statement."""
+
+
+class Content(StrEnum):
+    """What is stored of prompts and answers: everything, or hashes and counts only."""
+
+    FULL = "full"
+    HASHES = "hashes"
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """One stored run, without its completions."""
+
+    id: str
+    target: str
+    suite: str
+    status: RunStatus
+    started_at: datetime
+    finished_at: datetime | None
+    outcomes: Mapping[str, int]
+    retries: int
+    collected_for: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ScorePoint:
+    """One value of a score, for a chart."""
+
+    run_id: str
+    at: datetime
+    value: float
+
+
+def start_run(session: Session, run_id: str, target: str, suite: str, now: datetime) -> None:
+    """Note that a run begins; nothing happens when it is known already."""
+    if _run_row(session, run_id) is None:
+        session.add(
+            RunRow(
+                id=run_id,
+                target=target,
+                suite=suite,
+                status=RunStatus.RUNNING,
+                started_at=now.timestamp(),
+            )
+        )
+        session.flush()
+
+
+def save_run(
+    session: Session, run: Run, features: RunFeatures, content: Content, collected_for: str | None = None
+) -> bool:
+    """Store a run that ended; ``False``, and nothing is changed, when it is stored already.
+
+    ``collected_for`` is the collecting baseline that the run may become a part of.
+    """
+    start_run(session, run.id, run.target, run.suite, run.at)
+    row = _run_row(session, run.id)
+    if row is None or row.status != RunStatus.RUNNING:
+        return False
+    row.status = run.status
+    row.started_at = run.at.timestamp()
+    row.finished_at = run.finished_at.timestamp() if run.finished_at else None
+    row.outcomes = json.dumps(Counter(completion.outcome.value for completion in run.completions))
+    row.retries = sum(completion.attempts - 1 for completion in run.completions)
+    row.collected_for = collected_for
+    session.add(row)
+    by_place = {(answer.canary, answer.sample): answer for answer in features.answers}
+    session.add_all(
+        _completion_row(run.id, c, by_place[c.canary, c.sample], content) for c in run.completions
+    )
+    session.flush()
+    return True
+
+
+def interrupt_run(session: Session, run_id: str, now: datetime) -> None:
+    """Note that a run was given up before its end; a run that ended stays as it is."""
+    row = _run_row(session, run_id)
+    if row is not None and row.status == RunStatus.RUNNING:
+        row.status, row.finished_at = RunStatus.INTERRUPTED, now.timestamp()
+        session.add(row)
+        session.flush()
+
+
+def mark_interrupted(session: Session, now: datetime) -> tuple[str, ...]:
+    """The runs that a killed daemon left behind, now noted as interrupted. For start-up."""
+    left = session.exec(select(RunRow.id).where(col(RunRow.status) == RunStatus.RUNNING)).all()
+    for run_id in left:
+        interrupt_run(session, run_id, now)
+    return tuple(left)
+
+
+def load_features(session: Session, run_ids: Sequence[str]) -> tuple[RunFeatures, ...]:
+    """What is scored of the runs, in the order of ``run_ids``."""
+    answers: dict[str, list[AnswerFeatures]] = {run_id: [] for run_id in run_ids}
+    for start in range(0, len(run_ids), IDS_AT_ONCE):
+        some = col(CompletionRow.run_id).in_(run_ids[start : start + IDS_AT_ONCE])
+        order = (col(CompletionRow.run_id), col(CompletionRow.canary), col(CompletionRow.sample))
+        query = select(CompletionRow.run_id, CompletionRow.features).where(some).order_by(*order)
+        for run_id, features in session.exec(query):
+            answers[run_id].append(AnswerFeatures.from_json(features))
+    return tuple(RunFeatures(run_id, tuple(found)) for run_id, found in answers.items())
+
+
+def recent_runs(session: Session, target: str | None = None, limit: int = 50) -> tuple[RunSummary, ...]:
+    """The last runs, newest first, at most ``ROWS_MAX``."""
+    query = select(RunRow).order_by(col(RunRow.position).desc()).limit(min(limit, ROWS_MAX))
+    if target is not None:
+        query = query.where(col(RunRow.target) == target)
+    return tuple(_summary(row) for row in session.exec(query))
+
+
+def save_scores(session: Session, run_id: str, baseline_id: str, scores: Mapping[str, float]) -> None:
+    """Store the scores of a run; those that it has already are replaced."""
+    for name, value in scores.items():
+        session.merge(ScoreRow(run_id=run_id, name=name, value=value, baseline_id=baseline_id))
+    session.flush()
+
+
+def score_series(session: Session, baseline_id: str, name: str, limit: int = 200) -> tuple[ScorePoint, ...]:
+    """The last values of one score against one baseline, oldest first, at most ``ROWS_MAX``."""
+    query = (
+        select(RunRow.id, RunRow.started_at, ScoreRow.value)
+        .join(ScoreRow, col(ScoreRow.run_id) == col(RunRow.id))
+        .where(col(ScoreRow.baseline_id) == baseline_id, col(ScoreRow.name) == name)
+        .order_by(col(RunRow.position).desc())
+        .limit(min(limit, ROWS_MAX))
+    )
+    points = [ScorePoint(run_id, _time(at), value) for run_id, at, value in session.exec(query)]
+    return tuple(reversed(points))
+
+
+def _run_row(session: Session, run_id: str) -> RunRow | None:
+    return session.exec(select(RunRow).where(col(RunRow.id) == run_id)).one_or_none()
+
+
+def _completion_row(
+    run_id: str, completion: Completion, features: AnswerFeatures, content: Content
+) -> CompletionRow:
+    is_full = content is Content.FULL
+    return CompletionRow(
+        run_id=run_id,
+        canary=completion.canary,
+        sample=completion.sample,
+        outcome=completion.outcome,
+        text=completion.text if is_full else None,
+        # Providers like to quote the request in their errors.
+        error=completion.error if is_full else None,
+        asked_at=completion.at.timestamp() if completion.at else None,
+        latency_s=completion.latency_s,
+        ttft_s=completion.ttft_s,
+        input_tokens=completion.input_tokens,
+        output_tokens=completion.output_tokens,
+        cached_input_tokens=completion.cached_input_tokens,
+        attempts=completion.attempts,
+        features=features.to_json(),
+    )
+
+
+def _summary(row: RunRow) -> RunSummary:
+    return RunSummary(
+        id=row.id,
+        target=row.target,
+        suite=row.suite,
+        status=RunStatus(row.status),
+        started_at=_time(row.started_at),
+        finished_at=None if row.finished_at is None else _time(row.finished_at),
+        outcomes=json.loads(row.outcomes),
+        retries=row.retries,
+        collected_for=row.collected_for,
+    )
+
+
+def _time(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

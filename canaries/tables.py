@@ -1,0 +1,95 @@
+"""The tables of the canary arm; rows never leave its store. Columns that end in ``_at`` are unix seconds."""
+
+from sqlalchemy import Index, text
+from sqlmodel import Field, SQLModel
+
+_CURRENT = text("status != 'retired'")
+
+
+class RunRow(SQLModel, table=True):
+    """One run. ``position`` is the order in which runs started, whatever the clock said."""
+
+    __tablename__ = "run"
+    __table_args__ = (Index("ix_run_target_suite", "target", "suite", "position"),)
+
+    position: int | None = Field(default=None, primary_key=True)
+    id: str = Field(unique=True)
+    target: str
+    suite: str
+    status: str = Field(index=True)
+    started_at: float
+    finished_at: float | None = None
+    outcomes: str = "{}"
+    retries: int = 0
+    collected_for: str | None = Field(default=None, foreign_key="baseline.id", index=True)
+
+
+class CompletionRow(SQLModel, table=True):
+    """One completion: what was seen, and what is scored of it. ``text`` and ``error`` only in the full mode."""
+
+    __tablename__ = "completion"
+
+    run_id: str = Field(primary_key=True, foreign_key="run.id")
+    canary: str = Field(primary_key=True)
+    sample: int = Field(primary_key=True)
+    outcome: str
+    text: str | None = None
+    error: str | None = None
+    asked_at: float | None = None
+    latency_s: float | None = None
+    ttft_s: float | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_input_tokens: int | None = None
+    attempts: int = 1
+    features: str
+
+
+class BaselineRow(SQLModel, table=True):
+    """One baseline, whole in ``document``; the other columns are there to find it by."""
+
+    __tablename__ = "baseline"
+    __table_args__ = (
+        Index(
+            "uq_baseline_current",
+            "target",
+            "suite",
+            unique=True,
+            sqlite_where=_CURRENT,
+            postgresql_where=_CURRENT,
+        ),
+    )
+
+    id: str = Field(primary_key=True)
+    target: str = Field(index=True)
+    suite: str
+    number: int
+    status: str
+    contract_hash: str
+    created_at: float
+    frozen_at: float | None = None
+    retired_at: float | None = None
+    train_runs: int = 0
+    calibration_runs: int = 0
+    document: str
+
+
+class ProofHistoryRow(SQLModel, table=True):
+    """What judging the next run of a suite on a target needs of the runs before."""
+
+    __tablename__ = "proof_history"
+
+    target: str = Field(primary_key=True)
+    suite: str = Field(primary_key=True)
+    history: str
+
+
+class ScoreRow(SQLModel, table=True):
+    """One score of one run."""
+
+    __tablename__ = "run_score"
+
+    run_id: str = Field(primary_key=True, foreign_key="run.id")
+    name: str = Field(primary_key=True)
+    value: float
+    baseline_id: str = Field(foreign_key="baseline.id", index=True)
