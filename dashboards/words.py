@@ -21,6 +21,17 @@ from dashboards.view import (
 SCALES_S = ((86_400.0, "day"), (3_600.0, "h"), (60.0, "min"), (1.0, "s"))
 
 
+UNWATCHED = (
+    (TargetState.DOWN, "does not answer", "do not answer"),
+    (
+        TargetState.REFUSED,
+        "is not compared: it is not what its baseline was made of",
+        "are not compared: they are not what their baselines were made of",
+    ),
+)
+"""The states in which a target is not under watch, with what to say of one and of many, the worst first."""
+
+
 class Tone(StrEnum):
     """How a sentence is to be read; the page colours by it."""
 
@@ -73,14 +84,11 @@ def _names(incidents: Sequence[IncidentStatus]) -> str:
 
 
 def _silent_targets(status: DeploymentStatus) -> Headline | None:
-    for state, text in (
-        (TargetState.DOWN, "does not answer"),
-        (TargetState.REFUSED, "is not compared: it is not what its baseline was made of"),
-    ):
+    for state, one, many in UNWATCHED:
         names = [target.name for target in status.targets if target.state is state]
         if names:
-            verb = text if len(names) == 1 else text.replace("does", "do").replace("is not", "are not", 1)
-            return Headline(Tone.CAUTION, f"{counted(len(names), 'target')} {verb}.", " · ".join(names))
+            text = f"{counted(len(names), 'target')} {one if len(names) == 1 else many}."
+            return Headline(Tone.CAUTION, text, " · ".join(names))
     return None
 
 
@@ -142,13 +150,13 @@ def done_about(
 
 def _told(notification: NotificationStatus, now: datetime) -> str:
     tries = f" after {counted(notification.attempts, 'try', 'tries')}" if notification.attempts > 1 else ""
-    why = f": {notification.error}" if notification.error else ""
+    why = f": {notification.error}" if notification.error else "."
     if notification.state is DeliveryState.SENT:
         when = f" {ago(notification.at, now)}" if notification.at else ""
         return f"{notification.receiver} was told{when}{tries}."
     if notification.state is DeliveryState.FAILED:
         return f"{notification.receiver} could not be told{tries}{why}"
-    return f"A message to {notification.receiver} is waiting{tries}{why or '.'}"
+    return f"A message to {notification.receiver} is waiting{tries}{why}"
 
 
 ROLLBACK_WORDS = {
