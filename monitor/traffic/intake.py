@@ -33,7 +33,7 @@ AGE_MAX_S = 86_400.0
 WAITING_MAX = 1_024
 """How many requests may wait for their commit; beyond it senders are asked to come back."""
 
-UNFOLDED_MAX = 20_000
+UNFOLDED_MAX = 10_000
 """How many windows may be held in memory between two folds; beyond it senders are asked to come back."""
 
 KEEP_WINDOWS_S = 35 * 86_400

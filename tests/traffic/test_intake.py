@@ -1,0 +1,261 @@
+import asyncio
+
+import pytest
+from sqlalchemy import text
+from sqlmodel import Session, func, select
+
+from monitor.database import Database
+from monitor.traffic import OtlpError, OverloadError, StoreError, intake, store
+from monitor.traffic.intake import AGE_MAX_S, FUTURE_MAX_S, KEEP_WINDOWS_S, Intake
+from monitor.traffic.otlp import Encoding
+from monitor.traffic.tables import TrafficJournalRow
+from monitor.traffic.windows import MINUTE_S, SERIES_MAX, Series, Window, WindowBook, minute_of
+
+from .conftest import CHAT, NOON, CountingMetrics, MakePayload
+
+PROTOBUF = Encoding.PROTOBUF
+
+
+@pytest.fixture
+def taking(database: Database, clock, metrics: CountingMetrics) -> Intake:
+    return Intake(database, clock, metrics)
+
+
+async def counted(of: Intake) -> int:
+    """How many calls there are in all windows, stored and not."""
+    windows = await of.windows(0, minute_of(NOON) + 10**6)
+    return sum(window.calls for window in windows)
+
+
+def journal_entries(database: Database) -> int:
+    return database.read(lambda session: session.exec(select(func.count(TrafficJournalRow.id))).one())
+
+
+def stored_windows(database: Database) -> list[Window]:
+    return database.read(lambda session: store.windows_between(session, 0, 10**10))
+
+
+async def test_an_accepted_call_is_in_the_database_before_the_answer(taking, database, make_payload) -> None:
+    accepted = await taking.accept(make_payload(spans=3), PROTOBUF)
+    assert (accepted.calls, accepted.other, accepted.rejected) == (3, 0, {})
+    assert journal_entries(database) == 1
+    assert await counted(taking) == 3
+
+
+async def test_a_fold_stores_the_windows_and_cuts_the_journal(taking, database, make_payload) -> None:
+    await taking.accept(make_payload(spans=3), PROTOBUF)
+    assert await taking.fold() == 1
+    (window,) = stored_windows(database)
+    assert window.series == Series(
+        "shop", "production", "1.0", "chat", "openai", "gpt-4o-mini", "gpt-4o-mini-2024-07-18"
+    )
+    assert (window.calls, window.input_tokens.total, window.cost_bases) == (3, 3_000, {"exact": 3})
+    assert window.cost_usd.mean == pytest.approx(0.00021)
+    assert journal_entries(database) == 0
+    assert await counted(taking) == 3
+
+
+async def test_late_calls_are_added_to_the_stored_window(taking, database, make_payload) -> None:
+    for spans in (1, 2, 4):
+        await taking.accept(make_payload(spans=spans), PROTOBUF)
+        await taking.fold()
+    (window,) = stored_windows(database)
+    assert (window.calls, window.latency_s.n) == (7, 7)
+
+
+async def test_what_was_not_folded_is_counted_again_after_a_restart(
+    database, clock, metrics, make_payload
+) -> None:
+    before = Intake(database, clock, CountingMetrics())
+    await before.accept(make_payload(spans=3), PROTOBUF)
+    await before.fold()
+    await before.accept(make_payload(spans=2), PROTOBUF)
+    after = Intake(database, clock, metrics)
+    assert await after.recover() == 2
+    assert await counted(after) == 5
+    await after.fold()
+    assert (await counted(after), journal_entries(database)) == (5, 0)
+    assert not metrics.calls, "a counter that was scraped before the restart must not see the calls again"
+
+
+async def test_recovery_reads_a_long_journal_to_its_end(database, clock, metrics, make_payload) -> None:
+    before = Intake(database, clock, metrics)
+    entries = intake.RECOVER_ENTRIES + 5
+    for _ in range(entries):
+        await before.accept(make_payload(), PROTOBUF)
+    assert await Intake(database, clock, metrics).recover() == entries
+
+
+async def test_requests_at_the_same_time_share_commits(taking, database, make_payload) -> None:
+    await asyncio.gather(*(taking.accept(make_payload(), PROTOBUF) for _ in range(50)))
+    assert await counted(taking) == 50
+    assert journal_entries(database) < 50
+
+
+async def test_a_fold_in_the_middle_of_traffic_counts_each_call_once(taking, database, make_payload) -> None:
+    async def send() -> None:
+        for _ in range(10):
+            await taking.accept(make_payload(spans=2), PROTOBUF)
+
+    async def fold() -> None:
+        for _ in range(10):
+            await taking.fold()
+            await asyncio.sleep(0)
+
+    await asyncio.gather(send(), send(), fold())
+    assert await counted(taking) == 40
+    await taking.fold()
+    assert sum(window.calls for window in stored_windows(database)) == 40
+
+
+def break_writes(database: Database, table: str) -> None:
+    """Every insert into ``table`` fails, as on a full disk."""
+    trigger = f"CREATE TRIGGER broken BEFORE INSERT ON {table} BEGIN SELECT RAISE(FAIL, 'disk full'); END"
+    database.write(lambda session: session.connection().execute(text(trigger)))
+
+
+def mend_writes(database: Database) -> None:
+    database.write(lambda session: session.connection().execute(text("DROP TRIGGER broken")))
+
+
+async def test_what_cannot_be_stored_is_not_accepted(taking, database, metrics, make_payload) -> None:
+    break_writes(database, "traffic_journal")
+    with pytest.raises(StoreError, match="calls could not be stored: .*disk full") as error:
+        await taking.accept(make_payload(), PROTOBUF)
+    assert error.value.retry_after_s > 0
+    assert await counted(taking) == 0
+    assert not metrics.spans
+    mend_writes(database)
+    await taking.accept(make_payload(), PROTOBUF)
+    assert await counted(taking) == 1
+
+
+async def test_a_fold_that_fails_loses_nothing(taking, database, make_payload) -> None:
+    await taking.accept(make_payload(spans=2), PROTOBUF)
+    break_writes(database, "traffic_window")
+    with pytest.raises(StoreError, match="windows could not be stored"):
+        await taking.fold()
+    await taking.accept(make_payload(spans=3), PROTOBUF)
+    assert await counted(taking) == 5
+    mend_writes(database)
+    await taking.fold()
+    assert sum(window.calls for window in stored_windows(database)) == 5
+    assert journal_entries(database) == 0
+
+
+async def test_a_closed_database_refuses_instead_of_hanging(taking, database, make_payload) -> None:
+    database.close()
+    with pytest.raises(StoreError):
+        await taking.accept(make_payload(), PROTOBUF)
+
+
+async def test_a_sender_that_hangs_up_leaves_the_call_stored(taking, database, make_payload) -> None:
+    sending = asyncio.ensure_future(taking.accept(make_payload(), PROTOBUF))
+    while not taking._waiting and not taking._committing:
+        await asyncio.sleep(0)
+    sending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sending
+    await taking.accept(make_payload(), PROTOBUF)
+    assert await counted(taking) == 2
+
+
+async def test_a_fold_whose_caller_is_cancelled_is_finished(taking, database, make_payload) -> None:
+    await taking.accept(make_payload(), PROTOBUF)
+    folding = asyncio.ensure_future(taking.fold())
+    await asyncio.sleep(0)
+    folding.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await folding
+    await taking.fold()
+    assert await counted(taking) == 1
+    assert sum(window.calls for window in stored_windows(database)) == 1
+
+
+@pytest.mark.parametrize(
+    ("shift", "is_accepted"),
+    [(FUTURE_MAX_S, True), (FUTURE_MAX_S + 1, False), (-AGE_MAX_S, True), (-AGE_MAX_S - 1, False)],
+    ids=["a little ahead", "in the future", "a day late", "too old"],
+)
+async def test_calls_of_another_time_are_rejected_with_the_reason(taking, make_payload, shift, is_accepted) -> None:
+    accepted = await taking.accept(make_payload(ended_at=NOON + shift), PROTOBUF)
+    assert accepted.calls == is_accepted
+    assert sum(accepted.rejected.values()) == (not is_accepted)
+    assert all("ended more than" in reason for reason in accepted.rejected)
+
+
+async def test_spans_that_are_no_calls_are_counted_and_not_kept(taking, database, metrics, make_payload) -> None:
+    accepted = await taking.accept(make_payload(spans=4, attributes={"http.route": "/"}), PROTOBUF)
+    assert (accepted.calls, accepted.other) == (0, 4)
+    assert metrics.spans == {"other": 4}
+    assert journal_entries(database) == 0
+
+
+async def test_calls_are_told_to_the_metrics(taking, metrics, make_payload) -> None:
+    unpriced = CHAT | {"gen_ai.request.model": "ours", "gen_ai.response.model": "ours"}
+    await taking.accept(make_payload(spans=2), PROTOBUF)
+    await taking.accept(make_payload(attributes=unpriced), PROTOBUF)
+    await taking.accept(make_payload(is_error=True, status_message="Error code: 429 - slow down"), PROTOBUF)
+    model = "gpt-4o-mini-2024-07-18"
+    assert metrics.calls == {
+        ("shop", "chat", "openai", model, "ok"): 2,
+        ("shop", "chat", "openai", "ours", "ok"): 1,
+        ("shop", "chat", "openai", model, "rate_limit"): 1,
+    }
+    assert metrics.unpriced == {("shop", "ours"): 1}
+
+
+async def test_what_cannot_be_read_is_refused_and_nothing_is_kept(taking, database) -> None:
+    with pytest.raises(OtlpError):
+        await taking.accept(b"\x0a\xff", PROTOBUF)
+    assert journal_entries(database) == 0
+
+
+async def test_too_many_windows_between_two_folds_ask_senders_to_wait(taking, make_payload) -> None:
+    taking._unfolded = WindowBook(
+        Window(minute, Series(str(minute), "", "", "", "", "", "")) for minute in range(intake.UNFOLDED_MAX)
+    )
+    with pytest.raises(OverloadError):
+        await taking.accept(make_payload(), PROTOBUF)
+    await taking.fold()
+    assert (await taking.accept(make_payload(), PROTOBUF)).calls == 1
+
+
+async def test_no_sender_can_make_series_without_end(taking, make_payload) -> None:
+    for number in range(SERIES_MAX + 10):
+        await taking.accept(make_payload(service=f"service-{number}"), PROTOBUF)
+    windows = await taking.windows(0, 10**10)
+    assert len(windows) == SERIES_MAX + 1
+    assert sum(window.calls for window in windows) == SERIES_MAX + 10
+
+
+async def test_old_windows_are_forgotten(taking, database, clock, make_payload) -> None:
+    await taking.accept(make_payload(), PROTOBUF)
+    await taking.fold()
+    clock.advance(KEEP_WINDOWS_S)
+    await taking.fold()
+    assert len(stored_windows(database)) == 1
+    clock.advance(MINUTE_S)
+    await taking.fold()
+    assert stored_windows(database) == []
+
+
+async def test_only_the_minutes_asked_for_are_given(taking, make_payload: MakePayload) -> None:
+    for shift in (-120, -60, 0):
+        await taking.accept(make_payload(ended_at=NOON + shift), PROTOBUF)
+        await taking.fold()
+    await taking.accept(make_payload(ended_at=NOON - 180), PROTOBUF)
+    minutes = [window.minute for window in await taking.windows(minute_of(NOON) - 120, minute_of(NOON) - 60)]
+    assert minutes == [NOON - 120, NOON - 60]
+
+
+def test_no_prompt_text_reaches_the_database(database, clock, metrics, make_payload) -> None:
+    secret = "the patient's name is"
+    payload = make_payload(attributes=CHAT | {"gen_ai.input.messages": secret, "gen_ai.prompt": secret})
+    asyncio.run(Intake(database, clock, metrics).accept(payload, PROTOBUF))
+
+    def bodies(session: Session) -> list[bytes]:
+        return [row.body for row in session.exec(select(TrafficJournalRow))]
+
+    assert database.read(bodies)
+    assert all(secret.encode() not in body for body in database.read(bodies))
