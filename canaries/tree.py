@@ -178,10 +178,11 @@ class Reader:
         key: str = key_node.value
         inner = (*path, key)
         if key in own:
-            first = self.places.problem(inner, "")
-            self.places.mark(inner, key_node.start_mark, is_key=True)
-            self._fault(
-                inner, f"this key is here twice; the first is on line {first.line}", "keep one of them"
+            first = self.places.problem(inner, "").line
+            message = f"this key is here twice; the first is on line {first}"
+            line, column = key_node.start_mark.line + 1, key_node.start_mark.column + 1
+            self.problems.append(
+                Problem(self.places.source, line, column, written(inner), message, "keep one of them")
             )
             return
         self.places.mark(inner, key_node.start_mark, is_key=True)
