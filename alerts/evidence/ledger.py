@@ -48,8 +48,8 @@ STEADY_BEYOND_MAX = 2
 QUIET_DRIPS = 8.0
 """A component whose evidence is at most this many drips shows nothing: a change is looked for after that run.
 
-Without drift a component rests at some 1 to 8 of its drips. In simulation 2 dates a change 20 runs too early,
-12 some runs too late.
+Without drift a component mostly rests at 2 to 10 of its drips. In simulation, 2 dates a change some 20 runs too
+early, 12 a slow one some runs too late.
 """
 
 FORMAT = 1
