@@ -50,10 +50,18 @@ class Message:
         """A few words that say how bad it is and what is wrong."""
         if self.kind is NoticeKind.TEST:
             return "TEST"
-        state = (
-            "rollback" if self.kind in (NoticeKind.ROLLBACK, NoticeKind.ROLLBACK_NEWS) else self.kind.value
-        )
-        return f"{self.severity.name} {state.upper()}: {self.key}"
+        if self.kind in (NoticeKind.ROLLBACK, NoticeKind.ROLLBACK_NEWS):
+            return f"ROLLBACK: {self.key}"
+        return f"{self.severity.name} {self.kind.value.upper()}: {self.key}"
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """What a person reads below the headline."""
+        if self.kind is NoticeKind.ROLLBACK_NEWS:
+            return (self.note,)
+        is_over = self.kind is NoticeKind.RESOLVED
+        summary = f"Steady again. It was: {self.summary}" if is_over else self.summary
+        return (summary, self.note) if self.note else (summary,)
 
     def to_json(self) -> str:
         """The snapshot that the outbox keeps."""
@@ -111,8 +119,9 @@ def about_incident(
         state=incident.state,
         since=incident.firing_since or incident.opened_at,
         labels=dict(incident.labels),
-        evidence=incident.finding.evidence,
-        note=note,
+        # Evidence belongs to what is wrong; news of a rollback stands in the thread that has it.
+        evidence=() if kind is NoticeKind.ROLLBACK_NEWS else incident.finding.evidence,
+        note=f"It lasted {_lasted(incident)}." if kind is NoticeKind.RESOLVED else note,
         rollback=rollback,
     )
 
@@ -138,9 +147,7 @@ def addressed(message: Message, receiver: str, sequence: int) -> Notification:
 
 def render_text(message: Message, public_url: str | None = None) -> str:
     """The message for a terminal or a plain-text channel, several lines long."""
-    lines = [message.headline, message.summary]
-    if message.note:
-        lines.append(message.note)
+    lines = [message.headline, *message.sentences]
     width = max((len(name) for name, _ in message.evidence), default=0)
     lines += [f"  {name:<{width}}  {value}" for name, value in message.evidence]
     lines.append(" · ".join(context_words(message)))
@@ -156,3 +163,12 @@ def context_words(message: Message) -> tuple[str, ...]:
         words.append(f"since {message.since.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC")
     words += [f"{name}={value}" for name, value in message.labels.items()]
     return tuple(words)
+
+
+def _lasted(incident: Incident) -> str:
+    since = incident.firing_since or incident.opened_at
+    seconds = int(max(0.0, (incident.updated_at - since).total_seconds()))
+    if seconds < 60:
+        return f"{seconds} s"
+    hours, minutes = divmod(seconds // 60, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"

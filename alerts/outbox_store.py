@@ -157,8 +157,10 @@ def requeue(session: Session, notification_id: str) -> bool:
 
 def next_due_at(session: Session, now: datetime) -> datetime | None:
     """When the next message has to be sent (not before ``now``), or ``None`` when nothing waits."""
-    rows = session.exec(select(NotificationRow).where(_is_head())).all()
-    return min((max(now, _due_at(row, now)) for row in rows), default=None)
+    heads = session.exec(
+        select(NotificationRow.next_attempt_at, NotificationRow.claimed_at).where(_is_head())
+    )
+    return min((_due_at(wait, claim, now) for wait, claim in heads), default=None)
 
 
 def backlog(session: Session) -> Backlog:
@@ -200,14 +202,14 @@ def _is_due(now: datetime) -> ColumnElement[bool]:
     return is_time & is_free
 
 
-def _due_at(row: NotificationRow, now: datetime) -> datetime:
+def _due_at(next_attempt_at: float | None, claimed_at: float | None, now: datetime) -> datetime:
     at = now.timestamp()
-    wait = row.next_attempt_at or at
-    lease_end = at if row.claimed_at is None else row.claimed_at + CLAIM_LEASE_S
+    wait_s = (next_attempt_at or at) - at
+    lease_s = 0.0 if claimed_at is None else claimed_at + CLAIM_LEASE_S - at
     # The same leniency as in _is_due towards times that a clock which ran ahead has left behind.
-    wait = at if wait > at + MAX_WAIT_S else wait
-    lease_end = at if lease_end > at + 2 * CLAIM_LEASE_S else lease_end
-    return now + timedelta(seconds=max(wait, lease_end, at) - at)
+    wait_s = 0.0 if wait_s > MAX_WAIT_S else wait_s
+    lease_s = 0.0 if lease_s > 2 * CLAIM_LEASE_S else lease_s
+    return now + timedelta(seconds=max(0.0, wait_s, lease_s))
 
 
 def _thread_of(session: Session, row: NotificationRow) -> Thread | None:

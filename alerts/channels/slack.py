@@ -77,7 +77,7 @@ class SlackChannel:
         found = await self._find(message, thread) if is_repeat else None
         if found is not None:
             return thread or found
-        if thread is None or message.kind is NoticeKind.TEST:
+        if thread is None:
             return await self._post(message)
         if message.kind in (NoticeKind.ESCALATED, NoticeKind.RESOLVED):
             await self._update(message, thread)

@@ -39,7 +39,7 @@ def slack_blocks(message: Message, public_url: str | None = None) -> list[dict[s
     mark = _MARKS.get(message.kind) or _SEVERITY_MARKS[message.severity]
     header = escaped(f"{mark} {message.headline}", HeaderBlock.text_max_length)
     blocks: list[Block] = [HeaderBlock(text=PlainTextObject(text=header, emoji=True))]
-    blocks += [_section(text) for text in (message.summary, message.note) if text]
+    blocks += [_section(sentence) for sentence in message.sentences if sentence]
     fields = _fields(message.evidence)
     if fields:
         blocks.append(SectionBlock(fields=fields))
@@ -51,7 +51,7 @@ def slack_blocks(message: Message, public_url: str | None = None) -> list[dict[s
 
 def slack_text(message: Message) -> str:
     """The one line that a phone's notification shows."""
-    return escaped(f"{message.headline}: {message.note or message.summary}", MAX_FIELD_LENGTH)
+    return escaped(f"{message.headline}: {message.sentences[0]}", MAX_FIELD_LENGTH)
 
 
 def escaped(text: str, limit: int) -> str:
