@@ -50,8 +50,8 @@ _SENTENCES = {
     "less_than_equal": "must be at most {le}",
     "string_too_short": "must have at least {min_length} characters",
     "string_too_long": "must have at most {max_length} characters",
-    "too_short": "must have at least {min_length} entries",
-    "too_long": "must have at most {max_length} entries",
+    "too_short": "must list at least {min_length}",
+    "too_long": "must list at most {max_length}",
     "string_pattern_mismatch": "must match the pattern {pattern}",
     "union_tag_not_found": "the key {discriminator} is missing, which tells the kind",
     "union_tag_invalid": "is not one of the known kinds: {expected_tags}",
@@ -154,12 +154,20 @@ def _words(fault: _Fault, model: type[BaseModel], tree: object) -> tuple[str, st
     if fault.type in _KINDS:
         return _not(f"must be {_KINDS[fault.type]}", fault.path, tree), _quoting(fault, tree)
     if fault.type in _SENTENCES:
-        return _not(_SENTENCES[fault.type].format(**fault.context), fault.path, tree), ""
+        return _not_plain(
+            _SENTENCES[fault.type].format(**_plain_numbers(fault.context)), fault.path, tree
+        ), ""
     if fault.type == "value_error" and "error" in fault.context:
-        is_plain = not isinstance(_at(fault.path, tree), dict | list | None)
-        text = str(fault.context["error"])
-        return (_not(text, fault.path, tree) if is_plain else text), ""
+        return _not_plain(str(fault.context["error"]), fault.path, tree), ""
     return fault.text[:1].lower() + fault.text[1:], ""
+
+
+def _plain_numbers(context: Mapping[str, Any]) -> dict[str, Any]:
+    """The same, with 3 for 3.0."""
+    return {
+        key: int(value) if isinstance(value, float) and value.is_integer() else value
+        for key, value in context.items()
+    }
 
 
 def _or(kinds: Iterable[str]) -> str:
@@ -169,6 +177,11 @@ def _or(kinds: Iterable[str]) -> str:
 def _not(demand: str, path: Path, tree: object) -> str:
     shown = _shown(path, tree)
     return f"{demand}, not {shown}" if shown else demand
+
+
+def _not_plain(demand: str, path: Path, tree: object) -> str:
+    """The demand; with the value, where that is no list or mapping, whose kind was right."""
+    return demand if isinstance(_at(path, tree), dict | list | None) else _not(demand, path, tree)
 
 
 def _shown(path: Path, tree: object) -> str:
@@ -181,7 +194,8 @@ def _shown(path: Path, tree: object) -> str:
     if any(word in str(step).lower() for step in path for word in _SECRET_WORDS):
         return ""
     text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= MAX_SHOWN_CHARS else ""
+    has_password = "://" in text and "@" in text
+    return text if len(text) <= MAX_SHOWN_CHARS and not has_password else ""
 
 
 def _quoting(fault: _Fault, tree: object) -> str:
