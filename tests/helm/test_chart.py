@@ -11,6 +11,8 @@ import pytest
 import yaml
 from real_parts import ROOT, helm
 
+from monitor.config import load
+
 CHART = ROOT / "helm" / "anchorwatch"
 EXAMPLE = CHART / "ci" / "example-values.yaml"
 KUBERNETES = {"oldest": "1.29.0", "newest": "1.37.0"}
@@ -128,6 +130,20 @@ def test_the_files_in_the_pod_hold_what_the_values_say(render: Callable[..., Obj
     assert {item["path"] for item in sources[1]["configMap"]["items"]} == {
         f"suites/{name}" for name in example["suites"]
     }
+
+
+@pytest.mark.parametrize("example", [False, True], ids=["defaults", "example"])
+def test_the_daemon_accepts_the_files_in_the_pod(
+    render: Callable[..., Objects], tmp_path: Path, example: bool
+) -> None:
+    objects = render(example=example)
+    (tmp_path / "suites").mkdir()
+    for name, text in objects["ConfigMap/watch-anchorwatch-suites"]["data"].items():
+        (tmp_path / "suites" / name).write_text(text)
+    config = tmp_path / "anchorwatch.yaml"
+    config.write_text(objects["ConfigMap/watch-anchorwatch"]["data"]["anchorwatch.yaml"])
+    deployment = load(config, {"OPENAI_API_KEY": "sk-x", "SLACK_BOT_TOKEN": "xoxb-x"})
+    assert set(deployment.config.targets) == ({"support-bot"} if example else set())
 
 
 def test_a_suite_as_text_arrives_as_it_was_written(render: Callable[..., Objects]) -> None:
