@@ -69,7 +69,7 @@ class Database:
 
     def migrate(self) -> None:
         """Bring the tables to the shape this version needs. Raises DatabaseError when that cannot be done."""
-        config = _alembic_config()
+        config = alembic_config()
         try:
             with self.engine.connect() as connection:
                 current = MigrationContext.configure(connection).get_current_revision()
@@ -148,7 +148,8 @@ def _engine(path: Path) -> Engine:
     return engine
 
 
-def _alembic_config() -> AlembicConfig:
+def alembic_config() -> AlembicConfig:
+    """What Alembic needs to know of our migrations."""
     config = AlembicConfig()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     return config

@@ -4,7 +4,7 @@ from sqlmodel import SQLModel
 
 import alerts.tables  # noqa: F401
 import canaries.tables  # noqa: F401
-import monitor.tables  # noqa: F401
+import monitor.tables
 import monitor.traffic.tables  # noqa: F401
 
 metadata = SQLModel.metadata

@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 
 import structlog
@@ -120,20 +120,35 @@ class Metrics:
         )
         build = Gauge("anchorwatch_build_info", "1, with the version.", ["version"], registry=one)
         build.labels(installed_version()).set(1)
-        self._traffic_series: set[tuple[str, ...]] = set()
+        self._traffic_series: dict[str, set[tuple[str, ...]]] = {"calls": set(), "unpriced": set()}
 
     def render(self) -> bytes:
         """The page at ``/metrics``, in the Prometheus text format."""
         return generate_latest(self.registry)
 
+    def count_spans(self, result: str, spans: int) -> None:
+        """Count received spans: ``call``, ``other`` or ``rejected``."""
+        self.spans.labels(result).inc(spans)
+
     def count_call(self, labels: Mapping[str, str]) -> None:
-        """Count one production call. Beyond ``SERIES_MAX`` label sets the rest is counted under ``other``."""
-        series = tuple(labels.values())
-        if series not in self._traffic_series and len(self._traffic_series) >= SERIES_MAX:
-            labels = dict.fromkeys(labels, "other")
-        else:
-            self._traffic_series.add(series)
-        self.calls.labels(**labels).inc()
+        """Count one production call."""
+        self.calls.labels(*self._bounded("calls", labels.values())).inc()
+
+    def count_unpriced(self, service: str, model: str) -> None:
+        """Count one answered call without a known price."""
+        self.unpriced.labels(*self._bounded("unpriced", (service, model))).inc()
+
+    def count_request(self, code: int) -> None:
+        """Count one trace export request by the status of its answer."""
+        self.otlp_requests.labels(str(code)).inc()
+
+    def _bounded(self, metric: str, values: Iterable[str]) -> tuple[str, ...]:
+        """The label values, or ``other`` for each once the metric has ``SERIES_MAX`` label sets."""
+        series, known = tuple(values), self._traffic_series[metric]
+        if series not in known and len(known) >= SERIES_MAX:
+            return ("other",) * len(series)
+        known.add(series)
+        return series
 
 
 def set_up_logging(*, verbose: bool = False) -> None:

@@ -1,17 +1,24 @@
-"""How Alembic reaches our tables: on the connection that ``Database.migrate`` hands in, or on a file for developers."""
+"""How Alembic reaches our tables: on the connection that is handed in."""
+
+from typing import Any, Literal
 
 from alembic import context
-from sqlalchemy import create_engine
+from alembic.autogenerate.api import AutogenContext
+from sqlmodel.sql.sqltypes import AutoString
 
 from monitor import schema
 
-target_metadata = schema.metadata
 
-connection = context.config.attributes.get("connection")
-if connection is None:  # `alembic revision --autogenerate`, see docs/decisions.md
-    url = context.get_x_argument(as_dictionary=True).get("url", "sqlite://")
-    connection = create_engine(url).connect()
+def render_item(kind: str, item: Any, autogen: AutogenContext) -> str | Literal[False]:
+    """Write SQLModel's own string type as the plain one: a migration must not change with a library."""
+    return "sa.String()" if kind == "type" and isinstance(item, AutoString) else False
 
-context.configure(connection=connection, target_metadata=target_metadata, render_as_batch=True)
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=schema.metadata,
+    render_as_batch=True,
+    render_item=render_item,
+)
 with context.begin_transaction():
     context.run_migrations()

@@ -1,0 +1,160 @@
+"""A recorded stream through the whole canary arm: the pages and tickets that live would have sent."""
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+
+import orjson
+from sqlmodel import Session
+
+from alerts.evidence.assumptions import Assumptions
+from alerts.evidence.ledger import Budgets
+from alerts.finding import Severity
+from alerts.incident import NoticeKind, Transition
+from canaries import BaselineError
+from canaries.baseline import CALIBRATION_RUNS_GOOD, BaselineStatus
+from canaries.baseline_store import current_baseline
+from canaries.completion import Run
+from canaries.contract import Contract
+from canaries.features import extract
+from canaries.scores import expected_samples
+
+from .config import DATABASE_FILE
+from .database import Database
+from .drift import subject
+from .watch_canaries import House, Watched, assumptions, settle
+
+SECRET = bytes(32)
+"""Keys the hashes and tie-breaks of every backtest: the same stream gives the same pages."""
+
+DEFAULT_BASELINE_RUNS = 168
+"""A week of hourly runs."""
+
+UNNAMED = "stream"
+"""What a target is called where the stream has no name for it."""
+
+DEFAULT_SLOT_S = 3600.0
+"""Time between two runs where the stream does not say when they were."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A page or a ticket of the backtest, at the run that raised it. ``score`` is what it was about."""
+
+    run: str
+    target: str
+    score: str
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class Backtest:
+    """What a recorded stream would have done."""
+
+    runs: int
+    pages: tuple[Notice, ...]
+    tickets: tuple[Notice, ...]
+    assumptions: dict[str, Assumptions] = field(default_factory=dict)
+
+
+OnProgress = Callable[[int, int], None]
+"""Told how many runs are settled, and of how many."""
+
+
+def backtest(
+    runs: Sequence[Run],
+    baseline_runs: int,
+    budgets: Budgets,
+    on_progress: OnProgress = lambda done, total: None,
+) -> Backtest:
+    """Settle ``runs`` in their order, as the daemon would have; targets share the budget equally.
+
+    Raises BaselineError when no target has enough runs for a baseline.
+    """
+    runs = [replace(run, target=run.target or UNNAMED) for run in runs]
+    targets = dict.fromkeys(run.target for run in runs)
+    watched = {
+        name: _watched([run for run in runs if run.target == name], baseline_runs, 1 / len(targets))
+        for name in targets
+    }
+    house = House(SECRET, budgets)
+    with tempfile.TemporaryDirectory(prefix="anchorwatch-backtest-") as folder:
+        database = Database(Path(folder) / DATABASE_FILE)
+        try:
+            database.migrate()
+            # One transaction for all: there is no crash to survive here.
+            return database.write(lambda session: _settle_all(session, runs, watched, house, on_progress))
+        finally:
+            database.close()
+
+
+def default_baseline_runs(runs: int) -> int:
+    """How many of so many recorded runs make the baseline, where nobody said: 168, or half of a short stream."""
+    return DEFAULT_BASELINE_RUNS if runs >= DEFAULT_BASELINE_RUNS + CALIBRATION_RUNS_GOOD else runs // 2
+
+
+def _watched(runs: Sequence[Run], baseline_runs: int, share: float) -> Watched:
+    samples = expected_samples([extract(run, None, SECRET) for run in runs[:baseline_runs]])
+    return Watched(
+        name=runs[0].target,
+        suite_name=runs[0].suite,
+        suite=None,
+        contract=Contract({"stream": True}, {canary: {"samples": n} for canary, n in samples.items()}),
+        slot_s=_slot_s(runs),
+        share=share,
+        baseline_runs=baseline_runs,
+    )
+
+
+def _slot_s(runs: Sequence[Run]) -> float:
+    gaps = [(later.at - earlier.at) / timedelta(seconds=1) for earlier, later in pairwise(runs)]
+    return max(0.0, median(gaps)) if gaps else DEFAULT_SLOT_S
+
+
+def _settle_all(
+    session: Session,
+    runs: Sequence[Run],
+    watched: Mapping[str, Watched],
+    house: House,
+    on_progress: OnProgress,
+) -> Backtest:
+    pages: list[Notice] = []
+    tickets: list[Notice] = []
+    for done, run in enumerate(runs, start=1):
+        settled = settle(session, watched[run.target], house, run, run.finished_at or run.at)
+        for transition in settled.transitions:
+            notice = _notice(run, transition)
+            if notice is not None:
+                (pages if transition.is_page else tickets).append(notice)
+        session.expunge_all()  # what is flushed need not be carried along
+        on_progress(done, len(runs))
+    return Backtest(len(runs), tuple(pages), tuple(tickets), _assumptions(session, watched, house))
+
+
+def _notice(run: Run, transition: Transition) -> Notice | None:
+    incident = transition.incident
+    told = {NoticeKind.FIRING, NoticeKind.ESCALATED} & set(transition.notifications)
+    if incident is None or not told or incident.severity is Severity.INFO:
+        return None
+    return Notice(run.id, run.target, subject(incident.finding), incident.finding.summary)
+
+
+def _assumptions(session: Session, watched: Mapping[str, Watched], house: House) -> dict[str, Assumptions]:
+    current = {name: current_baseline(session, name, target.suite_name) for name, target in watched.items()}
+    frozen = {name: one for name, one in current.items() if one and one.status is BaselineStatus.FROZEN}
+    if not frozen:
+        collected = max((one.collected_runs for one in current.values() if one), default=0)
+        raise BaselineError(
+            f"no baseline: {collected} usable runs were collected. Ask for fewer with --baseline-runs, "
+            "or give a longer stream."
+        )
+    return {name: assumptions(house.frozen_baseline(session, one.id)) for name, one in frozen.items()}
+
+
+def to_json(result: Backtest) -> str:
+    """The result for machines: ``{"runs", "pages": [{"run", "score", ...}], "tickets", "assumptions"}``."""
+    return orjson.dumps(result).decode()
