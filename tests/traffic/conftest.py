@@ -1,6 +1,8 @@
 """Calls, payloads and counters that the tests of the traffic arm build on."""
 
-import time
+import asyncio
+import contextlib
+import socket
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -8,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+import uvicorn
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue
 
@@ -115,7 +118,9 @@ def make_payload() -> MakePayload:
         scope_spans = resource_spans.scope_spans.add()
         scope_spans.scope.name = scope
         for number in range(1, spans + 1):
-            span = scope_spans.spans.add(name="chat", trace_id=number.to_bytes(16), span_id=number.to_bytes(8))
+            span = scope_spans.spans.add(
+                name="chat", trace_id=number.to_bytes(16), span_id=number.to_bytes(8)
+            )
             span.end_time_unix_nano = round(ended_at * 1e9)
             span.start_time_unix_nano = round((ended_at - duration_s) * 1e9)
             span.attributes.extend(key_values(attributes))
@@ -153,7 +158,25 @@ def metrics() -> CountingMetrics:
     return CountingMetrics()
 
 
-@pytest.fixture
-def now() -> float:
-    """The real time: for tests with a real exporter, whose spans carry it."""
-    return time.time()
+class Listening:
+    """A server that runs while a test does."""
+
+    def __init__(self, app: Any) -> None:
+        self._server = uvicorn.Server(
+            uvicorn.Config(app, lifespan="off", log_level="warning", timeout_graceful_shutdown=1)
+        )
+        self._server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign]
+        self._socket = socket.socket()
+        self._socket.bind(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+
+    async def __aenter__(self) -> str:
+        self._serving = asyncio.create_task(self._server.serve(sockets=[self._socket]))
+        while not self._server.started:
+            await asyncio.sleep(0.001)
+        return self.url
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.should_exit = True
+        await self._serving
+        self._socket.close()

@@ -55,7 +55,10 @@ def test_the_mean_is_exact_to_a_billionth(sample: list[float]) -> None:
 @pytest.mark.parametrize("power", [-1040, -1, 0, 1, 2, 1000])
 def test_a_value_on_an_edge_belongs_to_the_lower_bucket(power: int) -> None:
     edge = GAMMA**power
-    at, above = histogram_of([edge]).quantile(0.5), histogram_of([math.nextafter(edge, math.inf)]).quantile(0.5)
+    at, above = (
+        histogram_of([edge]).quantile(0.5),
+        histogram_of([math.nextafter(edge, math.inf)]).quantile(0.5),
+    )
     assert at is not None
     assert above is not None
     assert at.high == edge

@@ -177,14 +177,18 @@ async def test_a_fold_whose_caller_is_cancelled_is_finished(taking, database, ma
     [(FUTURE_MAX_S, True), (FUTURE_MAX_S + 1, False), (-AGE_MAX_S, True), (-AGE_MAX_S - 1, False)],
     ids=["a little ahead", "in the future", "a day late", "too old"],
 )
-async def test_calls_of_another_time_are_rejected_with_the_reason(taking, make_payload, shift, is_accepted) -> None:
+async def test_calls_of_another_time_are_rejected_with_the_reason(
+    taking, make_payload, shift, is_accepted
+) -> None:
     accepted = await taking.accept(make_payload(ended_at=NOON + shift), PROTOBUF)
     assert accepted.calls == is_accepted
     assert sum(accepted.rejected.values()) == (not is_accepted)
     assert all("ended more than" in reason for reason in accepted.rejected)
 
 
-async def test_spans_that_are_no_calls_are_counted_and_not_kept(taking, database, metrics, make_payload) -> None:
+async def test_spans_that_are_no_calls_are_counted_and_not_kept(
+    taking, database, metrics, make_payload
+) -> None:
     accepted = await taking.accept(make_payload(spans=4, attributes={"http.route": "/"}), PROTOBUF)
     assert (accepted.calls, accepted.other) == (0, 4)
     assert metrics.spans == {"other": 4}

@@ -47,7 +47,9 @@ def test_every_way_to_generate_text_is_a_chat_call(operation: str) -> None:
     assert call.operation == "chat"
 
 
-@pytest.mark.parametrize("operation", ["invoke_agent", "execute_tool", "create_agent", "invoke_workflow", "plan", ""])
+@pytest.mark.parametrize(
+    "operation", ["invoke_agent", "execute_tool", "create_agent", "invoke_workflow", "plan", ""]
+)
 def test_what_wraps_calls_is_no_call(operation: str) -> None:
     assert read_span({"gen_ai.operation.name": operation, "gen_ai.usage.input_tokens": 5}) is None
 
@@ -171,7 +173,12 @@ def test_the_finish_reason_may_be_in_the_messages_only(messages: object, reason:
         ({"error.type": "RateLimitError"}, "", ErrorClass.RATE_LIMIT, None),
         ({"error.type": "429"}, "", ErrorClass.RATE_LIMIT, 429),
         ({"error.type": "api_error", "http.response.status_code": 500}, "", ErrorClass.SERVER_ERROR, 500),
-        ({"error.type": "overloaded_error", "http.response.status_code": 529}, "", ErrorClass.OVERLOADED, 529),
+        (
+            {"error.type": "overloaded_error", "http.response.status_code": 529},
+            "",
+            ErrorClass.OVERLOADED,
+            529,
+        ),
         ({"error.type": "openai.APITimeoutError"}, "Request timed out.", ErrorClass.TIMEOUT, None),
         ({"error.type": "APIConnectionTimeoutError"}, "", ErrorClass.TIMEOUT, None),
         ({"error.type": "openai.APIConnectionError"}, "Connection error.", ErrorClass.CONNECTION, None),
@@ -197,7 +204,9 @@ def test_errors_have_a_class_and_where_told_a_status(attributes, message, error_
 
 
 def test_the_exception_event_tells_of_an_error_too() -> None:
-    event = Event("exception", 0, {"exception.type": "openai.InternalServerError", "exception.message": "oops"})
+    event = Event(
+        "exception", 0, {"exception.type": "openai.InternalServerError", "exception.message": "oops"}
+    )
     call = read_span({}, is_error=True, events=(event,))
     assert call is not None
     assert call.error_class is ErrorClass.SERVER_ERROR

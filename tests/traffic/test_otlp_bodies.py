@@ -67,7 +67,9 @@ def test_json_values_are_read_as_senders_write_them(written: object, value: obje
     assert attribute(written) == value
 
 
-@pytest.mark.parametrize(("code", "is_error"), [(2, True), ("STATUS_CODE_ERROR", True), (1, False), (None, False)])
+@pytest.mark.parametrize(
+    ("code", "is_error"), [(2, True), ("STATUS_CODE_ERROR", True), (1, False), (None, False)]
+)
 def test_json_status_is_a_number_or_a_name(code: object, is_error: bool) -> None:
     assert decode(json_body(status={"code": code}), Encoding.JSON).spans[0].is_error is is_error
 
@@ -111,7 +113,10 @@ def test_a_span_that_cannot_be_placed_is_rejected_alone(span: dict[str, object],
         (b'{"resourceSpans": 5}', "resourceSpans must be a list of objects, not a number"),
         (b'{"resourceSpans": ["x"]}', "each of resourceSpans must be an object, not a text"),
         (b'{"resourceSpans": [{"scopeSpans": {}}]}', None),
-        (b'{"resourceSpans": [{"scopeSpans": [{"spans": "x"}]}]}', "spans must be a list of objects, not a text"),
+        (
+            b'{"resourceSpans": [{"scopeSpans": [{"spans": "x"}]}]}',
+            "spans must be a list of objects, not a text",
+        ),
         (b"{}", None),
     ],
     ids=str,
@@ -142,13 +147,27 @@ def test_any_bytes_are_decoded_or_refused(body: bytes, encoding: Encoding) -> No
 
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | st.text(max_size=5),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False)
+    | st.text(max_size=5),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
             st.sampled_from(
                 ["resourceSpans", "resource", "scopeSpans", "scope", "spans", "attributes", "key", "value"]
-                + ["events", "status", "code", "spanId", "traceId", "intValue", "arrayValue", "kvlistValue", "values"]
+                + [
+                    "events",
+                    "status",
+                    "code",
+                    "spanId",
+                    "traceId",
+                    "intValue",
+                    "arrayValue",
+                    "kvlistValue",
+                    "values",
+                ]
             ),
             inner,
             max_size=4,

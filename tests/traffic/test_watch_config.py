@@ -22,7 +22,9 @@ def watch(**fields: object) -> WatchConfig:
         ("cost_p95", 0.02, 0.02),
     ],
 )
-def test_a_threshold_is_read_in_the_unit_of_its_measure(measure: str, written: object, threshold: float) -> None:
+def test_a_threshold_is_read_in_the_unit_of_its_measure(
+    measure: str, written: object, threshold: float
+) -> None:
     assert watch(measure=measure, above=written).above == pytest.approx(threshold)
 
 

@@ -48,7 +48,9 @@ def test_p95_latency_is_breached_once_more_than_a_twentieth_is_slow(make_call: M
         ("latency_p50", 5, Label.BREACHED),
     ],
 )
-def test_a_quantile_waits_for_calls_enough_to_be_more_than_the_largest(make_call, measure, calls, label) -> None:
+def test_a_quantile_waits_for_calls_enough_to_be_more_than_the_largest(
+    make_call, measure, calls, label
+) -> None:
     rule = watch(measure, "8s", min_calls=5)
     judgement = judge(rule, book([make_call(duration_s=10.0)] * calls), NOW)
     assert judgement.label is label

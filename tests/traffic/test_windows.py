@@ -73,7 +73,9 @@ calls = st.builds(
 
 
 @given(st.lists(calls, max_size=30), st.randoms(use_true_random=False))
-def test_windows_do_not_depend_on_the_order_of_the_calls_nor_on_where_they_were_counted(batch, random) -> None:
+def test_windows_do_not_depend_on_the_order_of_the_calls_nor_on_where_they_were_counted(
+    batch, random
+) -> None:
     whole, one, other = WindowBook(), WindowBook(), WindowBook()
     for call in batch:
         whole.add(call, series_of(call))
