@@ -81,8 +81,8 @@ def is_refusal(text: str, finish_reason: str | None = None) -> bool:
     """Whether the answer opens like a refusal, or the provider says that it is one."""
     if finish_reason in REFUSAL_REASONS:
         return True
-    opening = text[:200].lstrip(" \t\r\n\"'*_#>-").replace("\N{RIGHT SINGLE QUOTATION MARK}", "'").lower()
-    return opening.startswith(REFUSAL_OPENINGS)
+    opening = text[:200].replace("\N{RIGHT SINGLE QUOTATION MARK}", "'").replace("*", "").lower()
+    return opening.lstrip(" \t\r\n\"'_#>-").startswith(REFUSAL_OPENINGS)
 
 
 def _text_checks(expectations: Expectations, text: str) -> Iterator[Check]:
