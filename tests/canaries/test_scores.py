@@ -1,0 +1,319 @@
+"""Scores of a run: known answers, what moves them, and what they do when parts of a run are missing."""
+
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from canaries import BaselineError
+from canaries.completion import Outcome
+from canaries.features import AnswerFeatures, RunFeatures
+from canaries.scores import FrozenScores, expected_samples, fit
+
+WORDS = [f"word{n}" for n in range(300)]
+
+
+def said(canary: str, text: str, sample: int = 0, **fields: object) -> AnswerFeatures:
+    words = text.split()
+    counts = {word: words.count(word) for word in words}
+    return AnswerFeatures(
+        canary,
+        sample,
+        answer_hash=f"#{text}",
+        token_counts=counts,
+        length=len(words),
+        **fields,  # type: ignore[arg-type]
+    )
+
+
+def run_of(*answers: AnswerFeatures, run_id: str = "run") -> RunFeatures:
+    return RunFeatures(run_id, answers)
+
+
+def one_canary(texts: Sequence[str]) -> list[RunFeatures]:
+    return [run_of(said("c", text)) for text in texts]
+
+
+def labels_run(rng: random.Random, canaries: int = 10, odd: float = 0.1) -> RunFeatures:
+    """A run of canaries that answer one usual label, or with probability ``odd`` another one."""
+    return run_of(*(said(f"c{i}", "bug" if rng.random() > odd else "billing") for i in range(canaries)))
+
+
+def texts_run(
+    rng: random.Random, canaries: int = 10, words: Sequence[str] = WORDS, n: int = 30
+) -> RunFeatures:
+    """A run of canaries that answer texts which never come twice; early words are the more frequent ones."""
+    weights = [1 / (1 + i) for i in range(len(words))]
+    return run_of(*(said(f"c{i}", " ".join(rng.choices(words, weights, k=n))) for i in range(canaries)))
+
+
+def expected(run: RunFeatures) -> dict[str, int]:
+    return expected_samples([run])
+
+
+def test_surprise_of_an_answer_is_the_log_of_how_rare_it_was() -> None:
+    scores = fit(one_canary(["yes"] * 7 + ["no"] * 2), {"c": 1})
+    assert scores.score(run_of(said("c", "yes")))["canary:c"] == pytest.approx(-math.log(8 / 10))
+    assert scores.score(run_of(said("c", "no")))["canary:c"] == pytest.approx(-math.log(3 / 10))
+    assert scores.score(run_of(said("c", "maybe")))["canary:c"] == pytest.approx(math.log(10))
+
+
+def test_suite_surprise_is_the_sum_over_canaries_and_samples() -> None:
+    train = [run_of(*(said(c, "yes", sample) for c in "ab" for sample in (0, 1))) for _ in range(9)]
+    scores = fit(train, {"a": 2, "b": 2})
+    run = run_of(said("a", "no", 0), said("a", "yes", 1), said("b", "yes", 0), said("b", "yes", 1))
+    assert scores.score(train[0])["suite_surprise"] == pytest.approx(0)
+    assert scores.score(run)["suite_surprise"] == pytest.approx(math.log(19))
+
+
+def test_usual_surprise_is_that_of_each_run_under_the_other_runs() -> None:
+    scores = fit(one_canary(["yes"] * 7 + ["no"]), {"c": 1})
+    yes, no = -math.log(7 / 8), math.log(8)
+    assert scores.canaries[0].answers_spread.mean == pytest.approx((7 * yes + no) / 8)
+
+
+def test_usual_surprise_of_texts_is_honest() -> None:
+    rng = random.Random(1)
+    scores = fit([texts_run(rng) for _ in range(40)], expected(texts_run(rng)))
+    later = [scores.score(texts_run(rng))["token_surprise"] for _ in range(200)]
+    # Standardised by the train runs' own surprise it would lie near +1 without any change.
+    assert abs(sum(later) / len(later)) < 0.15
+
+
+def test_surprise_of_a_text_is_that_of_its_words_and_its_end() -> None:
+    train = one_canary([f"a b{n}" for n in range(8)])
+    canary = fit(train, {"c": 1}).canaries[0]
+    assert canary.is_text
+    shared = lambda n: 50 * (n + 1) / (24 + 10 + 1)  # noqa: E731 - 24 tokens of 10 kinds: a, b0 to b7, the end
+    known = [-math.log((n + shared(n)) / (24 + 50)) for n in (8, 1, 8)]
+    unseen = -math.log(shared(0) / (24 + 50))
+    scale = math.sqrt(3)
+    assert canary.text([said("c", "a b0")]) == pytest.approx(scale * sum(known) / 3)
+    assert canary.text([said("c", "z b0")]) == pytest.approx(scale * (unseen + known[1] + known[2]) / 3)
+
+
+def test_a_canary_is_a_text_when_most_of_its_answers_are_new() -> None:
+    train = [run_of(said("label", "bug"), said("poem", f"line {n}")) for n in range(12)]
+    scores = fit(train, {"label": 1, "poem": 1})
+    assert {canary.id: canary.is_text for canary in scores.canaries} == {"label": False, "poem": True}
+
+
+def test_a_change_of_the_answers_lies_beyond_all_usual_runs() -> None:
+    rng = random.Random(2)
+    scores = fit([labels_run(rng) for _ in range(84)], expected(labels_run(rng)))
+    usual = [scores.score(labels_run(rng)) for _ in range(84)]
+    changed = scores.score(labels_run(rng, odd=0.8))
+    for name in ("suite_surprise", "suite_peak"):
+        assert changed[name] > max(run[name] for run in usual)
+
+
+def test_answers_that_became_too_ordinary_score_low() -> None:
+    rng = random.Random(3)
+    scores = fit([labels_run(rng, odd=0.4) for _ in range(84)], expected(labels_run(rng)))
+    usual = sorted(scores.score(labels_run(rng, odd=0.4))["suite_surprise"] for _ in range(84))
+    assert scores.score(labels_run(rng, odd=0.0))["suite_surprise"] < usual[4]
+
+
+def test_one_changed_canary_moves_the_peak_by_its_deviation_squared() -> None:
+    rng = random.Random(4)
+    scores = fit([labels_run(rng, odd=0.02) for _ in range(84)], expected(labels_run(rng)))
+    usual = run_of(*(said(f"c{i}", "bug") for i in range(10)))
+    changed = run_of(said("c0", "feature"), *usual.answers[1:])
+    spread = scores.canaries[0].answers_spread
+    assert scores.score(usual)["suite_peak"] == 0
+    assert scores.score(changed)["suite_peak"] == pytest.approx(
+        ((math.log(85) - spread.mean) / spread.sd) ** 2
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "is_higher"),
+    [
+        pytest.param([f"new{n}" for n in range(300)], True, id="other words"),
+        pytest.param(list(reversed(WORDS)), True, id="rare words became frequent"),
+        pytest.param(WORDS[:10], False, id="only the most frequent words"),
+    ],
+)
+def test_texts_of_other_words_are_found_though_every_text_is_new(words: list[str], is_higher: bool) -> None:
+    rng = random.Random(5)
+    scores = fit([texts_run(rng) for _ in range(84)], expected(texts_run(rng)))
+    usual = [scores.score(texts_run(rng))["token_surprise"] for _ in range(84)]
+    changed = scores.score(texts_run(rng, words=words))["token_surprise"]
+    assert changed > max(usual) if is_higher else changed < min(usual)
+
+
+def test_an_empty_text_has_a_surprise() -> None:
+    rng = random.Random(6)
+    scores = fit([texts_run(rng, canaries=1) for _ in range(20)], {"c0": 1})
+    run = scores.score(run_of(AnswerFeatures("c0", answer_hash="#")))
+    assert all(math.isfinite(value) for value in run.values())
+    assert run["length"] < -10
+
+
+def test_suite_surprise_is_left_out_where_every_answer_is_new() -> None:
+    rng = random.Random(7)
+    texts = fit([texts_run(rng) for _ in range(20)], expected(texts_run(rng)))
+    assert "suite_surprise" not in texts.names()
+    assert "suite_surprise" not in texts.score(texts_run(rng))
+    labels = fit([labels_run(rng) for _ in range(20)], expected(labels_run(rng)))
+    assert "suite_surprise" in labels.names()
+
+
+# --- missing answers
+
+
+def test_a_missing_canary_has_no_score_and_counts_like_the_others_in_the_suite() -> None:
+    rng = random.Random(8)
+    scores = fit([labels_run(rng) for _ in range(40)], expected(labels_run(rng)))
+    whole = run_of(*(said(f"c{i}", "bug") for i in range(10)))
+    full, partial = scores.score(whole), scores.score(run_of(*whole.answers[:8]))
+    assert partial.keys() == full.keys() - {"canary:c8", "canary:c9"}
+    assert partial["suite_surprise"] == pytest.approx(full["suite_surprise"], abs=0.2)
+    assert partial["token_surprise"] == pytest.approx(full["token_surprise"], abs=0.2)
+
+
+def test_with_too_few_canaries_only_their_own_scores_are_there() -> None:
+    rng = random.Random(9)
+    scores = fit([labels_run(rng) for _ in range(40)], expected(labels_run(rng)))
+    partial = scores.score(run_of(*(said(f"c{i}", "bug") for i in range(7))))
+    assert partial.keys() == {f"canary:c{i}" for i in range(7)}
+
+
+def test_a_run_without_any_answer_has_no_scores() -> None:
+    scores = fit(one_canary(["yes"] * 8), {"c": 1})
+    assert scores.score(run_of(AnswerFeatures("c", outcome=Outcome.TIMEOUT))) == {}
+    assert scores.score(run_of()) == {}
+
+
+def test_missing_samples_keep_the_scale_of_a_canary() -> None:
+    train = [run_of(*(said("c", "yes", sample) for sample in range(4))) for _ in range(9)]
+    scores = fit(train, {"c": 4})
+    four = scores.score(run_of(*(said("c", "no", sample) for sample in range(4))))
+    two = scores.score(run_of(said("c", "no", 0), said("c", "no", 1), AnswerFeatures("c", 2, Outcome.SERVER)))
+    assert two["canary:c"] == pytest.approx(four["canary:c"])
+
+
+def test_a_canary_that_the_baseline_does_not_know_is_ignored() -> None:
+    scores = fit(one_canary(["yes"] * 8), {"c": 1})
+    assert scores.score(run_of(said("c", "yes"), said("new", "what"))) == scores.score(
+        run_of(said("c", "yes"))
+    )
+
+
+def test_a_canary_that_was_rarely_answered_is_not_scored() -> None:
+    train = [run_of(said("a", "yes"), *([said("b", "yes")] if n < 4 else [])) for n in range(12)]
+    assert [canary.id for canary in fit(train, {"a": 1, "b": 1}).canaries] == ["a"]
+
+
+def test_a_suite_that_was_never_answered_cannot_be_frozen() -> None:
+    train = [run_of(AnswerFeatures("c", outcome=Outcome.AUTH)) for _ in range(12)]
+    with pytest.raises(BaselineError, match="none of the 1 canaries"):
+        fit(train, {"c": 1})
+
+
+# --- first tokens, expectations, length
+
+
+def top(*logprobs: float, tokens: str = "abc") -> tuple[tuple[str, float], ...]:
+    return tuple(zip(tokens, logprobs, strict=True))
+
+
+def test_the_logprob_shift_counts_deviations_from_the_usual_first_tokens() -> None:
+    rows = [top(-0.1 - 0.01 * (n % 2), -2.0, -3.0) for n in range(10)]
+    scores = fit([run_of(said("c", "yes", first_top=row)) for row in rows], {"c": 1})
+    same = scores.score(run_of(said("c", "yes", first_top=top(-0.105, -2.0, -3.0))))
+    moved = scores.score(run_of(said("c", "yes", first_top=top(-0.105, -2.0, -3.3))))
+    assert same["logprob_shift"] == pytest.approx(0, abs=1e-9)
+    assert moved["logprob_shift"] == pytest.approx(0.3 / 0.01 / 3)
+
+
+def test_a_first_token_that_is_not_listed_is_as_likely_as_the_last_one() -> None:
+    scores = fit([run_of(said("c", "yes", first_top=top(-0.1, -2.0, -3.0))) for _ in range(10)], {"c": 1})
+    run = scores.score(run_of(said("c", "yes", first_top=top(-0.1, -2.0, -2.5, tokens="abx"))))
+    assert run["logprob_shift"] == pytest.approx(0.5 / 0.01 / 3)
+
+
+def test_samples_are_averaged_before_they_are_compared() -> None:
+    def run(low: float, high: float) -> RunFeatures:
+        return run_of(*(said("c", "yes", n, first_top=top(v, -2.0, -3.0)) for n, v in enumerate((low, high))))
+
+    scores = fit([run(-0.3, -0.1) for _ in range(10)], {"c": 2})
+    assert scores.score(run(-0.2, -0.2))["logprob_shift"] == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize(("with_top", "is_there"), [(16, True), (15, False)], ids=["80 %", "less"])
+def test_the_logprob_shift_exists_where_most_train_runs_list_first_tokens(
+    with_top: int, is_there: bool
+) -> None:
+    tops = [top(-0.1, -2.0, -3.0) if n < with_top else None for n in range(20)]
+    scores = fit([run_of(said("c", "yes", first_top=t)) for t in tops], {"c": 1})
+    assert ("logprob_shift" in scores.names()) is is_there
+    assert "logprob_shift" not in scores.score(run_of(said("c", "yes")))
+
+
+def test_the_validator_score_is_the_share_of_answers_that_break_any_expectation() -> None:
+    good, bad = {"json": True, "labels": True}, {"json": True, "labels": False}
+    train = [run_of(said("a", "yes", checks=good), said("b", "yes")) for _ in range(10)]
+    scores = fit(train, {"a": 1, "b": 1})
+    assert scores.score(train[0])["validator_failures"] == 0
+    run = run_of(said("a", "yes", checks=bad), said("a", "yes", 1, checks=good), said("b", "yes"))
+    assert scores.score(run)["validator_failures"] == pytest.approx(1 / 2)
+    assert "validator_failures" not in fit(one_canary(["yes"] * 9), {"c": 1}).names()
+
+
+def test_the_length_counts_deviations_from_the_usual_length() -> None:
+    train = one_canary(["a b c", "a b c d", "a b c d e"] * 5)
+    scores = fit(train, {"c": 1})
+    longer, shorter = "a " * 30, "a"
+    assert scores.score(run_of(said("c", longer)))["length"] > 10
+    assert scores.score(run_of(said("c", shorter)))["length"] < -2
+    assert abs(scores.score(run_of(said("c", "a b c d")))["length"]) < 0.1
+
+
+# --- shares, words, storage
+
+
+def test_the_shares_sum_to_one_and_only_scores_that_exist_get_one() -> None:
+    rng = random.Random(10)
+    scores = fit([labels_run(rng) for _ in range(20)], expected(labels_run(rng)))
+    weights = scores.weights()
+    assert sum(weights.values()) == pytest.approx(1)
+    assert tuple(weights) == scores.names()
+    assert weights.keys() == scores.score(labels_run(rng)).keys() == scores.describe().keys()
+    assert weights["suite_peak"] == 0.25
+    assert weights["canary:c0"] == pytest.approx(0.025)
+    assert (
+        weights["suite_surprise"] == weights["token_surprise"] == weights["length"] == pytest.approx(0.5 / 3)
+    )
+
+
+def test_frozen_scores_survive_json_to_the_last_bit() -> None:
+    rng = random.Random(11)
+
+    def run_with_everything() -> RunFeatures:
+        answers = texts_run(rng, canaries=3).answers
+        more = {"first_top": top(-rng.random(), -2.0, -3.0), "checks": {"json": True}}
+        return run_of(*(replace(answer, **more) for answer in answers))  # type: ignore[arg-type]
+
+    scores = fit([run_with_everything() for _ in range(20)], {"c0": 1, "c1": 1, "c2": 1})
+    again = FrozenScores.from_json(scores.to_json())
+    assert again == scores
+    assert again.to_json() == scores.to_json()
+    run = run_with_everything()
+    assert again.score(run) == scores.score(run)
+    assert "logprob_shift" in scores.score(run)
+
+
+def test_scores_do_not_depend_on_the_order_of_the_train_runs() -> None:
+    rng = random.Random(12)
+    train = [texts_run(rng, canaries=3) for _ in range(20)]
+    run = texts_run(rng, canaries=3)
+    forward, backward = (fit(t, expected(run)).score(run) for t in (train, train[::-1]))
+    assert forward == pytest.approx(backward)
+
+
+def test_expected_samples_are_the_most_that_a_run_had() -> None:
+    runs = [run_of(said("a", "x"), said("a", "x", 1)), run_of(said("a", "x"), said("b", "x"))]
+    assert expected_samples(runs) == {"a": 2, "b": 1}
