@@ -85,7 +85,7 @@ def test_the_checks_of_a_canary_are_always_the_same_ones(text: str) -> None:
         (STRICT, '{"a": 1', "stop", Check("json", False, "parses only after repair")),
         (REPAIRABLE, '{"a": 1', "stop", Check("json", True, "parses only after repair")),
         (REPAIRABLE, '{"a": 1}', "stop", Check("json", True, "")),
-        (STRICT, "[1", "length", Check("json", False, "parses only after repair; the answer was cut at its token limit")),
+        (STRICT, "{", "length", Check("json", False, "not JSON; the answer was cut at its token limit")),
         (STRICT, "prose", "stop", Check("json", False, "not JSON")),
     ],
 )  # fmt: skip
