@@ -1,7 +1,7 @@
 """The part of Slack's Web API that paging needs: channels, threads, edits, rate limits."""
 
-import itertools
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qsl
@@ -25,13 +25,15 @@ class SlackMessage:
     text: str
     blocks: tuple[Mapping[str, Any], ...] = ()
     attachments: tuple[Mapping[str, Any], ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
     thread_ts: str | None = None
+    is_broadcast: bool = False
     edits: int = 0
 
     @property
     def is_reply(self) -> bool:
-        """Whether it stands in a thread and not in the channel."""
-        return self.thread_ts is not None and self.thread_ts != self.ts
+        """Whether it stands in a thread and not in the channel too."""
+        return self.thread_ts is not None and not self.is_broadcast
 
     def to_json(self) -> dict[str, Any]:
         """The message as Slack writes it."""
@@ -44,6 +46,7 @@ class SlackMessage:
             "ts": self.ts,
             "blocks": list(self.blocks),
             "attachments": list(self.attachments),
+            "metadata": dict(self.metadata),
             **threaded,
             **edited,
         }
@@ -63,7 +66,8 @@ class FakeSlack:
     """This many next calls are answered 429."""
     retry_after_s: int = 1
     _messages: dict[tuple[str, str], SlackMessage] = field(default_factory=dict)
-    _serial: Iterable[int] = field(default_factory=lambda: itertools.count(1))
+    now: Callable[[], float] = time.time
+    _last_ts: float = 0.0
 
     def messages(self, channel: str | None = None) -> tuple[SlackMessage, ...]:
         """Every message, replies too, in the order of posting."""
@@ -96,8 +100,12 @@ class FakeSlack:
             raise SlackError("thread_not_found")
         if len(self._messages) >= MAX_MESSAGES:
             raise SlackError("message_limit_exceeded")
-        ts = f"1700000000.{next(iter(self._serial)):06d}"
-        message = _written(SlackMessage(channel, ts, "", thread_ts=thread_ts), arguments)
+        # A ts is the time of posting and the id of the message: no two are the same.
+        self._last_ts = max(self.now(), self._last_ts + 1e-6)
+        ts = f"{self._last_ts:.6f}"
+        is_broadcast = bool(arguments.get("reply_broadcast"))
+        blank = SlackMessage(channel, ts, "", thread_ts=thread_ts, is_broadcast=is_broadcast)
+        message = _written(blank, arguments)
         self._messages[channel, ts] = message
         return {"channel": channel, "ts": ts, "message": message.to_json()}
 
@@ -114,12 +122,12 @@ class FakeSlack:
 
     def _history(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         channel = self._channel(arguments)
-        newest_first = [m.to_json() for m in reversed(self.messages(channel)) if not m.is_reply]
-        return {"messages": newest_first[: int(arguments.get("limit", 100))], "has_more": False}
+        newest_first = [m for m in reversed(self.messages(channel)) if not m.is_reply]
+        return _read(newest_first, arguments)
 
     def _replies(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         known = self._message(arguments)
-        return {"messages": [m.to_json() for m in self.thread(known.ts)], "has_more": False}
+        return _read(self.thread(known.ts), arguments)
 
     def _channel(self, arguments: Mapping[str, Any]) -> str:
         channel = str(arguments.get("channel", ""))
@@ -142,7 +150,14 @@ def _written(message: SlackMessage, arguments: Mapping[str, Any]) -> SlackMessag
         raise SlackError("no_text")
     if len(blocks) > MAX_BLOCKS or not all("type" in block for block in blocks):
         raise SlackError("invalid_blocks")
-    return replace(message, text=text, blocks=blocks, attachments=attachments)
+    metadata = arguments.get("metadata") or message.metadata
+    return replace(message, text=text, blocks=blocks, attachments=attachments, metadata=metadata)
+
+
+def _read(messages: Sequence[SlackMessage], arguments: Mapping[str, Any]) -> dict[str, Any]:
+    oldest, limit = float(arguments.get("oldest", 0)), int(arguments.get("limit", 100))
+    found = [message.to_json() for message in messages if float(message.ts) > oldest]
+    return {"messages": found[:limit], "has_more": len(found) > limit}
 
 
 def slack_app(slack: FakeSlack) -> FastAPI:
@@ -176,5 +191,5 @@ async def _arguments(request: Request) -> dict[str, Any]:
         arguments.update(orjson.loads(body or b"{}"))
         return arguments
     for name, value in parse_qsl(body.decode()):
-        arguments[name] = orjson.loads(value) if name in ("blocks", "attachments") else value
+        arguments[name] = orjson.loads(value) if name in ("blocks", "attachments", "metadata") else value
     return arguments

@@ -48,9 +48,9 @@ def mrkdwn(text: str) -> Text:
         styled.append(unescape(text[end : found.start()]))
         kind = found.lastgroup or ""
         if found["url"]:
-            styled.append(
-                unescape(found["label"] or found["url"]), style=f"blue underline link {found['url']}"
-            )
+            # <!date^...|label> and its like are no links.
+            link = "" if found["url"].startswith("!") else f"blue underline link {found['url']}"
+            styled.append(unescape(found["label"] or found["url"]), style=link)
         else:
             styled.append(unescape(found[kind]), style=_STYLES[kind])
         end = found.end()
@@ -98,4 +98,4 @@ def _section(block: Mapping[str, Any]) -> RenderableType:
 def _text(element: Mapping[str, Any]) -> Text:
     if element["type"] == "mrkdwn":
         return mrkdwn(element["text"])
-    return Text(str(element.get("text") or element.get("alt_text") or ""))
+    return Text(unescape(str(element.get("text") or element.get("alt_text") or "")))

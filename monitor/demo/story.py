@@ -216,9 +216,9 @@ class Story:
 
     def explain(self, failure: StepFailedError) -> None:
         """What was missing, and what the daemon logged last."""
-        self._console.print(f"✗ {failure}", style="bold red")
+        self._console.print(f"✗ {failure}", style="bold red", soft_wrap=True)
         self._console.print(f"The end of {self.daemon.log}:", style="red")
-        self._console.print(self.daemon.log_tail(), markup=False, highlight=False)
+        self._console.print(self.daemon.log_tail(), markup=False, highlight=False, soft_wrap=True)
 
     def sum_up(self) -> None:
         """All that happened."""
@@ -244,7 +244,7 @@ class Story:
         self._console.print(f"[green]✓[/green] {name}")
 
     def _say(self, text: str) -> None:
-        self._console.print(f"[dim]·[/dim] {text}", highlight=False)
+        self._console.print(f"[dim]·[/dim] {text}", highlight=False, soft_wrap=True)
 
     def _status(self) -> Mapping[str, Any]:
         return self.daemon.status() or _NO_STATUS

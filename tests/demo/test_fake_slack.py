@@ -105,3 +105,28 @@ async def test_the_async_client_posts_too(url, slack):
     client = AsyncWebClient(token="xoxb-practice", base_url=url)
     await client.chat_postMessage(channel=CHANNEL, text="page", blocks=BLOCKS)
     assert len(slack.messages()) == 1
+
+
+def test_metadata_comes_back_and_old_messages_can_be_left_out(client, slack):
+    for at in (100.0, 200.0, 200.0):
+        slack.now = lambda at=at: at
+        client.chat_postMessage(
+            channel=CHANNEL,
+            text="page",
+            metadata={"event_type": "anchorwatch", "event_payload": {"id": f"{at}"}},
+        )
+    newest_first = client.conversations_history(channel=CHANNEL, oldest="150", include_all_metadata=True)[
+        "messages"
+    ]
+    assert [message["ts"] for message in newest_first] == ["200.000001", "200.000000"]
+    assert newest_first[0]["metadata"]["event_payload"]["id"] == "200.0"
+
+
+def test_a_broadcast_reply_stands_in_the_channel_too(client, slack):
+    page = client.chat_postMessage(channel=CHANNEL, text="ticket")
+    client.chat_postMessage(channel=CHANNEL, text="now a page", thread_ts=page["ts"], reply_broadcast=True)
+    assert [m["text"] for m in client.conversations_history(channel=CHANNEL)["messages"]] == [
+        "now a page",
+        "ticket",
+    ]
+    assert [m.text for m in slack.thread(page["ts"])] == ["ticket", "now a page"]

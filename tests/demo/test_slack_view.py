@@ -61,6 +61,12 @@ def test_replies_stand_below_their_message_and_an_edit_shows():
 
 
 def test_markup_becomes_style_and_links_keep_their_label():
-    text = mrkdwn("*bold* _soft_ snake_case_name <https://example.com/a|the page> :fire:")
-    assert text.plain == "bold soft snake_case_name the page 🔥"
-    assert {str(span.style).split()[0] for span in text.spans} == {"bold", "italic", "blue"}
+    text = mrkdwn(
+        "*bold* _soft_ snake_case_name <https://example.com/a|the page> :fire: <!date^1^{time}|9:00>"
+    )
+    assert text.plain == "bold soft snake_case_name the page 🔥 9:00"
+    assert {str(span.style).split()[0] for span in text.spans if str(span.style)} == {
+        "bold",
+        "italic",
+        "blue",
+    }
