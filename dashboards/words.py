@@ -52,8 +52,20 @@ class Headline:
 
 def headline(status: DeploymentStatus) -> Headline:
     """What a person must know first: the worst thing that is true, else that all is well."""
-    trouble = _open_incidents(status) or _silent_targets(status) or _undelivered(status) or _problems(status)
-    return trouble or _nothing_watched(status) or _learning(status) or _at_anchor(status)
+    trouble = (
+        _open_incidents(status)
+        or _silent_targets(status)
+        or _watches_off(status)
+        or _undelivered(status)
+        or _problems(status)
+    )
+    return (
+        trouble
+        or _nothing_watched(status)
+        or _learning(status)
+        or _nothing_seen(status)
+        or _at_anchor(status)
+    )
 
 
 def _open_incidents(status: DeploymentStatus) -> Headline | None:
@@ -92,6 +104,14 @@ def _silent_targets(status: DeploymentStatus) -> Headline | None:
     return None
 
 
+def _watches_off(status: DeploymentStatus) -> Headline | None:
+    off = [watch.name for watch in status.watches if watch.state in (WatchState.PENDING, WatchState.FIRING)]
+    if not off:
+        return None
+    text = f"{counted(len(off), 'watch is', 'watches are')} beyond the threshold."
+    return Headline(Tone.CAUTION, text, " · ".join(off))
+
+
 def _undelivered(status: DeploymentStatus) -> Headline | None:
     if not status.outbox.failed:
         return None
@@ -127,6 +147,12 @@ def _learning(status: DeploymentStatus) -> Headline | None:
     others = len(status.targets) - len(learning)
     text = f"{counted(others, 'target is', 'targets are')} at anchor, {len(learning)} still learning."
     return Headline(Tone.LEARNING, text, detail)
+
+
+def _nothing_seen(status: DeploymentStatus) -> Headline | None:
+    if status.targets or any(watch.state is not WatchState.NO_DATA for watch in status.watches):
+        return None
+    return Headline(Tone.LEARNING, "No traffic to watch yet.", "Point an OTLP exporter at this daemon.")
 
 
 def _at_anchor(status: DeploymentStatus) -> Headline:

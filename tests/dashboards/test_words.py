@@ -125,6 +125,20 @@ def test_silence_is_told_apart_from_health(quiet: DeploymentStatus) -> None:
     assert "1 watch sees no traffic" in headline(replace(quiet, watches=(silent,))).detail
 
 
+@pytest.mark.parametrize("state", [WatchState.PENDING, WatchState.FIRING])
+def test_a_watch_beyond_its_threshold_is_never_called_at_anchor(
+    quiet: DeploymentStatus, state: WatchState
+) -> None:
+    said = headline(replace(quiet, watches=(WatchStatus("p95", state, 4.0, "s", 5.0, 100),)))
+    assert (said.tone, said.text) == (Tone.CAUTION, "1 watch is beyond the threshold.")
+
+
+def test_watches_that_saw_nothing_claim_nothing(quiet: DeploymentStatus) -> None:
+    silent = WatchStatus("p95", WatchState.NO_DATA, 4.0, "s")
+    said = headline(replace(quiet, targets=(), watches=(silent,)))
+    assert (said.tone, said.text) == (Tone.LEARNING, "No traffic to watch yet.")
+
+
 SENT = NotificationStatus("oncall", DeliveryState.SENT, NOW - timedelta(minutes=3), attempts=1)
 
 
