@@ -11,20 +11,21 @@ prometheus=$here/.tools/prometheus
 
 say() { echo "install-real-parts: $*" >&2; }
 
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+
+download_prometheus() {
+  cd "$scratch" && { apt-get download -qq prometheus 2>/dev/null \
+    || { apt-get update -qq && apt-get download -qq prometheus; }; }
+}
+
 unpack_prometheus() {
-  local scratch
-  scratch=$(mktemp -d)
-  (
-    cd "$scratch"
-    apt-get download -qq prometheus 2>/dev/null || { apt-get update -qq && apt-get download -qq prometheus; }
-    dpkg-deb --extract prometheus_*.deb unpacked
-    rm -rf "$prometheus" && mkdir -p "$(dirname "$prometheus")" && mv unpacked "$prometheus"
-  )
-  rm -rf "$scratch"
+  dpkg-deb --extract "$scratch"/prometheus_*.deb "$scratch/unpacked" \
+    && rm -rf "$prometheus" && mkdir -p "$(dirname "$prometheus")" && mv "$scratch/unpacked" "$prometheus"
 }
 
 if ! command -v prometheus >/dev/null && [ ! -x "$prometheus/usr/bin/prometheus" ]; then
-  if command -v apt-get >/dev/null && unpack_prometheus; then
+  if command -v apt-get >/dev/null && (download_prometheus) && unpack_prometheus; then
     say "prometheus is in $prometheus"
   else
     say "prometheus cannot be had here (Debian or Ubuntu with apt needed); its tests will skip"
