@@ -96,6 +96,7 @@ class Outbox:
     now: Callable[[], datetime]
     rng: random.Random
     on_delivery: Callable[[Delivery], None] = lambda delivery: None
+    delivery_timeout_s: float = DELIVERY_TIMEOUT_S
 
     async def drain(self) -> datetime | None:
         """When the next message is due, after what is due now has been tried; ``None``: nothing waits.
@@ -150,12 +151,12 @@ class Outbox:
             raise DeliveryError("too late: a rollback is not sent when it is old", permanent=True)
         is_repeat = row.attempts > 1 or row.last_error is not None
         try:
-            async with asyncio.timeout(DELIVERY_TIMEOUT_S):
+            async with asyncio.timeout(self.delivery_timeout_s):
                 return await channel.deliver(row.message, claim.thread, is_repeat=is_repeat)
         except DeliveryError:
             raise
         except TimeoutError as error:
-            raise DeliveryError(f"no end after {DELIVERY_TIMEOUT_S:g} s") from error
+            raise DeliveryError(f"no end after {self.delivery_timeout_s:g} s") from error
         except Exception as error:
             # A defect in one channel must not stop the others. Only its type is kept: the text may hold anything.
             raise DeliveryError(f"unexpected {type(error).__name__} in the channel") from error

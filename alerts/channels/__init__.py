@@ -12,9 +12,8 @@ import httpx
 
 from ..config import ReceiverConfig, RollbackConfig
 from ..message import ROLLBACK_PREFIX, Message, Thread
-from ..rollback import Mode
 from .slack import SlackChannel
-from .webhook import RehearsalChannel, WebhookChannel
+from .webhook import RollbackChannel, WebhookChannel
 
 
 class Channel(Protocol):
@@ -51,15 +50,10 @@ def open_channels(
     """The channel of every receiver, and of every rollback under ``rollback/NAME``."""
     channels = {name: _open(config, tools) for name, config in receivers.items()}
     for name, rollback in rollbacks.items():
-        channels[ROLLBACK_PREFIX + name] = _open_rollback(rollback, tools)
+        channels[ROLLBACK_PREFIX + name] = RollbackChannel(rollback, tools.client, tools.now)
     return channels
 
 
 def _open(receiver: ReceiverConfig, tools: Tools) -> Channel:
     kind = next(kind for kind in OPENERS if getattr(receiver, kind) is not None)
     return OPENERS[kind](getattr(receiver, kind), tools)
-
-
-def _open_rollback(rollback: RollbackConfig, tools: Tools) -> Channel:
-    webhook = WebhookChannel(rollback, tools.client, tools.now)
-    return webhook if rollback.mode is Mode.LIVE else RehearsalChannel(webhook)

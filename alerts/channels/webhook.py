@@ -17,6 +17,7 @@ from .. import DeliveryError
 from ..config import RollbackConfig, WebhookConfig
 from ..incident import NoticeKind
 from ..message import Message, Thread
+from ..rollback import Mode
 from .retry_after import retry_after_s
 
 MAX_BODY_BYTES = 20_000
@@ -81,18 +82,22 @@ class WebhookChannel:
         }
 
 
-class RehearsalChannel:
-    """A rollback in dry-run mode: takes test messages, refuses orders.
+class RollbackChannel:
+    """The way to a deploy system: takes orders to roll back and nothing else, and only while the mode is live."""
 
-    An order can wait here that was given while the mode was live: whoever turned it off wants it to stay.
-    """
-
-    def __init__(self, webhook: WebhookChannel) -> None:
-        self._webhook = webhook
+    def __init__(
+        self, config: RollbackConfig, client: httpx.AsyncClient, now: Callable[[], datetime]
+    ) -> None:
+        self._webhook = WebhookChannel(config, client, now)
+        self._mode = config.mode
 
     async def deliver(self, message: Message, thread: Thread | None, *, is_repeat: bool) -> Thread | None:
-        """``None``, after a message that is no order has arrived."""
-        if message.kind is NoticeKind.ROLLBACK:
+        """``None``, after the deploy system took the order."""
+        # A deploy system that does not read the type of what is signed would act on a test message.
+        if message.kind is not NoticeKind.ROLLBACK:
+            raise DeliveryError("a rollback takes no messages but the order to roll back", permanent=True)
+        # The order may have waited here since the mode was live: whoever changed that wants it to stay.
+        if self._mode is not Mode.LIVE:
             raise DeliveryError("the rollback has been set to dry-run", permanent=True)
         return await self._webhook.deliver(message, thread, is_repeat=is_repeat)
 

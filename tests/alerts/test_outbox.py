@@ -162,7 +162,7 @@ async def test_a_failed_message_goes_out_after_it_was_queued_again(scene):
     assert scene.database.write(lambda session: outbox_store.requeue(session, failed.id))
     assert not scene.database.write(lambda session: outbox_store.requeue(session, failed.id))
     await scene.outbox.drain()
-    assert scene.on_call.told() == ["drift/bot firing"]
+    assert scene.on_call.arrived == [("drift/bot firing", None, True)]
 
 
 async def test_a_receiver_that_asks_for_a_pause_gets_it_for_all_its_messages(scene):
@@ -198,6 +198,33 @@ async def test_a_receiver_that_hangs_holds_up_only_itself(scene):
     assert scene.database.read(outbox_store.backlog).waiting == 0
 
 
+async def test_a_channel_that_never_ends_is_left(scene):
+    class EndlessChannel:
+        async def deliver(self, message, thread, *, is_repeat):
+            await asyncio.Event().wait()
+
+    scene.take(breached())
+    outbox = replace(scene.outbox, channels={"on-call": EndlessChannel()}, delivery_timeout_s=0.01)
+    await outbox.drain()
+    assert [(d.outcome, d.error) for d in scene.deliveries] == [(Outcome.RETRY, "no end after 0.01 s")]
+
+
+async def test_a_thread_that_was_opened_anew_is_the_one_that_later_messages_join(scene):
+    threads = iter([Thread("C1", "removed"), Thread("C1", "new"), Thread("C1", "new")])
+    joined = []
+
+    class ForgetfulChannel:
+        async def deliver(self, message, thread, *, is_repeat):
+            joined.append(thread and thread.message)
+            return next(threads)
+
+    scene.take(breached(severity=Severity.TICKET))
+    scene.take(breached())
+    scene.take(steady())
+    await replace(scene.outbox, channels={"on-call": ForgetfulChannel()}).drain()
+    assert joined == [None, "removed", "new"]
+
+
 async def test_a_defect_in_a_channel_is_a_failure_that_shows_nothing_of_its_text(scene):
     scene.take(breached(), notify=("on-call", "audit"))
     scene.on_call.script.append(KeyError("xoxb-secret"))
@@ -222,14 +249,18 @@ async def test_two_senders_do_not_send_the_same_message(scene):
     assert due == scene.clock.now() + timedelta(seconds=CLAIM_LEASE_S)
 
 
-@pytest.mark.parametrize("restarts", [False, True], ids=["the claim runs out", "the daemon starts again"])
-async def test_a_message_whose_sender_died_is_sent_as_a_repeat(scene, restarts):
+@pytest.mark.parametrize(
+    ("restarts", "later_s"),
+    [(False, CLAIM_LEASE_S), (True, 0), (False, -3600)],
+    ids=["the claim runs out", "the daemon starts again", "the clock went back"],
+)
+async def test_a_message_whose_sender_died_is_sent_as_a_repeat(scene, restarts, later_s):
     scene.take(breached())
     scene.database.write(lambda s: outbox_store.claim_next(s, "on-call", scene.clock.now()))
     if restarts:
         assert scene.database.write(outbox_store.release_claims) == 1
-    else:
-        scene.clock.advance(CLAIM_LEASE_S)
+    scene.clock.advance(later_s)
+    assert scene.database.read(lambda s: outbox_store.next_due_at(s, scene.clock.now())) == scene.clock.now()
     await scene.outbox.drain()
     assert scene.on_call.arrived == [("drift/bot firing", None, True)]
 
@@ -332,12 +363,13 @@ def row_of(kind: NoticeKind = NoticeKind.FIRING, attempts: int = 1, age_s: float
     ("attempts", "low_s", "high_s"),
     [(1, 1, 2), (2, 2, 4), (5, 16, 32), (9, 256, 512), (10, 450, 900), (150, 450, 900)],
 )
-def test_waits_double_up_to_a_quarter_of_an_hour(attempts, low_s, high_s):
-    rng = random.Random(7)
+def test_waits_double_up_to_a_quarter_of_an_hour_and_are_spread_out(attempts, low_s, high_s):
+    rng, waits_s = random.Random(7), set()
     for _ in range(50):
         delivery = after_failure(row_of(attempts=attempts), DeliveryError("down"), NOW, rng)
         assert delivery.next_attempt_at is not None
-        assert low_s <= (delivery.next_attempt_at - NOW).total_seconds() <= high_s
+        waits_s.add((delivery.next_attempt_at - NOW).total_seconds())
+    assert low_s <= min(waits_s) < max(waits_s) <= high_s
 
 
 @pytest.mark.parametrize(

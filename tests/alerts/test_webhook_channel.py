@@ -11,8 +11,8 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from alerts import DeliveryError
 from alerts.channels.retry_after import retry_after_s
-from alerts.channels.webhook import MAX_BODY_BYTES, RehearsalChannel, WebhookChannel, webhook_body
-from alerts.config import WebhookConfig
+from alerts.channels.webhook import MAX_BODY_BYTES, RollbackChannel, WebhookChannel, webhook_body
+from alerts.config import RollbackConfig, WebhookConfig
 from alerts.finding import Severity
 from alerts.incident import NoticeKind, State
 from alerts.message import Message
@@ -129,13 +129,28 @@ async def test_an_endpoint_that_does_not_answer_is_left_after_the_timeout():
             await channel.deliver(ORDER, None, is_repeat=False)
 
 
-async def test_a_rollback_in_dry_run_takes_tests_and_refuses_orders(endpoint, client):
-    channel = RehearsalChannel(channel_to(endpoint.url, client))
-    await channel.deliver(replace(ORDER, kind=NoticeKind.TEST), None, is_repeat=False)
-    with pytest.raises(DeliveryError, match="dry-run") as refusal:
-        await channel.deliver(ORDER, None, is_repeat=False)
+@pytest.mark.parametrize(
+    ("mode", "kind", "says"),
+    [
+        ("dry-run", NoticeKind.ROLLBACK, "set to dry-run"),
+        ("live", NoticeKind.TEST, "takes no messages but the order"),
+        ("live", NoticeKind.FIRING, "takes no messages but the order"),
+    ],
+    ids=["an order that waited while the mode was changed", "a test", "a page"],
+)
+async def test_a_deploy_system_gets_live_orders_only(endpoint, client, mode, kind, says):
+    config = RollbackConfig(url=endpoint.url, secret=SECRET, mode=mode)
+    channel = RollbackChannel(config, client, lambda: AT)
+    with pytest.raises(DeliveryError, match=says) as refusal:
+        await channel.deliver(replace(ORDER, kind=kind), None, is_repeat=False)
     assert refusal.value.permanent
-    assert [orjson.loads(body)["type"] for _, body in endpoint.requests] == ["anchorwatch.test"]
+    assert endpoint.requests == []
+
+
+async def test_a_live_order_reaches_the_deploy_system(endpoint, client):
+    config = RollbackConfig(url=endpoint.url, secret=SECRET, mode="live")
+    await RollbackChannel(config, client, lambda: AT).deliver(ORDER, None, is_repeat=False)
+    assert len(endpoint.requests) == 1
 
 
 @pytest.mark.parametrize("character", ["x", "€", "\0", '"', "😀"])
