@@ -11,6 +11,9 @@ MAX_REGEX_CHARS = 10_000
 
 ScrubberName = Literal["uuid", "timestamp", "date", "hex", "number"]
 
+LOWEST_LOGPROB = -9999.0
+"""What stands for the log-probability of an impossible token, as it does at OpenAI: minus infinity is no JSON."""
+
 
 class CustomScrubber(NamedTuple):
     """Replaces what ``pattern`` finds, in the words of ``re.sub``."""

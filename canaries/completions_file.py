@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from . import CompletionsError
-from .canonical import well_formed
+from .canonical import LOWEST_LOGPROB, well_formed
 from .completion import Completion, Outcome, Run
 
 MAX_LINE_CHARS = 20_000_000
@@ -170,9 +170,15 @@ def _text(row: dict[str, Any], key: str) -> str | None:
 
 
 def _number(value: object, key: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise _BadRow(f'"{key}" must be a number, not {_kind(value)}')
+    if not math.isfinite(value):
+        raise _BadRow(f'"{key}" must be a finite number')
     return float(value)
+
+
+def _logprob(value: object, key: str) -> float:
+    return LOWEST_LOGPROB if value == -math.inf else _number(value, key)
 
 
 def _seconds(row: dict[str, Any], key: str) -> float | None:
@@ -200,7 +206,7 @@ def _logprobs(value: object) -> tuple[float, ...] | None:
         return None
     if not isinstance(value, list):
         raise _BadRow(f'"logprobs" must be a list of numbers, not {_kind(value)}')
-    return tuple(_number(entry, "logprobs") for entry in value)
+    return tuple(_logprob(entry, "logprobs") for entry in value)
 
 
 def _first_top(value: object) -> tuple[tuple[str, float], ...] | None:
@@ -214,7 +220,7 @@ def _first_top(value: object) -> tuple[tuple[str, float], ...] | None:
 def _top(pair: object) -> tuple[str, float]:
     if not isinstance(pair, list) or len(pair) != 2:
         raise _BadRow('each entry of "first_top" must be [token, logprob]')
-    return _name(pair[0], "first_top"), _number(pair[1], "first_top")
+    return _name(pair[0], "first_top"), _logprob(pair[1], "first_top")
 
 
 def _at(value: object) -> datetime | None:

@@ -4,12 +4,9 @@ import json
 import math
 from typing import Any
 
-from ..canonical import well_formed
+from ..canonical import LOWEST_LOGPROB, well_formed
 from ..completion import Outcome
 from .base import Answer, RequestFailed
-
-LOWEST_LOGPROB = -9999.0
-"""What stands for the log-probability of an impossible token; OpenAI sends the same."""
 
 
 class AnswerParts:
