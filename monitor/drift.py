@@ -24,26 +24,29 @@ COMPONENTS_SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class Drifting:
-    """One score that raised an alarm and has not looked steady since."""
+    """One score that raised an alarm. ``confirmations`` counts the confirming runs since the rollback ledger's."""
 
     severity: int
     side: str
     evidence: float
     since: str | None
     confirmations: int | None = None
-    """Confirming runs since the rollback ledger's alarm; ``None`` before that alarm."""
+    is_steady: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class DriftMemory:
-    """The scores of a target that drift now, by name."""
+    """The scores that raised an alarm since the target was last steady as a whole, by name."""
 
     drifting: Mapping[str, Drifting] = field(default_factory=dict)
 
     @property
     def wants_rollback(self) -> bool:
         """Whether the rollback ledger alarmed and enough runs have confirmed it since."""
-        return any((one.confirmations or 0) >= CONFIRMING_RUNS for one in self.drifting.values())
+        return any(
+            (one.confirmations or 0) >= CONFIRMING_RUNS and not one.is_steady
+            for one in self.drifting.values()
+        )
 
     def to_json(self) -> str:
         """The memory as JSON."""
@@ -56,15 +59,15 @@ class DriftMemory:
 
 
 def remember(memory: DriftMemory, step: Step) -> DriftMemory:
-    """The memory after a run: confirmed or forgotten where the run says so, and with its alarms added."""
+    """The memory after a run, with its alarms; empty once every score that alarmed looks steady again."""
     drifting = {
-        name: _confirmed(one, step.beyond.get(name))
+        name: replace(_confirmed(one, step.beyond.get(name)), is_steady=is_steady(step.ledger, name))
         for name, one in memory.drifting.items()
-        if not is_steady(step.ledger, name)
     }
     for alarm in step.alarms:
         drifting[alarm.component] = _alarmed(drifting.get(alarm.component), alarm)
-    return DriftMemory(drifting)
+    is_over = all(one.is_steady for one in drifting.values())
+    return DriftMemory() if is_over else DriftMemory(drifting)
 
 
 def verdict(
@@ -121,7 +124,13 @@ def _alarmed(before: Drifting | None, alarm: Alarm) -> Drifting:
     confirmations = before.confirmations
     if alarm.kind is Kind.ROLLBACK and confirmations is None:
         confirmations = 0
-    return replace(before, severity=max(before.severity, int(severity)), confirmations=confirmations)
+    return replace(
+        before,
+        severity=max(before.severity, int(severity)),
+        evidence=max(before.evidence, alarm.evidence),
+        confirmations=confirmations,
+        is_steady=False,
+    )
 
 
 def _by_weight(memory: DriftMemory) -> list[tuple[str, Drifting]]:

@@ -2,11 +2,18 @@
 
 import logging
 import sys
+from collections import Counter as Counts
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from alerts.finding import Severity
+from canaries.clock import Clock
+from canaries.completion import Run
+from dashboards.view import DeploymentStatus, IncidentState, TargetState, WatchState
 
 SERIES_MAX = 1_000
 """How many label sets a metric fed by production traffic may have; the rest is counted under ``other``."""
@@ -23,8 +30,11 @@ def installed_version() -> str:
 class Metrics:
     """Every metric of one process, on a registry of its own. ``docs/metrics.md`` says what each means."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
         """Start all counters at zero."""
+        self._clock = clock
+        self.received: Counts[str] = Counts()
+        self.last_span_at: datetime | None = None
         self.registry = CollectorRegistry()
         one = self.registry
         self.runs = Counter(
@@ -126,9 +136,52 @@ class Metrics:
         """The page at ``/metrics``, in the Prometheus text format."""
         return generate_latest(self.registry)
 
+    def count_run(
+        self, run: Run, cost_usd: float, scores: Mapping[str, float], evidence: Mapping[str, float]
+    ) -> None:
+        """Count a run that is settled, and show its scores and the page evidence after it."""
+        self.runs.labels(run.target, run.status.value).inc()
+        for completion in run.completions:
+            self.completions.labels(run.target, completion.outcome.value).inc()
+            self.attempts.labels(run.target).inc(completion.attempts)
+        if run.finished_at is not None:
+            self.run_duration.labels(run.target).observe((run.finished_at - run.at).total_seconds())
+        self.last_run.labels(run.target).set(run.at.timestamp())
+        self.canary_cost.labels(run.target).inc(cost_usd)
+        for name, value in scores.items():
+            self.score.labels(run.target, name).set(value)
+        for name, value in evidence.items():
+            self.evidence.labels(run.target, name).set(value)
+
+    def show(self, status: DeploymentStatus) -> None:
+        """Set the gauges that say how the deployment is now."""
+        for target in status.targets:
+            for state in TargetState:
+                is_now = target.state is state
+                self.baseline_runs.labels(target.name, state.value).set(
+                    target.runs_collected if is_now else 0
+                )
+            self.guarantee.labels(target.name).set(target.state is TargetState.WATCHING and not target.notes)
+        for watch in status.watches:
+            for watch_state in WatchState:
+                self.watch_state.labels(watch.name, watch_state.value).set(watch.state is watch_state)
+            if watch.value is not None:
+                self.watch_value.labels(watch.name).set(watch.value)
+        open_now = Counts(
+            (one.state.value, one.severity.name.lower()) for one in status.incidents if one.is_open
+        )
+        for state_name in (IncidentState.PENDING.value, IncidentState.FIRING.value):
+            for severity in Severity:
+                series = (state_name, severity.name.lower())
+                self.incidents.labels(*series).set(open_now[series])
+        self.outbox_waiting.set(status.outbox.waiting)
+        self.outbox_oldest_age.set(status.outbox.oldest_age_s or 0.0)
+
     def count_spans(self, result: str, spans: int) -> None:
         """Count received spans: ``call``, ``other`` or ``rejected``."""
         self.spans.labels(result).inc(spans)
+        self.received[result] += spans
+        self.last_span_at = self._clock.now()
 
     def count_call(self, labels: Mapping[str, str]) -> None:
         """Count one production call."""

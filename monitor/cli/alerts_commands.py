@@ -1,4 +1,116 @@
+"""``alerts list`` and ``alerts test``."""
+
+from typing import TYPE_CHECKING, Annotated
+
 import typer
-app = typer.Typer()
+
+from monitor import MonitorError
+
+from .options import HERE, ConfigOption, DataOption, JsonOption, deployment_at, existing_database
+
+if TYPE_CHECKING:
+    from alerts.incident import Incident
+    from alerts.message import Notification
+    from monitor.config import Deployment
+    from monitor.database import Database
+
+app = typer.Typer(help="Incidents, and whether people can be reached.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_(
+    data: DataOption = HERE,
+    everything: Annotated[bool, typer.Option("--all", help="Resolved ones too.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")] = 50,
+    as_json: JsonOption = False,
+) -> None:
+    """Open incidents, or all of them, newest first.
+
+    Example: anchorwatch alerts list --all --json
+    """
+    import orjson
+    from rich.console import Console
+    from rich.table import Table
+
+    from alerts import store
+
+    with existing_database(data) as database:
+        found = database.read(lambda session: store.incidents(session, limit))
+    shown = [one for one in found if everything or one.is_open]
+    if as_json:
+        typer.echo(orjson.dumps([_plain(one) for one in shown]))
+        return
+    table = Table("incident", "severity", "state", "since", "what")
+    for one in shown:
+        since = f"{one.opened_at:%Y-%m-%d %H:%M} UTC"
+        table.add_row(one.id, one.severity.name.lower(), one.state.value, since, one.finding.summary)
+    Console().print(table if shown else "nothing is wrong")
+
+
 @app.command()
-def list() -> None: ...
+def test(
+    receivers: Annotated[
+        list[str] | None, typer.Argument(help="Receivers by name. [default: all of the configuration]")
+    ] = None,
+    config: ConfigOption = None,
+    data: DataOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """Send a marked test through the real path and wait for the answer; exit 1 when one does not arrive.
+
+    Example: anchorwatch alerts test oncall
+    """
+    import asyncio
+
+    import orjson
+
+    deployment = deployment_at(config)
+    known = deployment.config.receivers
+    names = receivers or list(known)
+    unknown = [name for name in names if name not in known]
+    if unknown or not names:
+        there_are = ", ".join(known) or "none: the configuration has no receivers section"
+        raise MonitorError(f"no receiver is called {', '.join(unknown) or 'anything'}; known: {there_are}")
+    with existing_database(data) as database:
+        rows = asyncio.run(_send_tests(deployment, database, names))
+    if as_json:
+        results = [{"receiver": row.receiver, "sent": row.sent_at, "error": row.last_error} for row in rows]
+        typer.echo(orjson.dumps(results))
+    else:
+        for row in rows:
+            typer.echo(f"{row.receiver}: {'arrived' if row.sent_at else f'did not arrive: {row.last_error}'}")
+    raise typer.Exit(0 if all(row.sent_at for row in rows) else 1)
+
+
+async def _send_tests(
+    deployment: "Deployment", database: "Database", names: list[str]
+) -> list["Notification"]:
+    import random
+
+    import httpx
+
+    from alerts.channels import Tools, open_channels
+    from alerts.outbox import Outbox
+    from canaries.clock import SystemClock
+
+    clock = SystemClock()
+    async with httpx.AsyncClient() as client:
+        channels = open_channels(deployment.config.receivers, {}, Tools(client, clock.now))
+        outbox = Outbox(database, channels, clock.now, random.Random())  # noqa: S311 - spreads retries, no secret
+        return [await outbox.send_test(name) for name in names]
+
+
+def _plain(incident: "Incident") -> dict[str, object]:
+    return {
+        "id": incident.id,
+        "key": incident.key,
+        "severity": incident.severity.name.lower(),
+        "state": incident.state.value,
+        "summary": incident.finding.summary,
+        "labels": dict(incident.labels),
+        "evidence": [{"name": name, "value": value} for name, value in incident.finding.evidence],
+        "opened_at": incident.opened_at,
+        "firing_since": incident.firing_since,
+        "resolved_at": incident.resolved_at,
+        "paged_at": incident.paged_at,
+    }

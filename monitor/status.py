@@ -1,0 +1,262 @@
+"""What the deployment looks like now, for the pages and the API."""
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from sqlalchemy.exc import SQLAlchemyError
+from sqlmodel import Session
+
+import alerts.store as alert_store
+import canaries.store as canary_store
+from alerts import incident as incidents
+from alerts import outbox_store
+from alerts.evidence.ledger import QUARTER_S, Ledger
+from alerts.finding import Label
+from alerts.message import Notification
+from alerts.rollback import Action, PastRollback
+from canaries.baseline import BaselineStatus
+from canaries.baseline_store import BaselineSummary, current_baseline
+from canaries.clock import Clock
+from canaries.completion import Outcome
+from canaries.contract import contract_of
+from canaries.proofs import ProofKind
+from canaries.scores import SUITE_PEAK, SUITE_SURPRISE, TOKEN_SURPRISE
+from canaries.store import RunSummary
+from dashboards import StatusError
+from dashboards.view import (
+    Budget,
+    DeliveryState,
+    DeploymentStatus,
+    EvidenceLine,
+    IncidentState,
+    IncidentStatus,
+    IngestStatus,
+    LastRun,
+    NotificationStatus,
+    OutboxStatus,
+    RollbackMode,
+    RollbackState,
+    RollbackStatus,
+    ScoreEvidence,
+    ScorePoint,
+    TargetState,
+    TargetStatus,
+    WatchState,
+    WatchStatus,
+)
+
+from .config import Deployment
+from .database import Database
+from .schedule import Schedule
+from .telemetry import Metrics, installed_version
+from .traffic.config import Unit
+from .watch_canaries import House, assumptions, proof_key
+from .watch_traffic import Look, incident_key
+
+INCIDENTS_SHOWN = 50
+"""How many of the latest incidents the status has, open or not."""
+
+ROLLBACKS_SHOWN = 20
+"""How many of the latest rollback decisions the status has."""
+
+POINTS_SHOWN = 60
+"""How many runs the line of a target's suite score shows."""
+
+PROBLEMS_KEPT = 20
+"""How many of the latest problems of the watch itself the status shows."""
+
+_UNITS = {Unit.SECONDS: "s", Unit.SHARE: "share", Unit.DOLLARS: "USD"}
+
+
+@dataclass
+class Status:
+    """The deployment's ``StatusView``: the database, and what only the running daemon knows.
+
+    ``looks`` and ``problems`` are kept up to date by the daemon.
+    """
+
+    deployment: Deployment
+    database: Database
+    clock: Clock
+    metrics: Metrics
+    schedule: Schedule
+    house: House
+    started_at: datetime
+    looks: list[Look] = field(default_factory=list)
+    problems: deque[str] = field(default_factory=lambda: deque(maxlen=PROBLEMS_KEPT))
+    _reasons: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    async def status(self) -> DeploymentStatus:
+        """The deployment as it is now. Raises StatusError when the database cannot be read."""
+        try:
+            return await self.database.aread(self._read)
+        except SQLAlchemyError as error:
+            raise StatusError(f"the database cannot be read: {getattr(error, 'orig', error)}") from error
+
+    def _read(self, session: Session) -> DeploymentStatus:
+        now, config = self.clock.now(), self.deployment.config
+        open_now = {incident.key: incident for incident in alert_store.open_incidents(session)}
+        pages = alert_store.pages_since(session, now - timedelta(seconds=QUARTER_S))
+        shown = {
+            one.id: one for one in (*open_now.values(), *alert_store.incidents(session, INCIDENTS_SHOWN))
+        }
+        backlog = outbox_store.backlog(session)
+        received = self.metrics.received
+        return DeploymentStatus(
+            at=now,
+            version=installed_version(),
+            started_at=self.started_at,
+            budget=Budget(config.budget.pages_per_quarter, len(pages)),
+            targets=tuple(self._target(session, name, open_now) for name in config.targets),
+            watches=tuple(_watch(one, open_now) for one in self.looks),
+            incidents=tuple(_incident(session, one) for one in shown.values()),
+            outbox=OutboxStatus(
+                waiting=backlog.waiting,
+                failed=backlog.failed,
+                oldest_age_s=(now - backlog.oldest_at).total_seconds() if backlog.oldest_at else None,
+            ),
+            rollbacks=tuple(
+                self._rollback(one) for one in alert_store.rollback_history(session, limit=ROLLBACKS_SHOWN)
+            ),
+            ingest=IngestStatus(
+                spans=received.total(),
+                calls=received["call"],
+                rejected=received["rejected"],
+                last_span_at=self.metrics.last_span_at,
+            ),
+            problems=tuple(reversed(self.problems)),
+        )
+
+    def _target(
+        self, session: Session, name: str, open_now: Mapping[str, incidents.Incident]
+    ) -> TargetStatus:
+        target, suite = self.deployment.config.targets[name], self.deployment.suites[name]
+        baseline = current_baseline(session, name, suite.name)
+        runs = canary_store.recent_runs(session, name, limit=2)
+        ended = next((run for run in runs if run.finished_at is not None), None)
+        is_same = baseline is None or baseline.contract_hash == contract_of(suite, target).hash
+        is_down = proof_key(name, ProofKind.ENDPOINT_DOWN) in open_now
+        points = (
+            canary_store.score_series(session, baseline.id, self._line_score(session, baseline), POINTS_SHOWN)
+            if baseline and baseline.status is BaselineStatus.FROZEN
+            else ()
+        )
+        return TargetStatus(
+            name=name,
+            model=target.model,
+            suite=suite.name,
+            state=_target_state(baseline, is_same=is_same, is_down=is_down),
+            runs_collected=baseline.collected_runs if baseline else 0,
+            runs_needed=target.baseline.runs,
+            last_run=_last_run(ended) if ended else None,
+            next_run_at=self.schedule.next_start(canary_job(name)),
+            evidence=_evidence(session, name, baseline),
+            baseline_id=baseline.id if baseline else None,
+            baseline_frozen_at=baseline.frozen_at if baseline else None,
+            suite_scores=tuple(ScorePoint(point.at, point.value) for point in points),
+            notes=self._notes(session, baseline) if is_same else ("Not what its baseline was made of.",),
+        )
+
+    def _line_score(self, session: Session, baseline: BaselineSummary) -> str:
+        scores = self.house.frozen_baseline(session, baseline.id).scores
+        names = scores.names() if scores else ()
+        return next((name for name in (SUITE_SURPRISE, TOKEN_SURPRISE) if name in names), SUITE_PEAK)
+
+    def _notes(self, session: Session, baseline: BaselineSummary | None) -> tuple[str, ...]:
+        if baseline is None or baseline.status is not BaselineStatus.FROZEN:
+            return ()
+        if baseline.id not in self._reasons:
+            self._reasons[baseline.id] = assumptions(self.house.frozen_baseline(session, baseline.id)).reasons
+        return self._reasons[baseline.id]
+
+    def _rollback(self, past: PastRollback) -> RollbackStatus:
+        rule = self.deployment.config.rollbacks.get(past.name)
+        states = {Action.DRY_RUN: RollbackState.REHEARSED, Action.SUPPRESSED: RollbackState.REFUSED}
+        sent = RollbackState.DELIVERED if past.delivered_at else RollbackState.WAITING
+        return RollbackStatus(
+            name=past.name,
+            mode=RollbackMode(rule.mode.value) if rule else RollbackMode.DRY_RUN,
+            state=states.get(past.action, sent),
+            at=past.delivered_at or past.at,
+            reason=past.reason.value,
+            incident_id=past.incident_id,
+        )
+
+
+def canary_job(target: str) -> str:
+    """The id of a target's job in the schedule."""
+    return f"canaries/{target}"
+
+
+def _target_state(baseline: BaselineSummary | None, *, is_same: bool, is_down: bool) -> TargetState:
+    if is_down:
+        return TargetState.DOWN
+    if not is_same:
+        return TargetState.REFUSED
+    is_frozen = baseline is not None and baseline.status is BaselineStatus.FROZEN
+    return TargetState.WATCHING if is_frozen else TargetState.COLLECTING
+
+
+def _last_run(run: RunSummary) -> LastRun:
+    requests = sum(run.outcomes.values())
+    answered = run.outcomes.get(Outcome.ANSWERED.value, 0)
+    return LastRun(run.started_at, answered / requests if requests else 0.0, run.outcomes)
+
+
+def _evidence(session: Session, target: str, baseline: BaselineSummary | None) -> tuple[ScoreEvidence, ...]:
+    saved = alert_store.load_ledger(session, target, baseline.id) if baseline else None
+    if saved is None:
+        return ()
+    evidence = Ledger.from_json(saved.state_json).evidence()
+    return tuple(ScoreEvidence(name, value) for name, value in evidence.items())
+
+
+def _watch(one: Look, open_now: Mapping[str, incidents.Incident]) -> WatchStatus:
+    watch, judgement = one.watch, one.judgement
+    incident = open_now.get(incident_key(watch))
+    if incident is not None:
+        state = WatchState(incident.state.value)
+    else:
+        state = WatchState.NO_DATA if judgement.label is Label.NO_DATA else WatchState.STEADY
+    threshold = watch.above if watch.above is not None else watch.below
+    return WatchStatus(
+        name=watch.name,
+        state=state,
+        threshold=threshold or 0.0,
+        unit=_UNITS[watch.measure.unit],
+        value=judgement.value,
+        n=judgement.n,
+        reason=judgement.reason,
+    )
+
+
+def _incident(session: Session, one: incidents.Incident) -> IncidentStatus:
+    return IncidentStatus(
+        id=one.id,
+        key=one.key,
+        severity=one.severity,
+        state=IncidentState(one.state.value),
+        summary=one.finding.summary,
+        started_at=one.opened_at,
+        fired_at=one.firing_since,
+        resolved_at=one.resolved_at,
+        subject=one.labels.get("target") or one.labels.get("watch") or one.key,
+        evidence=tuple(EvidenceLine(name, value) for name, value in one.finding.evidence),
+        notifications=tuple(_notification(row) for row in outbox_store.notifications(session, one.id)),
+    )
+
+
+def _notification(row: Notification) -> NotificationStatus:
+    if row.sent_at is not None:
+        state = DeliveryState.SENT
+    else:
+        state = DeliveryState.FAILED if row.failed_at is not None else DeliveryState.WAITING
+    return NotificationStatus(
+        receiver=row.receiver,
+        state=state,
+        at=row.sent_at or row.failed_at or row.claimed_at,
+        attempts=row.attempts,
+        error=row.last_error or "" if state is not DeliveryState.SENT else "",
+    )
