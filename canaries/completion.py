@@ -80,7 +80,9 @@ class Run:
     @property
     def answered_share(self) -> float:
         """The share of requests that got an answer, 0 to 1; 0 for a run without requests."""
-        return sum(c.is_answered for c in self.completions) / len(self.completions) if self.completions else 0.0
+        return (
+            sum(c.is_answered for c in self.completions) / len(self.completions) if self.completions else 0.0
+        )
 
     def by_canary(self) -> Mapping[str, Sequence[Completion]]:
         """The completions of each canary, in sample order."""
