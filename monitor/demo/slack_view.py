@@ -15,6 +15,9 @@ from rich.text import Text
 
 from monitor.demo.fake_slack import SlackMessage
 
+BLOCKS_OF_REPLY = 2
+"""How much is shown of a reply: its header and its first sentence."""
+
 _MARKS = re.compile(
     r"\*(?P<bold>[^*\n]+)\*|(?<!\w)_(?P<italic>[^_\n]+)_(?!\w)|`(?P<code>[^`\n]+)`"
     r"|<(?P<url>[^|>]+)(?:\|(?P<label>[^>]+))?>"
@@ -23,20 +26,21 @@ _STYLES = {"bold": "bold", "italic": "italic", "code": "bright_red"}
 
 
 def show_thread(thread: Sequence[SlackMessage], channel: str = "on-call") -> RenderableType:
-    """A message and its replies, as they stand in the channel now."""
+    """A message and the beginnings of its replies, as they stand in the channel now."""
     first, *replies = thread
     shown: list[RenderableType] = [show_message(first)]
     for reply in replies:
-        shown += [Text(), Padding(show_message(reply), (0, 0, 0, 4))]
+        beginning = show_message(reply, blocks_max=BLOCKS_OF_REPLY)
+        shown += [Text(), Padding(beginning, (0, 0, 0, 4))]
     return Panel(Group(*shown), title=f"Slack #{channel}", title_align="left", border_style="magenta")
 
 
-def show_message(message: SlackMessage) -> RenderableType:
+def show_message(message: SlackMessage, blocks_max: int | None = None) -> RenderableType:
     """One message with its author; its text where it has no blocks."""
     author = Text.assemble(
         ("anchorwatch", "bold"), (" APP", "dim"), (" (edited)" if message.edits else "", "dim")
     )
-    content = [*map(_block, message.blocks), *map(_attachment, message.attachments)]
+    content = [*map(_block, message.blocks[:blocks_max]), *map(_attachment, message.attachments)]
     return Group(author, *(content or [mrkdwn(message.text)]))
 
 
