@@ -15,6 +15,8 @@ from .problems import Path
 MAX_WORDS = 160
 """The longest part of the library's own message about a schema that is passed on."""
 
+_REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
+
 
 def schema_faults(schema: Mapping[str, Any]) -> tuple[tuple[Path, str], ...]:
     """What is wrong with a schema, each fault with its path in it. References must stay within the schema."""
@@ -34,6 +36,8 @@ def broken_rule(schema: Mapping[str, Any], value: Any) -> str | None:
         error = next(_validator(schema).iter_errors(value), None)
     except RecursionError:
         return "nested too deeply"
+    except Unresolvable:
+        return "a reference that leads nowhere"
     return None if error is None else "/".join(str(step) for step in error.absolute_schema_path)
 
 
@@ -62,7 +66,7 @@ def _reference_faults(schema: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
 def _references(part: Any, path: Path) -> Iterator[tuple[Path, str]]:
     if isinstance(part, Mapping):
         for key, value in part.items():
-            if key == "$ref" and isinstance(value, str):
+            if key in _REFERENCES and isinstance(value, str):
                 yield (*path, key), value
             else:
                 yield from _references(value, (*path, key))

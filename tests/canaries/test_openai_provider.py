@@ -108,6 +108,7 @@ class TestRequest:
         assert message.headers["authorization"] == f"Bearer {KEY}"
         assert message.headers["x-team"] == "team-secret"
         assert message.headers["connection"] == "close"
+        assert message.headers["accept-encoding"] == "identity"
         assert json.loads(message.content) == {
             "model": "m",
             "messages": [{"role": "user", "content": "How long is the river that flows through town?"}],
@@ -684,6 +685,49 @@ class TestRealServer:
             await ask_real(script, replace(ASK, stream=stream, max_answer_bytes=100_000))
         assert (caught.value.outcome, caught.value.is_transport) == (Outcome.TOO_LARGE, False)
         assert sent < 9_000_000, "the connection was closed, not read to its end"
+
+    @pytest.mark.parametrize(("size", "fits"), [(1_000, True), (1_001, False)])
+    async def test_the_limit_is_on_the_text_of_a_stream_and_not_on_what_wraps_it(
+        self, size: int, fits: bool
+    ) -> None:
+        script = sends(*(event(delta("x")) for _ in range(size - 1)), event(delta("x", "stop")))
+        request = replace(ASK, max_answer_bytes=1_000)
+        if fits:
+            assert (await ask_real(script, request)).text == "x" * size
+            return
+        with pytest.raises(RequestFailed) as caught:
+            await ask_real(script, request)
+        assert caught.value.outcome is Outcome.TOO_LARGE
+
+    @pytest.mark.parametrize(
+        ("status", "body", "outcome", "wait_s"),
+        [
+            pytest.param("429 Too Many Requests", b"{}", Outcome.RATE_LIMIT, 7, id="429 with a wait"),
+            pytest.param("503 Service Unavailable", b"<html>", Outcome.SERVER, 7, id="503 with a wait"),
+            pytest.param("401 Unauthorized", b"", Outcome.AUTH, None, id="401"),
+            pytest.param(
+                "400 Bad Request",
+                json.dumps(VLLM_TOO_LONG).encode(),
+                Outcome.CONTEXT_LENGTH,
+                None,
+                id="too long",
+            ),
+            pytest.param("200 OK", b"", Outcome.EMPTY_BODY, None, id="an empty body"),
+            pytest.param("200 OK", b"\x00\xff{", Outcome.BAD_RESPONSE, None, id="garbage"),
+            pytest.param("500 Oh", b"x" * 3_000_000, Outcome.SERVER, 7, id="an error of three megabytes"),
+        ],
+    )
+    @pytest.mark.parametrize("request_", [ASK, AT_ONCE], ids=["stream", "at once"])
+    async def test_a_refusal_is_classified(self, request_, status, body, outcome, wait_s) -> None:
+        async def script(writer: asyncio.StreamWriter) -> None:
+            writer.write(
+                f"HTTP/1.1 {status}\r\nretry-after: 7\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body
+            )
+            await writer.drain()
+
+        with pytest.raises(RequestFailed) as caught:
+            await ask_real(script, request_)
+        assert (caught.value.outcome, caught.value.retry_after_s) == (outcome, wait_s)
 
     async def test_a_stream_of_nothing_ends_at_the_limit_too(self) -> None:
         async def script(writer: asyncio.StreamWriter) -> None:

@@ -1,8 +1,11 @@
 import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
 
 import pytest
 
 from canaries.canonical import MAX_REGEX_CHARS
+from canaries.schema import broken_rule, schema_faults
 from canaries.suite import Expectations, IdRule, JsonRule
 from canaries.validators import MAX_JSON_CHARS, MAX_REPAIR_CHARS, Check, is_refusal, validate
 
@@ -188,7 +191,31 @@ class TestHostileAnswers:
         (check,) = validate(STRICT, "[" + " " * MAX_JSON_CHARS + "]")
         assert check == Check("json", False, "longer than 100,000 characters")
 
-    def test_never_make_a_schema_fetch_anything(self) -> None:
+    def test_are_not_repaired_beyond_the_limit(self) -> None:
+        fitting, longer = ("{'a': '" + "x" * (MAX_REPAIR_CHARS - 9 + more) + "'}" for more in (0, 1))
+        assert validate(REPAIRABLE, fitting) == (Check("json", True, "parses only after repair"),)
+        assert validate(REPAIRABLE, longer) == (Check("json", False, "not JSON"),)
+
+    @pytest.mark.parametrize("key", ["$ref", "$dynamicRef"])
+    def test_are_never_held_against_a_schema_that_would_have_to_be_fetched(self, key: str) -> None:
+        fetched: list[str] = []
+
+        class Site(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                fetched.append(self.path)
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(b"{}")
+
+        with HTTPServer(("127.0.0.1", 0), Site) as site:
+            Thread(target=site.serve_forever, daemon=True).start()
+            schema = {key: f"http://127.0.0.1:{site.server_port}/schema.json"}
+            assert broken_rule(schema, 1) == "a reference that leads nowhere"
+            assert schema_faults(schema)[0][0] == (key,)
+            site.shutdown()
+        assert fetched == []
+
+    def test_never_make_a_schema_fetch_its_own_dialect(self) -> None:
         schema = {"$schema": "http://127.0.0.1:9/none", "type": "object"}
         assert [
             check.passed for check in validate(Expectations(json=JsonRule.STRICT, json_schema=schema), "{}")
