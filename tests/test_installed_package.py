@@ -28,5 +28,5 @@ def test_type_checkers_of_users_see_our_types(package):
 
 
 def test_the_distribution_installs_the_command():
-    scripts = metadata.entry_points(group="console_scripts", name="anchorwatch")
-    assert [script.value for script in scripts] == ["monitor.cli:app"]
+    [script] = metadata.entry_points(group="console_scripts", name="anchorwatch")
+    assert callable(script.load())

@@ -32,6 +32,7 @@ targets:
     suite: smollm_suite.yaml
     every: 4s
     concurrency: 1
+    logprobs: 5
     baseline: {runs: 40}
     notify: [oncall]
     rollback: deploy
