@@ -161,8 +161,7 @@ class Intake:
         self._waiting.append(_Waiting(calls, stored))
         if self._committing is None:
             self._committing = asyncio.create_task(self._commit())
-        # A sender that hangs up does not take back what others wait for in the same commit.
-        await asyncio.shield(stored)
+        await stored
 
     async def _commit(self) -> None:
         """Store what waits, all of it in one transaction; what comes in meanwhile goes into the next."""
@@ -178,13 +177,15 @@ class Intake:
         now = self._clock.now().timestamp()
         try:
             entry_id = await self._database.awrite(lambda session: store.journal(session, calls, now))
-        except _STORE_ERRORS as error:
+        except Exception as error:
             for waiting in group:
                 _fail(waiting.stored, StoreError(f"calls could not be stored: {_why(error)}"))
+            if not isinstance(error, _STORE_ERRORS):
+                raise
             return
         self._count(calls, entry_id)
         for waiting in group:
-            if not waiting.stored.done():
+            if not waiting.stored.done():  # done: the sender hung up, which takes nothing back
                 waiting.stored.set_result(None)
 
     def _count(self, calls: Sequence[Call], entry_id: int) -> None:

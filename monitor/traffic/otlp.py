@@ -120,8 +120,8 @@ def _decode_protobuf(body: bytes) -> Decoded:
 def _keep(span: Span, spans: list[Span], rejected: Counter[str]) -> None:
     if len(span.span_id) != 16 or len(span.trace_id) != 32:
         rejected["no valid trace or span id"] += 1
-    elif span.end_ns <= 0:
-        rejected["no end time"] += 1
+    elif span.start_ns <= 0 or span.end_ns <= 0:
+        rejected["no start or no end time"] += 1
     else:
         spans.append(span)
 

@@ -168,12 +168,11 @@ class Listening:
         self._server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign]
         self._socket = socket.socket()
         self._socket.bind(("127.0.0.1", 0))
+        self._socket.listen()  # from here on clients can connect, and wait until the server is up
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
 
     async def __aenter__(self) -> str:
         self._serving = asyncio.create_task(self._server.serve(sockets=[self._socket]))
-        while not self._server.started:
-            await asyncio.sleep(0.001)
         return self.url
 
     async def __aexit__(self, *_: object) -> None:

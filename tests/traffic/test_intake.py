@@ -1,4 +1,5 @@
 import asyncio
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
@@ -120,7 +121,7 @@ def mend_writes(database: Database) -> None:
 
 async def test_what_cannot_be_stored_is_not_accepted(taking, database, metrics, make_payload) -> None:
     break_writes(database, "traffic_journal")
-    with pytest.raises(StoreError, match="calls could not be stored: .*disk full") as error:
+    with pytest.raises(StoreError, match=r"calls could not be stored: .*disk full") as error:
         await taking.accept(make_payload(), PROTOBUF)
     assert error.value.retry_after_s > 0
     assert await counted(taking) == 0
@@ -149,15 +150,31 @@ async def test_a_closed_database_refuses_instead_of_hanging(taking, database, ma
         await taking.accept(make_payload(), PROTOBUF)
 
 
-async def test_a_sender_that_hangs_up_leaves_the_call_stored(taking, database, make_payload) -> None:
-    sending = asyncio.ensure_future(taking.accept(make_payload(), PROTOBUF))
-    while not taking._waiting and not taking._committing:
-        await asyncio.sleep(0)
+class SlowDatabase(Database):
+    """A database that says when it was asked to write, and waits to be told to."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.asked, self.go_on = asyncio.Event(), asyncio.Event()
+
+    async def awrite(self, work):
+        self.asked.set()
+        await self.go_on.wait()
+        return await super().awrite(work)
+
+
+async def test_a_sender_that_hangs_up_leaves_the_call_stored(database, clock, metrics, make_payload) -> None:
+    slow = SlowDatabase(database.path)
+    taking = Intake(slow, clock, metrics)
+    sending = asyncio.create_task(taking.accept(make_payload(), PROTOBUF))
+    await slow.asked.wait()
     sending.cancel()
     with pytest.raises(asyncio.CancelledError):
         await sending
+    slow.go_on.set()
     await taking.accept(make_payload(), PROTOBUF)
     assert await counted(taking) == 2
+    slow.close()
 
 
 async def test_a_fold_whose_caller_is_cancelled_is_finished(taking, database, make_payload) -> None:

@@ -11,11 +11,26 @@ from monitor.traffic.otlp import Encoding, Event, Span, decode
 DATA = Path(__file__).parent / "data"
 EXPECTED = json.loads((DATA / "expected.json").read_text())
 RANGES = ("ttft_s", "duration_s")
-FACTS = (
-    "operation provider request_model response_model response_id input_tokens cached_input_tokens "
-    "cache_write_input_tokens output_tokens reasoning_tokens error error_class http_status finish_reason streaming "
-    "service_name service_version environment"
-).split()
+FACTS = [
+    "operation",
+    "provider",
+    "request_model",
+    "response_model",
+    "response_id",
+    "input_tokens",
+    "cached_input_tokens",
+    "cache_write_input_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "error",
+    "error_class",
+    "http_status",
+    "finish_reason",
+    "streaming",
+    "service_name",
+    "service_version",
+    "environment",
+]
 
 
 def read_span(attributes: dict[str, object], **fields: object) -> Call | None:

@@ -1,3 +1,4 @@
+import contextlib
 from pathlib import Path
 
 import orjson
@@ -92,8 +93,9 @@ def test_what_lies_too_deep_is_left_out() -> None:
         ({"spanId": "zz f067aa0ba902b"}, "no valid trace or span id"),
         ({"traceId": "00f067aa0ba902b7"}, "no valid trace or span id"),
         ({"traceId": 7}, "no valid trace or span id"),
-        ({"endTimeUnixNano": 0}, "no end time"),
-        ({"endTimeUnixNano": None}, "no end time"),
+        ({"endTimeUnixNano": 0}, "no start or no end time"),
+        ({"endTimeUnixNano": None}, "no start or no end time"),
+        ({"startTimeUnixNano": "soon"}, "no start or no end time"),
     ],
     ids=str,
 )
@@ -135,10 +137,8 @@ def test_malformed_protobuf_is_refused() -> None:
 
 
 def decodes_or_refuses(body: bytes, encoding: Encoding) -> None:
-    try:
+    with contextlib.suppress(OtlpError):
         decode(body, encoding)
-    except OtlpError as error:
-        assert str(error)
 
 
 @given(st.binary(max_size=400), st.sampled_from(Encoding))
@@ -146,6 +146,21 @@ def test_any_bytes_are_decoded_or_refused(body: bytes, encoding: Encoding) -> No
     decodes_or_refuses(body, encoding)
 
 
+JSON_KEYS = [
+    *(
+        "resourceSpans",
+        "resource",
+        "scopeSpans",
+        "scope",
+        "spans",
+        "attributes",
+        "key",
+        "value",
+        "events",
+        "status",
+    ),
+    *("code", "spanId", "traceId", "endTimeUnixNano", "intValue", "arrayValue", "kvlistValue", "values"),
+]
 json_values = st.recursive(
     st.none()
     | st.booleans()
@@ -155,20 +170,7 @@ json_values = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(
-                ["resourceSpans", "resource", "scopeSpans", "scope", "spans", "attributes", "key", "value"]
-                + [
-                    "events",
-                    "status",
-                    "code",
-                    "spanId",
-                    "traceId",
-                    "intValue",
-                    "arrayValue",
-                    "kvlistValue",
-                    "values",
-                ]
-            ),
+            st.sampled_from(JSON_KEYS),
             inner,
             max_size=4,
         )

@@ -1,5 +1,6 @@
 import asyncio
 import gzip
+import tracemalloc
 import zlib
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 from canaries.clock import SystemClock
 from monitor.database import Database
 from monitor.traffic import OverloadError, StoreError, receiver
+from monitor.traffic.body import Gunzip, RefusedError
 from monitor.traffic.config import OtlpConfig
 from monitor.traffic.intake import Accepted, Intake
 from monitor.traffic.otlp import Encoding
@@ -64,7 +66,13 @@ async def test_json_is_taken_and_answered_in_json(client, taking, clock) -> None
         {"key": "gen_ai.operation.name", "value": {"stringValue": "chat"}},
         {"key": "gen_ai.usage.input_tokens", "value": {"intValue": "12"}},
     ]
-    good = {"traceId": "a" * 32, "spanId": "b" * 16, "endTimeUnixNano": str(end), "attributes": attributes}
+    good = {
+        "traceId": "a" * 32,
+        "spanId": "b" * 16,
+        "startTimeUnixNano": end - 1,
+        "endTimeUnixNano": str(end),
+        "attributes": attributes,
+    }
     body = {"resourceSpans": [{"scopeSpans": [{"spans": [good, good | {"spanId": "short"}]}]}]}
     answer = await client.post(
         "/v1/traces", json=body, headers={"content-type": "application/json; charset=utf-8"}
@@ -175,6 +183,18 @@ async def test_a_bomb_is_stopped_at_the_limit_and_the_next_request_is_served(
     assert await counted(taking) == 1
 
 
+def test_a_bomb_never_takes_more_memory_than_the_limit() -> None:
+    bomb = gzip.compress(bytes(30_000_000))
+    tracemalloc.start()
+    try:
+        with pytest.raises(RefusedError):
+            Gunzip(10_000).feed(bomb)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1_000_000
+
+
 class Refusing(Intake):
     """An intake that says no."""
 
@@ -209,10 +229,10 @@ class Holding(Intake):
 
     def __init__(self) -> None:
         self.go_on = asyncio.Event()
-        self.at_work = 0
+        self.at_work = asyncio.Semaphore(0)
 
     async def accept(self, body: bytes, encoding: Encoding) -> Accepted:
-        self.at_work += 1
+        self.at_work.release()
         await self.go_on.wait()
         return Accepted(0, 0, {})
 
@@ -226,8 +246,8 @@ async def test_bytes_in_flight_are_bounded_and_given_back(metrics) -> None:
         held = [
             asyncio.create_task(client.post("/v1/traces", content=packed, headers=headers)) for _ in range(2)
         ]
-        while holding.at_work < 2:
-            await asyncio.sleep(0)
+        for _ in held:
+            await holding.at_work.acquire()
         refused = await client.post("/v1/traces", content=packed, headers=headers)
         assert (refused.status_code, refused.headers["retry-after"]) == (429, "5")
         holding.go_on.set()

@@ -45,7 +45,7 @@ def test_a_threshold_is_read_in_the_unit_of_its_measure(
     ],
 )
 def test_a_threshold_in_another_unit_is_refused_with_an_example(measure: str, written: object) -> None:
-    with pytest.raises(ValidationError, match="is measured in .*: write ") as error:
+    with pytest.raises(ValidationError, match=r"is measured in .*: write ") as error:
         watch(measure=measure, above=written)
     assert error.value.errors()[0]["loc"] == ("above",)
 

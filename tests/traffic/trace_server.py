@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 import sys
 from pathlib import Path
 
@@ -23,26 +24,20 @@ class Silent:
 
 
 async def fold_on(intake: Intake) -> None:
-    while True:
+    while True:  # the pause leaves something in the journal for the kill to find
         with contextlib.suppress(StoreError):
             await intake.fold()
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(0.02)
 
 
 async def main(path: Path) -> None:
     intake = Intake(Database(path), SystemClock(), Silent())
     await intake.recover()
-    server = uvicorn.Server(
-        uvicorn.Config(
-            TraceReceiver(intake, OtlpConfig(), Silent()), port=0, lifespan="off", log_level="warning"
-        )
-    )
-    serving = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.001)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    print(f"http://127.0.0.1:{port}", flush=True)  # noqa: T201 - the parent reads it
-    await asyncio.gather(serving, fold_on(intake))
+    listener = socket.create_server(("127.0.0.1", 0))
+    app = TraceReceiver(intake, OtlpConfig(), Silent())
+    server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_level="warning"))
+    print(f"http://127.0.0.1:{listener.getsockname()[1]}", flush=True)  # noqa: T201 - the parent reads it
+    await asyncio.gather(server.serve(sockets=[listener]), fold_on(intake))
 
 
 asyncio.run(main(Path(sys.argv[1])))
