@@ -18,6 +18,7 @@ import httpx
 import pytest
 from real_parts import ROOT, program
 
+from canaries.clock import SystemClock
 from monitor.telemetry import Metrics
 
 BOARD = json.loads((ROOT / "dashboards" / "grafana" / "overview.json").read_text())
@@ -68,7 +69,7 @@ def work_goes_on(metrics: Metrics) -> None:
 @pytest.fixture(scope="module")
 def daemon() -> Iterator[int]:
     """The port of a server with the daemon's own metrics."""
-    metrics = Metrics()
+    metrics = Metrics(SystemClock())
 
     class Page(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -156,7 +157,7 @@ def test_the_target_variable_lists_the_targets(prometheus: httpx.Client) -> None
 
 @pytest.mark.real
 def test_the_daemons_metrics_pass_prometheus_own_check() -> None:
-    metrics = Metrics()
+    metrics = Metrics(SystemClock())
     work_goes_on(metrics)
     checked = subprocess.run(
         [program("promtool"), "check", "metrics"], input=metrics.render(), capture_output=True, timeout=30
@@ -166,7 +167,7 @@ def test_the_daemons_metrics_pass_prometheus_own_check() -> None:
 
 def test_every_metric_of_the_daemon_is_on_the_board() -> None:
     shown = set(re.findall(r"anchorwatch_\w+", json.dumps(BOARD["panels"])))
-    for family in Metrics().registry.collect():
+    for family in Metrics(SystemClock()).registry.collect():
         names = {family.name, f"{family.name}_total", f"{family.name}_bucket"}
         assert names & shown, f"{family.name} is on no panel"
 
