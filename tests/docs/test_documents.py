@@ -1,0 +1,28 @@
+"""What the documents say is there, is there."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from canaries.clock import SystemClock
+from monitor.telemetry import Metrics
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def test_every_metric_is_explained_and_no_other() -> None:
+    families = Metrics(SystemClock()).registry.collect()
+    names = {one.name + ("_total" if one.type == "counter" else "") for one in families}
+    explained = set(
+        re.findall(r"^\| `(anchorwatch_\w+)`", (ROOT / "docs/metrics.md").read_text(), re.MULTILINE)
+    )
+    assert explained == names
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_between_documents_lead_somewhere(document: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s]+)\)", document.read_text(encoding="utf-8"))
+    missing = [link for link in links if "://" not in link and not (document.parent / link).exists()]
+    assert missing == []
