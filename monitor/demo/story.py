@@ -67,12 +67,14 @@ def _tell_with(story: "Story", stay: bool) -> int:
         with Shop(story.world.model_url, story.daemon.otlp_url):
             story.tell()
             if stay:
+                story.sum_up()
                 story.stay_open()
         story.stop()
     except StepFailedError as failure:
         story.explain(failure)
         return 1
-    story.sum_up()
+    if not stay:
+        story.sum_up()
     return 0
 
 

@@ -42,7 +42,7 @@ rollbacks:
   deploy: {url: "${DEPLOY_URL}/rollback", secret: "${DEPLOY_SECRET}", mode: live}
 """
 SLACK_TOKEN = "xoxb-practice"
-DEPLOY_SECRET = "whsec_cHJhY3RpY2UtZGVwbG95LXNlY3JldA=="
+DEPLOY_SECRET = "whsec_cHJhY3RpY2UtZGVwbG95LXNlY3JldC1vZi1hLXRlc3Q="
 
 pytestmark = [pytest.mark.slow, pytest.mark.real, pytest.mark.timeout(1500)]
 
@@ -90,10 +90,12 @@ def answers(url: str) -> bool:
         return False
 
 
-def wait_until(happened: Callable[[], object], within_s: float, what: str) -> None:
+def wait_until(
+    happened: Callable[[], object], within_s: float, what: str, log: Callable[[], str] = str
+) -> None:
     deadline = time.monotonic() + within_s
     while not happened():
-        assert time.monotonic() < deadline, f"not within {within_s} s: {what}"
+        assert time.monotonic() < deadline, f"not within {within_s} s: {what}\n{log()}"
         time.sleep(0.5)
 
 
@@ -138,11 +140,9 @@ def anchored(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(Path(__file__).with_name("smollm_suite.yaml"), folder)
     with world.daemon(folder) as daemon:
         wait_until(
-            lambda: target_of(daemon)["state"] == "watching", 900, "a frozen baseline\n" + daemon.log_tail()
+            lambda: target_of(daemon)["state"] == "watching", 900, "a frozen baseline", daemon.log_tail
         )
-        wait_until(
-            lambda: runs_of(daemon) >= BASELINE_RUNS + QUIET_RUNS, 600, "quiet runs\n" + daemon.log_tail()
-        )
+        wait_until(lambda: runs_of(daemon) >= BASELINE_RUNS + QUIET_RUNS, 600, "quiet runs", daemon.log_tail)
         assert daemon.stop() == 0, daemon.log_tail()
     return folder
 
@@ -185,8 +185,8 @@ def test_a_silent_change_pages_and_rolls_back(world, anchored, tmp_path, quant, 
         changed = stack.enter_context(served(quant, world.logs / f"{quant}.log"))
         stack.enter_context(changed_provider(world.provider, changed, change))
         daemon = stack.enter_context(world.daemon(folder))
-        wait_until(lambda: len(world.slack.messages()) > paged_before, 400, "a page\n" + daemon.log_tail())
-        wait_until(lambda: deploy.deliveries, 300, "a rollback\n" + daemon.log_tail())
+        wait_until(lambda: len(world.slack.messages()) > paged_before, 400, "a page", daemon.log_tail)
+        wait_until(lambda: deploy.deliveries, 300, "a rollback", daemon.log_tail)
         runs = runs_of(daemon)
     page = world.slack.messages()[paged_before]
     assert "drift/smollm" in str(page.to_json()) or "smollm has drifted" in str(page.to_json())
