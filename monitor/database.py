@@ -12,9 +12,9 @@ from alembic.config import Config as AlembicConfig
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
-from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy import URL, Engine, create_engine, event, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlmodel import Session
 
@@ -76,6 +76,8 @@ class Database:
                 if current == ScriptDirectory.from_config(config).get_current_head():
                     return
             with self.engine.begin() as connection:
+                # Tables are made as rows are: all or none, even by a process that is killed half-way.
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
                 config.attributes["connection"] = connection
                 command.upgrade(config, "head")
         except CommandError as error:
@@ -114,7 +116,7 @@ class Database:
         """Why the database cannot be written now, or ``None`` when it can."""
         try:
             self.write(lambda session: session.connection().execute(text("SELECT 1")))
-        except OperationalError as error:
+        except DBAPIError as error:
             return str(error.orig)
         return None
 
@@ -129,7 +131,8 @@ class Database:
 
 
 def _engine(path: Path) -> Engine:
-    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
+    url = URL.create("sqlite", database=str(path))  # as text, a "?" in the path would begin the options
+    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
 
     @event.listens_for(engine, "connect")
     def prepare(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
