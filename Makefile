@@ -62,7 +62,7 @@ format: $(DEV) ## put the code into its shape
 
 .PHONY: bench
 bench: $(DEV) ## the figures of docs/benchmarks.md
-	for benchmark in benchmarks/*.py; do $(VENV)/bin/python "$$benchmark"; done
+	for benchmark in false_pages detection_delay recovery; do $(VENV)/bin/python -m "benchmarks.$$benchmark"; done
 
 .PHONY: lock
 lock: $(DEV) ## pin anew what pyproject.toml asks for; UPGRADE=1 takes the newest versions
