@@ -56,6 +56,7 @@ def test_an_update_changes_the_message_in_its_place(client, slack):
     assert (message.ts, message.text, message.edits) == (page["ts"], "resolved", 1)
 
 
+@pytest.mark.filterwarnings("ignore:The top-level `text` argument is missing")
 @pytest.mark.parametrize(
     ("method", "arguments", "code"),
     [
