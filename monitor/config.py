@@ -116,8 +116,8 @@ def load(path: Path | None, env: Mapping[str, str] | None = None) -> Deployment:
 def cadence_of(target: TargetConfig) -> Every | Cron:
     """When a target is replayed."""
     if target.cron is not None:
-        return Cron(target.cron, target.jitter)
-    return Every(target.every, target.jitter)
+        return Cron(target.cron)
+    return Every(target.every)
 
 
 def _suite_problems(

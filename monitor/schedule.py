@@ -1,5 +1,6 @@
 """When things run: the only module that knows APScheduler."""
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,21 +16,30 @@ from apscheduler.triggers.interval import IntervalTrigger
 MISFIRE_GRACE_S = 60.0
 """How late a run may start; a later one is missed, and says so."""
 
+STARTS_LOOKED_AT = 9
+"""How many starts of a crontab line tell what the usual time between two is."""
+
+DAY_S = 86_400.0
+
+WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+"""The days as a crontab counts them, from 0."""
+
+_DAY_NUMBERS = {day: number for number, day in enumerate(WEEKDAYS)} | {str(n): n for n in range(8)}
+_DAYS = re.compile(r"(\*|(?P<first>\w+)(-(?P<last>\w+))?)(/(?P<step>[1-7]))?")
+
 
 @dataclass(frozen=True, slots=True)
 class Every:
-    """A fixed interval; every start is moved by up to ``jitter_s``, either way."""
+    """A fixed interval."""
 
     seconds: float
-    jitter_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Cron:
-    """A crontab line of five fields, in UTC; every start is moved by up to ``jitter_s``, either way."""
+    """A crontab line of five fields, in UTC. Days of the week are 0 to 7 (0 and 7 are Sunday), or names."""
 
     line: str
-    jitter_s: float = 0.0
 
 
 Cadence = Every | Cron
@@ -41,28 +51,29 @@ Missed = Callable[[str, str], None]
 def cron_problem(line: str) -> str | None:
     """What is wrong with a crontab line, or ``None``."""
     try:
-        CronTrigger.from_crontab(line, timezone=UTC)
+        comes = starts(Cron(line), datetime(2000, 1, 1, tzinfo=UTC), 1)
     except ValueError as error:
         return str(error)
-    return None
+    return None if comes else "there is no such day in any year"
+
+
+def starts(cadence: Cron, after: datetime, count: int) -> list[datetime]:
+    """The next ``count`` starts later than ``after``; fewer where no more come."""
+    trigger, found = _cron(cadence.line), [after]
+    while len(found) <= count:
+        following = trigger.get_next_fire_time(None, found[-1] + timedelta(microseconds=1))
+        if following is None:
+            break
+        found.append(following)
+    return found[1:]
 
 
 def slot_s(cadence: Cadence, now: datetime) -> float:
     """The usual time from one start to the next, in seconds: a run that is missing drips no more than this."""
     if isinstance(cadence, Every):
         return cadence.seconds
-    trigger = CronTrigger.from_crontab(cadence.line, timezone=UTC)
-    starts: list[datetime] = []
-    while len(starts) < 9:
-        previous = starts[-1] if starts else None
-        following = trigger.get_next_fire_time(
-            previous, previous + timedelta(microseconds=1) if previous else now
-        )
-        if following is None:
-            break
-        starts.append(following)
-    gaps = [(later - earlier).total_seconds() for earlier, later in pairwise(starts)]
-    return median(gaps) if gaps else 86_400.0
+    gaps = [later - earlier for earlier, later in pairwise(starts(cadence, now, STARTS_LOOKED_AT))]
+    return median(gap.total_seconds() for gap in gaps) if gaps else DAY_S
 
 
 class Schedule:
@@ -120,9 +131,40 @@ class Schedule:
 
 
 def _trigger(cadence: Cadence) -> BaseTrigger:
-    jitter = cadence.jitter_s or None
     if isinstance(cadence, Every):
-        return IntervalTrigger(seconds=cadence.seconds, jitter=jitter, timezone=UTC)
-    trigger = CronTrigger.from_crontab(cadence.line, timezone=UTC)
-    trigger.jitter = jitter
-    return trigger
+        return IntervalTrigger(seconds=cadence.seconds, timezone=UTC)
+    return _cron(cadence.line)
+
+
+def _cron(line: str) -> CronTrigger:
+    """The trigger of a crontab line. Raises ValueError, saying what is wrong."""
+    fields = line.split()
+    if len(fields) != 5:
+        raise ValueError("it must have 5 fields: minute, hour, day, month, weekday")
+    minute, hour, day, month, weekday = fields
+    if day != "*" and weekday != "*":
+        # Cron would start on either, APScheduler only where both hold: better none than the wrong one.
+        raise ValueError("give a day of the month or a day of the week, and * for the other")
+    days = weekday if weekday == "*" else ",".join(_weekdays(weekday))
+    return CronTrigger(minute=minute, hour=hour, day=day, month=month, day_of_week=days, timezone=UTC)
+
+
+def _weekdays(field: str) -> list[str]:
+    """The days that a crontab's last field means, by name: APScheduler counts from Monday, crontab from Sunday."""
+    days: list[str] = []
+    for part in field.split(","):
+        match = _DAYS.fullmatch(part)
+        if match is None:
+            raise ValueError(f'"{part}" is no day of the week: write 0 to 7, or mon to sun')
+        first = _weekday(match["first"] or "sun")
+        last = _weekday(match["last"] or "sat") if match["last"] or match["step"] or part == "*" else first
+        past_the_week = 7 if last < first else 0
+        days += [WEEKDAYS[day % 7] for day in range(first, last + past_the_week + 1, int(match["step"] or 1))]
+    return list(dict.fromkeys(days))
+
+
+def _weekday(day: str) -> int:
+    number = _DAY_NUMBERS.get(day.lower())
+    if number is None:
+        raise ValueError(f'"{day}" is no day of the week: write 0 to 7, or mon to sun')
+    return number
