@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,11 +17,14 @@ from canaries.suite import Suite, load_suite
 from monitor.traffic.config import OtlpConfig, WatchConfig
 
 from . import MonitorError
-from .schedule import Cron, Every, cron_problem
+from .schedule import Cron, Every, cron_problem, slot_s
 
 DEFAULT_FILE = "anchorwatch.yaml"
 DATABASE_FILE = "anchorwatch.sqlite"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+SOME_TIME = datetime(2000, 1, 3, tzinfo=UTC)
+"""From here on the starts of a crontab line are counted to see how far apart they are: a Monday."""
 
 
 class ConfigError(MonitorError):
@@ -104,12 +108,14 @@ def load(path: Path | None, env: Mapping[str, str] | None = None) -> Deployment:
 
     def check(tree: Any, places: Places) -> Iterator[Problem]:
         yield from _cross_references(tree, places)
-        yield from _suite_problems(tree, path.parent, env, suites)
+        yield from _suite_problems(tree, places, path.parent, env, suites)
 
     try:
-        config, _ = load_document_with_places(text, str(path), Config, env, check)
+        config, places = load_document_with_places(text, str(path), Config, env, check)
     except DocumentError as error:
         raise ConfigError(tuple(error.problems)) from error
+    if overlaps := tuple(_overlaps(config, places)):
+        raise ConfigError(overlaps)
     return Deployment(config, suites, path)
 
 
@@ -120,8 +126,19 @@ def cadence_of(target: TargetConfig) -> Every | Cron:
     return Every(target.every)
 
 
+def _overlaps(config: Config, places: Places) -> Iterator[Problem]:
+    """Targets whose runs would still go on when the next is due, as they are spread over too much time."""
+    for name, target in config.targets.items():
+        slot, spread = slot_s(cadence_of(target), SOME_TIME), target.jitter + target.spread
+        if spread >= slot:
+            yield places.problem(
+                ("targets", name, "spread" if target.spread else "jitter"),
+                f"jitter and spread let a run take {spread:g} s, and the next one is due after {slot:g} s",
+            )
+
+
 def _suite_problems(
-    tree: Any, folder: Path, env: Mapping[str, str], suites: dict[str, Suite]
+    tree: Any, places: Places, folder: Path, env: Mapping[str, str], suites: dict[str, Suite]
 ) -> Iterator[Problem]:
     """Read the suite of every target into ``suites``; gives what is wrong with them, each file once."""
     faulty: set[Path] = set()
@@ -129,6 +146,9 @@ def _suite_problems(
         if not isinstance(target, dict) or not isinstance(target.get("suite"), str):
             continue
         path = folder / target["suite"]
+        if not path.is_file():
+            yield places.problem(("targets", name, "suite"), f"there is no file {path}")
+            continue
         try:
             suites[name] = load_suite(path, env)
         except DocumentError as error:

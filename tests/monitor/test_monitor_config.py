@@ -1,0 +1,295 @@
+"""The configuration as a whole: all problems at once with their places, names that must exist, and what we ship."""
+
+import json
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+import yaml
+from real_parts import ROOT
+
+from canaries.proofs import ProofKind
+from canaries.store import Content
+from monitor import MonitorError
+from monitor.config import Config, ConfigError, Deployment, cadence_of, load
+from monitor.deployment import budgets_of, house_of, watched_of
+from monitor.schedule import Cron, Every
+
+SUITE = 'canaries:\n  - {id: capital, prompt: "What is the capital of Australia?"}\n'
+WHSEC = "whsec_" + "QUJD" * 8
+
+Write = Callable[[str], Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Puts a configuration beside a good suite."""
+    (tmp_path / "suite.yaml").write_text(SUITE)
+
+    def write(text: str) -> Path:
+        path = tmp_path / "anchorwatch.yaml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def problems(path: Path, **env: str) -> list[str]:
+    """The problems of a configuration, without the folder."""
+    with pytest.raises(ConfigError) as raised:
+        load(path, env)
+    assert str(raised.value) == "\n".join(map(str, raised.value.problems))
+    return [str(problem).replace(f"{path.parent}/", "") for problem in raised.value.problems]
+
+
+# --- all problems at once
+
+BROKEN = """\
+budget: {pages_per_quarter: 0}
+targets:
+  "bad name":
+    model: m
+    suite: nowhere.yaml
+  bot:
+    modle: m
+    suite: broken.yaml
+    cron: "0 0 31 2 *"
+    notify: [oncal]
+    rollback: deploy
+  bot2:
+    model: ${MODEL}
+    suite: broken.yaml
+watches:
+  - {name: slow, measure: latency_p95, above: 8s, notify: [nobody]}
+  - {name: slow, measure: error_share, above: 300%}
+receivers:
+  oncall: {slack: {token: "${TOKEN}", channel: C1}}
+http: {port: 99999}
+tragets: {}
+"""
+
+
+def test_every_problem_is_told_with_its_place_and_what_would_be_right(write: Write) -> None:
+    path = write(BROKEN)
+    (path.parent / "broken.yaml").write_text("canaries:\n  - {id: a, promt: hello}\n  - {id: a, prompt: x}\n")
+    found = problems(path, TOKEN="xoxb-1")
+    expected = [
+        "anchorwatch.yaml:1:10  budget.pages_per_quarter: must be more than 0, not 0",
+        "anchorwatch.yaml:3:3  targets.bad name: a name has letters, digits",
+        "anchorwatch.yaml:5:5  targets.bad name.suite: there is no file nowhere.yaml",
+        'anchorwatch.yaml:7:5  targets.bot.modle: unknown key; did you mean "model"?',
+        "anchorwatch.yaml:9:5  targets.bot.cron: is not a crontab line: there is no such day in any year",
+        'anchorwatch.yaml:10:14  targets.bot.notify[0]: no receiver is called "oncal"; receivers has: oncall',
+        'anchorwatch.yaml:11:5  targets.bot.rollback: no rollback is called "deploy"; there is no rollbacks',
+        "anchorwatch.yaml:13:5  targets.bot2.model: the environment variable MODEL is not set",
+        'anchorwatch.yaml:16:60  watches[0].notify[0]: no receiver is called "nobody"; receivers has: oncall',
+        'anchorwatch.yaml:17:6  watches[1].name: a second watch is called "slow"',
+        "anchorwatch.yaml:17:40  watches[1].above: error_share is measured in share",
+        "anchorwatch.yaml:20:8  http.port: must be at most 65535, not 99999",
+        'anchorwatch.yaml:21:1  tragets: unknown key; did you mean "targets"?',
+        'broken.yaml:2:13  canaries[0].promt: unknown key; did you mean "prompt"?',
+        'broken.yaml:3:6  canaries[1].id: "a" is already the id of canaries[0]',
+    ]
+    assert [line[: len(start)] for line, start in zip(found, expected, strict=True)] == expected
+
+
+TARGET = "targets: {bot: {model: m, suite: suite.yaml, %s}}"
+ONE_PROBLEM = {
+    "half a crontab line": (TARGET % "cron: '0 0'", "targets.bot.cron: must have 5 fields"),
+    "two schedules": (TARGET % "cron: '0 0 * * *', every: 1h", "targets.bot.every: stands beside `cron`"),
+    "a crontab line of nonsense": (TARGET % "cron: 'x 0 * * *'", "targets.bot.cron: is not a crontab line"),
+    "longer than its interval": (
+        TARGET % "every: 15m, jitter: 10m, spread: 5m",
+        "targets.bot.spread: jitter and spread let a run take 900 s, and the next one is due after 900 s",
+    ),
+    "longer than the minutes between": (
+        TARGET % "cron: '*/5 * * * *', jitter: 10m",
+        "targets.bot.jitter: jitter and spread let a run take 600 s, and the next one is due after 300 s",
+    ),
+    "two kinds of receiver": (
+        "receivers: {a: {slack: {token: x, channel: c}, webhook: {url: 'https://a.example', secret: "
+        + WHSEC
+        + "}}}",
+        "receivers.a: a receiver is exactly one of: slack, webhook",
+    ),
+    "not a mapping": ("- 1", "must be a mapping"),
+    "no YAML": ("a: [", "not valid YAML"),
+    "a list of targets": ("targets: [bot]", "targets: must be a mapping"),
+    "a mapping of watches": ("watches: {slow: {}}", "watches: must be a list"),
+}
+
+
+@pytest.mark.parametrize(("text", "problem"), ONE_PROBLEM.values(), ids=ONE_PROBLEM)
+def test_a_single_mistake_is_one_problem(write: Write, text: str, problem: str) -> None:
+    (found,) = problems(write(text))
+    assert problem in found
+
+
+def test_no_secret_is_in_a_problem(write: Write) -> None:
+    text = "receivers: {a: {webhook: {url: 'https://a.example', secret: '${KEY}'}}}"
+    (found,) = problems(write(text), KEY="hunter2-hunter2")
+    assert "whsec_" in found
+    assert "hunter2" not in found
+
+
+UNREADABLE = {
+    "missing": (lambda path: None, "No such file"),
+    "a folder": (lambda path: path.mkdir(), "Is a directory"),
+    "not text": (lambda path: path.write_bytes(b"a: \xff"), r"is not UTF-8 text \(byte 3\)"),
+}
+
+
+@pytest.mark.parametrize(("make", "message"), UNREADABLE.values(), ids=UNREADABLE)
+def test_a_file_that_cannot_be_read_is_told(
+    tmp_path: Path, make: Callable[[Path], object], message: str
+) -> None:
+    path = tmp_path / "anchorwatch.yaml"
+    make(path)
+    with pytest.raises(MonitorError, match=rf"anchorwatch\.yaml: .*{message}"):
+        load(path, {})
+
+
+# --- what is read
+
+
+def test_without_a_file_the_defaults_hold() -> None:
+    deployment = load(None, {})
+    assert deployment == Deployment(Config(), {})
+    assert (deployment.config.http.host, deployment.config.http.port) == ("127.0.0.1", 8700)
+    assert deployment.config.otlp.host == "127.0.0.1"
+    assert deployment.config.budget.pages_per_quarter == 0.25
+
+
+def test_an_empty_file_is_the_defaults(write: Write) -> None:
+    assert load(write(""), {}).config == Config()
+
+
+WHOLE = f"""\
+budget: {{pages_per_quarter: 1, tickets_per_week: 2}}
+storage: {{content: hashes}}
+targets:
+  bot:
+    model: ${{MODEL}}
+    suite: suite.yaml
+    importance: 3
+    down_after: 5
+    baseline: {{runs: 40, freeze: command, min_answered_share: 0.9}}
+    proofs: {{fingerprint: "off", served_model: ticket}}
+    notify: [oncall]
+    rollback: deploy
+  other: {{model: m, suite: suite.yaml, cron: "0 * * * *"}}
+receivers:
+  oncall: {{webhook: {{url: "https://a.example", secret: {WHSEC}}}}}
+rollbacks:
+  deploy: {{url: "https://deploy.example", secret: {WHSEC}, mode: live, cooldown: 1h}}
+"""
+
+
+def test_the_canary_flow_gets_what_the_file_says(write: Write) -> None:
+    deployment = load(write(WHOLE), {"MODEL": "gpt-x"})
+    watched = watched_of(deployment, "bot", 900.0)
+    assert watched.suite_name == "suite"
+    assert [canary.id for canary in deployment.suites["bot"].canaries] == ["capital"]
+    assert watched.contract.shared["target.model"] == "gpt-x"
+    assert (watched.slot_s, watched.share, watched.down_after) == (900.0, 0.75, 5)
+    assert (watched.baseline_runs, watched.freezes_itself, watched.min_answered_share) == (40, False, 0.9)
+    assert watched.content is Content.HASHES
+    assert (watched.rule.notify, watched.rule.rollback) == (("oncall",), "deploy")
+    assert {kind.value: loud and loud.name for kind, loud in watched.proofs.items()} == {
+        "fingerprint": None,
+        "served_model": "TICKET",
+    }
+
+
+def test_the_shares_of_the_targets_sum_to_one_budget(write: Write) -> None:
+    deployment = load(write(WHOLE), {"MODEL": "m"})
+    assert {name: deployment.share(name) for name in deployment.config.targets} == {
+        "bot": 0.75,
+        "other": 0.25,
+    }
+
+
+def test_budgets_are_all_told_by_the_quarter(write: Write) -> None:
+    config = load(write(WHOLE), {"MODEL": "m"}).config
+    budgets = budgets_of(config.budget)
+    assert budgets.pages_per_quarter == 1
+    assert budgets.tickets_per_quarter == pytest.approx(2 * 13.04, abs=0.01)
+    assert budgets.rollbacks_per_quarter == 0.02
+    rule = house_of(load(write(WHOLE), {"MODEL": "m"}), b"key").rollbacks["deploy"]
+    assert (rule.mode.value, rule.cooldown_s) == ("live", 3600.0)
+
+
+def test_a_target_runs_by_its_interval_or_its_crontab_line(write: Write) -> None:
+    targets = load(write(WHOLE), {"MODEL": "m"}).config.targets
+    assert cadence_of(targets["bot"]) == Every(900.0)
+    assert cadence_of(targets["other"]) == Cron("0 * * * *")
+
+
+def test_every_proof_can_be_named_in_the_configuration(write: Write) -> None:
+    named = ", ".join(f"{kind.value}: info" for kind in ProofKind)
+    deployment = load(write(TARGET % f"proofs: {{{named}}}"), {})
+    assert set(watched_of(deployment, "bot", 1.0).proofs) == set(ProofKind)
+
+
+def test_suites_are_looked_for_beside_the_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "ops"
+    (folder / "suites").mkdir(parents=True)
+    (folder / "suites" / "first.yaml").write_text(SUITE.replace("What", "${ASK}"))
+    (folder / "anchorwatch.yaml").write_text("targets: {bot: {model: m, suite: suites/first.yaml}}")
+    monkeypatch.chdir(tmp_path)
+    (canary,) = load(Path("ops/anchorwatch.yaml"), {"ASK": "Who"}).suites["bot"].canaries
+    assert canary.messages[0].content == "Who is the capital of Australia?"
+
+
+# --- what we ship
+
+
+def test_the_first_configuration_and_suite_can_be_used_as_they_are(tmp_path: Path) -> None:
+    templates = files("monitor") / "templates"
+    (tmp_path / "suites").mkdir()
+    (tmp_path / "anchorwatch.yaml").write_text((templates / "anchorwatch.yaml").read_text())
+    (tmp_path / "suites" / "first.yaml").write_text((templates / "first.yaml").read_text())
+    env = {"OPENAI_API_KEY": "sk-1", "SLACK_BOT_TOKEN": "xoxb-1"}
+    deployment = load(tmp_path / "anchorwatch.yaml", env)
+    assert len(deployment.suites["support-bot"].canaries) == 4
+    assert deployment.config.watches[0].notify == ["oncall"]
+    assert deployment.config.budget == Config().budget  # what is written out is the default, too
+
+
+def test_what_is_commented_out_in_the_first_configuration_can_be_used_too(tmp_path: Path) -> None:
+    templates = files("monitor") / "templates"
+    (tmp_path / "suites").mkdir()
+    (tmp_path / "suites" / "first.yaml").write_text((templates / "first.yaml").read_text())
+    lines = (templates / "anchorwatch.yaml").read_text().splitlines()
+    used = [line.replace("# ", "", 1) if _is_an_option(line) else line for line in lines]
+    (tmp_path / "anchorwatch.yaml").write_text("\n".join(used))
+    env = {"OPENAI_API_KEY": "sk-1", "SLACK_BOT_TOKEN": "xoxb-1", "ROLLBACK_SECRET": WHSEC}
+    config = load(tmp_path / "anchorwatch.yaml", env).config
+    assert config.targets["support-bot"].rollback == "deploy"
+    assert config.targets["support-bot"].baseline.runs == 168
+    assert config.rollbacks["deploy"].mode.value == "dry-run"
+    assert config.storage.content == "hashes"
+
+
+def _is_an_option(line: str) -> bool:
+    """Whether the line is a setting that is commented out: a key follows the sign, not a sentence."""
+    key, colon, _ = line.strip().removeprefix("# ").strip().partition(":")
+    return line.strip().startswith("# ") and bool(colon) and key.islower() and key.isalpha()
+
+
+def test_the_examples_in_the_values_of_the_chart_can_be_used(tmp_path: Path) -> None:
+    text = (ROOT / "helm" / "anchorwatch" / "values.yaml").read_text()
+    ours = text[text.index("config:") : text.index("# The name of a Secret")]
+    used = [line.replace("# ", "", 1) for line in ours.splitlines() if not line.startswith("# The suite")]
+    kept = [line for line in used if line.strip() not in ("targets: {}", "receivers: {}", "suites: {}")]
+    values = yaml.safe_load("\n".join(kept))
+    (tmp_path / "suites").mkdir()
+    for name, suite in values["suites"].items():
+        (tmp_path / "suites" / name).write_text(json.dumps(suite))
+    (tmp_path / "anchorwatch.yaml").write_text(json.dumps(values["config"]))
+    deployment = load(tmp_path / "anchorwatch.yaml", {"OPENAI_API_KEY": "sk-1", "SLACK_BOT_TOKEN": "xoxb-1"})
+    assert list(deployment.suites) == ["support-bot"]
+    assert deployment.config.http.host == "0.0.0.0"
