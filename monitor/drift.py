@@ -112,7 +112,7 @@ def _confirmed(one: Drifting, level: int | None) -> Drifting:
     beyond = level if one.side == "high" else -level
     # The confirming runs must follow each other: one that does not confirm starts the count again.
     confirmations = min(one.confirmations + 1, CONFIRMING_RUNS) if beyond >= CONFIRMING_LEVEL else 0
-    return replace(one, confirmations=max(confirmations, 0))
+    return replace(one, confirmations=confirmations)
 
 
 def _alarmed(before: Drifting | None, alarm: Alarm) -> Drifting:
@@ -121,16 +121,16 @@ def _alarmed(before: Drifting | None, alarm: Alarm) -> Drifting:
         since = alarm.since.isoformat() if alarm.since else None
         started = 0 if alarm.kind is Kind.ROLLBACK else None
         return Drifting(int(severity), alarm.side.value, alarm.evidence, since, started)
-    confirmations = before.confirmations
-    if alarm.kind is Kind.ROLLBACK and confirmations is None:
-        confirmations = 0
-    return replace(
+    louder = replace(
         before,
         severity=max(before.severity, int(severity)),
         evidence=max(before.evidence, alarm.evidence),
-        confirmations=confirmations,
         is_steady=False,
     )
+    if alarm.kind is Kind.ROLLBACK and before.confirmations is None:
+        # What has to be confirmed is this alarm, whatever side an earlier ticket was on.
+        return replace(louder, side=alarm.side.value, confirmations=0)
+    return louder
 
 
 def _by_weight(memory: DriftMemory) -> list[tuple[str, Drifting]]:
