@@ -106,6 +106,17 @@ class Schedule:
             **options,
         )
 
+    def follow_clock(self, now: datetime) -> None:
+        """Plan anew after the clock was set, so that nothing waits for a time that has become far away."""
+        for job in self._scheduler.get_jobs():
+            if isinstance(job.trigger, IntervalTrigger):
+                latest = now + job.trigger.interval
+            else:
+                latest = job.trigger.get_next_fire_time(None, now)
+            if job.next_run_time is not None and latest is not None and latest < job.next_run_time:
+                job.modify(next_run_time=latest)
+        self._scheduler.wakeup()
+
     def start(self) -> None:
         """Begin, in the running event loop."""
         self._scheduler.start()
