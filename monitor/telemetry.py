@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from stamina.instrumentation import set_on_retry_hooks
 
 from alerts.finding import Severity
 from canaries.clock import Clock
@@ -81,7 +82,18 @@ class Metrics:
             "anchorwatch_last_run_timestamp_seconds", "Start of the latest run.", ["target"], registry=one
         )
         self.misfires = Counter(
-            "anchorwatch_schedule_misfires", "Scheduled starts that did not happen.", ["job"], registry=one
+            "anchorwatch_schedule_misfires", "Scheduled starts that did not happen.", ["part"], registry=one
+        )
+        self.failures = Counter(
+            "anchorwatch_failures",
+            "Times that a part of the daemon failed by a defect and went on; the log has the details.",
+            ["part"],
+            registry=one,
+        )
+        self.database_writable = Gauge(
+            "anchorwatch_database_writable",
+            "1 while the daemon can write to its database.",
+            registry=one,
         )
         self.spans = Counter(
             "anchorwatch_spans", "Spans received, by what became of them.", ["result"], registry=one
@@ -161,6 +173,8 @@ class Metrics:
                 self.baseline_runs.labels(target.name, state.value).set(
                     target.runs_collected if is_now else 0
                 )
+            if target.last_run is not None:  # so that a restart leaves no gap
+                self.last_run.labels(target.name).set(target.last_run.at.timestamp())
             self.guarantee.labels(target.name).set(target.state is TargetState.WATCHING and not target.notes)
         for watch in status.watches:
             for watch_state in WatchState:
@@ -205,22 +219,39 @@ class Metrics:
 
 
 def set_up_logging(*, verbose: bool = False) -> None:
-    """Send the log to stderr: readable lines on a terminal, one JSON object a line elsewhere."""
-    level = logging.DEBUG if verbose else logging.INFO
-    renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
+    """Send the log to stderr: readable lines on a terminal, one JSON object a line elsewhere.
+
+    A line that cannot be written (the log may lie on a disk that is full) is dropped, and never an error of the part
+    that wanted to say something.
+    """
+    facts: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    rendering: list[structlog.typing.Processor] = (
+        [structlog.dev.ConsoleRenderer()]
+        if sys.stderr.isatty()
+        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )
+    level = logging.DEBUG if verbose else logging.INFO
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            renderer,
-        ],
+        processors=[*facts, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
-    # APScheduler and uvicorn speak through the standard library; their news reach us as events and exit codes.
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
+            foreign_pre_chain=facts,
+        )
+    )
+    logging.raiseExceptions = False
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    for package in ("monitor", "canaries", "alerts", "dashboards"):
+        logging.getLogger(package).setLevel(level)
+    # What these say of every missed start and every retry, our problems say once, with how often.
+    logging.getLogger("apscheduler").setLevel(logging.CRITICAL)
+    set_on_retry_hooks(())
