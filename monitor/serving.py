@@ -12,14 +12,23 @@ from . import MonitorError
 STOP_GRACE_S = 5
 """How long open requests may still take once the daemon stops."""
 
+BACKLOG = 128
+"""How many connections may wait to be accepted."""
+
+CONNECTIONS_MAX = 800
+"""How many connections a server has at a time; further requests are answered 503. Below the usual 1,024 open files."""
+
 
 def bind(host: str, port: int, what: str, option: str) -> socket.socket:
-    """A listening socket; port 0 takes a free one. Raises MonitorError that names the option to change."""
+    """A socket that listens; port 0 takes a free one. Raises MonitorError that names the option to change."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        # Linux lets two processes bind one port as long as neither listens: only now is it ours. It also makes
+        # those who read our address come to a server that is still starting, instead of being refused.
+        listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
         raise MonitorError(
@@ -51,9 +60,12 @@ def server(app: Any) -> Server:
         uvicorn.Config(
             app,
             lifespan="off",
-            log_level="warning",
+            log_config=None,
+            log_level="error",  # below that stands what any stranger can provoke, a line for each request
             access_log=False,
             server_header=False,
+            backlog=BACKLOG,
+            limit_concurrency=CONNECTIONS_MAX,
             timeout_graceful_shutdown=STOP_GRACE_S,
         )
     )
