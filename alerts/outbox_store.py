@@ -163,13 +163,15 @@ def next_due_at(session: Session, now: datetime) -> datetime | None:
     return min((_due_at(wait, claim, now) for wait, claim in heads), default=None)
 
 
-def backlog(session: Session) -> Backlog:
-    """What waits and what was given up."""
+def backlog(session: Session, failed_since: datetime) -> Backlog:
+    """What waits, and what was given up at ``failed_since`` or later."""
     waiting, oldest = session.exec(
         select(func.count(), func.min(NotificationRow.created_at)).where(_is_waiting())
     ).one()
     failed = session.exec(
-        select(func.count()).select_from(NotificationRow).where(col(NotificationRow.failed_at).is_not(None))
+        select(func.count())
+        .select_from(NotificationRow)
+        .where(col(NotificationRow.failed_at) >= failed_since.timestamp())
     ).one()
     return Backlog(waiting=waiting, failed=failed, oldest_at=moment(oldest))
 

@@ -5,11 +5,12 @@ import contextlib
 import random
 import signal
 import socket
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import httpx
 import stamina
@@ -25,19 +26,21 @@ from alerts.incident import NoticeKind, Transition
 from alerts.intake import receive
 from alerts.outbox import Delivery, Outbox, Outcome
 from canaries.clock import Clock, SystemClock
-from canaries.completion import Run
+from canaries.completion import Run, RunStatus
 from canaries.config import TargetConfig
 from canaries.replay import replay
 from dashboards import StatusError
 from dashboards.app import build_app
 from dashboards.view import Readiness
 
-from . import store
+from . import DatabaseError, store
 from .canary_cost import cost_usd
 from .config import DATABASE_FILE, Deployment, cadence_of
 from .database import Database
 from .deployment import house_of, watched_of
+from .pulse import absence
 from .schedule import Every, Schedule, slot_s
+from .self_watch import Job, SelfWatch, why
 from .serving import Server, address, bind, server
 from .status import Status, canary_job
 from .telemetry import Metrics
@@ -48,22 +51,36 @@ from .watch_canaries import House, Settled, settle
 from .watch_traffic import look
 
 STOP_GRACE_S = 20.0
-"""How long runs may go on after the signal to stop; then they are recorded as interrupted."""
+"""How long runs may go on after the signal to stop, unless it comes a second time; then they are interrupted."""
 
-FLUSH_GRACE_S = 5.0
+INTERRUPT_GRACE_S = 5.0
+"""How long it may take to note which runs were interrupted; without the note, the next start makes it."""
+
+FLUSH_GRACE_S = 6.0
 """How long the last messages may take when the daemon stops; what is left is kept and sent at the next start."""
 
-STORE_ATTEMPTS = 8
-"""How often a finished run is offered to a database that refuses it (locked, full) before it is given up."""
+STORE_PATIENCE_S = 6 * 3600.0
+"""How long a run waits for a database that refuses it (locked, full) before it is given up.
 
-STORE_PATIENCE_S = 300.0
-"""The longest that a finished run waits for the database."""
+It holds up the later runs of its target, which could not be stored either: one run for each target waits at most.
+"""
+
+STORE_PAUSE_MAX_S = 10.0
+"""The longest pause between two tries to store a run."""
+
+REPEAT_AFTER_S = 60.0
+"""How soon after a start that was interrupted a run is started again, unless its interval is even shorter."""
 
 IDLE_OUTBOX_S = 30.0
 """How long the outbox sleeps when nothing is due; new messages wake it at once."""
 
+TROUBLED_OUTBOX_S = 5.0
+"""How long it sleeps when it could not work."""
+
 GAUGES_EVERY_S = 5.0
 """How often the gauges at ``/metrics`` are brought up to date."""
+
+T = TypeVar("T")
 
 log = structlog.get_logger()
 
@@ -101,50 +118,74 @@ class Daemon:
     rng: random.Random
     pages: socket.socket
     traces: socket.socket
-    metrics: Metrics = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.metrics = Metrics(self.clock)
 
     async def run(self) -> int:
         """Start everything, wait for the signal, and stop everything in order; gives the exit code."""
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
+        self._stopping = asyncio.Event()
+        self._grace: asyncio.Timeout | None = None
         for signal_number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(signal_number, stop.set)
-        async with httpx.AsyncClient(follow_redirects=False) as client:
-            await self._open(client)
-            return await self._serve_until(stop)
+            asyncio.get_running_loop().add_signal_handler(signal_number, self._ask_to_stop)
+        # Two clients: an endpoint that hangs must not take the connections of those who are to be told. How many
+        # requests there are at a time is for the targets to say: waiting for a connection would look like latency.
+        asking = httpx.AsyncClient(follow_redirects=False, limits=httpx.Limits(max_connections=None))
+        telling = httpx.AsyncClient(follow_redirects=False)
+        async with asking, telling:
+            try:
+                await self._open(asking, telling)
+            except SQLAlchemyError as error:
+                raise DatabaseError(f"{self.database.path}: cannot be used: {why(error)}") from error
+            return await self._serve()
 
-    async def _open(self, client: httpx.AsyncClient) -> None:
+    def _ask_to_stop(self) -> None:
+        if self._grace is not None:
+            log.info("asked a second time: runs are interrupted")
+            self._grace.reschedule(asyncio.get_running_loop().time())
+        self._stopping.set()
+
+    async def _open(self, asking: httpx.AsyncClient, telling: httpx.AsyncClient) -> None:
         """Read what the last process left, and join everything up."""
         config = self.deployment.config
-        self._client = client
         now = self.clock.now()
+        self.metrics = Metrics(self.clock)
+        self.metrics.page_budget.set(config.budget.pages_per_quarter)
+        self._self = SelfWatch(self.database, self.clock, self.metrics, self._clock_was_set)
+        self._schedule = Schedule(self._self.missed)
         self._house = await self.database.awrite(self._take_over)
         self._watched = {
             name: watched_of(self.deployment, name, slot_s(cadence_of(target), now))
             for name, target in config.targets.items()
         }
+        self._client = asking
         self._runs: set[asyncio.Task[None]] = set()
         self._mail = asyncio.Event()
+        self._is_closing = False
         self._intake = Intake(self.database, self.clock, self.metrics)
         if recovered := await self._intake.recover():
             log.info("calls counted again from the journal", calls=recovered)
         public_url = str(config.http.public_url) if config.http.public_url else None
-        tools = Tools(client, self.clock.now, public_url)
+        tools = Tools(telling, self.clock.now, public_url)
         channels = open_channels(config.receivers, config.rollbacks, tools)
         self._outbox = Outbox(self.database, channels, self.clock.now, self.rng, self._delivered)
-        self._schedule = Schedule(self._missed)
         self._status = Status(
-            self.deployment, self.database, self.clock, self.metrics, self._schedule, self._house, now
+            self.deployment,
+            self.database,
+            self.clock,
+            self.metrics,
+            self._schedule,
+            self._house,
+            self._self.problems,
+            now,
         )
-        self.metrics.page_budget.set(config.budget.pages_per_quarter)
         await self._plan(now)
 
     def _take_over(self, session: Session) -> House:
-        for run_id in canary_store.mark_interrupted(session, self.clock.now()):
-            log.warning("a run was interrupted when the last daemon ended", run=run_id)
+        now = self.clock.now()
+        if gap := absence(store.alive_at(session), now):
+            self._self.problem(gap)
+        store.save_alive(session, now)
+        if interrupted := canary_store.mark_interrupted(session, now):
+            self._self.problem("Runs were interrupted when the last daemon ended; the log names them.")
+            log.info("interrupted when the last daemon ended", runs=interrupted)
         outbox_store.release_claims(session)
         return house_of(self.deployment, store.deployment_secret(session))
 
@@ -157,64 +198,88 @@ class Daemon:
                 await self._first_start(name, cadence.seconds, now) if isinstance(cadence, Every) else None
             )
             self._schedule.add(canary_job(name), cadence, partial(self._round, name), first)
+        jobs: list[tuple[str, float, Job]] = [
+            ("windows", FOLD_EVERY_S, self._fold),
+            ("gauges", GAUGES_EVERY_S, self._show),
+        ]
         if config.watches:
-            self._schedule.add("watches", Every(config.watch_every), self._look)
-        self._schedule.add("windows", Every(FOLD_EVERY_S), self._fold)
-        self._schedule.add("gauges", Every(GAUGES_EVERY_S), self._show)
+            jobs.append(("watches", config.watch_every, self._look))
+        for name, every_s, work in jobs:
+            self._schedule.add(name, Every(every_s), self._self.attended(name, work))
 
     async def _first_start(self, name: str, every_s: float, now: datetime) -> datetime:
         """One interval after the last run: a restart neither asks twice nor leaves a gap."""
         runs = await self.database.aread(lambda session: canary_store.recent_runs(session, name, limit=1))
-        due = runs[0].started_at + timedelta(seconds=every_s) if runs else now
+        if not runs:
+            return now
+        # A run that was interrupted is made good soon; not at once, as a daemon that crashes over it comes back too.
+        is_whole = runs[0].status is RunStatus.COMPLETED
+        due = runs[0].started_at + timedelta(seconds=every_s if is_whole else min(every_s, REPEAT_AFTER_S))
         # A last run that lies ahead of now means that the clock went back.
         return min(max(due, now), now + timedelta(seconds=every_s))
 
-    async def _serve_until(self, stop: asyncio.Event) -> int:
+    def _clock_was_set(self, now: datetime) -> None:
+        self._schedule.follow_clock(now)
+
+    async def _serve(self) -> int:
+        """Run every part until the signal, or until one of them ends; gives the exit code."""
         app = build_app(self._status, self.metrics.render, self._readiness)
-        servers = {
-            "pages": (server(app), self.pages),
-            "traces": (
-                server(TraceReceiver(self._intake, self.deployment.config.otlp, self.metrics)),
-                self.traces,
-            ),
-        }
+        receiver = TraceReceiver(self._intake, self.deployment.config.otlp, self.metrics)
+        servers = {"pages": (server(app), self.pages), "traces": (server(receiver), self.traces)}
         tasks = {
             name: asyncio.create_task(one.serve(sockets=[listener]), name=name)
             for name, (one, listener) in servers.items()
         }
         tasks["outbox"] = asyncio.create_task(self._deliver(), name="outbox")
+        tasks["pulse"] = asyncio.create_task(self._self.pulse(), name="pulse")
         self._schedule.start()
         self._announce()
-        stopping = asyncio.create_task(stop.wait())
+        stopping = asyncio.create_task(self._stopping.wait())
         done, _ = await asyncio.wait({stopping, *tasks.values()}, return_when=asyncio.FIRST_COMPLETED)
         failed = [task.get_name() for task in done if task is not stopping]
         for name in failed:
             # Half a watch is worse than none that says so: the supervisor starts us again.
             log.error("a part of the daemon ended", part=name, exc_info=tasks[name].exception())
         stopping.cancel()
-        await self._stop([one for one, _ in servers.values()], tasks)
+        await self._stop({name: one for name, (one, _) in servers.items()}, tasks)
         return 1 if failed else 0
 
-    async def _stop(self, servers: list[Server], tasks: Mapping[str, asyncio.Task[None]]) -> None:
+    async def _stop(self, servers: Mapping[str, Server], tasks: Mapping[str, asyncio.Task[None]]) -> None:
         log.info("stopping", runs_in_flight=len(self._runs))
+        self._self.is_stopping = True
         self._schedule.pause()
-        servers[1].should_exit = True
-        if self._runs:
-            _, late = await asyncio.wait(self._runs, timeout=STOP_GRACE_S)
-            for run in late:
-                run.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+        servers["traces"].should_exit = True
+        await self._end_runs()
         self._schedule.stop()
-        await asyncio.wait({tasks["traces"]}, timeout=STOP_GRACE_S)
+        self._is_closing = True
+        self._mail.set()
+        await asyncio.wait({tasks["traces"], tasks["outbox"]}, timeout=FLUSH_GRACE_S)
         tasks["outbox"].cancel()
-        with contextlib.suppress(TimeoutError, OperationalError):
-            async with asyncio.timeout(FLUSH_GRACE_S):
-                await self._outbox.drain()
+        tasks["pulse"].cancel()
         with contextlib.suppress(StoreError):  # what is not folded is in the journal, for the next start
             await self._intake.fold()
-        servers[0].should_exit = True
+        servers["pages"].should_exit = True
         await asyncio.gather(*tasks.values(), return_exceptions=True)
         log.info("stopped")
+
+    async def _end_runs(self) -> None:
+        """Let the runs end; after the grace, note them as interrupted."""
+        if not self._runs:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOP_GRACE_S) as self._grace:
+                await asyncio.wait(self._runs)
+        self._grace = None
+        if not self._runs:
+            return
+        for run in self._runs:
+            run.cancel()
+        with contextlib.suppress(TimeoutError, SQLAlchemyError):
+            async with asyncio.timeout(INTERRUPT_GRACE_S):
+                await asyncio.wait(self._runs)
+                now = self.clock.now()
+                # All of them in one go: a database that is locked makes each write wait.
+                await self.database.awrite(lambda session: canary_store.mark_interrupted(session, now))
 
     def _announce(self) -> None:
         for what, listener in (("pages and API", self.pages), ("OTLP/HTTP", self.traces)):
@@ -232,34 +297,46 @@ class Daemon:
         try:
             await self._ask_and_settle(name, run_id)
         except asyncio.CancelledError:
-            await self.database.awrite(lambda s: canary_store.interrupt_run(s, run_id, self.clock.now()))
+            log.warning("a run was interrupted", run=run_id)
             self.metrics.runs.labels(name, "interrupted").inc()
             raise
         except SQLAlchemyError as error:
             self.metrics.runs.labels(name, "not_stored").inc()
-            self._problem(f"A run of {name} could not be stored and is lost: {getattr(error, 'orig', error)}")
+            self._self.problem(f"A run of {name} could not be stored and is lost: {why(error)}.")
+            await self._give_up(run_id)
         except Exception:
             self.metrics.runs.labels(name, "failed").inc()
-            log.exception("a run failed", run=run_id)
-            self._problem(f"A run of {name} failed by a defect; the log has the details.")
+            self._self.defect(f"a run of {name}")
+            await self._give_up(run_id)
         finally:
             self._runs.discard(task)
 
     async def _ask_and_settle(self, name: str, run_id: str) -> None:
         target, suite = self.deployment.config.targets[name], self.deployment.suites[name]
-        started_at = self.clock.now()
-        await self.database.awrite(
-            lambda session: canary_store.start_run(session, run_id, name, suite.name, started_at)
-        )
+        watched, started_at = self._watched[name], self.clock.now()
+        # Before the target is asked: answers cost money, and nothing is paid for that cannot be kept.
+        await self._stored(name, lambda s: canary_store.start_run(s, run_id, name, suite.name, started_at))
         run = await replay(suite, target, name, run_id, self.clock, self.rng, self._client)
+        settled = await self._stored(name, lambda s: settle(s, watched, self._house, run, self.clock.now()))
+        self._report(target, run, settled)
+
+    async def _stored(self, name: str, work: Callable[[Session], T]) -> T:
+        """What ``work`` gives once the database takes it; waits for that for ``STORE_PATIENCE_S``."""
         async for attempt in stamina.retry_context(
-            on=OperationalError, attempts=STORE_ATTEMPTS, timeout=STORE_PATIENCE_S
+            on=OperationalError, attempts=None, timeout=STORE_PATIENCE_S, wait_max=STORE_PAUSE_MAX_S
         ):
             with attempt:
-                settled = await self.database.awrite(
-                    lambda session: settle(session, self._watched[name], self._house, run, self.clock.now())
-                )
-        self._report(target, run, settled)
+                try:
+                    return await self.database.awrite(work)
+                except OperationalError as error:
+                    self._self.problem(f"A run of {name} waits for the database: {why(error)}.")
+                    raise
+        raise AssertionError("stamina ends with a result or an error")
+
+    async def _give_up(self, run_id: str) -> None:
+        now = self.clock.now()
+        with contextlib.suppress(SQLAlchemyError):  # the next start notes it
+            await self.database.awrite(lambda session: canary_store.interrupt_run(session, run_id, now))
 
     def _report(self, target: TargetConfig, run: Run, settled: Settled) -> None:
         self.metrics.count_run(run, cost_usd(run, target), settled.scores, settled.evidence)
@@ -268,13 +345,16 @@ class Daemon:
         self._tell(settled.transitions)
 
     def _tell(self, transitions: Iterable[Transition]) -> None:
+        """Count and log what the transitions mean; their messages are in the outbox already."""
         for transition in transitions:
+            incident = transition.incident
+            if incident is None:
+                continue
+            self._mail.set()
             if transition.is_page:
                 self.metrics.pages.inc()
-            if transition.notifications and transition.incident is not None:
-                incident = transition.incident
+            if transition.notifications:
                 log.info("incident", key=incident.key, state=incident.state, reason=transition.reason)
-        self._mail.set()
 
     # Traffic
 
@@ -283,39 +363,42 @@ class Daemon:
         now = self.clock.now()
         looks = await look(self._intake, self.deployment.config.watches, now)
         verdicts = [(one.verdict(), one.rule()) for one in looks]
-        try:
-            transitions = await self.database.awrite(
-                lambda session: receive(session, verdicts, now, self._house.rollbacks)
-            )
-        except OperationalError as error:
-            # The next look judges the same windows again: nothing is lost but time.
-            self._problem(f"The watches could not be stored: {error.orig}")
-            return
+        # When this is refused, the next look judges the same windows again: nothing is lost but time.
+        transitions = await self.database.awrite(
+            lambda session: receive(session, verdicts, now, self._house.rollbacks)
+        )
         self._status.looks = looks
         self._tell(transitions)
 
     async def _fold(self) -> None:
-        try:
-            await self._intake.fold()
-        except StoreError as error:
-            self._problem(f"Traffic windows wait for the database: {error}")
+        await self._intake.fold()
 
     # Messages
 
     async def _deliver(self) -> None:
-        """Drain the outbox whenever something is due, for as long as the daemon lives."""
+        """Drain the outbox whenever something is due; when the daemon stops, once more and to its end."""
         while True:
             self._mail.clear()
-            try:
-                due = await self._outbox.drain()
-            except OperationalError as error:
-                self._problem(f"The outbox waits for the database: {error.orig}")
-                due = None
-            wait_s = IDLE_OUTBOX_S if due is None else (due - self.clock.now()).total_seconds()
+            wait_s = await self._drain()
+            if self._is_closing and not self._mail.is_set():
+                return
             with contextlib.suppress(TimeoutError):
                 # Never without a pause: a clock that jumps must not make this loop spin.
-                async with asyncio.timeout(min(max(wait_s, 0.05), IDLE_OUTBOX_S)):
+                async with asyncio.timeout(max(wait_s, 0.05)):
                     await self._mail.wait()
+
+    async def _drain(self) -> float:
+        """Send what is due; gives the seconds until there is something to do again."""
+        try:
+            due = await self._outbox.drain()
+        except SQLAlchemyError as error:
+            self._self.problem(f"The outbox waits for the database: {why(error)}.")
+            return TROUBLED_OUTBOX_S
+        except Exception:
+            self._self.defect("the outbox")
+            return TROUBLED_OUTBOX_S
+        wait_s = IDLE_OUTBOX_S if due is None else (due - self.clock.now()).total_seconds()
+        return min(wait_s, IDLE_OUTBOX_S)
 
     def _delivered(self, delivery: Delivery) -> None:
         row = delivery.notification
@@ -323,7 +406,7 @@ class Daemon:
         if delivery.error:
             log.warning("delivery failed", receiver=row.receiver, error=delivery.error, message=row.id)
         if delivery.outcome is Outcome.FAILED:
-            self._problem(f"A message to {row.receiver} was given up: {delivery.error}")
+            self._self.problem(f"A message to {row.receiver} was given up: {delivery.error}")
         if (
             delivery.next_attempt_at is None
             and row.message.rollback
@@ -334,19 +417,9 @@ class Daemon:
 
     # The watch itself
 
-    def _missed(self, job: str, why: str) -> None:
-        self.metrics.misfires.labels(job).inc()
-        self._problem(f"{job} did not start when it was due: {why}.")
-
-    def _problem(self, sentence: str) -> None:
-        log.warning("problem", what=sentence)
-        self._status.problems.append(f"{self.clock.now():%Y-%m-%d %H:%M:%S} UTC: {sentence}")
-
     async def _show(self) -> None:
-        with contextlib.suppress(StatusError):  # the page says so, and so does /readyz
+        with contextlib.suppress(StatusError):  # the page says so
             self.metrics.show(await self._status.status())
 
     async def _readiness(self) -> Readiness:
-        loop = asyncio.get_running_loop()
-        problem = await loop.run_in_executor(None, self.database.check)
-        return Readiness((f"the database cannot be written: {problem}",) if problem else ())
+        return self._self.readiness()

@@ -1,6 +1,5 @@
 """What the deployment looks like now, for the pages and the API."""
 
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -19,7 +18,7 @@ from alerts.rollback import Action, PastRollback
 from canaries.baseline import BaselineStatus
 from canaries.baseline_store import BaselineSummary, current_baseline
 from canaries.clock import Clock
-from canaries.completion import Outcome
+from canaries.completion import Outcome, RunStatus
 from canaries.contract import contract_of
 from canaries.proofs import ProofKind
 from canaries.scores import SUITE_PEAK, SUITE_SURPRISE, TOKEN_SURPRISE
@@ -49,6 +48,7 @@ from dashboards.view import (
 
 from .config import Deployment
 from .database import Database
+from .problems import Problems
 from .schedule import Schedule
 from .telemetry import Metrics, installed_version
 from .traffic.config import Unit
@@ -64,8 +64,11 @@ ROLLBACKS_SHOWN = 20
 POINTS_SHOWN = 60
 """How many runs the line of a target's suite score shows."""
 
-PROBLEMS_KEPT = 20
-"""How many of the latest problems of the watch itself the status shows."""
+RUNS_LOOKED_AT = 20
+"""How many of a target's latest runs are searched for one that ended as it should."""
+
+FAILURES_SHOWN_FOR = timedelta(days=1)
+"""How long a message that was given up is shown as such."""
 
 _UNITS = {Unit.SECONDS: "s", Unit.SHARE: "share", Unit.DOLLARS: "USD"}
 
@@ -74,7 +77,7 @@ _UNITS = {Unit.SECONDS: "s", Unit.SHARE: "share", Unit.DOLLARS: "USD"}
 class Status:
     """The deployment's ``StatusView``: the database, and what only the running daemon knows.
 
-    ``looks`` and ``problems`` are kept up to date by the daemon.
+    ``looks`` is kept up to date by the daemon.
     """
 
     deployment: Deployment
@@ -83,9 +86,9 @@ class Status:
     metrics: Metrics
     schedule: Schedule
     house: House
+    problems: Problems
     started_at: datetime
     looks: list[Look] = field(default_factory=list)
-    problems: deque[str] = field(default_factory=lambda: deque(maxlen=PROBLEMS_KEPT))
     _reasons: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     async def status(self) -> DeploymentStatus:
@@ -102,7 +105,7 @@ class Status:
         shown = {
             one.id: one for one in (*open_now.values(), *alert_store.incidents(session, INCIDENTS_SHOWN))
         }
-        backlog = outbox_store.backlog(session)
+        backlog = outbox_store.backlog(session, failed_since=now - FAILURES_SHOWN_FOR)
         received = self.metrics.received
         return DeploymentStatus(
             at=now,
@@ -126,7 +129,7 @@ class Status:
                 rejected=received["rejected"],
                 last_span_at=self.metrics.last_span_at,
             ),
-            problems=tuple(reversed(self.problems)),
+            problems=self.problems.shown(now),
         )
 
     def _target(
@@ -134,8 +137,8 @@ class Status:
     ) -> TargetStatus:
         target, suite = self.deployment.config.targets[name], self.deployment.suites[name]
         baseline = current_baseline(session, name, suite.name)
-        runs = canary_store.recent_runs(session, name, limit=2)
-        ended = next((run for run in runs if run.finished_at is not None), None)
+        runs = canary_store.recent_runs(session, name, limit=RUNS_LOOKED_AT)
+        ended = next((run for run in runs if run.status is RunStatus.COMPLETED), None)
         is_same = baseline is None or baseline.contract_hash == contract_of(suite, target).hash
         is_down = proof_key(name, ProofKind.ENDPOINT_DOWN) in open_now
         points = (

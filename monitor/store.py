@@ -1,12 +1,14 @@
 """What the daemon itself keeps: the deployment's secret, and what the canary flow remembers between runs."""
 
 import secrets
+from datetime import datetime
 
 from sqlmodel import Session
 
 from .tables import CanaryWatchRow, SettingRow
 
 _SECRET = "deployment_secret"  # noqa: S105 - the name of the setting, not its value
+_ALIVE_AT = "alive_at"
 
 
 def deployment_secret(session: Session) -> bytes:
@@ -17,6 +19,17 @@ def deployment_secret(session: Session) -> bytes:
         session.add(row)
         session.flush()
     return bytes.fromhex(row.value)
+
+
+def alive_at(session: Session) -> datetime | None:
+    """When a daemon last wrote down that it runs, or ``None``."""
+    row = session.get(SettingRow, _ALIVE_AT)
+    return None if row is None else datetime.fromisoformat(row.value)
+
+
+def save_alive(session: Session, now: datetime) -> None:
+    """Write down that the daemon runs."""
+    session.merge(SettingRow(name=_ALIVE_AT, value=now.isoformat()))
 
 
 def load_memory(session: Session, target: str, baseline_id: str) -> str | None:
