@@ -4,13 +4,13 @@
 #   scripts/serve-smollm.sh install                     put model and server into the folder (first time: minutes, it compiles)
 #   scripts/serve-smollm.sh serve [--port N] [--quant Q4_1|Q4_0|Q5_1|Q8_0|Q3_K] [--threads N]
 #
-# FOLDER (environment) where everything lives; default .tools/smollm beside this repository's Makefile
+# SMOLLM_FOLDER (environment) where everything lives; default .tools/smollm beside this repository's Makefile
 # The weights come as Q4_1. Any other --quant is made from them here, once: the "provider changed the weights" of our tests.
 # Needs python3 with venv, gcc and g++. cmake and ninja come from PyPI when the machine has none.
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
-folder=${FOLDER:-$root/.tools/smollm}
+folder=${SMOLLM_FOLDER:-$root/.tools/smollm}
 python=$folder/venv/bin/python
 weights=$folder/SmolLM2-135M-Instruct.Q4_1.gguf
 weights_sha256=b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53

@@ -23,14 +23,14 @@ from monitor.demo.serving import LocalServer
 ROOT = Path(__file__).parents[2]
 BASELINE_RUNS, QUIET_RUNS = 40, 20
 CONFIG = """
-# 0.25 false pages a quarter for hourly runs, at the same risk a run: these come every 4 seconds.
-budget: {pages_per_quarter: 225, tickets_per_week: 900, rollbacks_per_quarter: 18}
+# 0.25 false pages a quarter for hourly runs, at the same risk a run: here each follows the last at once.
+budget: {pages_per_quarter: 900, tickets_per_week: 3600, rollbacks_per_quarter: 72}
 targets:
   smollm:
     base_url: ${MODEL_URL}/v1
     model: smollm2-135m-instruct
     suite: smollm_suite.yaml
-    every: 4s
+    every: 1s
     concurrency: 1
     logprobs: 5
     baseline: {runs: 40}
