@@ -91,9 +91,14 @@ class Database:
     def write(self, work: Callable[[Session], T]) -> T:
         """What ``work`` gives, after everything it changed is stored; when it raises, nothing is."""
         with Session(self.engine, expire_on_commit=False) as session:
-            session.connection().exec_driver_sql("BEGIN IMMEDIATE")
-            result = work(session)
-            session.commit()
+            try:
+                session.connection().exec_driver_sql("BEGIN IMMEDIATE")
+                result = work(session)
+                session.commit()
+            except BaseException:
+                # A commit that failed may have left its transaction open: nobody is to get that connection again.
+                session.invalidate()
+                raise
             return result
 
     def read(self, work: Callable[[Session], T]) -> T:
