@@ -22,8 +22,11 @@ from . import DatabaseError
 
 T = TypeVar("T")
 
-BUSY_TIMEOUT_MS = 10_000
-"""How long a transaction waits for another process (a command beside the daemon) before it gives up."""
+BUSY_TIMEOUT_MS = 4_000
+"""How long a transaction waits for another process (a command beside the daemon) before it gives up.
+
+Exporters of traces wait ten seconds for their answer: they are to be told to come back before they give us up.
+"""
 
 
 class Database:
