@@ -1,0 +1,143 @@
+"""``anchorwatch run`` in an empty folder: everything is there on loopback, with defaults."""
+
+import base64
+import gzip
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from google.protobuf.json_format import ParseDict
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
+from real_parts import ROOT, program
+
+from .conftest import otlp_json
+from .running import RunningDaemon
+
+CALLS = 3
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDaemon]:
+    with RunningDaemon(tmp_path_factory.mktemp("bare")) as daemon:
+        yield daemon
+
+
+def test_it_says_on_stdout_where_it_listens_on_loopback(daemon: RunningDaemon) -> None:
+    ports = {
+        int(re.fullmatch(r"http://127\.0\.0\.1:(\d+)", url).group(1)) for url in (daemon.url, daemon.otlp_url)
+    }  # type: ignore[union-attr]
+    assert len(ports) == 2
+    assert not ports & {0, 8700, 4318}
+
+
+def test_it_is_alive_and_ready_and_has_a_page_and_a_reference(daemon: RunningDaemon) -> None:
+    assert daemon.get("/healthz").json() == {"status": "ok"}
+    assert daemon.get("/readyz").json() == {"ready": True, "reasons": []}
+    assert "Nothing is under watch yet." in daemon.get("/").text
+    assert daemon.get("/api/docs").is_success
+
+
+def test_its_status_tells_of_a_watch_without_work(daemon: RunningDaemon) -> None:
+    status = daemon.status()
+    assert (status["targets"], status["watches"], status["incidents"], status["problems"]) == ([], [], [], [])
+    assert status["budget"] == {"pages_per_quarter": 0.25, "pages_this_quarter": 0}
+
+
+def as_protobuf(export: dict[str, object]) -> bytes:
+    # OTLP's JSON has ids in hex, protobuf's own JSON has them in base64.
+    text = re.sub(
+        r'"(traceId|spanId)": "([0-9a-f]+)"',
+        lambda match: f'"{match[1]}": "{base64.b64encode(bytes.fromhex(match[2])).decode()}"',
+        json.dumps(export),
+    )
+    return ParseDict(json.loads(text), ExportTraceServiceRequest()).SerializeToString()
+
+
+ENCODINGS = {
+    "json": ("application/json", lambda export: json.dumps(export).encode(), {}),
+    "protobuf": ("application/x-protobuf", as_protobuf, {}),
+    "protobuf, packed": (
+        "application/x-protobuf",
+        lambda export: gzip.compress(as_protobuf(export)),
+        {"content-encoding": "gzip"},
+    ),
+}
+
+
+@pytest.mark.parametrize(("content_type", "encode", "headers"), ENCODINGS.values(), ids=ENCODINGS)
+def test_spans_are_taken_and_counted(daemon: RunningDaemon, content_type: str, encode, headers) -> None:
+    before = daemon.metric("anchorwatch_calls_total", service="checkout", model="gpt-4o-mini")
+    answer = httpx.post(
+        daemon.otlp_url + "/v1/traces",
+        content=encode(otlp_json(CALLS)),
+        headers={"content-type": content_type, **headers},
+    )
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == content_type
+    if content_type != "application/json":
+        assert ExportTraceServiceResponse.FromString(answer.content) == ExportTraceServiceResponse()
+    after = daemon.metric("anchorwatch_calls_total", service="checkout", model="gpt-4o-mini")
+    assert after - before == CALLS
+    assert daemon.status()["ingest"]["calls"] == daemon.metric("anchorwatch_spans_total", result="call")
+
+
+def test_every_metric_on_the_board_is_exported(daemon: RunningDaemon) -> None:
+    board = (ROOT / "dashboards" / "grafana" / "overview.json").read_text()
+    on_board = {re.sub(r"_(total|bucket)$", "", name) for name in re.findall(r"anchorwatch_\w+", board)}
+    exported = set(re.findall(r"^# TYPE (\w+)", daemon.get("/metrics").text, re.MULTILINE))
+    assert on_board <= {re.sub(r"_total$", "", name) for name in exported}
+
+
+@pytest.mark.real
+def test_prometheus_own_check_finds_nothing_wrong_with_the_metrics(daemon: RunningDaemon) -> None:
+    checked = subprocess.run(
+        [program("promtool"), "check", "metrics"],
+        input=daemon.get("/metrics").content,
+        capture_output=True,
+        timeout=30,
+    )
+    assert (checked.returncode, checked.stderr) == (0, b"")
+
+
+def test_a_second_daemon_on_the_same_file_is_refused_in_one_line(daemon, command, capfd) -> None:
+    assert command("run", "--data", str(daemon.data), "--port", "0", "--otlp-http-port", "0") == 2
+    out, err = capfd.readouterr()
+    assert out == ""
+    (line,) = err.splitlines()
+    assert "another Anchorwatch daemon already runs on this database" in line
+    assert "--data" in line
+    assert daemon.get("/readyz").is_success
+
+
+@pytest.mark.parametrize("option", ["--port", "--otlp-http-port"])
+def test_a_port_that_is_taken_is_one_line_that_names_the_option(
+    daemon, option, command, capfd, tmp_path
+) -> None:
+    ports = {"--port": "0", "--otlp-http-port": "0"} | {option: daemon.url.rpartition(":")[2]}
+    arguments = [text for pair in ports.items() for text in pair]
+    assert command("run", "--data", str(tmp_path), *arguments) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert "cannot listen on 127.0.0.1:" in line
+    assert option in line
+
+
+def test_alerts_list_works_beside_the_daemon(daemon, command, capfd) -> None:
+    assert command("alerts", "list", "--data", str(daemon.data)) == 0
+    assert capfd.readouterr().out.strip() == "nothing is wrong"
+
+
+def test_it_logs_nothing_while_all_is_well(daemon: RunningDaemon) -> None:
+    assert [json.loads(line)["event"] for line in daemon.log().splitlines()] == ["watching"]
+
+
+def test_it_stops_when_asked_and_the_spans_are_there_at_the_next_start(daemon: RunningDaemon) -> None:
+    assert daemon.stop() == 0
+    assert [json.loads(line)["event"] for line in daemon.log().splitlines()][-2:] == ["stopping", "stopped"]
+    (stored,) = daemon.rows("SELECT sum(calls) FROM traffic_window")
+    assert stored[0] == CALLS * len(ENCODINGS)
