@@ -66,6 +66,12 @@ def start_run(session: Session, run_id: str, target: str, suite: str, now: datet
         session.flush()
 
 
+def has_ended(session: Session, run_id: str) -> bool:
+    """Whether a run is stored with its end, be it that it was interrupted."""
+    row = _run_row(session, run_id)
+    return row is not None and row.status != RunStatus.RUNNING
+
+
 def save_run(
     session: Session, run: Run, features: RunFeatures, content: Content, collected_for: str | None = None
 ) -> bool:

@@ -1,7 +1,7 @@
 """From a run to verdicts: proofs, the life of the baseline, the ledger's bets; all in the run's own transaction."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from sqlmodel import Session
@@ -20,7 +20,9 @@ from canaries.baseline import Baseline, BaselineStatus, freeze
 from canaries.baseline_store import (
     BaselineSummary,
     collected_ids,
+    current_baseline,
     ensure_baseline,
+    list_baselines,
     load_baseline,
     load_history,
     restart_collection,
@@ -32,6 +34,7 @@ from canaries.completion import Run
 from canaries.contract import Contract, describe_change
 from canaries.features import RunFeatures, extract
 from canaries.proofs import Proof, ProofKind, judge
+from canaries.reference import ProofHistory
 from canaries.scores import CANARY_PREFIX
 from canaries.store import Content, load_features
 from canaries.suite import Suite
@@ -99,24 +102,24 @@ class Settled:
 
 def settle(session: Session, watched: Watched, house: House, run: Run, now: datetime) -> Settled:
     """Store ``run`` with everything that follows from it. A run that is stored already changes nothing."""
+    if canary_store.has_ended(session, run.id):
+        return Settled(run.id)
     features = extract(run, watched.suite, house.secret)
     current = _current_baseline(session, watched, now)
     is_frozen = current.status is BaselineStatus.FROZEN
-    is_comparable = current.contract_hash == watched.contract.hash
+    is_refused = is_frozen and current.contract_hash != watched.contract.hash
     collects = not is_frozen and _may_be_collected(session, watched, features)
-    collected_for = current.id if collects else None
-    if not canary_store.save_run(session, run, features, watched.content, collected_for):
-        return Settled(run.id)
+    canary_store.save_run(session, run, features, watched.content, current.id if collects else None)
 
-    baseline = house.frozen_baseline(session, current.id) if is_frozen and is_comparable else None
-    proven = _prove(session, watched, features, baseline, current)
-    if baseline is not None:
-        weighed = _weigh(session, watched, house, baseline, features, run.at)
+    baseline = house.frozen_baseline(session, current.id) if is_frozen and not is_refused else None
+    if is_refused:
+        # Whether it still drifts, nobody can say: an open incident is held until the baseline is retired.
+        proven, weighed = _prove_answering(session, watched, features, current), _Weighed()
     else:
-        # Nothing is compared, so nothing drifts: an incident of an earlier baseline ends here.
-        weighed = _Weighed(Verdict(incident_key(watched.name), Label.STEADY))
+        proven = _prove(session, watched, features, baseline, current)
+        weighed = _weigh(session, watched, house, baseline, features, run.at)
     frozen = Freezing() if is_frozen else _freeze_when_due(session, watched, house, current.id, now)
-    verdicts = [*proven, _baseline_verdict(session, watched, current, frozen.problem)]
+    verdicts = [*proven, _baseline_verdict(session, watched, house, current, frozen.problem)]
     if weighed.verdict is not None:
         verdicts.append(weighed.verdict)
     transitions = receive(session, [(one, watched.rule) for one in verdicts], now, house.rollbacks)
@@ -131,12 +134,27 @@ def _prove(
     current: BaselineSummary,
 ) -> list[Verdict]:
     """What the run proves without statistics; a collection that began on another model begins anew."""
-    history = load_history(session, watched.name, watched.suite_name)
+    history = load_history(session, watched.name, current.suite)
     judgement = judge(features, history, baseline.reference if baseline else None, watched.down_after)
-    save_history(session, watched.name, watched.suite_name, judgement.history)
+    save_history(session, watched.name, current.suite, judgement.history)
     if judgement.restarts_collection and current.status is BaselineStatus.COLLECTING:
         restart_collection(session, current.id)
     return proof_verdicts(watched, judgement.proofs)
+
+
+def _prove_answering(
+    session: Session, watched: Watched, features: RunFeatures, current: BaselineSummary
+) -> list[Verdict]:
+    """Whether the endpoint answers, which is all that can be proven of a target that is not what it was.
+
+    A model or a check that its baseline did not know is then the operator's own change, and no news.
+    """
+    history = load_history(session, watched.name, current.suite)
+    judgement = judge(features, ProofHistory(down_runs=history.down_runs), None, watched.down_after)
+    down_runs = judgement.history.down_runs
+    save_history(session, watched.name, current.suite, replace(history, down_runs=down_runs))
+    down = [proof for proof in judgement.proofs if proof.kind is ProofKind.ENDPOINT_DOWN]
+    return proof_verdicts(watched, tuple(down))
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,10 +165,18 @@ class _Weighed:
 
 
 def _weigh(
-    session: Session, watched: Watched, house: House, baseline: Baseline, features: RunFeatures, at: datetime
+    session: Session,
+    watched: Watched,
+    house: House,
+    baseline: Baseline | None,
+    features: RunFeatures,
+    at: datetime,
 ) -> _Weighed:
     """Score the run, bet on it, and say what that means; nothing when it has too few answers to be scored."""
-    if baseline.scores is None or features.answered_share < watched.min_answered_share:
+    if baseline is None or baseline.scores is None:
+        # Nothing is compared, so nothing drifts: an incident of an earlier baseline ends here.
+        return _Weighed(Verdict(incident_key(watched.name), Label.STEADY))
+    if features.answered_share < watched.min_answered_share:
         return _Weighed()
     scores = baseline.scores.score(features)
     shares = {name: share * watched.share for name, share in baseline.scores.weights().items()}
@@ -219,13 +245,15 @@ def _proven(watched: Watched, key: str, kind: ProofKind, proofs: list[Proof], se
 
 
 def _baseline_verdict(
-    session: Session, watched: Watched, current: BaselineSummary, freezing_problem: str
+    session: Session, watched: Watched, house: House, current: BaselineSummary, freezing_problem: str
 ) -> Verdict:
     """Whether the target has, or is on its way to, a baseline that it can be compared with."""
     key = f"baseline/{watched.name}"
     changes: tuple[str, ...] = ()
     if current.contract_hash != watched.contract.hash:
-        changes = describe_change(load_baseline(session, current.id).contract, watched.contract)
+        changes = describe_change(house.frozen_baseline(session, current.id).contract, watched.contract)
+        if current.suite != watched.suite_name:
+            changes = (f"suite: '{current.suite}' -> '{watched.suite_name}'", *changes)
         summary = (
             f"{watched.name} is not compared any more: it is not what its baseline was made of. "
             f"`anchorwatch baseline retire {watched.name}` starts a new one."
@@ -244,15 +272,28 @@ def _baseline_verdict(
     return Verdict(key, Label.BREACHED, finding)
 
 
+def baseline_of(session: Session, target: str, suite_name: str) -> BaselineSummary | None:
+    """The baseline that the target is compared with, or that collects: a target has one suite at a time.
+
+    A suite that was renamed, or that took the place of another, does not make a baseline fall silent.
+    """
+    current = current_baseline(session, target, suite_name)
+    if current is not None:
+        return current
+    known = list_baselines(session, target)
+    return next((one for one in known if one.status is not BaselineStatus.RETIRED), None)
+
+
 def _current_baseline(session: Session, watched: Watched, now: datetime) -> BaselineSummary:
     """The target's baseline; a new one begins where there is none, or where the one that collects is outdated."""
-    current = ensure_baseline(session, watched.name, watched.suite_name, watched.contract, now)
-    is_outdated = current.contract_hash != watched.contract.hash
-    if current.status is BaselineStatus.COLLECTING and is_outdated:
+    current = baseline_of(session, watched.name, watched.suite_name)
+    if current is not None:
+        is_outdated = current.contract_hash != watched.contract.hash
+        if current.status is BaselineStatus.FROZEN or not is_outdated:
+            return current
         # Nothing was compared with it yet, so nothing is lost but runs of another contract.
         retire_baseline(session, current.id, now)
-        current = ensure_baseline(session, watched.name, watched.suite_name, watched.contract, now)
-    return current
+    return ensure_baseline(session, watched.name, watched.suite_name, watched.contract, now)
 
 
 def _may_be_collected(session: Session, watched: Watched, features: RunFeatures) -> bool:
