@@ -22,14 +22,27 @@ def receive(
 
     ``rollbacks`` holds the rule of every rollback that an alert rule may name.
     """
-    return tuple(_receive(session, verdict, rule, now, rollbacks or {}) for verdict, rule in verdicts)
+    open_now = {incident.key: incident for incident in store.open_incidents(session)}
+    transitions = []
+    for verdict, rule in verdicts:
+        before = open_now.pop(verdict.key, None)
+        transition = _receive(session, before, verdict, rule, now, rollbacks or {})
+        if transition.incident is not None and transition.incident.is_open:
+            open_now[verdict.key] = transition.incident
+        transitions.append(transition)
+    return tuple(transitions)
 
 
 def _receive(
-    session: Session, verdict: Verdict, rule: AlertRule, now: datetime, rollbacks: Mapping[str, RollbackRule]
+    session: Session,
+    before: Incident | None,
+    verdict: Verdict,
+    rule: AlertRule,
+    now: datetime,
+    rollbacks: Mapping[str, RollbackRule],
 ) -> Transition:
-    before = store.open_incident(session, verdict.key)
-    earlier = store.count_incidents(session, verdict.key) if before is None else 0
+    is_new = before is None and verdict.finding is not None
+    earlier = store.count_incidents(session, verdict.key) if is_new else 0
     transition = step(before, verdict, rule, now, earlier)
     incident = transition.incident
     if incident is None:

@@ -1,10 +1,11 @@
 """What a run is scored on: hashes, counts and facts of its answers, and no text."""
 
-import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from hashlib import blake2b
+
+import orjson
 
 from .canonical import CustomScrubber, canonical, tokens
 from .completion import Completion, Outcome, Run
@@ -56,12 +57,12 @@ class AnswerFeatures:
 
     def to_json(self) -> str:
         """The features as JSON that ``from_json`` reads back exactly."""
-        return json.dumps(asdict(self), separators=(",", ":"))
+        return orjson.dumps(self).decode()
 
     @classmethod
     def from_json(cls, text: str) -> "AnswerFeatures":
         """The features that ``to_json`` wrote."""
-        fields = json.loads(text)
+        fields = orjson.loads(text)
         fields["outcome"] = Outcome(fields["outcome"])
         if fields["first_top"] is not None:
             fields["first_top"] = tuple((token, logprob) for token, logprob in fields["first_top"])

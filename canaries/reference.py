@@ -1,9 +1,10 @@
 """What is known of earlier runs when a new one is judged without statistics."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
+
+import orjson
 
 from .features import AnswerFeatures, RunFeatures
 
@@ -106,12 +107,12 @@ class ProofHistory:
 
     def to_json(self) -> str:
         """The history as JSON that ``from_json`` reads back."""
-        return json.dumps(asdict(self), separators=(",", ":"))
+        return orjson.dumps(self).decode()
 
     @classmethod
     def from_json(cls, text: str) -> "ProofHistory":
         """The history that ``to_json`` wrote."""
-        plain = json.loads(text)
+        plain = orjson.loads(text)
         return cls(Reference.from_plain(plain["reference"]), plain["down_runs"], plain["failing"])
 
 

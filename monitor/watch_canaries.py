@@ -105,9 +105,10 @@ def settle(session: Session, watched: Watched, house: House, run: Run, now: date
     if canary_store.has_ended(session, run.id):
         return Settled(run.id)
     features = extract(run, watched.suite, house.secret)
-    current = _current_baseline(session, watched, now)
+    contract_hash = watched.contract.hash
+    current = _current_baseline(session, watched, contract_hash, now)
     is_frozen = current.status is BaselineStatus.FROZEN
-    is_refused = is_frozen and current.contract_hash != watched.contract.hash
+    is_refused = current.contract_hash != contract_hash
     collects = not is_frozen and _may_be_collected(session, watched, features)
     canary_store.save_run(session, run, features, watched.content, current.id if collects else None)
 
@@ -119,7 +120,8 @@ def settle(session: Session, watched: Watched, house: House, run: Run, now: date
         proven = _prove(session, watched, features, baseline, current)
         weighed = _weigh(session, watched, house, baseline, features, run.at)
     frozen = Freezing() if is_frozen else _freeze_when_due(session, watched, house, current.id, now)
-    verdicts = [*proven, _baseline_verdict(session, watched, house, current, frozen.problem)]
+    changes = _changes(session, watched, house, current) if is_refused else ()
+    verdicts = [*proven, _baseline_verdict(watched, changes, frozen.problem)]
     if weighed.verdict is not None:
         verdicts.append(weighed.verdict)
     transitions = receive(session, [(one, watched.rule) for one in verdicts], now, house.rollbacks)
@@ -244,16 +246,17 @@ def _proven(watched: Watched, key: str, kind: ProofKind, proofs: list[Proof], se
     return Verdict(key, Label.BREACHED, finding, wants_rollback=kind is ProofKind.VALIDATOR)
 
 
-def _baseline_verdict(
-    session: Session, watched: Watched, house: House, current: BaselineSummary, freezing_problem: str
-) -> Verdict:
+def _changes(session: Session, watched: Watched, house: House, current: BaselineSummary) -> tuple[str, ...]:
+    """How the target differs from what its frozen baseline was made of, a sentence each."""
+    changes = describe_change(house.frozen_baseline(session, current.id).contract, watched.contract)
+    is_renamed = current.suite != watched.suite_name
+    return (f"suite: '{current.suite}' -> '{watched.suite_name}'", *changes) if is_renamed else changes
+
+
+def _baseline_verdict(watched: Watched, changes: tuple[str, ...], freezing_problem: str) -> Verdict:
     """Whether the target has, or is on its way to, a baseline that it can be compared with."""
     key = f"baseline/{watched.name}"
-    changes: tuple[str, ...] = ()
-    if current.contract_hash != watched.contract.hash:
-        changes = describe_change(house.frozen_baseline(session, current.id).contract, watched.contract)
-        if current.suite != watched.suite_name:
-            changes = (f"suite: '{current.suite}' -> '{watched.suite_name}'", *changes)
+    if changes:
         summary = (
             f"{watched.name} is not compared any more: it is not what its baseline was made of. "
             f"`anchorwatch baseline retire {watched.name}` starts a new one."
@@ -284,12 +287,13 @@ def baseline_of(session: Session, target: str, suite_name: str) -> BaselineSumma
     return next((one for one in known if one.status is not BaselineStatus.RETIRED), None)
 
 
-def _current_baseline(session: Session, watched: Watched, now: datetime) -> BaselineSummary:
+def _current_baseline(
+    session: Session, watched: Watched, contract_hash: str, now: datetime
+) -> BaselineSummary:
     """The target's baseline; a new one begins where there is none, or where the one that collects is outdated."""
     current = baseline_of(session, watched.name, watched.suite_name)
     if current is not None:
-        is_outdated = current.contract_hash != watched.contract.hash
-        if current.status is BaselineStatus.FROZEN or not is_outdated:
+        if current.status is BaselineStatus.FROZEN or current.contract_hash == contract_hash:
             return current
         # Nothing was compared with it yet, so nothing is lost but runs of another contract.
         retire_baseline(session, current.id, now)
