@@ -12,7 +12,7 @@ from alembic.config import Config as AlembicConfig
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
-from sqlalchemy import URL, Engine, create_engine, event, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -42,6 +42,7 @@ class Database:
         """Open the file at ``path`` (made when it is not there; its folder too). Call ``migrate`` before use."""
         self.path = path
         self._daemon_lock: IO[str] | None = None
+        self._kept: Connection | None = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -74,6 +75,11 @@ class Database:
         """Bring the tables to the shape this version needs. Raises DatabaseError when that cannot be done."""
         config = alembic_config()
         try:
+            # One connection stays open: SQLite removes the files that all of them share when the last one closes (a
+            # failed commit closes one), and on a full disk nobody could make them again, not even to read. It opens
+            # those files at its first look into the database.
+            self._kept = self._kept or self.engine.connect()
+            self._kept.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar()
             with self.engine.connect() as connection:
                 current = MigrationContext.configure(connection).get_current_revision()
                 if current == ScriptDirectory.from_config(config).get_current_head():
@@ -132,6 +138,9 @@ class Database:
         """Finish what is queued and let go of the file."""
         self._writer.shutdown(wait=True)
         self._readers.shutdown(wait=True)
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
         self.engine.dispose()
         if self._daemon_lock is not None:
             self._daemon_lock.close()
