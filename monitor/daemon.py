@@ -65,7 +65,7 @@ STORE_PATIENCE_S = 6 * 3600.0
 It holds up the later runs of its target, which could not be stored either: one run for each target waits at most.
 """
 
-STORE_PAUSE_MAX_S = 10.0
+STORE_PAUSE_MAX_S = 5.0
 """The longest pause between two tries to store a run."""
 
 REPEAT_AFTER_S = 60.0
