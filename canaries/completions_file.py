@@ -43,6 +43,24 @@ class _Rows:
     target: str
     completions: list[Completion] = field(default_factory=list)
     samples: Counter[str] = field(default_factory=Counter)
+    places: set[tuple[str, int]] = field(default_factory=set)
+
+    def add(self, row: dict[str, Any], target: str) -> None:
+        """Take one more row. Raises _BadRow when it is none, or of another target than the rows before."""
+        if target and self.target and target != self.target:
+            raise _BadRow(
+                f'run "{self.run}" is of target "{self.target}": a run of "{target}" needs another id'
+            )
+        self.target = self.target or target
+        completion = _completion(row)
+        count, sample = self.samples[completion.canary], completion.sample
+        if "sample" not in row or (completion.canary, sample) in self.places:
+            sample = max(count, sample)  # recordings of several origins count from 0 each
+        while (completion.canary, sample) in self.places:
+            sample += 1
+        self.places.add((completion.canary, sample))
+        self.samples[completion.canary] += 1
+        self.completions.append(replace(completion, sample=sample))
 
 
 def read_runs(path: Path, *, every_s: float = 3600.0, suite: str = "") -> list[Run]:
@@ -56,14 +74,10 @@ def read_runs(path: Path, *, every_s: float = 3600.0, suite: str = "") -> list[R
         try:
             row = _row(line)
             name = _name(row.get("run"), "run") or f"line-{number}"
-            rows = runs.setdefault(name, _Rows(name, _name(row.get("target"), "target") or ""))
-            completion = _completion(row)
+            target = _name(row.get("target"), "target")
+            runs.setdefault(name, _Rows(name, target)).add(row, target)
         except _BadRow as bad:
             raise CompletionsError(f"{path}:{number}: {bad}") from bad
-        if "sample" not in row:
-            completion = replace(completion, sample=rows.samples[completion.canary])
-        rows.samples[completion.canary] += 1
-        rows.completions.append(completion)
     if not runs:
         raise CompletionsError(f"{path}: holds no completions")
     return [_run(rows, index, every_s, suite or path.name) for index, rows in enumerate(runs.values())]

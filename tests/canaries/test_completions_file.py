@@ -88,6 +88,22 @@ def test_runs_without_a_time_are_as_far_apart_as_the_caller_says(written) -> Non
     assert all(done.at is None for run in runs for done in run.completions)
 
 
+def test_no_two_answers_of_a_run_are_the_same_sample(written) -> None:
+    # As when recordings of two origins, that count from 0 each, are put together.
+    lines = [row(run=1, sample=n, text=t) for n, t in ((0, "x"), (1, "y"), (0, "z"), (5, "u"), (2, "v"))]
+    (run,) = read_runs(written(*lines))
+    assert [(done.sample, done.text) for done in run.completions] == [
+        (0, "x"), (1, "y"), (2, "z"), (5, "u"), (4, "v"),
+    ]  # fmt: skip
+
+
+def test_a_run_is_of_one_target(written) -> None:
+    path = written(row(run="r", target="bot"), row(run="r", canary="b"), row(run="r", target="other"))
+    assert complaint(path) == ':3: run "r" is of target "bot": a run of "other" needs another id'
+    (run,) = read_runs(written(row(run="r"), row(run="r", canary="b", target="bot")))
+    assert run.target == "bot"
+
+
 def test_samples_of_a_canary_are_counted_where_the_file_does_not(written) -> None:
     (run,) = read_runs(written(row(run="r"), row(run="r", canary="b"), row(run="r")))
     assert [(done.canary, done.sample) for done in run.completions] == [("a", 0), ("b", 0), ("a", 1)]
