@@ -16,13 +16,14 @@ from alerts.evidence.ledger import Budgets
 from alerts.finding import Severity
 from alerts.incident import NoticeKind, Transition
 from canaries import BaselineError
-from canaries.baseline import CALIBRATION_RUNS_GOOD, BaselineStatus
+from canaries.baseline import CALIBRATION_RUNS_GOOD, RUNS_MIN, BaselineStatus
 from canaries.baseline_store import current_baseline
 from canaries.completion import Run
 from canaries.contract import Contract
 from canaries.features import extract
 from canaries.scores import expected_samples
 
+from . import MonitorError
 from .config import DATABASE_FILE
 from .database import Database
 from .drift import subject
@@ -67,13 +68,14 @@ OnProgress = Callable[[int, int], None]
 
 def backtest(
     runs: Sequence[Run],
-    baseline_runs: int,
+    baseline_runs: int | None,
     budgets: Budgets,
     on_progress: OnProgress = lambda done, total: None,
 ) -> Backtest:
     """Settle ``runs`` in their order, as the daemon would have; targets share the budget equally.
 
-    Raises BaselineError when no target has enough runs for a baseline.
+    Without ``baseline_runs`` each target's baseline is a week of hourly runs, or half of what there is of it. Raises
+    BaselineError when the runs make no baseline, and MonitorError when their times do not go forward.
     """
     runs = [replace(run, target=run.target or UNNAMED) for run in runs]
     targets = dict.fromkeys(run.target for run in runs)
@@ -94,11 +96,14 @@ def backtest(
 
 def default_baseline_runs(runs: int) -> int:
     """How many of so many recorded runs make the baseline, where nobody said: 168, or half of a short stream."""
-    return DEFAULT_BASELINE_RUNS if runs >= DEFAULT_BASELINE_RUNS + CALIBRATION_RUNS_GOOD else runs // 2
+    if runs >= DEFAULT_BASELINE_RUNS + CALIBRATION_RUNS_GOOD:
+        return DEFAULT_BASELINE_RUNS
+    return max(RUNS_MIN, runs // 2)
 
 
-def _watched(runs: Sequence[Run], baseline_runs: int, share: float) -> Watched:
-    samples = expected_samples([extract(run, None, SECRET) for run in runs[:baseline_runs]])
+def _watched(runs: Sequence[Run], baseline_runs: int | None, share: float) -> Watched:
+    needed = baseline_runs or default_baseline_runs(len(runs))
+    samples = expected_samples([extract(run, None, SECRET) for run in runs[:needed]])
     return Watched(
         name=runs[0].target,
         suite_name=runs[0].suite,
@@ -106,13 +111,20 @@ def _watched(runs: Sequence[Run], baseline_runs: int, share: float) -> Watched:
         contract=Contract({"stream": True}, {canary: {"samples": n} for canary, n in samples.items()}),
         slot_s=_slot_s(runs),
         share=share,
-        baseline_runs=baseline_runs,
+        baseline_runs=needed,
     )
 
 
 def _slot_s(runs: Sequence[Run]) -> float:
+    """The usual time between two runs. Without time that passes, no budget comes in and nothing could ever page."""
     gaps = [(later.at - earlier.at) / timedelta(seconds=1) for earlier, later in pairwise(runs)]
-    return max(0.0, median(gaps)) if gaps else DEFAULT_SLOT_S
+    slot_s = median(gaps) if gaps else DEFAULT_SLOT_S
+    if slot_s <= 0:
+        raise MonitorError(
+            f"the runs of {runs[0].target} do not go forward in time: usually {slot_s:g} s pass from one to the next. "
+            "Put the oldest first; or leave out `at`, and give their distance by --every"
+        )
+    return slot_s
 
 
 def _settle_all(
@@ -126,6 +138,8 @@ def _settle_all(
     tickets: list[Notice] = []
     for done, run in enumerate(runs, start=1):
         settled = settle(session, watched[run.target], house, run, run.finished_at or run.at)
+        if settled.freezing_problem:
+            raise BaselineError(f"{run.target}: {settled.freezing_problem}{_hint(runs)}")
         for transition in settled.transitions:
             notice = _notice(run, transition)
             if notice is not None:
@@ -145,14 +159,27 @@ def _notice(run: Run, transition: Transition) -> Notice | None:
 
 def _assumptions(session: Session, watched: Mapping[str, Watched], house: House) -> dict[str, Assumptions]:
     current = {name: current_baseline(session, name, target.suite_name) for name, target in watched.items()}
-    frozen = {name: one for name, one in current.items() if one and one.status is BaselineStatus.FROZEN}
-    if not frozen:
-        collected = max((one.collected_runs for one in current.values() if one), default=0)
-        raise BaselineError(
-            f"no baseline: {collected} usable runs were collected. Ask for fewer with --baseline-runs, "
-            "or give a longer stream."
-        )
-    return {name: assumptions(house.frozen_baseline(session, one.id)) for name, one in frozen.items()}
+    missing = {
+        name: f"no baseline: {one.collected_runs if one else 0} of the {watched[name].baseline_runs} runs it takes "
+        "were there, with enough answers"
+        for name, one in current.items()
+        if one is None or one.status is not BaselineStatus.FROZEN
+    }
+    if len(missing) == len(watched):
+        reasons = "; ".join(f"{name} has {reason}" for name, reason in missing.items())
+        raise BaselineError(f"{reasons}. Ask for fewer with --baseline-runs, or give a longer stream")
+    return {
+        name: Assumptions(0, {}, is_in_force=False, reasons=(missing[name],))
+        if one is None or name in missing
+        else assumptions(house.frozen_baseline(session, one.id))
+        for name, one in current.items()
+    }
+
+
+def _hint(runs: Sequence[Run]) -> str:
+    if all(len(run.completions) == 1 for run in runs):
+        return ". Every run of this stream is a single answer: rows of one run must share their `run`"
+    return ""
 
 
 def to_json(result: Backtest) -> str:

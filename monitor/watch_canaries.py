@@ -91,13 +91,17 @@ class House:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What a run did: its scores, the page evidence after it, and the transitions of incidents."""
+    """What a run did: its scores, the page evidence after it, and the transitions of incidents.
+
+    ``has_frozen`` tells that its baseline was frozen by it, ``freezing_problem`` why it could not be although due.
+    """
 
     run_id: str
     scores: Mapping[str, float] = field(default_factory=dict)
     evidence: Mapping[str, float] = field(default_factory=dict)
     transitions: tuple[Transition, ...] = ()
     has_frozen: bool = False
+    freezing_problem: str = ""
 
 
 def settle(session: Session, watched: Watched, house: House, run: Run, now: datetime) -> Settled:
@@ -125,7 +129,7 @@ def settle(session: Session, watched: Watched, house: House, run: Run, now: date
     if weighed.verdict is not None:
         verdicts.append(weighed.verdict)
     transitions = receive(session, [(one, watched.rule) for one in verdicts], now, house.rollbacks)
-    return Settled(run.id, weighed.scores, weighed.evidence, transitions, frozen.has_happened)
+    return Settled(run.id, weighed.scores, weighed.evidence, transitions, frozen.has_happened, frozen.problem)
 
 
 def _prove(
@@ -339,4 +343,6 @@ def freeze_baseline(session: Session, house: House, baseline_id: str, now: datet
 def assumptions(baseline: Baseline) -> Assumptions:
     """Whether the promise of the page budget is in force under a frozen baseline."""
     looked_at = [name for name in baseline.calibration if not name.startswith(CANARY_PREFIX)]
-    return check({name: [value for value, _ in baseline.calibration[name]] for name in looked_at})
+    covered = (baseline.frozen_at or baseline.created_at) - baseline.created_at
+    values = {name: [value for value, _ in baseline.calibration[name]] for name in looked_at}
+    return check(values, covered.total_seconds())
