@@ -43,8 +43,8 @@ def replay_once(suite: Suite, target: TargetConfig, name: str) -> Run:
     return asyncio.run(work())
 
 
-def show_table(suite: Suite, run: Run) -> None:
-    """Print the run's completions, a row each."""
+def show_table(suite: Suite, run: Run, console: Console) -> None:
+    """Print the run's completions on ``console``, a row each."""
     table = Table(
         "canary", "outcome", "latency", "first token", "tokens", "checks", "answer", title=f"{run.target}"
     )
@@ -59,7 +59,7 @@ def show_table(suite: Suite, run: Run) -> None:
             f"failed: {', '.join(failed)}" if failed else f"{len(checks)} passed" if checks else "",
             _short(completion.text if completion.is_answered else completion.error),
         )
-    Console().print(table)
+    console.print(table)
 
 
 def show_json(suite: Suite, run: Run) -> str:

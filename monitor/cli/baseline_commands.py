@@ -8,7 +8,7 @@ import typer
 
 from monitor import MonitorError
 
-from .options import HERE, ConfigOption, DataOption, JsonOption, deployment_at, existing_database
+from .options import HERE, DataOption, JsonOption, existing_database, plain_console
 
 if TYPE_CHECKING:
     from sqlmodel import Session
@@ -28,7 +28,6 @@ def list_(data: DataOption = HERE, as_json: JsonOption = False) -> None:
     Example: anchorwatch baseline list --data /var/lib/anchorwatch
     """
     import orjson
-    from rich.console import Console
     from rich.table import Table
 
     from canaries.baseline_store import list_baselines
@@ -42,7 +41,7 @@ def list_(data: DataOption = HERE, as_json: JsonOption = False) -> None:
     for one in found:
         since = one.retired_at or one.frozen_at or one.created_at
         table.add_row(one.id, one.target, one.suite, one.status.value, str(one.collected_runs), _when(since))
-    Console().print(table if found else "no baseline yet: the daemon's first run begins one")
+    plain_console().print(table if found else "no baseline yet: the daemon's first run begins one")
 
 
 @app.command()
@@ -83,20 +82,17 @@ def show(name: NameArgument, data: DataOption = HERE, as_json: JsonOption = Fals
 
 
 @app.command()
-def freeze(name: NameArgument, config: ConfigOption = None, data: DataOption = HERE) -> None:
+def freeze(name: NameArgument, data: DataOption = HERE) -> None:
     """Freeze what a target has collected, now. A running daemon compares from its next run on.
 
     Example: anchorwatch baseline freeze support-bot
     """
     from canaries.clock import SystemClock
     from monitor import store
-    from monitor.deployment import house_of
-    from monitor.watch_canaries import freeze_baseline
-
-    deployment = deployment_at(config)
+    from monitor.watch_canaries import House, freeze_baseline
 
     def work(session: "Session") -> "Baseline":
-        house = house_of(deployment, store.deployment_secret(session))
+        house = House(store.deployment_secret(session))
         return freeze_baseline(session, house, _find(session, name).id, SystemClock().now())
 
     with existing_database(data) as database:
@@ -125,26 +121,36 @@ def retire(name: NameArgument, data: DataOption = HERE) -> None:
 
 
 def _find(session: "Session", name: str) -> "BaselineSummary":
-    """The baseline with this id, else the current one of the target with this name."""
+    """The current baseline of the target with this name, else the baseline with this id.
+
+    In this order, as a target may be called what a baseline of another one is: gpt-4 beside the fourth of gpt.
+    """
     from canaries.baseline import BaselineStatus
     from canaries.baseline_store import list_baselines
 
     found = list_baselines(session)
-    by_id = [one for one in found if one.id == name]
-    current = [one for one in found if one.target == name and one.status is not BaselineStatus.RETIRED]
-    if not by_id and not current:
-        known = ", ".join(dict.fromkeys(one.target for one in found)) or "none yet"
-        raise MonitorError(f"no baseline, and no target with one, is called {name!r}; targets: {known}")
-    if len(current) > 1 and not by_id:
+    ours = [one for one in found if one.target == name]
+    current = [one for one in ours if one.status is not BaselineStatus.RETIRED]
+    if len(current) > 1:
         raise MonitorError(f"{name} has several: name one of {', '.join(one.id for one in current)}")
-    return (by_id or current)[0]
+    if current:
+        return current[0]
+    by_id = [one for one in found if one.id == name]
+    if by_id:
+        return by_id[0]
+    if ours:
+        raise MonitorError(
+            f"{name} has no baseline now, as the last one is retired: its next run begins one. "
+            f"Earlier ones: {', '.join(one.id for one in ours)}"
+        )
+    known = ", ".join(dict.fromkeys(one.target for one in found)) or "none yet"
+    raise MonitorError(f"no target, and no baseline, is called {name!r}; targets with a baseline: {known}")
 
 
 def _show(baseline: "Baseline", facts: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    console = plain_console()
     shown: dict[str, Callable[[Any], str]] = {"served_models": ", ".join, "fingerprints": ", ".join}
     for key, value in facts.items():
         if key in ("scores", "assumptions", "checks_that_never_failed") or value in (None, ()):
@@ -152,7 +158,7 @@ def _show(baseline: "Baseline", facts: dict[str, Any]) -> None:
         text = (
             shown[key](value) if key in shown else _when(value) if isinstance(value, datetime) else str(value)
         )
-        console.print(f"{key.replace('_', ' '):<18} {text}", highlight=False)
+        console.print(f"{key.replace('_', ' '):<18} {text}")
     if baseline.scores is None:
         return
     sentences = baseline.scores.describe()

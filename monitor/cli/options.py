@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from monitor import MonitorError
+from monitor import DatabaseError, MonitorError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from monitor.config import Deployment
     from monitor.database import Database
 
@@ -36,18 +38,34 @@ def deployment_at(config: Path | None) -> "Deployment":
     return load(config)
 
 
+def plain_console() -> "Console":
+    """Standard output for tables and lines. It shows text as it is: what a model answered is no markup of ours."""
+    from rich.console import Console
+
+    return Console(markup=False, emoji=False, highlight=False)
+
+
 @contextmanager
 def existing_database(data: Path) -> Iterator["Database"]:
     """The database below ``data``, beside a daemon that may be running. Raises MonitorError when there is none."""
     from monitor.config import DATABASE_FILE
-    from monitor.database import Database
 
     path = data / DATABASE_FILE
     if not path.exists():
         raise MonitorError(
             f"{path}: there is no database yet. `anchorwatch run` makes it; --data names its folder."
         )
-    database = Database(path)
+    with database_at(data) as database:
+        yield database
+
+
+@contextmanager
+def database_at(data: Path) -> Iterator["Database"]:
+    """The database below ``data``, made when there is none yet."""
+    from monitor.config import DATABASE_FILE
+    from monitor.database import Database
+
+    database = Database(data / DATABASE_FILE)
     try:
         database.migrate()
         yield database

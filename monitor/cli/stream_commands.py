@@ -1,5 +1,6 @@
 """``replay`` (one run now) and ``backtest canaries`` (a recorded stream)."""
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,7 +9,7 @@ import typer
 
 from monitor import MonitorError
 
-from .options import ConfigOption, JsonOption, deployment_at
+from .options import ConfigOption, JsonOption, deployment_at, plain_console
 
 if TYPE_CHECKING:
     from monitor.backtest import Backtest
@@ -34,9 +35,7 @@ def replay(
 
     Example: anchorwatch replay suites/first.yaml --target support-bot
     """
-    from canaries.document import DocumentError
     from canaries.suite import load_suite
-    from monitor.config import ConfigError
     from monitor.replay_once import replay_once, show_json, show_table
 
     deployment = deployment_at(config)
@@ -44,15 +43,12 @@ def replay(
     if target not in targets:
         known = ", ".join(targets) or "none: the configuration has no targets section"
         raise MonitorError(f"no target is called {target!r}; known: {known}")
-    try:
-        loaded = load_suite(suite, {})
-    except DocumentError as error:
-        raise ConfigError(error.problems) from error
+    loaded = load_suite(suite, os.environ)
     run = replay_once(loaded, targets[target], target)
     if as_json:
         typer.echo(show_json(loaded, run))
     else:
-        show_table(loaded, run)
+        show_table(loaded, run, plain_console())
     raise typer.Exit(0 if run.answered_share == 1.0 else 1)
 
 
@@ -61,7 +57,7 @@ def backtest_canaries(
     stream: Annotated[Path, typer.Argument(help="Recorded completions: JSON lines, .gz allowed.")],
     baseline_runs: Annotated[
         int | None,
-        typer.Option(min=12, help="Runs that make the baseline. [default: 168, or half of a short stream]"),
+        typer.Option(min=12, help="Runs that make a baseline. [default: 168, or half of a short stream]"),
     ] = None,
     pages_per_quarter: Annotated[float, typer.Option(min=0, help="Budget of false pages a quarter.")] = 0.25,
     tickets_per_week: Annotated[float, typer.Option(min=0, help="Budget of false tickets a week.")] = 1.0,
@@ -80,20 +76,22 @@ def backtest_canaries(
     from alerts.evidence.ledger import Budgets
     from canaries.completions_file import read_runs
     from canaries.duration import parse_duration
-    from monitor.backtest import backtest, default_baseline_runs, to_json
+    from monitor.backtest import backtest, to_json
     from monitor.deployment import WEEKS_A_QUARTER
 
     try:
         every_s = parse_duration(every)
     except ValueError as error:
         raise MonitorError(f"--every {every}: {error}") from error
+    try:
+        budgets = Budgets(pages_per_quarter, tickets_per_week * WEEKS_A_QUARTER)
+    except ValueError as error:  # not a number, or infinite: the options' own limits let these pass
+        raise MonitorError(str(error)) from error
     runs = read_runs(stream, every_s=every_s, suite=stream.name)
-    budgets = Budgets(pages_per_quarter, tickets_per_week * WEEKS_A_QUARTER)
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("runs", total=len(runs))
-        needed = baseline_runs or default_baseline_runs(len(runs))
-        result = backtest(runs, needed, budgets, lambda done, _: progress.update(bar, completed=done))
+        result = backtest(runs, baseline_runs, budgets, lambda done, _: progress.update(bar, completed=done))
     if as_json:
         sys.stdout.write(to_json(result) + "\n")
     else:
@@ -101,10 +99,9 @@ def backtest_canaries(
 
 
 def _show(result: "Backtest") -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    console = plain_console()
     table = Table("", "run", "target", "score", "what", title=f"{result.runs} runs")
     for kind, notices in (("page", result.pages), ("ticket", result.tickets)):
         for notice in notices:
