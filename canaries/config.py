@@ -1,12 +1,16 @@
 """What a configuration says about a target: the endpoint, how often it is asked, what follows."""
 
 import re
+from math import ceil
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, SecretStr, model_validator
 
 from .document import Duration, placed
+
+MIN_EVERY_S = 0.1
+"""The shortest time between two runs: below it is a typo, and a bill."""
 
 MAX_SAMPLES = 100
 """The most answers to one canary in one run."""
@@ -75,11 +79,18 @@ class _Config(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+BASELINE_RUNS_MIN, BASELINE_RUNS_MAX = 168, 10_000
+WEEK_S = 7 * 86_400
+
+
 class BaselineConfig(_Config):
     """When a target's baseline is enough, and who freezes it."""
 
-    runs: int = Field(
-        168, ge=12, le=10_000, description="runs that make the baseline; half train, half calibrate"
+    runs: int | None = Field(
+        None,
+        ge=12,
+        le=BASELINE_RUNS_MAX,
+        description="runs that make the baseline; half train, half calibrate [a week of runs, 168 at least]",
     )
     freeze: Literal["auto", "command"] = Field(
         "auto", description="`auto` freezes when the runs are there, `command` waits for `baseline freeze`"
@@ -87,6 +98,13 @@ class BaselineConfig(_Config):
     min_answered_share: float = Field(
         0.8, gt=0, le=1, description="a run with a smaller share of answered requests does not count"
     )
+
+    def runs_needed(self, slot_s: float) -> int:
+        """How many runs make the baseline, where they are ``slot_s`` apart: a week, unless somebody said otherwise.
+
+        A week sees every hour and the weekend; with less than a week they look like drift.
+        """
+        return self.runs or min(max(BASELINE_RUNS_MIN, ceil(WEEK_S / slot_s)), BASELINE_RUNS_MAX)
 
 
 ProofName = Literal["served_model", "fingerprint", "endpoint_down", "validator"]
@@ -112,7 +130,7 @@ class TargetConfig(_Config):
     )
     suite: str = Field(min_length=1, description="the file with the canaries, relative to the configuration")
     every: Duration = Field(
-        15 * 60.0, gt=0, description="time between the starts of two runs; or give `cron`"
+        15 * 60.0, ge=MIN_EVERY_S, description="time between the starts of two runs; or give `cron`"
     )
     cron: str | None = Field(
         None, description='start of the runs as a cron line of 5 fields, such as "*/15 * * * *"'

@@ -25,7 +25,7 @@ def watched_of(deployment: Deployment, name: str, slot_s: float) -> Watched:
         contract=contract_of(suite, target),
         slot_s=slot_s,
         share=deployment.share(name),
-        baseline_runs=target.baseline.runs,
+        baseline_runs=target.baseline.runs_needed(slot_s),
         freezes_itself=target.baseline.freeze == "auto",
         min_answered_share=target.baseline.min_answered_share,
         down_after=target.down_after,

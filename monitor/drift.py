@@ -59,9 +59,15 @@ class DriftMemory:
 
 
 def remember(memory: DriftMemory, step: Step) -> DriftMemory:
-    """The memory after a run, with its alarms; empty once every score that alarmed looks steady again."""
+    """The memory after a run, with its alarms; empty once every score that alarmed has looked steady again.
+
+    A score that looked steady once counts so until it alarms anew: by chance alone, of many scores one or the other
+    is always restless, and the incident of all of them would never end.
+    """
     drifting = {
-        name: replace(_confirmed(one, step.beyond.get(name)), is_steady=is_steady(step.ledger, name))
+        name: replace(
+            _confirmed(one, step.beyond.get(name)), is_steady=one.is_steady or is_steady(step.ledger, name)
+        )
         for name, one in memory.drifting.items()
     }
     for alarm in step.alarms:

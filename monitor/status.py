@@ -46,10 +46,10 @@ from dashboards.view import (
     WatchStatus,
 )
 
-from .config import Deployment
+from .config import Deployment, cadence_of
 from .database import Database
 from .problems import Problems
-from .schedule import Schedule
+from .schedule import Schedule, slot_s
 from .telemetry import Metrics, installed_version
 from .traffic.config import Unit
 from .watch_canaries import House, assumptions, proof_key
@@ -152,7 +152,7 @@ class Status:
             suite=suite.name,
             state=_target_state(baseline, is_same=is_same, is_down=is_down),
             runs_collected=baseline.collected_runs if baseline else 0,
-            runs_needed=target.baseline.runs,
+            runs_needed=target.baseline.runs_needed(slot_s(cadence_of(target), self.clock.now())),
             last_run=_last_run(ended) if ended else None,
             next_run_at=self.schedule.next_start(canary_job(name)),
             evidence=_evidence(session, name, baseline),

@@ -4,6 +4,7 @@ The ledger needs runs that are exchangeable with each other. What breaks that in
 that is kept for hours makes neighbouring runs alike, which shows as autocorrelation of the scores.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,10 @@ LAG1_MAX = 0.1
 
 LEVEL = 0.05
 """Chance, over all scores looked at, of calling an exchangeable target autocorrelated."""
+
+CYCLE_S = 6.5 * 86_400
+"""A baseline of less time has not seen every hour of the week. Half a day less than a week: the last run's own slot
+and a run that was missed do not matter."""
 
 PERMUTATIONS = 1_999
 
@@ -39,16 +44,22 @@ class Assumptions:
     reasons: tuple[str, ...]
 
 
-def check(calibration: Mapping[str, Sequence[float]], seed: int = 0) -> Assumptions:
+def check(calibration: Mapping[str, Sequence[float]], covers_s: float = math.inf, seed: int = 0) -> Assumptions:
     """What the calibration runs' scores, in order of time, say of the assumption.
 
-    Only the scores that are passed are looked at; ``seed`` is that of the permutations.
+    Only the scores that are passed are looked at. ``covers_s`` is how much time the whole baseline covers, ``seed``
+    that of the permutations.
     """
     n = max((len(values) for values in calibration.values()), default=0)
     found = {name: autocorrelation(values, seed) for name, values in calibration.items()}
     reasons = []
     if n < PAGE_CALIBRATION_MIN:
         reasons.append(f"only {n} calibration runs: tickets only, pages need {PAGE_CALIBRATION_MIN}")
+    if covers_s < CYCLE_S:
+        reasons.append(
+            f"the baseline covers {covers_s / 86_400:.1f} days: it has not seen a whole week, whose nights and "
+            "weekends may look like drift"
+        )
     for name, one in found.items():
         if one.lag1 > LAG1_MAX and one.p_value <= LEVEL / len(found):
             reasons.append(

@@ -108,3 +108,10 @@ def test_the_same_runs_give_the_same_answer() -> None:
     values = {"peak": sticky(60, 0.2, 7)}
     assert check(values) == check(values)
     assert check(values, seed=1) != check(values, seed=2)  # another draw of orderings, about the same p-value
+
+
+@pytest.mark.parametrize(("days", "is_in_force"), [(6.4, False), (6.6, True)])
+def test_a_baseline_of_less_than_a_week_has_not_seen_every_hour(days: float, is_in_force: bool) -> None:
+    found = check({"peak": sticky(84, 0.0, 1)}, covers_s=days * 86_400)
+    assert found.is_in_force is is_in_force
+    assert any("week" in reason for reason in found.reasons) is not is_in_force

@@ -214,7 +214,18 @@ class TestTarget:
 
     def test_needs_a_model_and_a_suite_only(self) -> None:
         target = self.load("{model: m, suite: s.yaml}")
-        assert (target.every, target.cron, target.stream, target.baseline.runs) == (900.0, None, True, 168)
+        assert (target.every, target.cron, target.stream, target.baseline.runs) == (900.0, None, True, None)
+
+    @pytest.mark.parametrize(
+        ("slot_s", "runs"),
+        [(900.0, 672), (3600.0, 168), (86_400.0, 168), (1.0, 10_000)],
+        ids=["a week of quarters", "a week of hours", "half a year of days", "a second: the most"],
+    )
+    def test_a_baseline_is_a_week_of_runs_unless_somebody_says_otherwise(
+        self, slot_s: float, runs: int
+    ) -> None:
+        assert self.load("{model: m, suite: s.yaml}").baseline.runs_needed(slot_s) == runs
+        assert self.load("{model: m, suite: s.yaml, baseline: {runs: 40}}").baseline.runs_needed(slot_s) == 40
 
     def test_shows_no_secret(self) -> None:
         target = self.load(
@@ -228,7 +239,7 @@ class TestTarget:
         [
             ("every: 5m, cron: '* * * * *'", "every: stands beside `cron`; keep one of them"),
             ("cron: '* * *'", "cron: must have 5 fields: minute, hour, day, month, weekday"),
-            ("every: 0", "every: must be more than 0, not 0"),
+            ("every: 0", "every: must be at least 0.1, not 0"),
             ("base_url: a.org", 'base_url: must be an address such as "https://api.example.com/v1", not "a.org"'),
             ("base_url: 'http://u:p@a.o'", "base_url: must not hold a user or a password; use `api_key` or `headers`"),
             ("headers: {'a b': x}", "headers.a b: is not a name for a header"),
