@@ -4,6 +4,7 @@ Every command imports what it needs when it is called, so that ``anchorwatch --h
 """
 
 import sys
+from typing import Annotated
 
 import typer
 
@@ -20,6 +21,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    """The anchor watch for LLM applications."""
+    if version:
+        from monitor.telemetry import installed_version
+
+        typer.echo(installed_version())
+        raise typer.Exit
+
+
 daemon_commands.add_to(app)
 stream_commands.add_to(app)
 app.add_typer(baseline_commands.app, name="baseline")

@@ -6,13 +6,20 @@ import typer
 
 from monitor import MonitorError
 
-from .options import HERE, ConfigOption, DataOption, JsonOption, deployment_at, existing_database
+from .options import HERE, ConfigOption, DataOption, JsonOption, database_at, deployment_at, existing_database
 
 if TYPE_CHECKING:
+    from sqlmodel import Session
+
     from alerts.incident import Incident
     from alerts.message import Notification
     from monitor.config import Deployment
     from monitor.database import Database
+
+TEST_WAIT_S = 30.0
+"""How long a test waits for a running daemon that has taken its message."""
+
+TEST_LOOK_EVERY_S = 0.2
 
 app = typer.Typer(help="Incidents, and whether people can be reached.", no_args_is_help=True)
 
@@ -31,19 +38,24 @@ def list_(
     import orjson
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from alerts import store
 
+    def work(session: "Session") -> tuple["Incident", ...]:
+        if everything:
+            return store.incidents(session, limit)
+        return tuple(reversed(store.open_incidents(session)))[:limit]
+
     with existing_database(data) as database:
-        found = database.read(lambda session: store.incidents(session, limit))
-    shown = [one for one in found if everything or one.is_open]
+        shown = database.read(work)
     if as_json:
         typer.echo(orjson.dumps([_plain(one) for one in shown]))
         return
     table = Table("incident", "severity", "state", "since", "what")
     for one in shown:
         since = f"{one.opened_at:%Y-%m-%d %H:%M} UTC"
-        table.add_row(one.id, one.severity.name.lower(), one.state.value, since, one.finding.summary)
+        table.add_row(one.id, one.severity.name.lower(), one.state.value, since, Text(one.finding.summary))
     Console().print(table if shown else "nothing is wrong")
 
 
@@ -71,7 +83,7 @@ def test(
     if unknown or not names:
         there_are = ", ".join(known) or "none: the configuration has no receivers section"
         raise MonitorError(f"no receiver is called {', '.join(unknown) or 'anything'}; known: {there_are}")
-    with existing_database(data) as database:
+    with database_at(data) as database:
         rows = asyncio.run(_send_tests(deployment, database, names))
     if as_json:
         results = [{"receiver": row.receiver, "sent": row.sent_at, "error": row.last_error} for row in rows]
@@ -97,7 +109,22 @@ async def _send_tests(
     async with httpx.AsyncClient() as client:
         channels = open_channels(deployment.config.receivers, {}, Tools(client, clock.now))
         outbox = Outbox(database, channels, clock.now, random.Random())  # noqa: S311 - spreads retries, no secret
-        return [await outbox.send_test(name) for name in names]
+        return [await _settled(database, await outbox.send_test(name)) for name in names]
+
+
+async def _settled(database: "Database", row: "Notification") -> "Notification":
+    """The test message once its fate is known: a running daemon may have taken it to send it itself."""
+    import asyncio
+
+    from alerts import outbox_store
+
+    current: Notification | None = row
+    for _ in range(round(TEST_WAIT_S / TEST_LOOK_EVERY_S)):
+        if current is not None and not current.is_waiting:
+            break
+        await asyncio.sleep(TEST_LOOK_EVERY_S)
+        current = await database.aread(lambda session: outbox_store.notification(session, row.id))
+    return current or row
 
 
 def _plain(incident: "Incident") -> dict[str, object]:

@@ -22,9 +22,12 @@ def run(
     config: ConfigOption = None,
     data: DataOption = HERE,
     port: Annotated[
-        int | None, typer.Option(help="Port of pages, API and metrics; 0 takes a free one.")
+        int | None,
+        typer.Option(min=0, max=65535, help="Port of pages, API and metrics; 0 takes a free one."),
     ] = None,
-    otlp_http_port: Annotated[int | None, typer.Option(help="Port of OTLP/HTTP; 0 takes a free one.")] = None,
+    otlp_http_port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port of OTLP/HTTP; 0 takes a free one.")
+    ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
 ) -> None:
     """Watch: replay canaries, receive traces, page, roll back. Stops in order at SIGTERM or Ctrl-C.
@@ -43,7 +46,10 @@ def demo(
         bool, typer.Option("--once", help="Run the story to its end and exit 0 if all of it happened.")
     ] = False,
     data: Annotated[Path | None, typer.Option(help="Folder to work in. [default: a temporary one]")] = None,
-    port: Annotated[int, typer.Option(help="Port of the page; 0 takes a free one.")] = 8700,
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Port of the page. [default: 8700; with --once a free one]"),
+    ] = None,
 ) -> None:
     """The whole story on this machine, without keys: baseline, drift, page, rollback, recovery.
 
@@ -51,6 +57,8 @@ def demo(
     """
     from monitor.demo.story import tell
 
+    if port is None:
+        port = 0 if once else 8700
     raise typer.Exit(tell(once=once, data=data, port=port))
 
 

@@ -61,13 +61,21 @@ def existing_database(data: Path) -> Iterator["Database"]:
 
 @contextmanager
 def database_at(data: Path) -> Iterator["Database"]:
-    """The database below ``data``, made when there is none yet."""
+    """The database below ``data``, made when there is none yet.
+
+    Raises DatabaseError when it cannot be used in the end: locked for too long, full, damaged.
+    """
+    from sqlalchemy.exc import DBAPIError
+
     from monitor.config import DATABASE_FILE
     from monitor.database import Database
 
-    database = Database(data / DATABASE_FILE)
+    path = data / DATABASE_FILE
+    database = Database(path)
     try:
         database.migrate()
         yield database
+    except DBAPIError as error:
+        raise DatabaseError(f"{path}: cannot be used: {error.orig}") from error
     finally:
         database.close()
