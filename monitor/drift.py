@@ -122,7 +122,8 @@ def _confirmed(one: Drifting, level: int | None) -> Drifting:
 
 
 def _alarmed(before: Drifting | None, alarm: Alarm) -> Drifting:
-    severity = Severity.TICKET if alarm.kind is Kind.TICKET else Severity.PAGE
+    # Only the page budget pays for pages: a rollback's alarm asks for one more thing once there is a page.
+    severity = Severity.PAGE if alarm.kind is Kind.PAGE else Severity.TICKET
     if before is None:
         since = alarm.since.isoformat() if alarm.since else None
         started = 0 if alarm.kind is Kind.ROLLBACK else None

@@ -64,9 +64,9 @@ def test_without_an_alarm_nothing_is_remembered() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "severity"),
-    [(Kind.TICKET, Severity.TICKET), (Kind.PAGE, Severity.PAGE), (Kind.ROLLBACK, Severity.PAGE)],
+    [(Kind.TICKET, Severity.TICKET), (Kind.PAGE, Severity.PAGE), (Kind.ROLLBACK, Severity.TICKET)],
 )
-def test_an_alarm_is_as_loud_as_its_ledger(kind: Kind, severity: Severity) -> None:
+def test_an_alarm_is_as_loud_as_its_budget_pays_for(kind: Kind, severity: Severity) -> None:
     assert said(after(step(alarm(kind)))).severity is severity
 
 
