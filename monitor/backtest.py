@@ -122,7 +122,7 @@ def _slot_s(runs: Sequence[Run]) -> float:
     if slot_s <= 0:
         raise MonitorError(
             f"the runs of {runs[0].target} do not go forward in time: usually {slot_s:g} s pass from one to the next. "
-            "Put the oldest first; or leave out `at`, and give their distance by --every"
+            f"Put the oldest first; or leave out `at`, and give their distance by --every{_hint(runs)}"
         )
     return slot_s
 
