@@ -19,6 +19,7 @@ from canaries import BaselineError
 from canaries.baseline import CALIBRATION_RUNS_GOOD, RUNS_MIN, BaselineStatus
 from canaries.baseline_store import current_baseline
 from canaries.completion import Run
+from canaries.config import BaselineConfig
 from canaries.contract import Contract
 from canaries.features import extract
 from canaries.scores import expected_samples
@@ -31,9 +32,6 @@ from .watch_canaries import House, Watched, assumptions, settle
 
 SECRET = bytes(32)
 """Keys the hashes and tie-breaks of every backtest: the same stream gives the same pages."""
-
-DEFAULT_BASELINE_RUNS = 168
-"""A week of hourly runs."""
 
 UNNAMED = "stream"
 """What a target is called where the stream has no name for it."""
@@ -74,7 +72,7 @@ def backtest(
 ) -> Backtest:
     """Settle ``runs`` in their order, as the daemon would have; targets share the budget equally.
 
-    Without ``baseline_runs`` each target's baseline is a week of hourly runs, or half of what there is of it. Raises
+    Without ``baseline_runs`` each target's baseline is a week of its runs, or half of what there is of them. Raises
     BaselineError when the runs make no baseline, and MonitorError when their times do not go forward.
     """
     runs = [replace(run, target=run.target or UNNAMED) for run in runs]
@@ -94,22 +92,22 @@ def backtest(
             database.close()
 
 
-def default_baseline_runs(runs: int) -> int:
-    """How many of so many recorded runs make the baseline, where nobody said: 168, or half of a short stream."""
-    if runs >= DEFAULT_BASELINE_RUNS + CALIBRATION_RUNS_GOOD:
-        return DEFAULT_BASELINE_RUNS
-    return max(RUNS_MIN, runs // 2)
+def default_baseline_runs(runs: int, slot_s: float) -> int:
+    """How many of so many recorded runs make the baseline, where nobody said: a week as in live, or half of them."""
+    week = BaselineConfig().runs_needed(slot_s)
+    return week if runs >= week + CALIBRATION_RUNS_GOOD else max(RUNS_MIN, runs // 2)
 
 
 def _watched(runs: Sequence[Run], baseline_runs: int | None, share: float) -> Watched:
-    needed = baseline_runs or default_baseline_runs(len(runs))
+    slot_s = _slot_s(runs)
+    needed = baseline_runs or default_baseline_runs(len(runs), slot_s)
     samples = expected_samples([extract(run, None, SECRET) for run in runs[:needed]])
     return Watched(
         name=runs[0].target,
         suite_name=runs[0].suite,
         suite=None,
         contract=Contract({"stream": True}, {canary: {"samples": n} for canary, n in samples.items()}),
-        slot_s=_slot_s(runs),
+        slot_s=slot_s,
         share=share,
         baseline_runs=needed,
     )

@@ -57,7 +57,10 @@ def backtest_canaries(
     stream: Annotated[Path, typer.Argument(help="Recorded completions: JSON lines, .gz allowed.")],
     baseline_runs: Annotated[
         int | None,
-        typer.Option(min=12, help="Runs that make a baseline. [default: 168, or half of a short stream]"),
+        typer.Option(
+            min=12,
+            help="Runs that make a baseline. [default: a week of them, 168 at least, or half of a short stream]",
+        ),
     ] = None,
     pages_per_quarter: Annotated[float, typer.Option(min=0, help="Budget of false pages a quarter.")] = 0.25,
     tickets_per_week: Annotated[float, typer.Option(min=0, help="Budget of false tickets a week.")] = 1.0,

@@ -235,17 +235,18 @@ def test_a_target_without_baseline_is_told_beside_the_others() -> None:
 
 
 DEFAULTS = {
-    "weeks": (500, 168),
-    "a week and a day": (192, 168),
-    "less": (191, 95),
-    "short": (40, 20),
-    "few": (14, 12),
+    "weeks of hours": (500, 3600.0, 168),
+    "weeks of quarters": (2000, 900.0, 672),
+    "a week and a day": (192, 3600.0, 168),
+    "less": (191, 3600.0, 95),
+    "short": (40, 3600.0, 20),
+    "few": (14, 3600.0, 12),
 }
 
 
-@pytest.mark.parametrize(("runs", "baseline"), DEFAULTS.values(), ids=DEFAULTS)
-def test_the_baseline_is_a_week_or_half_of_what_there_is(runs: int, baseline: int) -> None:
-    assert default_baseline_runs(runs) == baseline
+@pytest.mark.parametrize(("runs", "slot_s", "baseline"), DEFAULTS.values(), ids=DEFAULTS)
+def test_the_baseline_is_a_week_or_half_of_what_there_is(runs: int, slot_s: float, baseline: int) -> None:
+    assert default_baseline_runs(runs, slot_s) == baseline
 
 
 def test_each_target_has_its_own_default() -> None:
