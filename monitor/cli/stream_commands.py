@@ -88,7 +88,7 @@ def backtest_canaries(
         raise MonitorError(f"--every {every}: {error}") from error
     try:
         budgets = Budgets(pages_per_quarter, tickets_per_week * WEEKS_A_QUARTER)
-    except ValueError as error:  # not a number, or infinite: the options' own limits let these pass
+    except ValueError as error:  # an endless number, which the option's own limits let pass
         raise MonitorError(str(error)) from error
     runs = read_runs(stream, every_s=every_s, suite=stream.name)
     console = Console(stderr=True)
