@@ -51,7 +51,8 @@ def _receive(
         return transition
     store.save_incident(session, incident)
     for kind in transition.notifications:
-        _tell(session, incident, kind, _people(session, incident, kind, rule), now)
+        note = verdict.note if kind is NoticeKind.RESOLVED else ""
+        _tell(session, incident, kind, _people(session, incident, kind, rule), now, note)
     if verdict.wants_rollback and rule.rollback is not None and incident.state is State.FIRING:
         _ask_rollback(session, incident, rule.rollback, now, rollbacks)
     return transition

@@ -60,7 +60,7 @@ class Message:
         if self.kind is NoticeKind.ROLLBACK_NEWS:
             return (self.note,)
         is_over = self.kind is NoticeKind.RESOLVED
-        summary = f"Steady again. It was: {self.summary}" if is_over else self.summary
+        summary = f"It is over: {self.summary}" if is_over else self.summary
         return (summary, self.note) if self.note else (summary,)
 
     def to_json(self) -> str:
@@ -121,7 +121,9 @@ def about_incident(
         labels=dict(incident.labels),
         # Evidence belongs to what is wrong; news of a rollback stands in the thread that has it.
         evidence=() if kind is NoticeKind.ROLLBACK_NEWS else incident.finding.evidence,
-        note=f"It lasted {_lasted(incident)}." if kind is NoticeKind.RESOLVED else note,
+        note=f"{note or 'Steady again'}. It lasted {_lasted(incident)}."
+        if kind is NoticeKind.RESOLVED
+        else note,
         rollback=rollback,
     )
 

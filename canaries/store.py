@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import delete, insert
+from sqlalchemy import case, delete, func, insert
 from sqlmodel import Session, col, select
 
-from .completion import Completion, Run, RunStatus
+from .completion import Completion, Outcome, Run, RunStatus
 from .features import AnswerFeatures, RunFeatures
 from .tables import CompletionRow, RunRow, ScoreRow
 
@@ -42,6 +42,12 @@ class RunSummary:
     outcomes: Mapping[str, int]
     retries: int
     collected_for: str | None
+
+    @property
+    def answered_share(self) -> float:
+        """The share of requests that got an answer, 0 to 1; 0 for a run without requests."""
+        requests = sum(self.outcomes.values())
+        return self.outcomes.get(Outcome.ANSWERED.value, 0) / requests if requests else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +132,27 @@ def recent_runs(session: Session, target: str | None = None, limit: int = 50) ->
     if target is not None:
         query = query.where(col(RunRow.target) == target)
     return tuple(_summary(row) for row in session.exec(query))
+
+
+def recent_completed(session: Session, target: str, limit: int) -> tuple[RunSummary, ...]:
+    """The last runs of a target that were asked to their end, newest first."""
+    query = select(RunRow).where(RunRow.target == target, RunRow.status == RunStatus.COMPLETED)
+    return tuple(
+        _summary(row) for row in session.exec(query.order_by(col(RunRow.position).desc()).limit(limit))
+    )
+
+
+def silent_canaries(session: Session, run_ids: Sequence[str]) -> tuple[str, ...]:
+    """The canaries without any answer in these runs, by name."""
+    answered = func.sum(case((col(CompletionRow.outcome) == Outcome.ANSWERED.value, 1), else_=0))
+    query = (
+        select(CompletionRow.canary)
+        .where(col(CompletionRow.run_id).in_(run_ids))
+        .group_by(col(CompletionRow.canary))
+        .having(answered == 0)
+        .order_by(col(CompletionRow.canary))
+    )
+    return tuple(session.exec(query))
 
 
 def save_scores(session: Session, run_id: str, baseline_id: str, scores: Mapping[str, float]) -> None:

@@ -19,15 +19,18 @@ import uvloop
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlmodel import Session
 
+import alerts.store as alert_store
 import canaries.store as canary_store
 from alerts import outbox_store
 from alerts.channels import Tools, open_channels
-from alerts.incident import NoticeKind, Transition
+from alerts.finding import Label, Verdict
+from alerts.incident import AlertRule, NoticeKind, Transition
 from alerts.intake import receive
 from alerts.outbox import Delivery, Outbox, Outcome
 from canaries.clock import Clock, SystemClock
 from canaries.completion import Run, RunStatus
 from canaries.config import TargetConfig
+from canaries.features import extract
 from canaries.replay import replay
 from dashboards import StatusError
 from dashboards.app import build_app
@@ -47,8 +50,8 @@ from .telemetry import Metrics
 from .traffic import StoreError
 from .traffic.intake import FOLD_EVERY_S, Intake
 from .traffic.receiver import TraceReceiver
-from .watch_canaries import House, Settled, settle
-from .watch_traffic import look
+from .watch_canaries import House, Settled, incident_keys, settle
+from .watch_traffic import incident_key, look
 
 STOP_GRACE_S = 20.0
 """How long runs may go on after the signal to stop, unless it comes a second time; then they are interrupted."""
@@ -187,7 +190,17 @@ class Daemon:
             self._self.problem("Runs were interrupted when the last daemon ended; the log names them.")
             log.info("interrupted when the last daemon ended", runs=interrupted)
         outbox_store.release_claims(session)
+        self._close_orphans(session, now)
         return house_of(self.deployment, store.deployment_secret(session))
+
+    def _close_orphans(self, session: Session, now: datetime) -> None:
+        """End the incidents of what is not under watch any more: nothing would ever say that they are over."""
+        config = self.deployment.config
+        keys = {key for target in config.targets for key in incident_keys(target)}
+        keys |= {incident_key(watch) for watch in config.watches}
+        orphans = [one.key for one in alert_store.open_incidents(session) if one.key not in keys]
+        note = "It is not in the configuration any more"
+        receive(session, [(Verdict(key, Label.STEADY, note=note), AlertRule()) for key in orphans], now)
 
     async def _plan(self, now: datetime) -> None:
         config = self.deployment.config
@@ -317,7 +330,11 @@ class Daemon:
         # Before the target is asked: answers cost money, and nothing is paid for that cannot be kept.
         await self._stored(name, lambda s: canary_store.start_run(s, run_id, name, suite.name, started_at))
         run = await replay(suite, target, name, run_id, self.clock, self.rng, self._client)
-        settled = await self._stored(name, lambda s: settle(s, watched, self._house, run, self.clock.now()))
+        # In a thread, and before the transaction: an expectation may take long over a strange answer.
+        features = await asyncio.to_thread(extract, run, suite, self._house.secret)
+        settled = await self._stored(
+            name, lambda s: settle(s, watched, self._house, run, features, self.clock.now())
+        )
         self._report(target, run, settled)
 
     async def _stored(self, name: str, work: Callable[[Session], T]) -> T:
@@ -342,6 +359,8 @@ class Daemon:
         self.metrics.count_run(run, cost_usd(run, target), settled.scores, settled.evidence)
         if settled.has_frozen:
             log.info("baseline frozen", target=run.target)
+        for note in settled.notes:
+            self._self.problem(note)
         self._tell(settled.transitions)
 
     def _tell(self, transitions: Iterable[Transition]) -> None:

@@ -1,5 +1,6 @@
 """From a run to verdicts: proofs, the life of the baseline, the ledger's bets; all in the run's own transaction."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -32,7 +33,7 @@ from canaries.baseline_store import (
 )
 from canaries.completion import Run
 from canaries.contract import Contract, describe_change
-from canaries.features import RunFeatures, extract
+from canaries.features import RunFeatures
 from canaries.proofs import Proof, ProofKind, judge
 from canaries.reference import ProofHistory
 from canaries.scores import CANARY_PREFIX
@@ -41,6 +42,9 @@ from canaries.suite import Suite
 
 from . import store
 from .drift import DriftMemory, incident_key, remember, verdict
+
+SILENT_SHOWN = 5
+"""How many canaries without an answer a finding names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +97,8 @@ class House:
 class Settled:
     """What a run did: its scores, the page evidence after it, and the transitions of incidents.
 
-    ``has_frozen`` tells that its baseline was frozen by it, ``freezing_problem`` why it could not be although due.
+    ``has_frozen`` tells that its baseline was frozen by it, ``freezing_problem`` why it could not be although due;
+    ``notes`` are sentences about what else happened to the baseline.
     """
 
     run_id: str
@@ -102,34 +107,37 @@ class Settled:
     transitions: tuple[Transition, ...] = ()
     has_frozen: bool = False
     freezing_problem: str = ""
+    notes: tuple[str, ...] = ()
 
 
-def settle(session: Session, watched: Watched, house: House, run: Run, now: datetime) -> Settled:
-    """Store ``run`` with everything that follows from it. A run that is stored already changes nothing."""
+def settle(
+    session: Session, watched: Watched, house: House, run: Run, features: RunFeatures, now: datetime
+) -> Settled:
+    """Store ``run`` with everything that follows from it. A run that is stored already changes nothing.
+
+    ``features`` are the run's, made before the transaction begins: expectations may take their time.
+    """
     if canary_store.has_ended(session, run.id):
         return Settled(run.id)
-    features = extract(run, watched.suite, house.secret)
     contract_hash = watched.contract.hash
-    current = _current_baseline(session, watched, contract_hash, now)
+    current, notes = _current_baseline(session, watched, contract_hash, now)
     is_frozen = current.status is BaselineStatus.FROZEN
     is_refused = current.contract_hash != contract_hash
-    collects = not is_frozen and _may_be_collected(session, watched, features)
+    baseline = house.frozen_baseline(session, current.id) if is_frozen and not is_refused else None
+    proven = _prove(session, watched, features, baseline, current, is_refused=is_refused)
+    collects = not is_frozen and _may_be_collected(session, watched, features, proven)
     canary_store.save_run(session, run, features, watched.content, current.id if collects else None)
 
-    baseline = house.frozen_baseline(session, current.id) if is_frozen and not is_refused else None
-    if is_refused:
-        # Whether it still drifts, nobody can say: an open incident is held until the baseline is retired.
-        proven, weighed = _prove_answering(session, watched, features, current), _Weighed()
-    else:
-        proven = _prove(session, watched, features, baseline, current)
-        weighed = _weigh(session, watched, house, baseline, features, run.at)
+    # Whether a refused target still drifts, nobody can say: its incident is held until the baseline is retired.
+    weighed = _Weighed() if is_refused else _weigh(session, watched, house, baseline, features, run.at)
     frozen = Freezing() if is_frozen else _freeze_when_due(session, watched, house, current.id, now)
     changes = _changes(session, watched, house, current) if is_refused else ()
     verdicts = [*proven, _baseline_verdict(watched, changes, frozen.problem)]
-    if weighed.verdict is not None:
-        verdicts.append(weighed.verdict)
+    verdicts += [one for one in (weighed.verdict, _coverage(session, watched, features)) if one is not None]
     transitions = receive(session, [(one, watched.rule) for one in verdicts], now, house.rollbacks)
-    return Settled(run.id, weighed.scores, weighed.evidence, transitions, frozen.has_happened, frozen.problem)
+    return Settled(
+        run.id, weighed.scores, weighed.evidence, transitions, frozen.has_happened, frozen.problem, notes
+    )
 
 
 def _prove(
@@ -138,29 +146,56 @@ def _prove(
     features: RunFeatures,
     baseline: Baseline | None,
     current: BaselineSummary,
+    *,
+    is_refused: bool,
 ) -> list[Verdict]:
     """What the run proves without statistics; a collection that began on another model begins anew."""
     history = load_history(session, watched.name, current.suite)
-    judgement = judge(features, history, baseline.reference if baseline else None, watched.down_after)
-    save_history(session, watched.name, current.suite, judgement.history)
-    if judgement.restarts_collection and current.status is BaselineStatus.COLLECTING:
-        restart_collection(session, current.id)
-    return proof_verdicts(watched, judgement.proofs)
+    if is_refused:
+        # A model or a check that its baseline did not know is the operator's own change, and no news: all that can
+        # be proven of a target that is not what it was is whether it answers.
+        judgement = judge(features, ProofHistory(down_runs=history.down_runs), None, watched.down_after)
+        history = replace(history, down_runs=judgement.history.down_runs)
+        proofs = tuple(one for one in judgement.proofs if one.kind is ProofKind.ENDPOINT_DOWN)
+    else:
+        judgement = judge(features, history, baseline.reference if baseline else None, watched.down_after)
+        history, proofs = judgement.history, judgement.proofs
+        if judgement.restarts_collection and current.status is BaselineStatus.COLLECTING:
+            restart_collection(session, current.id)
+    save_history(session, watched.name, current.suite, history)
+    return proof_verdicts(watched, proofs)
 
 
-def _prove_answering(
-    session: Session, watched: Watched, features: RunFeatures, current: BaselineSummary
-) -> list[Verdict]:
-    """Whether the endpoint answers, which is all that can be proven of a target that is not what it was.
+def _coverage(session: Session, watched: Watched, features: RunFeatures) -> Verdict | None:
+    """Whether the answers are enough to compare; nothing of a run without any: that is for the endpoint's proof.
 
-    A model or a check that its baseline did not know is then the operator's own change, and no news.
+    A share of failing requests would otherwise blind the watch without a word: such runs are neither compared nor
+    collected, and a canary that never answers is not looked at.
     """
-    history = load_history(session, watched.name, current.suite)
-    judgement = judge(features, ProofHistory(down_runs=history.down_runs), None, watched.down_after)
-    down_runs = judgement.history.down_runs
-    save_history(session, watched.name, current.suite, replace(history, down_runs=down_runs))
-    down = [proof for proof in judgement.proofs if proof.kind is ProofKind.ENDPOINT_DOWN]
-    return proof_verdicts(watched, tuple(down))
+    if not any(answer.is_answered for answer in features.answers):
+        return None
+    key = coverage_key(watched.name)
+    # The run itself is stored by now, and the latest of them.
+    runs = canary_store.recent_completed(session, watched.name, watched.down_after)
+    thin = [run for run in runs if run.answered_share < watched.min_answered_share]
+    silent = canary_store.silent_canaries(session, [run.id for run in runs])
+    if len(runs) < watched.down_after or (len(thin) < len(runs) and not silent):
+        return Verdict(key, Label.STEADY)
+    if len(thin) == len(runs):
+        summary = (
+            f"{watched.name} is not watched: too few of its requests are answered to compare the answers"
+        )
+    else:
+        summary = f"{watched.name} is watched in part: no answer to {', '.join(silent[:SILENT_SHOWN])}"
+    failures = Counter(answer.outcome.value for answer in features.answers if not answer.is_answered)
+    finding = Finding(
+        severity=Severity.TICKET,
+        source=Source.SELF_CHECK,
+        summary=f"{summary}, in {len(runs)} runs in a row",
+        labels={"target": watched.name},
+        evidence=tuple((f"{outcome} in the last run", str(n)) for outcome, n in failures.most_common()),
+    )
+    return Verdict(key, Label.BREACHED, finding)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +216,7 @@ def _weigh(
     """Score the run, bet on it, and say what that means; nothing when it has too few answers to be scored."""
     if baseline is None or baseline.scores is None:
         # Nothing is compared, so nothing drifts: an incident of an earlier baseline ends here.
-        return _Weighed(Verdict(incident_key(watched.name), Label.STEADY))
+        return _Weighed(Verdict(incident_key(watched.name), Label.STEADY, note="Its baseline was retired"))
     if features.answered_share < watched.min_answered_share:
         return _Weighed()
     scores = baseline.scores.score(features)
@@ -232,6 +267,22 @@ def proof_key(target: str, kind: ProofKind) -> str:
     return f"proof/{target}/{kind.value}"
 
 
+def coverage_key(target: str) -> str:
+    """The key of the incident that tells that a target is not, or not wholly, looked at."""
+    return f"coverage/{target}"
+
+
+def baseline_key(target: str) -> str:
+    """The key of the incident that tells that a target has no baseline that it can be compared with."""
+    return f"baseline/{target}"
+
+
+def incident_keys(target: str) -> set[str]:
+    """The keys of all incidents that a target can have."""
+    proofs = {proof_key(target, kind) for kind in ProofKind}
+    return {incident_key(target), coverage_key(target), baseline_key(target), *proofs}
+
+
 def _severity(watched: Watched, proof: Proof) -> Severity | None:
     return watched.proofs.get(proof.kind, Severity[proof.severity_hint.name])
 
@@ -259,7 +310,7 @@ def _changes(session: Session, watched: Watched, house: House, current: Baseline
 
 def _baseline_verdict(watched: Watched, changes: tuple[str, ...], freezing_problem: str) -> Verdict:
     """Whether the target has, or is on its way to, a baseline that it can be compared with."""
-    key = f"baseline/{watched.name}"
+    key = baseline_key(watched.name)
     if changes:
         summary = (
             f"{watched.name} is not compared any more: it is not what its baseline was made of. "
@@ -293,20 +344,30 @@ def baseline_of(session: Session, target: str, suite_name: str) -> BaselineSumma
 
 def _current_baseline(
     session: Session, watched: Watched, contract_hash: str, now: datetime
-) -> BaselineSummary:
-    """The target's baseline; a new one begins where there is none, or where the one that collects is outdated."""
+) -> tuple[BaselineSummary, tuple[str, ...]]:
+    """The target's baseline, and what is worth a word about it.
+
+    A new one begins where there is none, or where the one that collects is outdated: nothing was compared with it
+    yet, so nothing is lost but runs of another contract.
+    """
+    notes: tuple[str, ...] = ()
     current = baseline_of(session, watched.name, watched.suite_name)
     if current is not None:
         if current.status is BaselineStatus.FROZEN or current.contract_hash == contract_hash:
-            return current
-        # Nothing was compared with it yet, so nothing is lost but runs of another contract.
+            return current, notes
+        changes = describe_change(load_baseline(session, current.id).contract, watched.contract)
+        notes = (f"The baseline of {watched.name} begins anew, as it was changed: {'; '.join(changes)}.",)
         retire_baseline(session, current.id, now)
-    return ensure_baseline(session, watched.name, watched.suite_name, watched.contract, now)
+    return ensure_baseline(session, watched.name, watched.suite_name, watched.contract, now), notes
 
 
-def _may_be_collected(session: Session, watched: Watched, features: RunFeatures) -> bool:
-    """Whether the run may become part of a baseline: it was answered, and no incident of its target is open."""
+def _may_be_collected(
+    session: Session, watched: Watched, features: RunFeatures, proven: list[Verdict]
+) -> bool:
+    """Whether the run may become part of a baseline: answered, and no incident of its target open or opened by it."""
     if features.answered_share < watched.min_answered_share:
+        return False
+    if any(one.label is Label.BREACHED for one in proven):
         return False
     ours = {incident_key(watched.name), *(proof_key(watched.name, kind) for kind in ProofKind)}
     return not any(incident.key in ours for incident in alert_store.open_incidents(session))

@@ -16,6 +16,7 @@ from alerts.rollback import Mode, RollbackRule
 from canaries.completion import Completion, Outcome, Run
 from canaries.config import TargetConfig
 from canaries.contract import contract_of
+from canaries.features import extract
 from canaries.suite import Canary, Expectations, Message, Suite
 from monitor import schema
 from monitor.database import Database
@@ -134,7 +135,10 @@ class Bot:
 
     def settle(self, run: Run) -> Settled:
         now = run.finished_at or run.at
-        return self.database.write(lambda session: settle(session, self.watched, self.house, run, now))
+        features = extract(run, self.watched.suite, self.house.secret)
+        return self.database.write(
+            lambda session: settle(session, self.watched, self.house, run, features, now)
+        )
 
     def runs(self, count: int, answers: Answers = STEADY) -> list[Settled]:
         return [self.settle(self.next_run(answers)) for _ in range(count)]

@@ -226,4 +226,10 @@ def test_an_incident_says_how_long_it_lasted(take, database):
     take(*[breached()] * 65, STEADY)
     resolved = database.read(outbox_store.notifications)[-1]
     assert resolved.message.kind is NoticeKind.RESOLVED
-    assert resolved.message.note == "It lasted 1 h 5 min."
+    assert resolved.message.note == "Steady again. It lasted 1 h 5 min."
+
+
+def test_an_end_for_another_reason_than_being_steady_says_which(take, database):
+    take(breached(), Verdict(KEY, Label.STEADY, note="Its baseline was retired"))
+    resolved = database.read(outbox_store.notifications)[-1]
+    assert resolved.message.note.startswith("Its baseline was retired. It lasted")

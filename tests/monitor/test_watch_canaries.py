@@ -142,8 +142,8 @@ def test_runs_that_make_no_baseline_become_a_ticket_and_are_kept(bot: Bot) -> No
         answered = names[n % len(names)]
         settled = bot.settle(bot.next_run(Answers(failed=frozenset(names) - {answered})))
     assert told(settled) == []  # one ticket, not one a run
-    (ticket,) = bot.open().values()
-    assert (ticket.key, ticket.severity) == ("baseline/bot", Severity.TICKET)
+    ticket = bot.open()["baseline/bot"]
+    assert ticket.severity is Severity.TICKET
     assert (
         "bot has collected its runs, but they make no baseline: none of the 6 canaries"
         in ticket.finding.summary
@@ -462,3 +462,41 @@ def test_another_suite_in_its_place_is_not_compared_and_named(frozen_bot: Bot) -
         ("bot-2", "helpdesk"),
         ("bot-1", "support"),
     ]
+
+
+def test_too_few_answers_for_too_long_is_a_ticket_that_ends_when_they_are_back(bot: Bot) -> None:
+    bot.watched = watched_of(down_after=3)
+    names = [canary.id for canary in suite_of().canaries]
+    some_fail = Answers(failed=frozenset(names[:3]))
+    bot.settle(bot.next_run(some_fail))
+    bot.settle(bot.next_run(some_fail))
+    assert "coverage/bot" not in bot.open()
+    bot.settle(bot.next_run(some_fail))
+    ticket = bot.open()["coverage/bot"]
+    assert ticket.severity is Severity.TICKET
+    assert "is not watched" in ticket.finding.summary
+    bot.settle(bot.next_run(Answers()))
+    assert "coverage/bot" not in bot.open()
+
+
+def test_a_canary_that_never_answers_is_named(bot: Bot) -> None:
+    bot.watched = watched_of(down_after=3, min_answered_share=0.5)
+    silent = sorted(canary.id for canary in suite_of().canaries)[0]
+    for _ in range(3):
+        bot.settle(bot.next_run(Answers(failed=frozenset({silent}))))
+    assert f"no answer to {silent}" in bot.open()["coverage/bot"].finding.summary
+
+
+def test_the_run_that_opens_an_incident_is_no_part_of_a_baseline(bot: Bot) -> None:
+    bot.settle(bot.next_run(Answers()))
+    before = baselines(bot)[0].collected_runs
+    bot.settle(bot.next_run(Answers(served_model="another-model")))
+    assert (before, baselines(bot)[0].collected_runs) == (1, 0)
+
+
+def test_a_baseline_that_begins_anew_says_why(bot: Bot) -> None:
+    bot.settle(bot.next_run(Answers()))
+    bot.watched = watched_of(model="other")
+    (note,) = bot.settle(bot.next_run(Answers())).notes
+    assert "begins anew" in note
+    assert "target.model" in note
