@@ -135,7 +135,8 @@ def _settle_all(
     pages: list[Notice] = []
     tickets: list[Notice] = []
     for done, run in enumerate(runs, start=1):
-        settled = settle(session, watched[run.target], house, run, run.finished_at or run.at)
+        features = extract(run, None, house.secret)
+        settled = settle(session, watched[run.target], house, run, features, run.finished_at or run.at)
         if settled.freezing_problem:
             raise BaselineError(f"{run.target}: {settled.freezing_problem}{_hint(runs)}")
         for transition in settled.transitions:
