@@ -149,7 +149,11 @@ class Database:
 
 def _engine(path: Path) -> Engine:
     url = URL.create("sqlite", database=str(path))  # as text, a "?" in the path would begin the options
-    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
+    engine = create_engine(
+        url,
+        connect_args={"timeout": BUSY_TIMEOUT_MS / 1000},
+        hide_parameters=True,  # an error in the log must not hold the answer that could not be stored
+    )
 
     @event.listens_for(engine, "connect")
     def prepare(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:

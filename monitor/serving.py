@@ -15,6 +15,9 @@ STOP_GRACE_S = 5
 BACKLOG = 128
 """How many connections may wait to be accepted."""
 
+HEADERS_MAX_BYTES = 64 * 1024
+"""How long the head of a request may be; a longer one is answered 431 or 400, and its connection closed."""
+
 CONNECTIONS_MAX = 800
 """How many connections a server has at a time; further requests are answered 503. Below the usual 1,024 open files."""
 
@@ -60,6 +63,8 @@ def server(app: Any) -> Server:
         uvicorn.Config(
             app,
             lifespan="off",
+            http="h11",  # slower than httptools, but it bounds what the headers of a request may take
+            h11_max_incomplete_event_size=HEADERS_MAX_BYTES,
             log_config=None,
             log_level="error",  # below that stands what any stranger can provoke, a line for each request
             access_log=False,

@@ -44,7 +44,9 @@ class Assumptions:
     reasons: tuple[str, ...]
 
 
-def check(calibration: Mapping[str, Sequence[float]], covers_s: float = math.inf, seed: int = 0) -> Assumptions:
+def check(
+    calibration: Mapping[str, Sequence[float]], covers_s: float = math.inf, seed: int = 0
+) -> Assumptions:
     """What the calibration runs' scores, in order of time, say of the assumption.
 
     Only the scores that are passed are looked at. ``covers_s`` is how much time the whole baseline covers, ``seed``
