@@ -39,6 +39,7 @@ class Reason(StrEnum):
     FIRED = "wrong for as long as the rule wants"
     STILL_FIRING = "still wrong; people know"
     ESCALATED = "worse than what people were told"
+    DOUBTFUL = "seems wrong and is not surely so: the state is held"
     KEPT_FIRING = "steady again, but not yet for as long as the rule wants"
     RESOLVED = "steady for as long as the rule wants"
     PASSED = "steady again before it fired: nobody was told"
@@ -121,6 +122,8 @@ def step(
         if verdict.finding is None:
             return Transition(None, (), Reason.NOTHING_WRONG)
         return _breached(_opened(verdict.key, verdict.finding, now, earlier), verdict.finding, rule, now)
+    if verdict.is_doubtful:
+        return Transition(replace(incident, steady_since=None, updated_at=now), (), Reason.DOUBTFUL)
     if verdict.finding is None:
         return _steady(incident, rule, now)
     return _breached(incident, verdict.finding, rule, now)

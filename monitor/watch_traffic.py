@@ -21,14 +21,21 @@ class Look:
     def verdict(self) -> Verdict:
         """The verdict that the alert arm takes."""
         key = incident_key(self.watch)
-        if self.judgement.label is not Label.BREACHED:
-            return Verdict(key, self.judgement.label, note=self.judgement.reason)
+        judgement = self.judgement
+        if judgement.label is not Label.BREACHED:
+            return Verdict(key, judgement.label, note=judgement.reason, is_doubtful=judgement.is_doubtful)
         # A fixed threshold is the operator's own word: no further evidence is needed for the rollback it names.
-        return Verdict(key, Label.BREACHED, _finding(self.watch, self.judgement), wants_rollback=True)
+        return Verdict(key, Label.BREACHED, _finding(self.watch, judgement), wants_rollback=True)
 
     def rule(self) -> AlertRule:
         """When it becomes an incident, and who hears of it."""
-        return AlertRule(for_s=self.watch.for_, notify=tuple(self.watch.notify), rollback=self.watch.rollback)
+        watch = self.watch
+        return AlertRule(
+            for_s=watch.for_,
+            keep_firing_s=watch.keep_firing_s,
+            notify=tuple(watch.notify),
+            rollback=watch.rollback,
+        )
 
 
 def incident_key(watch: WatchConfig) -> str:
@@ -50,8 +57,10 @@ def _finding(watch: WatchConfig, judgement: Judgement) -> Finding:
     evidence = [("calls", str(judgement.n))]
     if judgement.value is not None:
         evidence.insert(0, (watch.measure.value, show(judgement.value, unit)))
-    if judgement.low is not None and judgement.high is not None and judgement.low < judgement.high:
-        evidence.append(("between", f"{show(judgement.low, unit)} and {show(judgement.high, unit)}"))
+    if judgement.low is not None and watch.above is not None:
+        evidence.append(("at least", show(judgement.low, unit)))
+    if judgement.high is not None and watch.below is not None:
+        evidence.append(("at most", show(judgement.high, unit)))
     threshold = watch.above if watch.above is not None else watch.below
     if threshold is not None:
         evidence.append(("threshold", show(threshold, unit)))

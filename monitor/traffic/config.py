@@ -11,6 +11,9 @@ from canaries.duration import Duration
 Pattern = str | list[str]
 """One value, or a list of them; ``*`` and ``?`` stand for any characters and any one character."""
 
+KEEP_FIRING_S = 900.0
+"""How long a watch must be steady before its incident ends, unless it looks back further or is told otherwise."""
+
 LOOK_BACK_MAX_S = 86_400.0
 """How far back a watch may look: what it reads each time stays bounded."""
 
@@ -66,7 +69,10 @@ class MatchConfig(BaseModel):
 
 
 class WatchConfig(BaseModel):
-    """A rule over production traffic: a measure of the last minutes against a fixed threshold."""
+    """A rule over production traffic: a measure of the last minutes against a fixed threshold.
+
+    It is breached when the measure is surely beyond the threshold, given how many calls were seen.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
@@ -74,14 +80,19 @@ class WatchConfig(BaseModel):
     match: MatchConfig = Field(default_factory=MatchConfig, description="Which calls it looks at.")
     measure: Measure = Field(description="What it looks at.")
     above: float | None = Field(
-        None, description='Breached above this: "8s", "2%" or "$0.02", as the measure is.'
+        None, description='Breached when surely above this: "8s", "2%" or "$0.02", as the measure is.'
     )
-    below: float | None = Field(None, description="Breached below this; instead of above.")
+    below: float | None = Field(None, description="Breached when surely below this; instead of above.")
     over: Annotated[Duration, Field(ge=60, le=LOOK_BACK_MAX_S)] = Field(
         300.0, description="How far back it looks."
     )
     for_: Annotated[Duration, Field(ge=0)] = Field(
         0.0, alias="for", description="How long it must stay breached before anybody is told."
+    )
+    keep_firing_for: Annotated[Duration, Field(ge=0)] | None = Field(
+        None,
+        description="How long it must be steady before its incident ends; by default as long as `over`, "
+        "and 15m at least.",
     )
     min_calls: int = Field(
         20, ge=1, description="With fewer calls than this in the look-back it says nothing."
@@ -89,6 +100,11 @@ class WatchConfig(BaseModel):
     severity: Literal["page", "ticket"] = Field("page", description="How loudly it tells.")
     notify: list[str] = Field(default_factory=list, description="Receivers who are told, by name.")
     rollback: str | None = Field(None, description="The rollback that a breach asks for, by name.")
+
+    @property
+    def keep_firing_s(self) -> float:
+        """How long it must be steady before its incident ends."""
+        return max(self.over, KEEP_FIRING_S) if self.keep_firing_for is None else self.keep_firing_for
 
     @field_validator("above", "below", mode="before")
     @classmethod

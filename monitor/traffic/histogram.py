@@ -22,6 +22,15 @@ _LOG_GAMMA = math.log(GAMMA)
 
 
 @dataclass(frozen=True, slots=True)
+class Spread:
+    """The mean of ``n`` values, and their standard deviation to one percent."""
+
+    mean: float
+    deviation: float
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
 class Quantile:
     """A quantile of ``n`` values: the true one lies from ``low`` to ``high``, and ``value`` in the middle."""
 
@@ -86,17 +95,30 @@ class Histogram:
         n = self.n
         if n == 0:
             return None
-        rank = max(1, math.ceil(q * n))
+        return self.at_rank(max(1, math.ceil(q * n)))
+
+    def at_rank(self, rank: int) -> Quantile:
+        """The value that is ``rank``-th from below; 1 is the smallest. ``rank`` must not be above ``n``."""
+        n, below, index = self.n, self._zeros, 0
+        if not 1 <= rank <= n:
+            raise ValueError(f"{n} values have no rank {rank}")
         if rank <= self._zeros:
             return Quantile(0.0, 0.0, SMALLEST, n)
-        below = self._zeros
-        index = 0
         for index in sorted(self._counts):
             below += self._counts[index]
             if below >= rank:
                 break
-        low, high = GAMMA ** (index - 1), GAMMA**index
-        return Quantile(2 * high / (GAMMA + 1), low, high, n)
+        return Quantile(_middle(index), GAMMA ** (index - 1), GAMMA**index, n)
+
+    @property
+    def spread(self) -> Spread | None:
+        """The mean and how far values lie from it; ``None`` when there are none."""
+        mean, n = self.mean, self.n
+        if mean is None:
+            return None
+        squares = self._zeros * mean**2
+        squares += sum(count * (_middle(index) - mean) ** 2 for index, count in self._counts.items())
+        return Spread(mean, math.sqrt(squares / max(1, n - 1)), n)
 
     def to_json(self) -> dict[str, Any]:
         """The histogram as plain data; buckets as pairs of index and count, lowest first."""
@@ -134,6 +156,10 @@ def merged(histograms: Iterable[Histogram]) -> Histogram:
     for histogram in histograms:
         result.merge(histogram)
     return result
+
+
+def _middle(index: int) -> float:
+    return float(2 * GAMMA**index / (GAMMA + 1))
 
 
 def _bucket(value: float) -> int:

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 
 from alerts.finding import Label
 
+from . import confidence
 from .config import MatchConfig, Measure, Pattern, Unit, WatchConfig
 from .histogram import Histogram, merged
 from .windows import MINUTE_S, Series, Window, minute_of
@@ -17,7 +18,10 @@ from .windows import MINUTE_S, Series, Window, minute_of
 class Judgement:
     """What a watch says now.
 
-    ``n`` is how many calls ``value`` stands on; the true value of those calls lies from ``low`` to ``high``.
+    ``value`` is that of the ``n`` calls that were seen. What the application does now is at least ``low`` and
+    at most ``high``, each with the certainty of ``confidence``; ``high`` is ``None`` when the calls are too few to
+    say. ``is_doubtful`` tells that it is steady only because ``value``, which is beyond the threshold, is not surely
+    so.
     """
 
     label: Label
@@ -26,13 +30,14 @@ class Judgement:
     high: float | None
     n: int
     reason: str
+    is_doubtful: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class _Measured:
     value: float
     low: float
-    high: float
+    high: float | None
     n: int
     remark: str = ""
 
@@ -102,18 +107,23 @@ def _fits(pattern: Pattern | None, value: str) -> bool:
 
 
 def _compare(watch: WatchConfig, measured: _Measured, span: str) -> Judgement:
+    """Breached is what is so beyond doubt: a quantile of a few calls jumps about, and people sleep."""
+    unit, low, high = watch.measure.unit, measured.low, measured.high
     if watch.above is not None:
-        threshold, is_breached, relation = watch.above, measured.value > watch.above, "above"
+        threshold, relation = watch.above, "above"
+        seems, is_sure = measured.value > threshold, low > threshold
+        bound = f" (at least {show(low, unit)})"
     else:
-        threshold = watch.below or 0.0
-        is_breached, relation = measured.value < threshold, "below"
-    unit = watch.measure.unit
+        threshold, relation = watch.below or 0.0, "below"
+        seems, is_sure = measured.value < threshold, high is not None and high < threshold
+        bound = " (too few to say how much at most)" if high is None else f" (at most {show(high, unit)})"
     reason = (
-        f"{watch.measure.value} is {show(measured.value, unit)} over {measured.n} calls of {span}, "
-        f"{'' if is_breached else 'not '}{relation} {show(threshold, unit)}{measured.remark}"
+        f"{watch.measure.value} is {show(measured.value, unit)}{bound if seems else ''} over {measured.n} calls of "
+        f"{span}, {'' if is_sure else 'not surely ' if seems else 'not '}{relation} {show(threshold, unit)}"
+        f"{measured.remark}"
     )
-    label = Label.BREACHED if is_breached else Label.STEADY
-    return Judgement(label, measured.value, measured.low, measured.high, measured.n, reason)
+    label = Label.BREACHED if is_sure else Label.STEADY
+    return Judgement(label, measured.value, low, high, measured.n, reason, seems and not is_sure)
 
 
 def _measure(measure: Measure, windows: list[Window]) -> _Measured | None:
@@ -122,10 +132,27 @@ def _measure(measure: Measure, windows: list[Window]) -> _Measured | None:
     remark = _unpriced_remark(windows) if measure.unit is Unit.DOLLARS else ""
     histogram = merged(_histogram(measure, window) for window in windows)
     if measure.quantile is None:
-        mean = histogram.mean
-        return None if mean is None else _Measured(mean, mean, mean, histogram.n, remark)
-    found = histogram.quantile(measure.quantile)
-    return None if found is None else _Measured(found.value, found.low, found.high, found.n, remark)
+        return _mean(histogram, remark)
+    return _quantile(histogram, measure.quantile, remark)
+
+
+def _quantile(histogram: Histogram, q: float, remark: str) -> _Measured | None:
+    found = histogram.quantile(q)
+    if found is None:
+        return None
+    lowest, highest = confidence.lower_rank(found.n, q), confidence.upper_rank(found.n, q)
+    # The outer edges of the buckets: what a bucket hides makes nothing surer.
+    low = histogram.at_rank(lowest).low if lowest else 0.0
+    high = None if highest is None else histogram.at_rank(highest).high
+    return _Measured(found.value, low, high, found.n, remark)
+
+
+def _mean(histogram: Histogram, remark: str) -> _Measured | None:
+    spread = histogram.spread
+    if spread is None:
+        return None
+    margin = confidence.Z * spread.deviation / math.sqrt(spread.n)
+    return _Measured(spread.mean, max(0.0, spread.mean - margin), spread.mean + margin, spread.n, remark)
 
 
 def _histogram(measure: Measure, window: Window) -> Histogram:
@@ -144,8 +171,9 @@ def _error_share(windows: list[Window]) -> _Measured | None:
             errors[name] = errors.get(name, 0) + count
     by_count = sorted(errors.items(), key=lambda item: (-item[1], item[0]))
     remark = f" ({', '.join(f'{count} {name}' for name, count in by_count)})" if by_count else ""
-    share = sum(errors.values()) / calls
-    return _Measured(share, share, share, calls, remark)
+    failed = sum(errors.values())
+    low, high = confidence.share_bounds(failed, calls)
+    return _Measured(failed / calls, low, high, calls, remark)
 
 
 def _unpriced_remark(windows: list[Window]) -> str:

@@ -18,6 +18,7 @@ def breached(severity: Severity = Severity.PAGE, summary: str = "support-bot ans
 
 STEADY = Verdict(KEY, Label.STEADY)
 NO_DATA = Verdict(KEY, Label.NO_DATA)
+DOUBTFUL = Verdict(KEY, Label.STEADY, is_doubtful=True)
 
 
 def life(rule: AlertRule, *looks: tuple[float, Verdict]) -> list[Transition]:
@@ -47,6 +48,18 @@ def told(transitions: list[Transition]) -> list[NoticeKind]:
         (AT_ONCE, [(0, STEADY)], [Reason.NOTHING_WRONG]),
         (AT_ONCE, [(0, NO_DATA)], [Reason.NO_DATA]),
         (AT_ONCE, [(0, breached())], [Reason.FIRED]),
+        (AT_ONCE, [(0, DOUBTFUL)], [Reason.NOTHING_WRONG]),
+        (AT_ONCE, [(0, breached()), (1, DOUBTFUL)], [Reason.FIRED, Reason.DOUBTFUL]),
+        (
+            SLOW,
+            [(0, breached()), (59, DOUBTFUL), (60, breached())],
+            [Reason.WAITING, Reason.DOUBTFUL, Reason.FIRED],
+        ),
+        (
+            SLOW,
+            [(0, breached()), (60, breached()), (100, STEADY), (399, DOUBTFUL), (400, STEADY), (699, STEADY)],
+            [Reason.WAITING, Reason.FIRED, Reason.KEPT_FIRING, Reason.DOUBTFUL, *[Reason.KEPT_FIRING] * 2],
+        ),
         (AT_ONCE, [(0, breached()), (1, breached())], [Reason.FIRED, Reason.STILL_FIRING]),
         (AT_ONCE, [(0, breached()), (1, STEADY)], [Reason.FIRED, Reason.RESOLVED]),
         (SLOW, [(0, breached()), (59, breached())], [Reason.WAITING, Reason.WAITING]),
@@ -82,6 +95,10 @@ def told(transitions: list[Transition]) -> list[NoticeKind]:
         "steady without an incident",
         "no data without an incident",
         "fires at once without a wait",
+        "doubt opens nothing",
+        "doubt ends nothing",
+        "doubt holds a pending incident",
+        "doubt starts keep firing again",
         "a second breach is no second firing",
         "resolves at once without a wait",
         "one second before the wait is over",

@@ -1,4 +1,5 @@
 import math
+from statistics import stdev
 
 import orjson
 import pytest
@@ -86,3 +87,25 @@ def test_what_is_too_large_counts_as_the_largest() -> None:
 def test_what_no_value_is_is_refused(value: float) -> None:
     with pytest.raises(ValueError, match="0 and more"):
         Histogram().add(value)
+
+
+@given(samples)
+def test_values_are_found_by_their_rank(sample: list[float]) -> None:
+    histogram = histogram_of(sample)
+    for rank, true in enumerate(sorted(sample), start=1):
+        found = histogram.at_rank(rank)
+        assert found.low <= true * (1 + 1e-12)
+        assert true <= found.high * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("rank", [0, 3])
+def test_a_rank_that_no_value_has_is_refused(rank: int) -> None:
+    with pytest.raises(ValueError, match="2 values have no rank"):
+        histogram_of([1.0, 2.0]).at_rank(rank)
+
+
+@given(st.lists(st.floats(min_value=1e-6, max_value=1e6), min_size=2, max_size=100))
+def test_the_deviation_is_that_of_the_sample_within_a_bucket(sample: list[float]) -> None:
+    spread = histogram_of(sample).spread
+    assert spread is not None
+    assert spread.deviation == pytest.approx(stdev(sample), abs=0.015 * max(sample))

@@ -62,6 +62,15 @@ def test_durations_and_defaults() -> None:
 
 
 @pytest.mark.parametrize(
+    ("fields", "keeps_s"),
+    [({}, 900), ({"over": "1h"}, 3600), ({"keep_firing_for": "1m"}, 60), ({"keep_firing_for": 0}, 0)],
+    ids=["default", "as long as it looks back", "told", "not at all"],
+)
+def test_an_incident_ends_once_its_watch_was_steady_for_a_while(fields, keeps_s) -> None:
+    assert watch(**fields).keep_firing_s == keeps_s
+
+
+@pytest.mark.parametrize(
     "fields",
     [{"over": "59s"}, {"over": "2d"}, {"measur": "x"}, {"measure": "latency_p42"}, {"match": {"team": "a"}}],
     ids=["look-back too short", "too long", "unknown key", "unknown measure", "unknown match"],
