@@ -28,6 +28,8 @@ class Mood(StrEnum):
     """Every other request fails."""
     RUDE = "rude"
     """Answers, and breaks the check that the suite makes."""
+    CHATTY = "chatty"
+    """Passes all checks, and never says the same twice."""
 
 
 class Endpoint:
@@ -36,6 +38,8 @@ class Endpoint:
     def __init__(self) -> None:
         self.moods: dict[str, Mood] = {}
         self.requests: Counter[str] = Counter()
+        self.active: Counter[str] = Counter()
+        """How many requests are being answered now."""
         self.latency_s = 0.0
 
     def app(self) -> FastAPI:
@@ -45,8 +49,12 @@ class Endpoint:
         async def chat(target: str, request: Request) -> Response:
             self.requests[target] += 1
             asked = await request.json()
-            await asyncio.sleep(self.latency_s)
-            return await self._answer(self.moods.get(target, Mood.WELL), self.requests[target], asked)
+            self.active[target] += 1
+            try:
+                await asyncio.sleep(self.latency_s)
+                return await self._answer(self.moods.get(target, Mood.WELL), self.requests[target], asked)
+            finally:
+                self.active[target] -= 1
 
         return app
 
@@ -66,7 +74,8 @@ class Endpoint:
         if mood is Mood.HANGING:
             await asyncio.sleep(HANG_S)
         prompt = asked["messages"][-1]["content"]
-        return JSONResponse(completion("" if mood is Mood.RUDE else f"An answer to: {prompt}"))
+        texts = {Mood.RUDE: "", Mood.CHATTY: f"Certainly! Number {number} is glad to be of help."}
+        return JSONResponse(completion(texts.get(mood, f"An answer to: {prompt}")))
 
 
 def completion(text: str) -> dict[str, Any]:

@@ -45,8 +45,7 @@ class Berth:
     def one_in_flight(self) -> str:
         """The id of a run that asks just now, and will for a second."""
         self.endpoint.latency_s = 1.0
-        requests = self.endpoint.requests["bot"]
-        self.daemon.until("a slow run has begun", lambda: self.endpoint.requests["bot"] > requests + 4)
+        self.daemon.until("a slow run has begun", lambda: self.endpoint.active["bot"] == 2)
         return self.daemon.until("a run in flight", lambda: self.runs("running"))[0]
 
 

@@ -35,8 +35,8 @@ def target(name: str, url: str) -> str:
     attempts = 1 if name == "hanging" else 2  # to wait out the time twice teaches nothing
     return f"""
   {name}:
-    {{base_url: "{url}/{name}/v1", model: practice-1, suite: suite.yaml, every: 500ms, timeout: 1s, max_attempts: {attempts},
-      baseline: {{runs: 12}}, down_after: {DOWN_AFTER}, notify: [oncall], concurrency: 2}}"""
+    {{base_url: "{url}/{name}/v1", model: practice-1, suite: suite.yaml, every: 500ms, timeout: 1s,
+      max_attempts: {attempts}, baseline: {{runs: 12}}, down_after: {DOWN_AFTER}, notify: [oncall]}}"""
 
 
 def peak_memory_kib(pid: int) -> int:
