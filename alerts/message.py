@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from hashlib import blake2b
 from typing import Any
 
@@ -145,26 +145,6 @@ def addressed(message: Message, receiver: str, sequence: int) -> Notification:
     # No dot in the id: the webhook signature is over "id.timestamp.body".
     message_id = "msg_" + blake2b("\n".join(facts).encode(), digest_size=12).hexdigest()
     return Notification(id=message_id, receiver=receiver, message=replace(message, id=message_id))
-
-
-def render_text(message: Message, public_url: str | None = None) -> str:
-    """The message for a terminal or a plain-text channel, several lines long."""
-    lines = [message.headline, *message.sentences]
-    width = max((len(name) for name, _ in message.evidence), default=0)
-    lines += [f"  {name:<{width}}  {value}" for name, value in message.evidence]
-    lines.append(" · ".join(context_words(message)))
-    if public_url:
-        lines.append(public_url)
-    return "\n".join(line for line in lines if line)
-
-
-def context_words(message: Message) -> tuple[str, ...]:
-    """Incident id, since when, and the labels: what stands small below a message."""
-    words = [f"incident {message.incident_id}"] if message.incident_id else []
-    if message.since is not None:
-        words.append(f"since {message.since.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC")
-    words += [f"{name}={value}" for name, value in message.labels.items()]
-    return tuple(words)
 
 
 def _lasted(incident: Incident) -> str:

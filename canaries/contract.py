@@ -8,7 +8,7 @@ from typing import Any
 
 from .config import TargetConfig
 from .features import FEATURES_VERSION
-from .suite import Canary, Suite
+from .suite import Suite
 
 SHOWN_CHARS_MAX = 64
 """A longer value of a parameter is shown and stored as a hash: it may be a text."""
@@ -71,17 +71,15 @@ def contract_of(suite: Suite, target: TargetConfig) -> Contract:
                 "messages": _hidden([[message.role, message.content] for message in canary.messages]),
                 "samples": samples[canary.id],
                 "expectations": _hidden(asdict(canary.expectations)),
-                **_parameters(canary, suite, target),
+                **{
+                    # As they are sent: whether target, suite or canary sets one makes no difference to the answers.
+                    f"parameters.{name}": _shown(value)
+                    for name, value in sorted(suite.sent_parameters(canary, target.parameters).items())
+                },
             }
             for canary in sorted(suite.canaries, key=lambda canary: canary.id)
         },
     )
-
-
-def _parameters(canary: Canary, suite: Suite, target: TargetConfig) -> dict[str, Any]:
-    # As they are sent: whether the target, the suite or the canary sets one makes no difference to the answers.
-    parameters = {**target.parameters, **suite.parameters, **canary.parameters}
-    return {f"parameters.{name}": _shown(value) for name, value in sorted(parameters.items())}
 
 
 def describe_change(old: Contract, new: Contract) -> tuple[str, ...]:

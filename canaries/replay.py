@@ -3,10 +3,9 @@
 import asyncio
 import random
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 import httpx
 
@@ -153,7 +152,7 @@ class _Replayer:
         return ChatRequest(
             model=target.model,
             messages=canary.messages,
-            parameters=merged_parameters(self.suite, canary, target),
+            parameters=self.suite.sent_parameters(canary, target.parameters),
             stream=target.stream,
             logprobs=target.logprobs,
             seed=target.seed,
@@ -161,11 +160,6 @@ class _Replayer:
             max_answer_bytes=target.max_answer_bytes,
             fresh_connection=target.fresh_connections,
         )
-
-
-def merged_parameters(suite: Suite, canary: Canary, target: TargetConfig) -> Mapping[str, Any]:
-    """What is sent with a canary: the target's parameters, over them the suite's, over them the canary's own."""
-    return {**target.parameters, **suite.parameters, **canary.parameters}
 
 
 def _answered(task: _Task, answer: Answer, attempts: int, at: datetime) -> Completion:

@@ -88,6 +88,10 @@ class Suite:
         default = self.samples or target_samples or 1
         return {canary.id: canary.samples or default for canary in self.canaries}
 
+    def sent_parameters(self, canary: Canary, target_parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """What is sent with a canary: the target's parameters, over them the suite's, over them the canary's own."""
+        return {**target_parameters, **self.parameters, **canary.parameters}
+
 
 def load_suite(path: FilePath, env: Mapping[str, str]) -> Suite:
     """The suite in the file at ``path``. Raises DocumentError with every problem and its place."""

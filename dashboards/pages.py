@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from alerts.finding import Severity
 from dashboards import words
 from dashboards.drawings import sparkline, swing_circle
 from dashboards.reference import operations
@@ -66,7 +67,11 @@ def render_status(status: DeploymentStatus) -> str:
     """The status page as HTML."""
     incidents = sorted(status.incidents, key=_most_urgent_first)
     opened = [incident for incident in incidents if incident.is_open]
-    adrift = {incident.subject for incident in opened if incident.state is not IncidentState.PENDING}
+    adrift = {
+        incident.subject
+        for incident in opened
+        if incident.state is not IncidentState.PENDING and incident.severity is Severity.PAGE
+    }
     rollbacks = sorted(status.rollbacks, key=lambda rollback: rollback.at, reverse=True)
     return templates.get_template("status.html").render(
         status=status,

@@ -12,7 +12,7 @@ from alembic.config import Config as AlembicConfig
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
-from sqlalchemy import URL, Connection, Engine, create_engine, event, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -125,14 +125,6 @@ class Database:
     async def aread(self, work: Callable[[Session], T]) -> T:
         """``read``, beside the event loop."""
         return await asyncio.get_running_loop().run_in_executor(self._readers, self.read, work)
-
-    def check(self) -> str | None:
-        """Why the database cannot be written now, or ``None`` when it can."""
-        try:
-            self.write(lambda session: session.connection().execute(text("SELECT 1")))
-        except DBAPIError as error:
-            return str(error.orig)
-        return None
 
     def close(self) -> None:
         """Finish what is queued and let go of the file."""

@@ -2,6 +2,6 @@
 
 ``language`` and ``voices`` are what the practice model says; ``practice_model`` serves it as an
 OpenAI-compatible endpoint. ``fake_slack`` and ``fake_deploy`` play the two systems that Anchorwatch talks to,
-``shop`` is the production service whose spans it reads, ``files`` holds the configuration, ``story`` joins
-them up.
+``shop`` is the production service whose spans it reads, ``deployment`` holds the configuration, ``story``
+joins them up.
 """

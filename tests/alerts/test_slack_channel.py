@@ -11,7 +11,7 @@ from alerts.channels.slack_blocks import escaped, slack_blocks, slack_text
 from alerts.config import SlackConfig
 from alerts.finding import Severity
 from alerts.incident import NoticeKind, State
-from alerts.message import Message, Thread, render_text
+from alerts.message import Message, Thread
 
 AT = datetime(2026, 3, 2, 12, 5, tzinfo=UTC)
 PAGE = Message(
@@ -58,7 +58,6 @@ def test_what_people_see(golden, name, message):
     blocks = slack_blocks(message, "https://anchorwatch.example.com")
     payload = {"text": slack_text(message), "blocks": blocks}
     golden(f"slack_{name}.json", json.dumps(payload, indent=2, ensure_ascii=False) + "\n")
-    golden(f"text_{name}.txt", render_text(message, "https://anchorwatch.example.com") + "\n")
 
 
 def test_values_cannot_give_slack_orders():

@@ -10,7 +10,7 @@ import pytest
 
 from canaries.completion import Completion, Outcome, Run, RunStatus
 from canaries.config import TargetConfig
-from canaries.replay import FREE_RETRIES, MAX_BACKOFF_S, MAX_RETRY_AFTER_S, merged_parameters, replay
+from canaries.replay import FREE_RETRIES, MAX_BACKOFF_S, MAX_RETRY_AFTER_S, replay
 from canaries.suite import Canary, Expectations, Message, Suite
 
 NO_MONEY = {"error": {"code": "insufficient_quota"}}
@@ -215,7 +215,7 @@ async def test_parameters_of_the_canary_win_over_the_suites_and_these_over_the_t
     the_suite = suite(canary("a", top_p=3), parameters={"temperature": 2, "top_p": 2})
     the_target = target(parameters={"max_tokens": 1, "temperature": 1, "top_p": 1})
     expected = {"max_tokens": 1, "temperature": 2, "top_p": 3}
-    assert merged_parameters(the_suite, the_suite.canaries[0], the_target) == expected
+    assert the_suite.sent_parameters(the_suite.canaries[0], the_target.parameters) == expected
     await replays.run(echo, the_suite, the_target)
     assert {key: replays.asked[0][key] for key in expected} == expected
 

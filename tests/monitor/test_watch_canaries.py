@@ -481,7 +481,7 @@ def test_too_few_answers_for_too_long_is_a_ticket_that_ends_when_they_are_back(b
 
 def test_a_canary_that_never_answers_is_named(bot: Bot) -> None:
     bot.watched = watched_of(down_after=3, min_answered_share=0.5)
-    silent = sorted(canary.id for canary in suite_of().canaries)[0]
+    silent = min(canary.id for canary in suite_of().canaries)
     for _ in range(3):
         bot.settle(bot.next_run(Answers(failed=frozenset({silent}))))
     assert f"no answer to {silent}" in bot.open()["coverage/bot"].finding.summary
