@@ -14,7 +14,7 @@ from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlmodel import Session
 
@@ -27,6 +27,9 @@ BUSY_TIMEOUT_MS = 4_000
 
 Exporters of traces wait ten seconds for their answer: they are to be told to come back before they give us up.
 """
+
+REFUSED_TIMEOUT_MS = 100
+"""How long it waits when the one before it gave up: whoever stands in line hears at once that it does not move."""
 
 
 class Database:
@@ -43,6 +46,7 @@ class Database:
         self.path = path
         self._daemon_lock: IO[str] | None = None
         self._kept: Connection | None = None
+        self._was_refused = False
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -101,7 +105,7 @@ class Database:
         """What ``work`` gives, after everything it changed is stored; when it raises, nothing is."""
         with Session(self.engine, expire_on_commit=False) as session:
             try:
-                session.connection().exec_driver_sql("BEGIN IMMEDIATE")
+                self._begin(session)
                 result = work(session)
                 session.commit()
             except BaseException:
@@ -109,6 +113,19 @@ class Database:
                 session.invalidate()
                 raise
             return result
+
+    def _begin(self, session: Session) -> None:
+        connection = session.connection()
+        if self._was_refused:
+            connection.exec_driver_sql(f"PRAGMA busy_timeout={REFUSED_TIMEOUT_MS}")
+        try:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        except OperationalError:
+            self._was_refused = True
+            raise
+        if self._was_refused:
+            self._was_refused = False
+            connection.exec_driver_sql(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
 
     def read(self, work: Callable[[Session], T]) -> T:
         """What ``work`` gives, on one consistent view of the data; whatever it changes is dropped."""

@@ -13,7 +13,7 @@ from sqlalchemy.exc import OperationalError
 from sqlmodel import Session
 
 from monitor import DatabaseError, schema
-from monitor.database import Database
+from monitor.database import BUSY_TIMEOUT_MS, REFUSED_TIMEOUT_MS, Database
 
 
 def set_to(session: Session, name: str, value: str) -> None:
@@ -98,6 +98,26 @@ def test_a_writer_holds_the_lock_before_it_reads(database: Database, beside: Dat
 
     database.write(work)
     beside.write(lambda other: None)
+
+
+def test_only_the_first_in_line_waits_long_for_a_lock(database: Database, beside: Database) -> None:
+    patience: list[str] = []
+    other = sqlite3.connect(database.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+
+    @event.listens_for(beside.engine, "before_cursor_execute")
+    def record(connection, cursor, statement: str, *_: object) -> None:
+        if statement == "BEGIN IMMEDIATE":
+            patience.append(cursor.connection.execute("PRAGMA busy_timeout").fetchone()[0])
+            cursor.connection.execute("PRAGMA busy_timeout=1")  # the test has less
+
+    for _ in range(2):
+        with pytest.raises(OperationalError, match="locked"):
+            beside.write(lambda session: None)
+    other.close()
+    for _ in range(2):
+        beside.write(lambda session: None)
+    assert patience == [BUSY_TIMEOUT_MS, REFUSED_TIMEOUT_MS, REFUSED_TIMEOUT_MS, BUSY_TIMEOUT_MS]
 
 
 def impatient(one: Database) -> None:
