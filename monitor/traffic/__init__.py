@@ -6,6 +6,7 @@ The text of prompts and answers is never kept. The exceptions::
 
     TrafficError
     ├── OtlpError      a body is not an OTLP trace export; sending it again cannot help
+    │   └── OversizeError  it holds too much; smaller batches are taken
     ├── OverloadError  too much at once; ``retry_after_s`` says when to come back
     └── StoreError     the calls could not be stored and were not accepted; ``retry_after_s`` as above
 """
@@ -19,6 +20,10 @@ class TrafficError(MonitorError):
 
 class OtlpError(TrafficError):
     """A body is not an OTLP trace export request; the text says where it stops making sense."""
+
+
+class OversizeError(OtlpError):
+    """A request holds more than one request may; nothing of it was kept."""
 
 
 class OverloadError(TrafficError):

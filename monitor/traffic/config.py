@@ -129,9 +129,9 @@ class OtlpConfig(BaseModel):
     host: str = Field("127.0.0.1", description="Address to listen on.")
     http_port: int = Field(4318, ge=0, le=65535, description="Port of OTLP/HTTP; 0 takes a free one.")
     max_body_bytes: int = Field(8 * 2**20, ge=1024, description="Largest request body, as sent.")
-    max_decompressed_bytes: int = Field(32 * 2**20, ge=1024, description="Largest request body, unpacked.")
+    max_decompressed_bytes: int = Field(16 * 2**20, ge=1024, description="Largest request body, unpacked.")
     max_in_flight_bytes: int = Field(
-        128 * 2**20,
+        64 * 2**20,
         ge=1024,
         description="Largest sum of unpacked bodies at work; beyond it senders are asked to wait.",
     )

@@ -33,6 +33,9 @@ AGE_MAX_S = 86_400.0
 WAITING_MAX = 1_024
 """How many requests may wait for their commit; beyond it senders are asked to come back."""
 
+CALLS_WAITING_MAX = 50_000
+"""How many calls may wait for their commit; beyond it senders are asked to come back. About 100 MB."""
+
 UNFOLDED_MAX = 10_000
 """How many windows may be held in memory between two folds; beyond it senders are asked to come back."""
 
@@ -92,6 +95,8 @@ class Intake:
         self._unfolded = WindowBook()
         self._journaled_up_to = 0
         self._waiting: list[_Waiting] = []
+        self._calls_waiting = 0
+        self._decoding = asyncio.Lock()
         self._committing: asyncio.Task[None] | None = None
         self._folding = asyncio.Lock()
 
@@ -112,10 +117,12 @@ class Intake:
         Raises OtlpError (nothing can be read), OverloadError or StoreError (nothing was kept; try again
         later).
         """
-        if len(self._waiting) >= WAITING_MAX or len(self._unfolded) >= UNFOLDED_MAX:
-            raise OverloadError("more traffic than can be stored at the moment")
-        # In a thread: a large body takes long enough to hold up everybody else.
-        read = await asyncio.to_thread(_read, body, encoding, self._clock.now())
+        # One at a time: a body takes many times its size while it is decoded.
+        async with self._decoding:
+            if self._is_full():
+                raise OverloadError("more traffic than can be stored at the moment")
+            # In a thread: a large body takes long enough to hold up everybody else.
+            read = await asyncio.to_thread(_read, body, encoding, self._clock.now())
         if read.calls:
             await self._store(read.calls)
         self._tell(read)
@@ -156,9 +163,17 @@ class Intake:
                 raise StoreError(f"windows could not be stored: {_why(error)}") from error
             return len(folded)
 
+    def _is_full(self) -> bool:
+        return (
+            len(self._waiting) >= WAITING_MAX
+            or self._calls_waiting >= CALLS_WAITING_MAX
+            or len(self._unfolded) >= UNFOLDED_MAX
+        )
+
     async def _store(self, calls: Sequence[Call]) -> None:
         stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(calls, stored))
+        self._calls_waiting += len(calls)
         if self._committing is None:
             self._committing = asyncio.create_task(self._commit())
         await stored
@@ -168,7 +183,10 @@ class Intake:
         try:
             while self._waiting:
                 group, self._waiting = self._waiting, []
-                await self._commit_group(group)
+                try:
+                    await self._commit_group(group)
+                finally:
+                    self._calls_waiting -= sum(len(one.calls) for one in group)
         finally:
             self._committing = None
 

@@ -21,6 +21,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1 import trace_pb2
 
 from . import OtlpError
+from .otlp_size import check_json, check_protobuf, check_spans
 
 DEPTH_MAX = 8
 """How deep lists and maps inside an attribute are read; what lies deeper is left out."""
@@ -76,7 +77,10 @@ class Decoded:
 
 
 def decode(body: bytes, encoding: Encoding) -> Decoded:
-    """The spans of an export request. Raises OtlpError when ``body`` is none."""
+    """The spans of an export request.
+
+    Raises OtlpError when ``body`` is none, OversizeError when it holds more than one request may.
+    """
     return _decode_protobuf(body) if encoding is Encoding.PROTOBUF else _decode_json(body)
 
 
@@ -102,6 +106,7 @@ def failure(encoding: Encoding, code: int, text: str) -> bytes:
 
 
 def _decode_protobuf(body: bytes) -> Decoded:
+    check_protobuf(body)
     try:
         request = ExportTraceServiceRequest.FromString(body)
     except (DecodeError, EncodeError, ValueError) as error:
@@ -162,6 +167,7 @@ def _value(value: AnyValue, depth: int) -> object:
 
 
 def _decode_json(body: bytes) -> Decoded:
+    check_json(body)
     try:
         request = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -173,6 +179,7 @@ def _decode_json(body: bytes) -> Decoded:
         for scope_spans in _objects(resource_spans, "scopeSpans"):
             scope = _text(_object(scope_spans.get("scope") or {}, "scope"), "name")
             for data in _objects(scope_spans, "spans"):
+                check_spans(len(spans) + rejected.total() + 1)
                 _keep(_from_json(data, scope, resource), spans, rejected)
     return Decoded(spans, rejected)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from . import OtlpError, OverloadError, StoreError
+from . import OtlpError, OverloadError, OversizeError, StoreError
 from .body import InFlight, Receive, RefusedError, SenderGoneError, read_body
 from .config import OtlpConfig
 from .intake import Intake, TrafficMetrics
@@ -24,12 +24,15 @@ PATHS = ("/v1/traces", "/api/public/otel/v1/traces")
 BODY_WAIT_S = 30.0
 """How long a sender may take for the body of one request."""
 
+SLOW_RETRY_AFTER_S = 5
+"""When a sender whose body did not arrive in time may come back."""
+
 _ENCODINGS = {
     "application/x-protobuf": Encoding.PROTOBUF,
     "application/protobuf": Encoding.PROTOBUF,
     "application/json": Encoding.JSON,
 }
-_RPC_CODES = {400: 3, 404: 5, 405: 12, 408: 4, 413: 3, 415: 3, 429: 8, 500: 13, 503: 14}
+_RPC_CODES = {400: 3, 404: 5, 405: 12, 413: 3, 415: 3, 429: 8, 500: 13, 503: 14}
 """The ``google.rpc.Code`` that says the same as an HTTP status."""
 
 Scope = MutableMapping[str, Any]
@@ -48,8 +51,11 @@ class _Answer:
 class TraceReceiver:
     """The ASGI application; run it with uvicorn, ``lifespan="off"``."""
 
-    def __init__(self, intake: Intake, config: OtlpConfig, metrics: TrafficMetrics) -> None:
+    def __init__(
+        self, intake: Intake, config: OtlpConfig, metrics: TrafficMetrics, body_wait_s: float = BODY_WAIT_S
+    ) -> None:
         """Hand every request to ``intake``, within the limits of ``config``."""
+        self._body_wait_s = body_wait_s
         self._intake = intake
         self._config = config
         self._metrics = metrics
@@ -75,12 +81,14 @@ class TraceReceiver:
         try:
             is_gzip = _check(scope, headers)
             with self._in_flight.share() as share:
-                async with asyncio.timeout(BODY_WAIT_S):
+                async with asyncio.timeout(self._body_wait_s):
                     body = await read_body(receive, is_gzip, self._config, share)
                 accepted = await self._intake.accept(body, encoding)
             return _Answer(200, response(encoding, accepted.rejected))
         except RefusedError as error:
             return _refusal(encoding, error.status, error)
+        except OversizeError as error:
+            return _refusal(encoding, 413, error)
         except OtlpError as error:
             return _refusal(encoding, 400, error)
         except OverloadError as error:
@@ -89,7 +97,9 @@ class TraceReceiver:
             _log.error("traces were refused", reason=str(error))
             return _refusal(encoding, 503, error, error.retry_after_s)
         except TimeoutError:
-            return _refusal(encoding, 408, f"the body did not arrive within {BODY_WAIT_S:.0f} s")
+            # 408 would say it better, but exporters send again only what is answered by 429, 502, 503 or 504.
+            text = f"the body did not arrive within {self._body_wait_s:g} s"
+            return _refusal(encoding, 503, text, SLOW_RETRY_AFTER_S)
         except SenderGoneError:
             raise
         except Exception:

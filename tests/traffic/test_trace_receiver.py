@@ -255,6 +255,32 @@ async def test_bytes_in_flight_are_bounded_and_given_back(metrics) -> None:
         assert (await client.post("/v1/traces", content=packed, headers=headers)).status_code == 200
 
 
+async def test_a_request_that_holds_too_many_spans_is_refused_whole(taking, metrics, make_payload) -> None:
+    packed = gzip.compress(make_payload() + make_payload(attributes={}) * 20_000)
+    headers = PROTOBUF | {"content-encoding": "gzip"}
+    app = TraceReceiver(taking, OtlpConfig(), metrics)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x") as client:
+        answer = await client.post("/v1/traces", content=packed, headers=headers)
+    assert (answer.status_code, answer.headers.get("retry-after")) == (413, None)
+    assert Status.FromString(answer.content).message == (
+        "the request holds more than 20000 spans; send smaller batches"
+    )
+    assert await counted(taking) == 0
+
+
+async def test_a_sender_whose_body_comes_too_slowly_is_told_to_come_back(taking, metrics) -> None:
+    async with Listening(TraceReceiver(taking, LIMITS, metrics, body_wait_s=0.05)) as url:
+        host, port = url.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        head = "POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{"
+        writer.write(head.encode())
+        answer = await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b"retry-after: 5\r\n" in answer
+    assert metrics.requests == {503: 1}
+
+
 async def test_a_sender_that_hangs_up_in_the_middle_leaves_nothing_behind(client, taking, metrics) -> None:
     _, writer = await asyncio.open_connection(client.base_url.host, client.base_url.port)
     head = "POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-protobuf\r\ncontent-length: 1000\r\n\r\n"
