@@ -59,9 +59,9 @@ class Problems:
         return is_news
 
     def shown(self, now: datetime) -> tuple[str, ...]:
-        """A line for each problem of late, the newest first."""
-        self._forget(now)
-        return tuple(str(problem) for problem in reversed(self._known.values()))
+        """A line for each problem of late, the newest first. May be asked from any thread."""
+        known = tuple(self._known.values())  # in one go: the event loop may report meanwhile
+        return tuple(str(problem) for problem in reversed(known) if now - problem.last_at <= KEPT)
 
     def _forget(self, now: datetime) -> None:
         self._known = {

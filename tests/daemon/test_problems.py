@@ -1,5 +1,6 @@
 """What the page says of the daemon's own problems, and what the log hears of them."""
 
+import threading
 from datetime import timedelta
 
 from monitor.problems import KEPT, LOGGED_AGAIN, PROBLEMS_MAX, Problems
@@ -54,3 +55,25 @@ def test_a_clock_that_goes_back_silences_no_problem(clock) -> None:
     assert problems.shown(clock.now()) == (
         f"2026-03-01 12:09:59 UTC: {LATE} (3 times since 2026-03-02 12:00:00 UTC)",
     )
+
+
+def test_the_page_may_look_while_problems_are_reported(clock) -> None:
+    problems, ends = Problems(), threading.Event()
+    failures: list[Exception] = []
+
+    def look() -> None:
+        while not ends.is_set():
+            try:
+                problems.shown(clock.now())
+            except Exception as error:
+                failures.append(error)
+                return
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    for number in range(3000):
+        problems.report(f"problem {number}.", clock.now())
+        clock.advance(number % 7 * 600)
+    ends.set()
+    looking.join()
+    assert failures == []
