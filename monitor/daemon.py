@@ -32,6 +32,7 @@ from canaries.completion import Run, RunStatus
 from canaries.config import TargetConfig
 from canaries.features import extract
 from canaries.replay import replay
+from canaries.store import RunSummary
 from dashboards import StatusError
 from dashboards.app import build_app
 from dashboards.view import Readiness
@@ -109,6 +110,20 @@ def run_daemon(
             return uvloop.run(daemon.run())
     finally:
         database.close()
+
+
+def first_start(last: RunSummary | None, every_s: float, now: datetime) -> datetime:
+    """When the first run of a target starts whose ``last`` run was under an earlier daemon.
+
+    One interval after that one: a restart neither asks twice nor leaves a gap.
+    """
+    if last is None:
+        return now
+    # A run that was interrupted is made good soon; not at once, as a daemon that crashes over it comes back too.
+    is_whole = last.status is RunStatus.COMPLETED
+    due = last.started_at + timedelta(seconds=every_s if is_whole else min(every_s, REPEAT_AFTER_S))
+    # A last run that lies ahead of now means that the clock went back.
+    return min(max(due, now), now + timedelta(seconds=every_s))
 
 
 @dataclass
@@ -221,15 +236,8 @@ class Daemon:
             self._schedule.add(name, Every(every_s), self._self.attended(name, work))
 
     async def _first_start(self, name: str, every_s: float, now: datetime) -> datetime:
-        """One interval after the last run: a restart neither asks twice nor leaves a gap."""
         runs = await self.database.aread(lambda session: canary_store.recent_runs(session, name, limit=1))
-        if not runs:
-            return now
-        # A run that was interrupted is made good soon; not at once, as a daemon that crashes over it comes back too.
-        is_whole = runs[0].status is RunStatus.COMPLETED
-        due = runs[0].started_at + timedelta(seconds=every_s if is_whole else min(every_s, REPEAT_AFTER_S))
-        # A last run that lies ahead of now means that the clock went back.
-        return min(max(due, now), now + timedelta(seconds=every_s))
+        return first_start(runs[0] if runs else None, every_s, now)
 
     def _clock_was_set(self, now: datetime) -> None:
         self._schedule.follow_clock(now)
@@ -356,12 +364,13 @@ class Daemon:
             await self.database.awrite(lambda session: canary_store.interrupt_run(session, run_id, now))
 
     def _report(self, target: TargetConfig, run: Run, settled: Settled) -> None:
-        self.metrics.count_run(run, cost_usd(run, target), settled.scores, settled.evidence)
+        # People first: their messages are stored, and only wait for somebody to send them.
+        self._tell(settled.transitions)
         if settled.has_frozen:
             log.info("baseline frozen", target=run.target)
         for note in settled.notes:
             self._self.problem(note)
-        self._tell(settled.transitions)
+        self.metrics.count_run(run, cost_usd(run, target), settled.scores, settled.evidence)
 
     def _tell(self, transitions: Iterable[Transition]) -> None:
         """Count and log what the transitions mean; their messages are in the outbox already."""
