@@ -1,6 +1,7 @@
 """Endpoints that fall ill, each in its own way, and get well again: what is recorded, who is told, what is not."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,6 +56,7 @@ class Illness:
     runs: list[tuple[Any, ...]] = field(default_factory=list)
     scored: set[str] = field(default_factory=set)
     told: dict[str, str] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
     log: str = ""
 
 
@@ -86,6 +88,7 @@ def illness(harbour: Harbour, tmp_path_factory: pytest.TempPathFactory) -> Itera
             )
             seen.last_runs[name] = daemon.target(name)["last_run"]
         seen.last_runs[HALF] = daemon.target(HALF)["last_run"]
+        seen.problems = daemon.status()["problems"]
         seen.memory_kib = peak_memory_kib(daemon.pid) - memory_kib
         with LocalServer(endpoint.app(), port):
             endpoint.moods = {}
@@ -152,6 +155,11 @@ def test_no_failure_is_taken_for_an_answer_that_drifted(illness: Illness) -> Non
 
 def test_huge_and_hanging_answers_take_no_memory(illness: Illness) -> None:
     assert illness.memory_kib < MEMORY_MAX_KIB
+
+
+def test_starts_that_the_hanging_endpoint_held_up_are_one_line_however_many(illness: Illness) -> None:
+    (line,) = [line for line in illness.problems if "canaries/hanging did not start" in line]
+    assert re.search(r"still running\. \(\d+ times since", line)
 
 
 def test_the_log_is_short(illness: Illness) -> None:
