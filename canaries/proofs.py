@@ -1,28 +1,19 @@
-"""Proofs: what is certainly wrong with a run, without statistics and from the first hour."""
+"""Proofs: what is wrong with a run, without a ledger and from the first hour."""
 
-from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from .completion import Outcome
 from .features import RunFeatures
-from .reference import ProofHistory, Reference, checks_of, seen_fingerprints, seen_models
+from .looks import Look, ProofKind, State, endpoint_down, fingerprint, served_model, validators
+from .reference import Held, ProofHistory, Reference, checks_of
 
-FAILING_ANSWERS_MIN = 2
-"""So many answers in a row, or of one run, must break such a check: one sample may be one unlucky draw."""
+__all__ = ["Judgement", "Loudness", "Proof", "ProofKind", "judge", "judge_answering"]
 
-Checks = Mapping[str, Mapping[tuple[str, int], bool]]
-"""Of each check, whether each answer passed it."""
+CLEAN_RUNS = 6
+"""A breached proof is over after so many clean runs in a row: what alternates is one long incident."""
 
-
-class ProofKind(StrEnum):
-    """What a proof is about."""
-
-    SERVED_MODEL = "served_model"
-    FINGERPRINT = "fingerprint"
-    ENDPOINT_DOWN = "endpoint_down"
-    VALIDATOR = "validator"
+ANSWERED_RUNS = 2
+"""An endpoint that was down is up after so many answered runs in a row."""
 
 
 class Loudness(StrEnum):
@@ -34,11 +25,12 @@ class Loudness(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """One look at one thing that needs no statistics: breached or not.
+    """One look at one thing: breached or not. It stays breached until several runs in a row were clean.
 
-    ``key`` names the thing for ever, within its target. A thing that a run says nothing about has no proof in its
-    judgement: whatever was said of it before still stands. ``restarts_collection`` asks to begin the collecting
-    baseline anew, as its runs are of something else.
+    ``key`` names the thing for ever, within its target. A thing that a run says nothing about, and that is not
+    breached, has no proof in its judgement. ``restarts_collection`` asks to begin the collecting baseline anew, as
+    its runs are of something else. ``is_confirmed`` tells that a broken check failed on, for longer than its page
+    needs.
     """
 
     key: str
@@ -48,11 +40,12 @@ class Proof:
     evidence: tuple[tuple[str, str], ...] = ()
     severity_hint: Loudness = Loudness.PAGE
     restarts_collection: bool = False
+    is_confirmed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What a run proves, and the history to carry on."""
+    """What a run proves, the gravest first, and the history to carry on."""
 
     proofs: tuple[Proof, ...]
     history: ProofHistory
@@ -68,125 +61,99 @@ def judge(run: RunFeatures, history: ProofHistory, frozen: Reference | None, dow
 
     ``down_after`` is the number of runs without any answer after which the endpoint counts as down.
     """
+    answering = judge_answering(run, history, down_after)
+    if not any(answer.is_answered for answer in run.answers):
+        return answering
+    is_collecting, reference = frozen is None, frozen or history.reference
+    model, history = served_model(run, reference, answering.history, is_collecting=is_collecting)
+    system, history = fingerprint(run, reference, history, is_collecting=is_collecting)
+    checks, counted = validators(checks_of(run), reference, history)
+    if is_collecting:
+        counted = replace(counted, reference=_learned(run, history, counted))
+    if model is not None and (model.state is State.BREACHED or model.key in history.held):
+        # A new fingerprint is evidence of the same event.
+        system = None
+    proofs, history = _persisting([*(look for look in (model, system) if look), *checks], counted)
+    proofs = (*answering.proofs, *proofs)
+    judgement = Judgement((*proofs, *_unmentioned(proofs, history)), history)
+    return replace(judgement, history=history.restarted()) if judgement.restarts_collection else judgement
+
+
+def judge_answering(run: RunFeatures, history: ProofHistory, down_after: int) -> Judgement:
+    """Whether the endpoint answers, and nothing else; the rest of the history is carried on as it is."""
     if not run.answers:
         return Judgement((), history)
     is_down = not any(answer.is_answered for answer in run.answers)
     history = replace(history, down_runs=history.down_runs + 1 if is_down else 0)
-    down = _endpoint_down(run, history.down_runs, down_after)
-    if is_down:
-        return Judgement((down,), history)
-    reference = frozen or history.reference
-    checks = checks_of(run)
-    failing = _failing(checks, reference, history.failing)
-    facts = [_served_model(run, reference, frozen is None), _fingerprint(run, reference)]
-    proofs = (down, *(fact for fact in facts if fact), *_validators(checks, reference, failing))
-    if frozen is None:
-        # A check that fails just now is not learned as one that fails: that would end its own incident.
-        learned = reference.learn(run, except_checks=frozenset(failing))
-        recovered = history.failing.keys() - failing.keys()
-        failed = tuple(sorted({*learned.failed_checks, *recovered}))
-        history = replace(history, reference=replace(learned, failed_checks=failed))
-    history = replace(history, failing=failing)
-    return Judgement(proofs, history.restarted() if any(p.restarts_collection for p in proofs) else history)
+    return Judgement(*_persisting([endpoint_down(run, history.down_runs, down_after)], history))
 
 
-def _endpoint_down(run: RunFeatures, down_runs: int, down_after: int) -> Proof:
-    outcomes = Counter(answer.outcome for answer in run.answers)
-    evidence = [(f"{outcome.value} in the last run", str(n)) for outcome, n in outcomes.most_common()]
-    if set(outcomes) == {Outcome.AUTH}:
-        what = "The endpoint refuses our credentials"
-    elif set(outcomes) == {Outcome.RATE_LIMIT}:
-        what = "The endpoint refuses every request for its rate limit"
-    else:
-        what = "The endpoint does not answer"
-    is_breached = down_runs >= down_after
-    summary = f"{what}: {down_runs} runs in a row without any answer" if down_runs else "The endpoint answers"
-    return Proof(
-        ProofKind.ENDPOINT_DOWN,
-        ProofKind.ENDPOINT_DOWN,
-        is_breached,
-        summary,
-        (("runs without an answer", str(down_runs)), *evidence) if is_breached else (),
-    )
+def _learned(run: RunFeatures, before: ProofHistory, counted: ProofHistory) -> Reference:
+    """The reference with the run in it; a check that failed for a while and recovered is one that fails."""
+    # A check that fails just now is not learned as one that fails: that would end its own incident.
+    learned = before.reference.learn(run, except_checks=frozenset(counted.failing))
+    recovered = before.failing.keys() - counted.failing.keys()
+    return replace(learned, failed_checks=tuple(sorted({*learned.failed_checks, *recovered})))
 
 
-def _served_model(run: RunFeatures, reference: Reference, is_collecting: bool) -> Proof | None:
-    seen = seen_models(run)
-    unknown = seen - set(reference.models)
-    if not seen:
+def _persisting(looks: list[Look], history: ProofHistory) -> tuple[tuple[Proof, ...], ProofHistory]:
+    """A proof of each look, the gravest first, breached for as long as it was not clean in several runs."""
+    held, proofs = dict(history.held), {}
+    for look in looks:
+        now = _held(look, held.pop(look.key, None))
+        if now is not None:
+            held[look.key] = now
+        proofs[look.key] = _proof(look, now)
+    ranks = {
+        look.key: (proofs[look.key].is_breached, look.state is State.BREACHED, look.is_page) for look in looks
+    }
+    ordered = sorted(proofs.values(), key=lambda proof: ranks[proof.key], reverse=True)
+    return tuple(ordered), replace(history, held=held)
+
+
+def _held(look: Look, before: Held | None) -> Held | None:
+    if look.state is State.BREACHED:
+        return Held(look.is_page or (before is not None and before.is_page), look.summary, look.evidence)
+    if before is None:
         return None
-    if not unknown or not reference.models or reference.has_too_many_models:
-        return _fine(ProofKind.SERVED_MODEL, "The served model is a known one")
-    return Proof(
-        ProofKind.SERVED_MODEL,
-        ProofKind.SERVED_MODEL,
-        is_breached=True,
-        summary=f"The endpoint serves a model it never served before: {_listed(unknown)}",
-        evidence=(("served now", _listed(seen)), ("served before", _listed(reference.models))),
-        restarts_collection=is_collecting,
+    if look.state is State.UNCLEAR:
+        return replace(before, clean_runs=0)
+    clean_runs = before.clean_runs + 1
+    return replace(before, clean_runs=clean_runs) if clean_runs < _clean_runs_needed(look.key) else None
+
+
+def _unmentioned(proofs: tuple[Proof, ...], history: ProofHistory) -> list[Proof]:
+    """The breached proofs of which the run says nothing: they stand."""
+    mentioned = {proof.key for proof in proofs}
+    return [_repeated(key, held) for key, held in history.held.items() if key not in mentioned]
+
+
+def _clean_runs_needed(key: str) -> int:
+    return ANSWERED_RUNS if key == ProofKind.ENDPOINT_DOWN else CLEAN_RUNS
+
+
+def _proof(look: Look, held: Held | None) -> Proof:
+    if held is None:
+        return Proof(look.key, _kind(look.key), is_breached=False, summary=look.summary)
+    return replace(
+        _repeated(look.key, held),
+        restarts_collection=look.restarts_collection,
+        is_confirmed=look.is_confirmed,
     )
 
 
-def _fingerprint(run: RunFeatures, reference: Reference) -> Proof | None:
-    seen, known = seen_fingerprints(run), set(reference.fingerprints)
-    if not seen:
-        return None
-    if reference.has_random_fingerprints:
-        return _fine(ProofKind.FINGERPRINT, "Fingerprints change with most runs here and tell nothing")
-    if seen <= known or not known:
-        return _fine(ProofKind.FINGERPRINT, "The system fingerprint is a known one")
-    is_replaced = not seen & known
-    is_certain = is_replaced and reference.has_stable_fingerprints
-    what = "replaced all known ones" if is_replaced else "appeared beside known ones"
-    return Proof(
-        ProofKind.FINGERPRINT,
-        ProofKind.FINGERPRINT,
-        is_breached=True,
-        summary=f"A new system fingerprint {what}: {_listed(seen - known)}",
-        evidence=(
-            ("seen now", _listed(seen)),
-            ("seen before", _listed(reference.fingerprints)),
-            ("runs before without a new one", str(reference.runs_since_new_fingerprint)),
-        ),
-        severity_hint=Loudness.PAGE if is_certain else Loudness.TICKET,
-    )
-
-
-def _failing(checks: Checks, reference: Reference, before: Mapping[str, int]) -> dict[str, int]:
-    """The never failing ``checks`` that all samples of a run break, or broke when they were last seen."""
-    failing = {check: n for check, n in before.items() if check not in checks}
-    for check, samples in checks.items():
-        if not any(samples.values()) and reference.never_fails(check):
-            failing[check] = before.get(check, 0) + len(samples)
-    return failing
-
-
-def _validators(checks: Checks, reference: Reference, failing: Mapping[str, int]) -> list[Proof]:
-    breaking = {answer for check, samples in checks.items() if check in failing for answer in samples}
-    return [_validator(check, failing.get(check, 0), len(breaking), reference) for check in checks]
-
-
-def _validator(check: str, failing: int, breaking: int, reference: Reference) -> Proof:
-    key, runs = f"{ProofKind.VALIDATOR}/{check}", reference.passing_runs.get(check, 0)
-    if failing == 0 or max(failing, breaking) < FAILING_ANSWERS_MIN:
-        return _fine(ProofKind.VALIDATOR, f"Check {check} passes, or its failure proves nothing yet", key)
+def _repeated(key: str, held: Held) -> Proof:
+    runs = "run" if held.clean_runs == 1 else f"{held.clean_runs} runs"
+    clean = f"; clean in the last {runs}, over after {_clean_runs_needed(key)}" if held.clean_runs else ""
     return Proof(
         key,
-        ProofKind.VALIDATOR,
+        _kind(key),
         is_breached=True,
-        summary=f"Check {check} fails in every sample; it never failed in {runs} runs before",
-        evidence=(
-            ("check", check),
-            ("failing answers in a row", str(failing)),
-            ("runs that passed", str(runs)),
-        ),
+        summary=f"{held.summary}{clean}",
+        evidence=held.evidence,
+        severity_hint=Loudness.PAGE if held.is_page else Loudness.TICKET,
     )
 
 
-def _fine(kind: ProofKind, summary: str, key: str = "") -> Proof:
-    return Proof(key or kind, kind, is_breached=False, summary=summary)
-
-
-def _listed(values: set[str] | tuple[str, ...], most: int = 5) -> str:
-    names = sorted(values)
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+def _kind(key: str) -> ProofKind:
+    return ProofKind(key.partition("/")[0])

@@ -8,11 +8,14 @@ import orjson
 
 from .features import AnswerFeatures, RunFeatures
 
-STABLE_RUNS_MIN = 3
-"""So many runs without a new fingerprint make the next new one a page; else it is a ticket."""
+RANDOM_SHARE = 0.03
+"""Where more than this share of the runs brought a new fingerprint, one more tells nothing: a pool takes turns."""
 
 PASSING_RUNS_MIN = 8
 """A check that passed in all samples of so many runs, and never failed, counts as one that never fails."""
+
+CHECK_PREFIX = "validator/"
+"""How the keys of proofs about checks begin."""
 
 KNOWN_VALUES_MAX = 200
 """The most served models and fingerprints that are remembered, each; endpoints with more tell nothing by them."""
@@ -45,14 +48,10 @@ class Reference:
         return len(self.models) >= KNOWN_VALUES_MAX
 
     @property
-    def has_stable_fingerprints(self) -> bool:
-        """Whether the last runs brought no new fingerprint."""
-        return self.runs_since_new_fingerprint >= STABLE_RUNS_MIN
-
-    @property
     def has_random_fingerprints(self) -> bool:
-        """Whether most runs brought a new fingerprint, so that one more tells nothing."""
-        return self.runs_with_new_fingerprint * 2 > self.runs or len(self.fingerprints) >= KNOWN_VALUES_MAX
+        """Whether so many runs brought a new fingerprint that one more tells nothing."""
+        has_many = len(self.fingerprints) >= KNOWN_VALUES_MAX
+        return has_many or self.runs_with_new_fingerprint > RANDOM_SHARE * self.runs
 
     def learn(self, run: RunFeatures, except_checks: frozenset[str] = frozenset()) -> "Reference":
         """The reference with the facts of ``run`` in it, but for ``except_checks``."""
@@ -64,8 +63,8 @@ class Reference:
         passed = {check for check, samples in checks.items() if all(samples.values())}
         return Reference(
             runs=self.runs + 1,
-            models=_extended(self.models, seen_models(run)),
-            fingerprints=_extended(self.fingerprints, fingerprints),
+            models=extended(self.models, seen_models(run)),
+            fingerprints=extended(self.fingerprints, fingerprints),
             runs_with_new_fingerprint=self.runs_with_new_fingerprint + is_new,
             runs_since_new_fingerprint=0 if is_new else self.runs_since_new_fingerprint + 1,
             passing_runs={
@@ -82,27 +81,65 @@ class Reference:
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> "Reference":
         """The reference that ``to_plain`` gave."""
-        values: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in plain.items()}
-        return cls(**values)
+        return cls(**_with_tuples(plain))
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A proof that was breached, and is until it was clean for long enough: what was said of it last."""
+
+    is_page: bool
+    summary: str
+    evidence: tuple[tuple[str, str], ...] = ()
+    clean_runs: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FingerprintNews:
+    """What is known of fingerprints beyond the reference.
+
+    ``noted`` were seen, so that they are no news any more. ``streak_runs`` runs in a row had only fingerprints that
+    were new when they began, the ``streak``. ``quiet_runs`` runs before brought no new one (``None``: as many as
+    the reference says).
+    """
+
+    noted: tuple[str, ...] = ()
+    streak: tuple[str, ...] = ()
+    streak_runs: int = 0
+    quiet_runs: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ProofHistory:
     """All that judging a run needs of the runs before it; carried from run to run, of bounded size.
 
-    ``reference`` grows while a baseline collects. ``failing`` counts, for each check that never failed in the
-    reference and now does, the answers in a row that broke it.
+    ``reference`` grows while a baseline collects. For each check that never failed in the reference and now does,
+    ``failing`` counts the answers in a row that broke it, and ``confirming`` the runs since these were enough for a
+    page. ``held`` are the breached proofs by key. ``told_models`` are unknown models that people were told of, and
+    whether by a page; ``replaced_runs`` runs in a row had no answer of a known model.
     """
 
     reference: Reference = field(default_factory=Reference)
     down_runs: int = 0
     failing: Mapping[str, int] = field(default_factory=dict)
+    confirming: Mapping[str, int] = field(default_factory=dict)
+    held: Mapping[str, Held] = field(default_factory=dict)
+    told_models: Mapping[str, bool] = field(default_factory=dict)
+    replaced_runs: int = 0
+    fingerprints: FingerprintNews = field(default_factory=FingerprintNews)
 
     def restarted(self) -> "ProofHistory":
-        """The history for a collection that begins anew: known models and fingerprints stay known."""
+        """The history for a collection that begins anew: known models and fingerprints stay known.
+
+        What checks did is forgotten: the new model is not held to what the old one never failed.
+        """
         known = self.reference
         return replace(
-            self, reference=Reference(models=known.models, fingerprints=known.fingerprints), failing={}
+            self,
+            reference=Reference(models=known.models, fingerprints=known.fingerprints),
+            failing={},
+            confirming={},
+            held={key: held for key, held in self.held.items() if not key.startswith(CHECK_PREFIX)},
         )
 
     def to_json(self) -> str:
@@ -111,9 +148,20 @@ class ProofHistory:
 
     @classmethod
     def from_json(cls, text: str) -> "ProofHistory":
-        """The history that ``to_json`` wrote."""
-        plain = orjson.loads(text)
-        return cls(Reference.from_plain(plain["reference"]), plain["down_runs"], plain["failing"])
+        """The history that ``to_json`` wrote, also in a version that knew fewer things."""
+        plain: dict[str, Any] = orjson.loads(text)
+        plain["reference"] = Reference.from_plain(plain["reference"])
+        plain["held"] = {key: _held(held) for key, held in plain.get("held", {}).items()}
+        plain["fingerprints"] = FingerprintNews(**_with_tuples(plain.get("fingerprints", {})))
+        return cls(**plain)
+
+
+def _held(plain: Mapping[str, Any]) -> Held:
+    return Held(**{**plain, "evidence": tuple((name, value) for name, value in plain["evidence"])})
+
+
+def _with_tuples(plain: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()}
 
 
 def checks_of(run: RunFeatures) -> dict[str, dict[tuple[str, int], bool]]:
@@ -139,5 +187,6 @@ def seen_fingerprints(run: RunFeatures) -> set[str]:
     return {answer.system_fingerprint for answer in _answered(run) if answer.system_fingerprint}
 
 
-def _extended(known: tuple[str, ...], seen: set[str]) -> tuple[str, ...]:
+def extended(known: tuple[str, ...], seen: set[str]) -> tuple[str, ...]:
+    """The known values and the new ones after them, as many as are remembered."""
     return (*known, *sorted(seen - set(known)))[:KNOWN_VALUES_MAX]
