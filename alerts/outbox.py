@@ -216,5 +216,6 @@ def _tell_of_rollback(session: Session, delivery: Delivery) -> None:
         store.mark_rollback_delivered(session, message.rollback, message.incident_id, delivery.at)
         note = f"Rollback {message.rollback!r} was delivered to the deploy system (webhook-id {row.id})."
     else:
+        store.mark_rollback_failed(session, message.rollback, message.incident_id, delivery.at)
         note = f"Rollback {message.rollback!r} could not be delivered: {delivery.error}. Roll back by hand."
     announce_rollback(session, message.incident_id, message.rollback, note, delivery.at)

@@ -54,7 +54,10 @@ class RollbackRequest:
 
 @dataclass(frozen=True, slots=True)
 class PastRollback:
-    """One decision of the guard, as it was recorded. ``delivered_at`` is when the deploy system took it."""
+    """One decision of the guard, as it was recorded.
+
+    ``delivered_at`` is when the deploy system took the order, ``failed_at`` when sending it was given up.
+    """
 
     name: str
     incident_id: str
@@ -62,6 +65,7 @@ class PastRollback:
     action: Action
     reason: RollbackReason
     delivered_at: datetime | None = None
+    failed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

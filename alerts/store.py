@@ -129,6 +129,7 @@ def save_rollback(session: Session, past: PastRollback) -> None:
             action=past.action.value,
             reason=past.reason.name,
             delivered_at=unix(past.delivered_at),
+            failed_at=unix(past.failed_at),
         )
     )
 
@@ -137,7 +138,15 @@ def mark_rollback_delivered(session: Session, name: str, incident_id: str, now: 
     """Record that the deploy system took the order."""
     row = session.get(RollbackRow, (name, incident_id))
     if row is not None:
-        row.delivered_at = now.timestamp()
+        row.delivered_at, row.failed_at = now.timestamp(), None
+        session.add(row)
+
+
+def mark_rollback_failed(session: Session, name: str, incident_id: str, now: datetime) -> None:
+    """Record that the order could not be sent and is given up."""
+    row = session.get(RollbackRow, (name, incident_id))
+    if row is not None:
+        row.failed_at = now.timestamp()
         session.add(row)
 
 
@@ -194,4 +203,5 @@ def _past_rollback(row: RollbackRow) -> PastRollback:
         action=Action(row.action),
         reason=RollbackReason[row.reason],
         delivered_at=moment(row.delivered_at),
+        failed_at=moment(row.failed_at),
     )

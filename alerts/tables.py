@@ -74,6 +74,7 @@ class RollbackRow(SQLModel, table=True):
     action: str
     reason: str
     delivered_at: float | None = None
+    failed_at: float | None = None
 
 
 class LedgerRow(SQLModel, table=True):

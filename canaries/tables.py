@@ -88,8 +88,9 @@ class ScoreRow(SQLModel, table=True):
     """One score of one run."""
 
     __tablename__ = "run_score"
+    __table_args__ = (Index("ix_run_score_series", "baseline_id", "name", "run_id"),)
 
     run_id: str = Field(primary_key=True, foreign_key="run.id")
     name: str = Field(primary_key=True)
     value: float
-    baseline_id: str = Field(foreign_key="baseline.id", index=True)
+    baseline_id: str = Field(foreign_key="baseline.id")

@@ -176,13 +176,11 @@ class Status:
 
     def _rollback(self, past: PastRollback) -> RollbackStatus:
         rule = self.deployment.config.rollbacks.get(past.name)
-        states = {Action.DRY_RUN: RollbackState.REHEARSED, Action.SUPPRESSED: RollbackState.REFUSED}
-        sent = RollbackState.DELIVERED if past.delivered_at else RollbackState.WAITING
         return RollbackStatus(
             name=past.name,
             mode=RollbackMode(rule.mode.value) if rule else RollbackMode.DRY_RUN,
-            state=states.get(past.action, sent),
-            at=past.delivered_at or past.at,
+            state=_rollback_state(past),
+            at=past.delivered_at or past.failed_at or past.at,
             reason=past.reason.value,
             incident_id=past.incident_id,
         )
@@ -191,6 +189,14 @@ class Status:
 def canary_job(target: str) -> str:
     """The id of a target's job in the schedule."""
     return f"canaries/{target}"
+
+
+def _rollback_state(past: PastRollback) -> RollbackState:
+    if past.action is not Action.SEND:
+        return RollbackState.REHEARSED if past.action is Action.DRY_RUN else RollbackState.REFUSED
+    if past.delivered_at is not None:
+        return RollbackState.DELIVERED
+    return RollbackState.FAILED if past.failed_at is not None else RollbackState.WAITING
 
 
 def _target_state(baseline: BaselineSummary | None, *, is_same: bool, is_down: bool) -> TargetState:

@@ -80,6 +80,21 @@ def test_a_rollback_decision_comes_back_and_knows_its_delivery(database):
     assert database.read(store.rollback_history) == [replace(past, delivered_at=AT)]
 
 
+def test_a_rollback_that_was_given_up_is_known_until_it_is_delivered_after_all(database):
+    past = PastRollback("deploys", FULL.id, AT, Action.SEND, RollbackReason.ALLOWED)
+
+    def give_up(session):
+        store.save_incident(session, FULL)
+        store.save_rollback(session, past)
+        session.flush()
+        store.mark_rollback_failed(session, "deploys", FULL.id, AT)
+
+    database.write(give_up)
+    assert database.read(store.rollback_history) == [replace(past, failed_at=AT)]
+    database.write(lambda s: store.mark_rollback_delivered(s, "deploys", FULL.id, AT))
+    assert database.read(store.rollback_history) == [replace(past, delivered_at=AT)]
+
+
 def test_a_ledger_is_kept_for_each_scope_and_baseline(database):
     database.write(lambda s: store.save_ledger(s, "bot", "b1", '{"R": 0.1}', "run-1"))
     database.write(lambda s: store.save_ledger(s, "bot", "b1", '{"R": 0.2}', "run-2"))

@@ -171,6 +171,7 @@ def upgrade() -> None:
         sa.Column("action", sa.String(), nullable=False),
         sa.Column("reason", sa.String(), nullable=False),
         sa.Column("delivered_at", sa.Float(), nullable=True),
+        sa.Column("failed_at", sa.Float(), nullable=True),
         sa.ForeignKeyConstraint(
             ["incident_id"],
             ["incident.id"],
@@ -243,4 +244,4 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("run_id", "name"),
     )
     with op.batch_alter_table("run_score", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_run_score_baseline_id"), ["baseline_id"], unique=False)
+        batch_op.create_index("ix_run_score_series", ["baseline_id", "name", "run_id"], unique=False)
