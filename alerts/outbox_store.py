@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import orjson
-from sqlalchemy import ColumnElement, func, or_, update
+from sqlalchemy import ColumnElement, delete, func, or_, update
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 
-from .incident import NoticeKind
+from .incident import NoticeKind, State
 from .message import Message, Notification, Thread
 from .store import moment
-from .tables import NotificationRow
+from .tables import IncidentRow, NotificationRow
 
 CLAIM_LEASE_S = 120.0
 """How long a claimed row stays with its sender; after that the sender counts as gone and it is sent again."""
@@ -25,6 +25,10 @@ MAX_WAIT_S = 3600.0
 
 MAX_ERROR_LENGTH = 500
 """How much of an error text a row keeps."""
+
+
+FORGOTTEN_AT_ONCE = 500
+"""How many rows are deleted at a time, so that nobody waits long for the database."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +157,43 @@ def requeue(session: Session, notification_id: str) -> bool:
         return False
     row.failed_at, row.next_attempt_at, row.attempts = None, None, 0
     return True
+
+
+def requeue_pages(session: Session) -> int:
+    """How many alarms of incidents that are still open had been given up; they are due again. For a daemon at its
+    start: a receiver that refused them for good, by a wrong token, may have been mended since.
+    """
+    alarms = (NoticeKind.FIRING.value, NoticeKind.ESCALATED.value)
+    query = (
+        select(NotificationRow.id)
+        .join(IncidentRow, col(IncidentRow.id) == col(NotificationRow.incident_id))
+        .where(
+            col(NotificationRow.failed_at).is_not(None),
+            col(NotificationRow.kind).in_(alarms),
+            IncidentRow.state != State.RESOLVED.value,
+        )
+    )
+    return sum(requeue(session, notification_id) for notification_id in session.exec(query).all())
+
+
+def forget(session: Session, before: datetime, limit: int = FORGOTTEN_AT_ONCE) -> int:
+    """How many messages were deleted, ``limit`` at most: those that are over (sent or given up), of incidents that
+    were resolved before then, and tests from before then. Incidents and rollback decisions stay.
+    """
+    is_old = or_(
+        col(IncidentRow.resolved_at) < before.timestamp(),
+        col(NotificationRow.incident_id).is_(None) & (col(NotificationRow.created_at) < before.timestamp()),
+    )
+    query = (
+        select(NotificationRow.position)
+        .join(IncidentRow, col(IncidentRow.id) == col(NotificationRow.incident_id), isouter=True)
+        .where(~_is_waiting(), is_old)
+        .order_by(col(NotificationRow.position))
+        .limit(limit)
+    )
+    positions = session.exec(query).all()
+    session.connection().execute(delete(NotificationRow).where(col(NotificationRow.position).in_(positions)))
+    return len(positions)
 
 
 def next_due_at(session: Session, now: datetime) -> datetime | None:

@@ -8,18 +8,23 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import case, delete, func, insert
+from sqlalchemy import case, delete, func, insert, or_
 from sqlmodel import Session, col, select
 
+from .baseline import BaselineStatus
 from .completion import Completion, Outcome, Run, RunStatus
 from .features import AnswerFeatures, RunFeatures
-from .tables import CompletionRow, RunRow, ScoreRow
+from .tables import BaselineRow, CompletionRow, RunRow, ScoreRow
 
 ROWS_MAX = 1_000
 """The most runs or points that one look gives."""
 
 IDS_AT_ONCE = 500
 """The most run ids in one query: databases have a limit for the values of a statement."""
+
+
+FORGOTTEN_AT_ONCE = 20
+"""How many runs are deleted at a time, so that nobody waits long for the database: some megabytes."""
 
 
 class Content(StrEnum):
@@ -178,6 +183,24 @@ def score_series(session: Session, baseline_id: str, name: str, limit: int = 200
     )
     points = [ScorePoint(run_id, _time(at), value) for run_id, at, value in session.exec(query)]
     return tuple(reversed(points))
+
+
+def forget_runs(session: Session, before: datetime, limit: int = FORGOTTEN_AT_ONCE) -> int:
+    """How many runs were deleted, with their completions and scores; the oldest ones first, ``limit`` at most.
+
+    Runs that started at ``before`` or later stay, and those that were collected for a baseline in use.
+    """
+    retired = select(BaselineRow.id).where(col(BaselineRow.status) == BaselineStatus.RETIRED)
+    is_free = or_(col(RunRow.collected_for).is_(None), col(RunRow.collected_for).in_(retired))
+    is_old = col(RunRow.started_at) < before.timestamp()
+    has_ended = col(RunRow.status) != RunStatus.RUNNING
+    query = select(RunRow.id).where(is_old, has_ended, is_free).order_by(col(RunRow.position)).limit(limit)
+    run_ids = session.exec(query).all()
+    connection = session.connection()
+    connection.execute(delete(CompletionRow).where(col(CompletionRow.run_id).in_(run_ids)))
+    connection.execute(delete(ScoreRow).where(col(ScoreRow.run_id).in_(run_ids)))
+    connection.execute(delete(RunRow).where(col(RunRow.id).in_(run_ids)))
+    return len(run_ids)
 
 
 def _run_row(session: Session, run_id: str) -> RunRow | None:

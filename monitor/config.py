@@ -53,6 +53,10 @@ class StorageConfig(BaseModel):
     content: Literal["full", "hashes"] = Field(
         "full", description="hashes: keep no text of prompts or answers, only keyed hashes and counts."
     )
+    keep: Annotated[Duration, Field(ge=7 * 86_400)] = Field(
+        90 * 86_400.0,
+        description="How long runs and sent messages are kept; runs of a baseline in use stay anyway.",
+    )
 
 
 class Config(BaseModel):

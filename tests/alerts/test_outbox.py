@@ -345,7 +345,8 @@ async def test_a_rollback_that_cannot_be_delivered_is_told_too(scene):
     await scene.outbox.drain()
     assert "could not be delivered: the webhook answered 410" in scene.rows()[-1].message.note
     assert scene.on_call.told()[-1] == "drift/bot rollback_news"
-    assert scene.database.read(store.rollback_history)[0].delivered_at is None
+    [past] = scene.database.read(store.rollback_history)
+    assert (past.delivered_at, past.failed_at) == (None, scene.clock.now())
 
 
 @pytest.mark.parametrize(("late_s", "arrives"), [(1800, True), (1801, False)])
@@ -500,3 +501,62 @@ async def test_a_sender_killed_between_claim_and_mark_loses_nothing(
     assert len(set(arrived)) == 1
     [row] = scene.rows()
     assert (row.sent_at, row.attempts) == (clock.now(), 2)
+
+
+def requeue_pages(scene: Scene) -> int:
+    return scene.database.write(outbox_store.requeue_pages)
+
+
+async def test_an_alarm_that_was_refused_for_good_is_sent_at_the_next_start_while_its_incident_is_open(scene):
+    scene.on_call.script.append(DeliveryError("invalid_auth", permanent=True))
+    scene.take(breached())
+    await scene.outbox.drain()
+    assert (scene.on_call.told(), scene.backlog().failed) == ([], 1)
+    assert requeue_pages(scene) == 1
+    await scene.outbox.drain()
+    assert scene.on_call.told() == ["drift/bot firing"]
+    assert requeue_pages(scene) == 0
+
+
+async def test_an_alarm_whose_incident_is_over_stays_given_up(scene):
+    scene.on_call.script.extend([DeliveryError("invalid_auth", permanent=True)] * 2)
+    scene.take(breached())
+    scene.take(steady())
+    await scene.outbox.drain()
+    assert requeue_pages(scene) == 0
+
+
+async def test_only_alarms_are_sent_again(scene):
+    scene.deploys.script.append(DeliveryError("gone", permanent=True))
+    scene.take(breached(wants_rollback=True))
+    await scene.outbox.drain()
+    assert scene.backlog().failed == 1
+    assert requeue_pages(scene) == 0
+
+
+def forget(scene: Scene, days: float, limit: int = 100) -> int:
+    before = scene.clock.now() - timedelta(days=days)
+    return scene.database.write(lambda session: outbox_store.forget(session, before, limit))
+
+
+async def test_messages_of_incidents_long_over_are_forgotten_and_the_incidents_stay(scene):
+    scene.take(breached("drift/over"), breached("drift/open"))
+    scene.take(steady("drift/over"))
+    await scene.outbox.drain()
+    await scene.outbox.send_test("audit")
+    scene.clock.advance(timedelta(days=10).total_seconds())
+    assert forget(scene, days=11) == 0
+    assert forget(scene, days=9, limit=2) == 2
+    assert forget(scene, days=9) == 1
+    assert [row.message.key for row in scene.rows()] == ["drift/open"]
+    assert len(scene.database.read(store.incidents)) == 2
+
+
+async def test_what_still_waits_is_never_forgotten(scene):
+    scene.on_call.script.append(DeliveryError("busy"))
+    scene.take(breached())
+    scene.take(steady())
+    await scene.outbox.drain()
+    scene.clock.advance(timedelta(days=10).total_seconds())
+    assert forget(scene, days=9) == 0
+    assert len(scene.rows()) == 2

@@ -27,6 +27,7 @@ from canaries.features import RunFeatures, extract
 from canaries.reference import ProofHistory, Reference
 from canaries.store import (
     Content,
+    forget_runs,
     interrupt_run,
     load_features,
     mark_interrupted,
@@ -298,3 +299,50 @@ def test_a_new_baseline_forgets_the_facts_of_the_old_one_but_not_that_the_endpoi
     database.write(lambda s: save_history(s, "bot", "support", history))
     database.write(lambda s: ensure_baseline(s, "bot", "support", CONTRACT, NOW))
     assert database.read(lambda s: load_history(s, "bot", "support")) == ProofHistory(down_runs=2)
+
+
+# --- forgetting
+
+
+def forget(database: Database, before_run: int, limit: int = 100) -> int:
+    before = NOW + timedelta(hours=before_run)
+    return database.write(lambda s: forget_runs(s, before, limit))
+
+
+def kept(database: Database) -> list[str]:
+    return [run.id for run in reversed(database.read(recent_runs))]
+
+
+def test_old_runs_are_forgotten_with_all_that_they_hold(database: Database, collecting: str) -> None:
+    for number in range(4):
+        save(database, run_of(number))
+        database.write(lambda s, n=number: save_scores(s, f"run-{n}", collecting, {"length": n}))
+    assert forget(database, before_run=3, limit=2) == 2
+    assert kept(database) == ["run-2", "run-3"]
+    assert forget(database, before_run=3, limit=2) == 1
+    assert forget(database, before_run=3) == 0
+    assert kept(database) == ["run-3"]
+    assert [len(one.answers) for one in database.read(lambda s: load_features(s, ["run-0", "run-3"]))] == [
+        0,
+        2,
+    ]
+    assert [point.value for point in database.read(lambda s: score_series(s, collecting, "length"))] == [3]
+
+
+def test_runs_of_a_baseline_in_use_stay_until_it_is_retired(database: Database, collecting: str) -> None:
+    save(database, run_of(0), collected_for=collecting)
+    assert forget(database, before_run=9) == 0
+    database.write(lambda s: retire_baseline(s, collecting, NOW))
+    assert forget(database, before_run=9) == 1
+
+
+def test_a_run_that_still_goes_on_is_not_forgotten(database: Database) -> None:
+    database.write(lambda s: start_run(s, "run-0", "bot", "support", NOW))
+    assert forget(database, before_run=9) == 0
+
+
+def test_the_line_of_a_score_is_found_by_an_index(database: Database) -> None:
+    query = "EXPLAIN QUERY PLAN SELECT value FROM run_score WHERE baseline_id = 'b' AND name = 'length'"
+    with database.engine.connect() as connection:
+        plan = " ".join(row[-1] for row in connection.exec_driver_sql(query))
+    assert "ix_run_score_series (baseline_id=? AND name=?)" in plan
