@@ -298,7 +298,8 @@ def _proven(watched: Watched, key: str, kind: ProofKind, proofs: list[Proof], se
     )
     # Rolling our release back brings neither the provider's old model nor its endpoint back; a check that never
     # failed and now always does may well be our own doing.
-    return Verdict(key, Label.BREACHED, finding, wants_rollback=kind is ProofKind.VALIDATOR)
+    is_confirmed = any(proof.is_confirmed for proof in proofs)
+    return Verdict(key, Label.BREACHED, finding, wants_rollback=kind is ProofKind.VALIDATOR and is_confirmed)
 
 
 def _changes(session: Session, watched: Watched, house: House, current: BaselineSummary) -> tuple[str, ...]:
