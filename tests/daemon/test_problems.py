@@ -1,7 +1,6 @@
 """What the page says of the daemon's own problems, and what the log hears of them."""
 
-import threading
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from monitor.problems import KEPT, LOGGED_AGAIN, PROBLEMS_MAX, Problems
 
@@ -57,23 +56,17 @@ def test_a_clock_that_goes_back_silences_no_problem(clock) -> None:
     )
 
 
-def test_the_page_may_look_while_problems_are_reported(clock) -> None:
-    problems, ends = Problems(), threading.Event()
-    failures: list[Exception] = []
+def test_the_page_may_look_from_another_thread_while_problems_are_reported(clock) -> None:
+    problems = Problems()
 
-    def look() -> None:
-        while not ends.is_set():
-            try:
-                problems.shown(clock.now())
-            except Exception as error:
-                failures.append(error)
-                return
+    class Interrupted(datetime):
+        """A time whose comparison lets another thread have its turn."""
 
-    looking = threading.Thread(target=look)
-    looking.start()
-    for number in range(3000):
-        problems.report(f"problem {number}.", clock.now())
-        clock.advance(number % 7 * 600)
-    ends.set()
-    looking.join()
-    assert failures == []
+        def __sub__(self, other):
+            problems.report(f"problem {len(problems.shown(clock.now()))}.", clock.now())
+            return clock.now() - other
+
+    for sentence in ("a.", "b."):
+        problems.report(sentence, clock.now())
+    assert len(problems.shown(Interrupted.fromtimestamp(0, UTC))) == 2
+    assert len(problems.shown(clock.now())) == 4
