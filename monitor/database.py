@@ -1,7 +1,9 @@
 """The one database of a deployment: engine, transactions, migrations, and the lock that keeps a second daemon out."""
 
 import asyncio
+import contextlib
 import fcntl
+import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -169,13 +171,11 @@ def _engine(path: Path) -> Engine:
         # The driver's own BEGIN comes late and is never IMMEDIATE: we say it ourselves.
         connection.isolation_level = None
         cursor = connection.cursor()
-        for pragma in (
-            "journal_mode=WAL",
-            "synchronous=FULL",
-            "foreign_keys=ON",
-            f"busy_timeout={BUSY_TIMEOUT_MS}",
-        ):
+        for pragma in ("synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_TIMEOUT_MS}"):
             cursor.execute(f"PRAGMA {pragma}")
+        # Nobody waits for this one: it fails at once when another process is just setting it, which serves us too.
+        with contextlib.suppress(sqlite3.OperationalError):
+            cursor.execute("PRAGMA journal_mode=WAL")
         cursor.close()
 
     return engine
