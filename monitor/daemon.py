@@ -81,6 +81,12 @@ IDLE_OUTBOX_S = 30.0
 TROUBLED_OUTBOX_S = 5.0
 """How long it sleeps when it could not work."""
 
+FORGET_EVERY_S = 3600.0
+"""How often what is older than ``storage.keep`` is deleted; the first time soon after the start."""
+
+FORGET_AFTER_S = 5.0
+"""How long after the start that is."""
+
 GAUGES_EVERY_S = 5.0
 """How often the gauges at ``/metrics`` are brought up to date."""
 
@@ -206,6 +212,8 @@ class Daemon:
             log.info("interrupted when the last daemon ended", runs=interrupted)
         outbox_store.release_claims(session)
         self._close_orphans(session, now)
+        if again := outbox_store.requeue_pages(session):
+            log.info("alarms that had been given up are sent again", messages=again)
         return house_of(self.deployment, store.deployment_secret(session))
 
     def _close_orphans(self, session: Session, now: datetime) -> None:
@@ -234,6 +242,9 @@ class Daemon:
             jobs.append(("watches", config.watch_every, self._look))
         for name, every_s, work in jobs:
             self._schedule.add(name, Every(every_s), self._self.attended(name, work))
+        forget = self._self.attended("old records", self._forget)
+        soon = now + timedelta(seconds=FORGET_AFTER_S)
+        self._schedule.add("old records", Every(FORGET_EVERY_S), forget, soon)
 
     async def _first_start(self, name: str, every_s: float, now: datetime) -> datetime:
         runs = await self.database.aread(lambda session: canary_store.recent_runs(session, name, limit=1))
@@ -400,6 +411,15 @@ class Daemon:
 
     async def _fold(self) -> None:
         await self._intake.fold()
+
+    # Old records
+
+    async def _forget(self) -> None:
+        """Delete what is older than the configuration says, a little at a time: others write in between."""
+        before = self.clock.now() - timedelta(seconds=self.deployment.config.storage.keep)
+        for forget in (canary_store.forget_runs, outbox_store.forget):
+            while await self.database.awrite(partial(forget, before=before)):
+                pass
 
     # Messages
 
