@@ -97,17 +97,19 @@ def test_drift_of_free_text_is_found_by_its_words() -> None:
 
 
 CHANGES = {
-    "served_model": Answers(served_model="m-2026-07"),
-    "fingerprint": Answers(fingerprint="fp-2"),
-    "endpoint_down": DOWN,
+    "served_model": (Answers(served_model="m-2026-07"), 1),
+    "fingerprint": (Answers(fingerprint="fp-2"), 3),
+    "endpoint_down": (DOWN, 3),
 }
 
 
-@pytest.mark.parametrize(("score", "answers"), CHANGES.items(), ids=CHANGES)
-def test_a_proof_in_the_stream_pages_under_its_name(score: str, answers: Answers) -> None:
-    (page,) = result_of(stream(answers, change=CHANGE + 10, runs=CHANGE + 14)).pages
-    assert page.score == score
-    assert int(page.run.removeprefix("bot-")) - (CHANGE + 10) == (2 if answers is DOWN else 0)
+@pytest.mark.parametrize(
+    ("score", "answers", "runs"), [(score, *change) for score, change in CHANGES.items()], ids=CHANGES
+)
+def test_a_proof_in_the_stream_pages_under_its_name(score: str, answers: Answers, runs: int) -> None:
+    change = CHANGE + 10
+    (page,) = result_of(stream(answers, change=change, runs=change + 14)).pages
+    assert (page.score, page.run) == (score, f"bot-{change + runs - 1:04d}")
 
 
 def test_a_smaller_budget_pages_later_or_not_at_all() -> None:

@@ -120,7 +120,8 @@ def test_runs_during_an_open_incident_are_not_collected(bot: Bot) -> None:
     bot.runs(5)
     bot.runs(bot.watched.down_after, DOWN)
     assert "proof/bot/endpoint_down" in bot.open()
-    bot.runs(1)  # the run that ends it
+    bot.runs(2)  # the second of them ends it
+    assert bot.open() == {}
     assert baselines(bot)[0].collected_runs == 5
     bot.runs(1)
     assert baselines(bot)[0].collected_runs == 6
@@ -168,8 +169,10 @@ def test_a_baseline_that_collects_begins_anew_on_another_model(bot: Bot) -> None
     bot.runs(5)
     bot.runs(1, RENAMED)
     assert baselines(bot)[0].collected_runs == 0
-    bot.runs(2, RENAMED)
-    assert baselines(bot)[0].collected_runs == 1  # the first of them ends the incident
+    bot.until(resolves, RENAMED)
+    assert baselines(bot)[0].collected_runs == 0
+    bot.runs(1, RENAMED)
+    assert baselines(bot)[0].collected_runs == 1
 
 
 # --- drift
@@ -285,39 +288,44 @@ def test_a_rehearsed_rollback_is_told_and_not_ordered(frozen_bot: Bot) -> None:
 def test_a_changed_model_is_not_rolled_back_and_a_broken_check_is(frozen_bot: Bot) -> None:
     frozen_bot.runs(2, RENAMED)
     assert rollbacks(frozen_bot) == []
-    frozen_bot.runs(1, OFF_LABEL)
+    settled = frozen_bot.until(lambda _: bool(rollbacks(frozen_bot)), OFF_LABEL, most=10)
     assert rollbacks(frozen_bot) == [Action.SEND]
+    assert ("proof/bot/validator", False) in [
+        (one.incident.key, one.is_page) for one in settled.transitions if one.incident
+    ]
 
 
 # --- proofs
 
+REFUSED = replace(DOWN, outcome=Outcome.AUTH)
+SERVES, BREAKS = (
+    "serves a model it never served before: m-2026-07",
+    "Check label-0/labels fails in every sample",
+)
 PROOFS = {
-    "another model": (RENAMED, 1, "served_model", "serves a model it never served before: m-2026-07"),
+    "another model, while it collects": (10, RENAMED, 1, "served_model", SERVES),
+    "another model": (BASELINE_RUNS, RENAMED, 1, "served_model", SERVES),
     "another fingerprint": (
+        BASELINE_RUNS,
         REFINGERED,
-        1,
+        4,
         "fingerprint",
-        "A new system fingerprint replaced all known ones: fp-2",
+        "replaced all known ones in the last 4 runs",
     ),
-    "answers off the list": (OFF_LABEL, 1, "validator", "Check label-0/labels fails in every sample"),
-    "no answer": (DOWN, 3, "endpoint_down", "does not answer: 3 runs in a row without any answer"),
-    "refused": (
-        replace(DOWN, outcome=Outcome.AUTH),
-        3,
-        "endpoint_down",
-        "The endpoint refuses our credentials",
-    ),
+    "answers off the list, while it collects": (10, OFF_LABEL, 10, "validator", BREAKS),
+    "answers off the list": (BASELINE_RUNS, OFF_LABEL, 4, "validator", BREAKS),
+    "no answer, while it collects": (10, DOWN, 3, "endpoint_down", "does not answer: 3 runs in a row"),
+    "no answer": (BASELINE_RUNS, DOWN, 3, "endpoint_down", "does not answer: 3 runs in a row"),
+    "no credentials": (10, REFUSED, 3, "endpoint_down", "The endpoint refuses our credentials"),
 }
 
 
-@pytest.mark.parametrize("collected", [10, BASELINE_RUNS], ids=["while it collects", "when it is frozen"])
-@pytest.mark.parametrize(("answers", "runs", "kind", "summary"), PROOFS.values(), ids=PROOFS)
-def test_proofs_page_from_the_first_hours_and_resolve(
+@pytest.mark.parametrize(("collected", "answers", "runs", "kind", "summary"), PROOFS.values(), ids=PROOFS)
+def test_a_proof_pages_from_the_first_hours_on_and_resolves(
     bot: Bot, frozen_bot: Bot, collected: int, answers: Answers, runs: int, kind: str, summary: str
 ) -> None:
     one = frozen_bot if collected == BASELINE_RUNS else bot
-    if one is bot:
-        bot.runs(collected)
+    one.runs(collected - one.hour)
     *quiet, last = one.runs(runs, answers)
     assert not any(map(pages, quiet))
     assert pages(last)
@@ -326,12 +334,18 @@ def test_proofs_page_from_the_first_hours_and_resolve(
     assert incident.finding.summary.startswith("bot: ")
     assert summary in incident.finding.summary
     assert incident.labels == {"target": "bot", "proof": kind}
-    one.until(resolves, STEADY, most=3)
-    assert one.open() == {}
+    one.runs(6)
+    assert f"proof/bot/{kind}" not in one.open()
 
 
-def test_many_broken_checks_are_one_page(frozen_bot: Bot) -> None:
-    frozen_bot.runs(2, OFF_LABEL)
+def test_a_new_fingerprint_is_a_ticket_at_first(frozen_bot: Bot) -> None:
+    (settled,) = frozen_bot.runs(1, REFINGERED)
+    assert told(settled) == [("proof/bot/fingerprint", "firing")]
+    assert frozen_bot.open()["proof/bot/fingerprint"].severity is Severity.TICKET
+
+
+def test_many_broken_checks_are_one_incident(frozen_bot: Bot) -> None:
+    frozen_bot.runs(3, OFF_LABEL)
     incident = frozen_bot.open()["proof/bot/validator"]
     assert incident.finding.summary.endswith("(and 2 more)")
     assert [kind for kind, _, receiver in frozen_bot.told() if receiver == "oncall"] == ["firing"]
