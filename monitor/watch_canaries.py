@@ -175,6 +175,8 @@ def _coverage(session: Session, watched: Watched, features: RunFeatures) -> Verd
     if not any(answer.is_answered for answer in features.answers):
         return None
     key = coverage_key(watched.name)
+    if features.answered_share == 1.0:
+        return Verdict(key, Label.STEADY)  # so no canary was silent in all of the last runs, either
     # The run itself is stored by now, and the latest of them.
     runs = canary_store.recent_completed(session, watched.name, watched.down_after)
     thin = [run for run in runs if run.answered_share < watched.min_answered_share]
