@@ -1,10 +1,12 @@
 """What the tests of the running daemon share: Slack, a deploy system, and spans to send."""
 
+import asyncio
 import base64
 import logging
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
@@ -18,14 +20,32 @@ CHANNEL = "C0ONCALL"
 SECRET = "whsec_" + base64.b64encode(b"0" * 32).decode()
 
 
+class Late:
+    """An ASGI app whose answers come ``latency_s`` after what they tell of is done."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+        self.latency_s = 0.0
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        async def send_late(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                await asyncio.sleep(self.latency_s)
+            await send(message)
+
+        await self._app(scope, receive, send_late)
+
+
 class Harbour:
     """Who is told: a Slack channel and a deploy system, and what a configuration says of them."""
 
     def __init__(self) -> None:
         self.slack = FakeSlack(token="xoxb-test", channels=(CHANNEL,))
         self.deploy = FakeDeploy(SECRET)
-        self.slack_server = LocalServer(slack_app(self.slack))
-        self.deploy_server = LocalServer(deploy_app(self.deploy))
+        self.slack_answers = Late(slack_app(self.slack))
+        self.deploy_answers = Late(deploy_app(self.deploy))
+        self.slack_server = LocalServer(self.slack_answers)
+        self.deploy_server = LocalServer(self.deploy_answers)
 
     @property
     def config(self) -> str:

@@ -131,6 +131,29 @@ def test_a_few_kills_on_the_way_to_a_page_and_back(voyage: Voyage, harbour: Harb
     voyage_left_everything_right(voyage, harbour, sender)
 
 
+@pytest.mark.parametrize("voyage", [12], indirect=True)
+def test_killed_before_it_knows_that_slack_and_the_deploy_system_have_heard(
+    voyage: Voyage, harbour: Harbour
+) -> None:
+    daemon = voyage.daemon
+    posted, ordered = len(harbour.slack.messages()), len(harbour.deploy.deliveries)
+    freeze(voyage, kills=0)
+    harbour.slack_answers.latency_s = harbour.deploy_answers.latency_s = 60.0
+    voyage.endpoint.moods["bot"] = Mood.RUDE
+    daemon.until("the page is in the channel", lambda: len(harbour.slack.messages()) > posted)
+    daemon.until("the order is at the deploy system", lambda: len(harbour.deploy.deliveries) > ordered)
+    daemon.kill()
+    assert daemon.rows("SELECT id FROM notification WHERE sent_at IS NOT NULL") == []
+    harbour.slack_answers.latency_s = harbour.deploy_answers.latency_s = 0.0
+    voyage.kills += 1
+    daemon.start()
+    come_to_rest(voyage)
+    assert daemon.stop() == 0
+    assert len(harbour.deploy.deliveries) == ordered + 2
+    nobody_is_told_twice(daemon, harbour)
+    each_rollback_is_ordered_once(daemon, harbour)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("voyage", [48], indirect=True)
@@ -158,7 +181,8 @@ def freeze(voyage: Voyage, kills: int) -> None:
 
 def break_check(voyage: Voyage, kills: int) -> None:
     voyage.endpoint.moods["bot"] = Mood.RUDE
-    voyage.reach("the broken check pages", "firing", CHECK, kills)
+    voyage.reach("the broken check is news", "firing", CHECK, kills)
+    voyage.daemon.until("the rollback is ordered", lambda: voyage.daemon.status()["rollbacks"], 60)
 
 
 def mend_check(voyage: Voyage, kills: int) -> None:
