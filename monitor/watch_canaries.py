@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlmodel import Session
@@ -34,8 +34,7 @@ from canaries.baseline_store import (
 from canaries.completion import Run
 from canaries.contract import Contract, describe_change
 from canaries.features import RunFeatures
-from canaries.proofs import Proof, ProofKind, judge
-from canaries.reference import ProofHistory
+from canaries.proofs import Proof, ProofKind, judge, judge_answering
 from canaries.scores import CANARY_PREFIX
 from canaries.store import Content, load_features
 from canaries.suite import Suite
@@ -154,16 +153,13 @@ def _prove(
     if is_refused:
         # A model or a check that its baseline did not know is the operator's own change, and no news: all that can
         # be proven of a target that is not what it was is whether it answers.
-        judgement = judge(features, ProofHistory(down_runs=history.down_runs), None, watched.down_after)
-        history = replace(history, down_runs=judgement.history.down_runs)
-        proofs = tuple(one for one in judgement.proofs if one.kind is ProofKind.ENDPOINT_DOWN)
+        judgement = judge_answering(features, history, watched.down_after)
     else:
         judgement = judge(features, history, baseline.reference if baseline else None, watched.down_after)
-        history, proofs = judgement.history, judgement.proofs
         if judgement.restarts_collection and current.status is BaselineStatus.COLLECTING:
             restart_collection(session, current.id)
-    save_history(session, watched.name, current.suite, history)
-    return proof_verdicts(watched, proofs)
+    save_history(session, watched.name, current.suite, judgement.history)
+    return proof_verdicts(watched, judgement.proofs)
 
 
 def _coverage(session: Session, watched: Watched, features: RunFeatures) -> Verdict | None:
