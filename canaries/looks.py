@@ -220,7 +220,8 @@ def validators(
         # A union over all checks of the run, also those that are known to fail: who never failed is luck, too.
         chance = len(checks) * chance_unnoticed(reference.passing_runs.get(check, 0), failing.get(check, 0))
         is_told = failing.get(check, 0) >= FAILING_ANSWERS_MIN and chance <= TICKET_CHANCE
-        if is_told and chance <= PAGE_CHANCE:
+        # The samples of a run may fail together, for one bad minute of a backend: one run alone is no page.
+        if is_told and chance <= PAGE_CHANCE and history.failing.get(check):
             confirming[check] = history.confirming.get(check, -1) + 1
         if is_told:
             looks.append(_broken(check, failing[check], confirming.get(check), chance, reference))

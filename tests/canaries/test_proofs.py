@@ -439,22 +439,42 @@ def test_a_check_that_fails_on_is_a_ticket_and_then_a_page(
 
 
 @pytest.mark.parametrize(
-    ("samples", "said"), [(1, "-"), (2, "ticket"), (3, "page")], ids=["1 sample", "2 samples", "3 samples"]
+    ("before", "samples", "said"),
+    [
+        pytest.param(168, 1, "-t", id="168 runs before, 1 sample"),
+        pytest.param(168, 2, "tp", id="168 runs before, 2 samples"),
+        pytest.param(24, 1, "-ttt", id="24 runs before, 1 sample"),
+        pytest.param(24, 2, "ttp", id="24 runs before, 2 samples"),
+    ],
 )
-def test_several_samples_of_a_run_count_at_once(samples: int, said: str) -> None:
-    assert told(KEY, run(passed=(False,) * samples), frozen=reference(*passing(168))) == [said]
+def test_several_samples_of_a_run_count_at_once(before: int, samples: int, said: str) -> None:
+    runs = [run(passed=(False,) * samples)] * len(said)
+    assert "".join(one[0] for one in told(KEY, *runs, frozen=reference(*passing(before)))) == said
+
+
+@pytest.mark.parametrize("is_frozen", [True, False], ids=["frozen", "collecting"])
+@pytest.mark.parametrize("samples", [4, 40])
+def test_one_run_whose_samples_all_fail_is_a_ticket_and_a_second_in_a_row_a_page(
+    samples: int, is_frozen: bool
+) -> None:
+    frozen = reference(*passing(168)) if is_frozen else None
+    history = replace(ProofHistory(), reference=reference(*passing(168)))
+    broken, well = run(passed=(False,) * samples), run(passed=(True,) * samples)
+    assert chance_unnoticed(168, samples) <= PAGE_CHANCE
+    assert told(KEY, broken, broken, history=history, frozen=frozen) == ["ticket", "page"]
+    assert told(KEY, broken, well, broken, history=history, frozen=frozen) == ["ticket"] * 3
 
 
 @pytest.mark.parametrize(("checks", "said"), [(3, "page"), (36, "page"), (37, "ticket")])
 def test_among_more_checks_it_takes_more_to_page(checks: int, said: str) -> None:
-    def answers(passed: bool) -> RunFeatures:
+    def answers(passed: bool, samples: int) -> RunFeatures:
         others = tuple(AnswerFeatures(f"c{i}", checks={"json": True}) for i in range(checks - 1))
-        order = tuple(AnswerFeatures("order", i, checks={"json": passed}) for i in range(3))
+        order = tuple(AnswerFeatures("order", i, checks={"json": passed}) for i in range(samples))
         return RunFeatures("run", (*order, *others))
 
     assert (checks * chance_unnoticed(168, 3) <= PAGE_CHANCE) is (said == "page")
-    frozen = reference(*(answers(True) for _ in range(168)))
-    assert told(KEY, answers(False), frozen=frozen) == [said]
+    frozen = reference(*(answers(True, 2) for _ in range(168)))
+    assert told(KEY, answers(False, 1), answers(False, 2), frozen=frozen) == ["-", said]
 
 
 def test_a_ticket_is_not_given_for_what_chance_brings() -> None:
@@ -508,7 +528,8 @@ def test_the_gravest_check_is_named_first() -> None:
         return RunFeatures("run", tuple(answers))
 
     frozen = reference(*[both(True, True, 4)] * 168)
-    proofs = look(both(False, False, 4), ProofHistory(), frozen).proofs
+    history = after_frozen(both(False, True, 4), frozen=frozen)
+    proofs = look(both(False, False, 4), history, frozen).proofs
     assert [(p.key, p.severity_hint) for p in proofs if p.is_breached] == [
         (KEY, Loudness.PAGE),
         ("validator/label/json", Loudness.TICKET),
@@ -530,9 +551,9 @@ def test_a_broken_check_is_confirmed_by_two_more_failing_runs_than_its_page_need
 def test_a_check_that_recovers_has_to_be_confirmed_anew() -> None:
     frozen = reference(*passing(168))
     broken, well = run(passed=(False,) * 3), run(passed=(True,))
-    history = after_frozen(broken, broken, well, broken, broken, frozen=frozen)
+    history = after_frozen(*[broken] * 3, well, *[broken] * 3, frozen=frozen)
     assert [of(look(each, history, frozen), KEY).is_confirmed for each in (broken, well)] == [True, False]  # type: ignore[union-attr]
-    history = after_frozen(broken, broken, well, broken, frozen=frozen)
+    history = after_frozen(*[broken] * 3, well, *[broken] * 2, frozen=frozen)
     assert of(look(broken, history, frozen), KEY).is_confirmed is False  # type: ignore[union-attr]
 
 
@@ -560,23 +581,26 @@ def test_a_check_may_fail_for_months() -> None:
 # --- over only after several clean runs
 
 BROKEN, PARTLY, WELL = (run(passed=passed) for passed in ((False,) * 4, (True, False), (True, True)))
+PAGED = [BROKEN, BROKEN]
+"""A ticket in the first, a page in the second."""
 
 
 @pytest.mark.parametrize(
     ("runs", "said"),
     [
-        pytest.param([BROKEN] + [WELL] * CLEAN_RUNS, "pppppp-", id="six clean runs"),
+        pytest.param(PAGED + [WELL] * CLEAN_RUNS, "tpppppp-", id="six clean runs"),
+        pytest.param([BROKEN] + [WELL] * CLEAN_RUNS, "tttttt-", id="six clean runs after a ticket"),
         pytest.param(
-            [BROKEN] + [WELL] * 5 + [BROKEN] + [WELL] * 6, "p" * 12 + "-", id="broken before the sixth"
+            PAGED + [WELL] * 5 + [BROKEN] + [WELL] * 6, "t" + "p" * 12 + "-", id="broken before the sixth"
         ),
-        pytest.param([BROKEN] + [WELL] * 5 + [PARTLY] + [WELL] * 6, "p" * 12 + "-", id="broken in part"),
+        pytest.param(PAGED + [WELL] * 5 + [PARTLY] + [WELL] * 6, "t" + "p" * 12 + "-", id="broken in part"),
         pytest.param(
-            [BROKEN] + [WELL] * 5 + [SILENT] + [WELL], "p" * 6 + "-" + "-", id="a silent run says nothing"
+            PAGED + [WELL] * 5 + [SILENT] + [WELL], "t" + "p" * 6 + "-" + "-", id="a silent run says nothing"
         ),
         pytest.param(
-            [BROKEN] + [WELL] * 5 + [run(), WELL], "p" * 7 + "-", id="nor does one without the check"
+            PAGED + [WELL] * 5 + [run(), WELL], "t" + "p" * 7 + "-", id="nor does one without the check"
         ),
-        pytest.param([BROKEN, WELL, run(passed=(False, False))], "ppp", id="a page does not become a ticket"),
+        pytest.param([*PAGED, WELL, BROKEN], "tppp", id="a page does not become a ticket"),
     ],
 )
 def test_a_broken_check_stays_broken_until_it_is_clean_in_six_runs(
@@ -587,8 +611,8 @@ def test_a_broken_check_stays_broken_until_it_is_clean_in_six_runs(
 
 def test_a_proof_that_is_clean_for_now_says_so() -> None:
     frozen = reference(*passing(168))
-    broken = of(look(BROKEN, ProofHistory(), frozen), KEY)
-    still = of(look(WELL, after_frozen(BROKEN, WELL, frozen=frozen), frozen), KEY)
+    broken = of(look(BROKEN, after_frozen(BROKEN, frozen=frozen), frozen), KEY)
+    still = of(look(WELL, after_frozen(*PAGED, WELL, frozen=frozen), frozen), KEY)
     assert broken is not None
     assert still is not None
     assert still.summary == f"{broken.summary}; clean in the last 2 runs, over after 6"
@@ -601,7 +625,7 @@ def test_a_proof_that_is_clean_for_now_says_so() -> None:
 def test_a_history_survives_json() -> None:
     frozen = reference(*EIGHT)
     odd = run(models=("m-2", "m-1"), fingerprints=("fp-2",), passed=(False,) * 12)
-    history = after_frozen(*EIGHT, odd, failed(Outcome.SERVER), frozen=frozen)
+    history = after_frozen(*EIGHT, odd, odd, failed(Outcome.SERVER), frozen=frozen)
     assert history.failing
     assert history.confirming
     assert history.held
