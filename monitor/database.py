@@ -53,6 +53,9 @@ class Database:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise DatabaseError(f"{path.parent}: the data folder cannot be made: {error.strerror}") from error
+        # It holds the deployment's secret and what models answered; the files that SQLite puts beside it inherit this.
+        with contextlib.suppress(OSError):  # whoever opens it next says why that cannot be
+            path.touch(mode=0o600)
         self.engine = _engine(path)
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="db-writer")
         self._readers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="db-reader")

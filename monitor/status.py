@@ -16,7 +16,7 @@ from alerts.finding import Label
 from alerts.message import Notification
 from alerts.rollback import Action, PastRollback
 from canaries.baseline import BaselineStatus
-from canaries.baseline_store import BaselineSummary, current_baseline
+from canaries.baseline_store import BaselineSummary
 from canaries.clock import Clock
 from canaries.completion import Outcome, RunStatus
 from canaries.contract import contract_of
@@ -52,7 +52,7 @@ from .problems import Problems
 from .schedule import Schedule, slot_s
 from .telemetry import Metrics, installed_version
 from .traffic.config import Unit
-from .watch_canaries import House, assumptions, proof_key
+from .watch_canaries import House, assumptions, baseline_of, proof_key
 from .watch_traffic import Look, incident_key
 
 INCIDENTS_SHOWN = 50
@@ -136,7 +136,7 @@ class Status:
         self, session: Session, name: str, open_now: Mapping[str, incidents.Incident]
     ) -> TargetStatus:
         target, suite = self.deployment.config.targets[name], self.deployment.suites[name]
-        baseline = current_baseline(session, name, suite.name)
+        baseline = baseline_of(session, name, suite.name)
         runs = canary_store.recent_runs(session, name, limit=RUNS_LOOKED_AT)
         ended = next((run for run in runs if run.status is RunStatus.COMPLETED), None)
         is_same = baseline is None or baseline.contract_hash == contract_of(suite, target).hash

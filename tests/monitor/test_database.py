@@ -134,6 +134,15 @@ async def test_awaited_units_of_work_queue_up(database: Database) -> None:
     assert await database.aread(lambda session: value_of(session, "count")) == "3"
 
 
+def test_the_file_is_for_its_owner_only(database: Database) -> None:
+    database.write(lambda session: set_to(session, "colour", "blue"))
+    modes = {
+        path.name: path.stat().st_mode & 0o077 for path in database.path.parent.glob("anchorwatch.sqlite*")
+    }
+    assert modes == dict.fromkeys(modes, 0)
+    assert "anchorwatch.sqlite-wal" in modes
+
+
 # --- one daemon for each file
 
 
