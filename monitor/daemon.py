@@ -256,7 +256,9 @@ class Daemon:
     async def _serve(self) -> int:
         """Run every part until the signal, or until one of them ends; gives the exit code."""
         app = build_app(self._status, self.metrics.render, self._readiness)
-        receiver = TraceReceiver(self._intake, self.deployment.config.otlp, self.metrics)
+        receiver = TraceReceiver(
+            self._intake, self.deployment.config.otlp, self.metrics, is_news=self._self.is_news
+        )
         servers = {"pages": (server(app), self.pages), "traces": (server(receiver), self.traces)}
         tasks = {
             name: asyncio.create_task(one.serve(sockets=[listener]), name=name)

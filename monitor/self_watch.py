@@ -54,8 +54,12 @@ class SelfWatch:
 
         It is shown once, with how often it was said: so it must hold no changing number.
         """
-        if self.problems.report(sentence, self._clock.now()):
+        if self.is_news(sentence):
             log.warning("problem", what=sentence)
+
+    def is_news(self, sentence: str) -> bool:
+        """Show the sentence on the page; gives whether the log should have it too."""
+        return self.problems.report(sentence, self._clock.now())
 
     def missed(self, job: str, why: str) -> None:
         """Count and show a start that did not happen."""
@@ -81,7 +85,7 @@ class SelfWatch:
         """Count and show that a part failed by a defect of ours. To be called where the exception is caught."""
         self._metrics.failures.labels(part).inc()
         sentence = f"{part} failed by a defect; the log has the details."
-        if self.problems.report(sentence, self._clock.now()):
+        if self.is_news(sentence):
             log.exception("problem", what=sentence)
 
     async def pulse(self) -> None:

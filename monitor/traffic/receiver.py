@@ -52,10 +52,20 @@ class TraceReceiver:
     """The ASGI application; run it with uvicorn, ``lifespan="off"``."""
 
     def __init__(
-        self, intake: Intake, config: OtlpConfig, metrics: TrafficMetrics, body_wait_s: float = BODY_WAIT_S
+        self,
+        intake: Intake,
+        config: OtlpConfig,
+        metrics: TrafficMetrics,
+        body_wait_s: float = BODY_WAIT_S,
+        is_news: Callable[[str], bool] = lambda problem: True,
     ) -> None:
-        """Hand every request to ``intake``, within the limits of ``config``."""
+        """Hand every request to ``intake``, within the limits of ``config``.
+
+        ``is_news`` is told of each problem, and says whether it belongs into the log: a busy sender provokes
+        the same one many times a second.
+        """
         self._body_wait_s = body_wait_s
+        self._is_news = is_news
         self._intake = intake
         self._config = config
         self._metrics = metrics
@@ -94,7 +104,9 @@ class TraceReceiver:
         except OverloadError as error:
             return _refusal(encoding, 429, error, error.retry_after_s)
         except StoreError as error:
-            _log.error("traces were refused", reason=str(error))
+            problem = f"Traces were refused: {error}."
+            if self._is_news(problem):
+                _log.error("problem", what=problem)
             return _refusal(encoding, 503, error, error.retry_after_s)
         except TimeoutError:
             # 408 would say it better, but exporters send again only what is answered by 429, 502, 503 or 504.
@@ -104,7 +116,9 @@ class TraceReceiver:
             raise
         except Exception:
             # Whatever a body may provoke in us, the next request is served; 500 tells the sender to drop it.
-            _log.exception("a trace request failed")
+            problem = "A trace request failed by a defect; the log has the details."
+            if self._is_news(problem):
+                _log.exception("problem", what=problem)
             return _refusal(encoding, 500, "the request could not be processed")
 
 

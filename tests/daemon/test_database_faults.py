@@ -137,6 +137,7 @@ def test_nothing_is_lost_while_the_database_cannot_be_written(
         )
         assert readiness.json()["reasons"] == [f"the database cannot be written: {reason}"]
         assert daemon.metric("anchorwatch_database_writable") == 0
+        assert f"Traces were refused: calls could not be stored: {reason}." in daemon.problems()
         daemon.until(
             "the run waits", lambda: f"A run of bot waits for the database: {reason}." in daemon.problems()
         )

@@ -206,8 +206,8 @@ def test_every_line_of_the_log_is_json_whoever_speaks(monkeypatch, restored_logg
     monkeypatch.setattr(sys, "stderr", stderr)
     set_up_logging()
     structlog.get_logger("monitor.daemon").info("stopped", part="all")
-    logging.getLogger("uvicorn.error").error("Exception in %s", "ASGI application")
+    logging.getLogger("some.library").error("No %s", "connection")
     logging.getLogger("apscheduler.scheduler").warning("skipped: maximum number of running instances")
     lines = [json.loads(line) for line in stderr.getvalue().splitlines()]
-    assert [line["event"] for line in lines] == ["stopped", "Exception in ASGI application"]
+    assert [line["event"] for line in lines] == ["stopped", "No connection"]
     assert all(line["timestamp"].endswith("Z") and line["level"] for line in lines)
