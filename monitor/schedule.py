@@ -14,7 +14,10 @@ from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 MISFIRE_GRACE_S = 60.0
-"""How late a run may start; a later one is missed, and says so."""
+"""How late a run may always start; a later one may be missed, and says so."""
+
+MISFIRE_GRACE_SLOTS = 0.5
+"""How late it may start if that is longer, in times from one start to the next: a daily run is not lost to a nap."""
 
 STARTS_LOOKED_AT = 9
 """How many starts of a crontab line tell what the usual time between two is."""
@@ -96,13 +99,14 @@ class Schedule:
     ) -> None:
         """Run ``work``, a coroutine function, on ``cadence``; the first time at ``first``, where given."""
         options = {"next_run_time": first} if first is not None else {}
+        grace_s = max(MISFIRE_GRACE_S, MISFIRE_GRACE_SLOTS * slot_s(cadence, datetime.now(UTC)))
         self._scheduler.add_job(
             work,
             _trigger(cadence),
             id=job_id,
             max_instances=1,
             coalesce=True,
-            misfire_grace_time=max(1, round(MISFIRE_GRACE_S)),
+            misfire_grace_time=round(grace_s),
             **options,
         )
 
