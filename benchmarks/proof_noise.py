@@ -25,7 +25,8 @@ from canaries.contract import Contract
 from canaries.features import AnswerFeatures, RunFeatures
 from canaries.proofs import judge
 from canaries.reference import ProofHistory, Reference
-from monitor.watch_canaries import Watched, proof_verdicts
+from monitor.canary_verdicts import proof_verdicts
+from monitor.watched import Watched
 
 BASELINE_RUNS = 168
 RUNS_A_QUARTER = 8760

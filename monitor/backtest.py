@@ -25,10 +25,12 @@ from canaries.features import extract
 from canaries.scores import expected_samples
 
 from . import MonitorError
+from .baseline_life import assumptions
 from .config import DATABASE_FILE
 from .database import Database
 from .drift import subject
-from .watch_canaries import House, Watched, assumptions, settle
+from .watch_canaries import settle
+from .watched import House, Watched
 
 SECRET = bytes(32)
 """Keys the hashes and tie-breaks of every backtest: the same stream gives the same pages."""

@@ -39,6 +39,7 @@ from dashboards.view import Readiness
 
 from . import DatabaseError, store
 from .canary_cost import cost_usd
+from .canary_verdicts import incident_keys
 from .config import DATABASE_FILE, Deployment, cadence_of
 from .database import Database
 from .deployment import house_of, watched_of
@@ -51,8 +52,9 @@ from .telemetry import Metrics
 from .traffic import StoreError
 from .traffic.intake import FOLD_EVERY_S, Intake
 from .traffic.receiver import TraceReceiver
-from .watch_canaries import House, Settled, incident_keys, settle
+from .watch_canaries import Settled, settle
 from .watch_traffic import incident_key, look
+from .watched import House
 
 STOP_GRACE_S = 20.0
 """How long runs may go on after the signal to stop, unless it comes a second time; then they are interrupted."""

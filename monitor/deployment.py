@@ -10,7 +10,7 @@ from canaries.proofs import ProofKind
 from canaries.store import Content
 
 from .config import Deployment
-from .watch_canaries import House, Watched
+from .watched import House, Watched
 
 WEEKS_A_QUARTER = 91.25 / 7
 

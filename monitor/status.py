@@ -46,14 +46,16 @@ from dashboards.view import (
     WatchStatus,
 )
 
+from .baseline_life import assumptions, baseline_of
+from .canary_verdicts import proof_key
 from .config import Deployment, cadence_of
 from .database import Database
 from .problems import Problems
 from .schedule import Schedule, slot_s
 from .telemetry import Metrics, installed_version
 from .traffic.config import Unit
-from .watch_canaries import House, assumptions, baseline_of, proof_key
 from .watch_traffic import Look, incident_key
+from .watched import House
 
 INCIDENTS_SHOWN = 50
 """How many of the latest incidents the status has, open or not."""

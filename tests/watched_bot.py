@@ -20,7 +20,8 @@ from canaries.features import extract
 from canaries.suite import Canary, Expectations, Message, Suite
 from monitor import schema
 from monitor.database import Database
-from monitor.watch_canaries import House, Settled, Watched, settle
+from monitor.watch_canaries import Settled, settle
+from monitor.watched import House, Watched
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 BASELINE_RUNS = 48

@@ -53,7 +53,7 @@ def show(name: NameArgument, data: DataOption = HERE, as_json: JsonOption = Fals
     import orjson
 
     from canaries.baseline_store import load_baseline
-    from monitor.watch_canaries import assumptions
+    from monitor.baseline_life import assumptions
 
     with existing_database(data) as database:
         summary = database.read(lambda session: _find(session, name))
@@ -89,7 +89,8 @@ def freeze(name: NameArgument, data: DataOption = HERE) -> None:
     """
     from canaries.clock import SystemClock
     from monitor import store
-    from monitor.watch_canaries import House, freeze_baseline
+    from monitor.baseline_life import freeze_baseline
+    from monitor.watched import House
 
     def work(session: "Session") -> "Baseline":
         house = House(store.deployment_secret(session))

@@ -21,7 +21,7 @@ from monitor import MonitorError
 from monitor.backtest import SECRET, Backtest, backtest, default_baseline_runs, to_json
 from monitor.database import Database
 from monitor.drift import subject
-from monitor.watch_canaries import House, Watched
+from monitor.watched import House, Watched
 
 BUDGETS = Budgets(pages_per_quarter=1.0)
 CHANGE = 48
