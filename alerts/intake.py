@@ -9,7 +9,16 @@ from . import AlertError, outbox_store, store
 from .finding import Verdict
 from .incident import AlertRule, Incident, NoticeKind, State, Transition, step
 from .message import ROLLBACK_PREFIX, about_incident, addressed
-from .rollback import Action, Decision, PastRollback, RollbackReason, RollbackRequest, RollbackRule, decide
+from .rollback import (
+    Action,
+    Decision,
+    Mode,
+    PastRollback,
+    RollbackReason,
+    RollbackRequest,
+    RollbackRule,
+    decide,
+)
 
 
 def receive(
@@ -93,14 +102,28 @@ def _ask_rollback(
         _tell(session, incident, NoticeKind.ROLLBACK, [ROLLBACK_PREFIX + name], now, rollback=name)
     else:
         people = outbox_store.receivers_told(session, incident.id)
-        _tell(session, incident, NoticeKind.ROLLBACK_NEWS, people, now, _held_back(decision, name), name)
+        _tell(
+            session,
+            incident,
+            NoticeKind.ROLLBACK_NEWS,
+            people,
+            now,
+            _held_back(decision, name, rollbacks[name].mode),
+            name,
+        )
 
 
-def _held_back(decision: Decision, name: str) -> str:
+def _held_back(decision: Decision, name: str, mode: Mode) -> str:
     if decision.reason is RollbackReason.COOLDOWN and decision.not_before is not None:
+        until = f"{decision.not_before:%Y-%m-%d %H:%M} UTC"
+        if mode is Mode.DRY_RUN:
+            return (
+                f"Rollback {name!r} would not have been sent now (dry run): it was rehearsed a short time ago, and a "
+                f"live one would rest until {until}."
+            )
         return (
-            f"Rollback {name!r} was not sent: it was used a short time ago and rests until "
-            f"{decision.not_before:%Y-%m-%d %H:%M} UTC. Roll back by hand if that is right."
+            f"Rollback {name!r} was not sent: it was used a short time ago and rests until {until}. "
+            "Roll back by hand if that is right."
         )
     return f"Rollback {name!r} would have been sent now (dry run). Set its mode to live to let it act."
 

@@ -59,9 +59,9 @@ class Message:
         """What a person reads below the headline."""
         if self.kind is NoticeKind.ROLLBACK_NEWS:
             return (self.note,)
-        is_over = self.kind is NoticeKind.RESOLVED
-        summary = f"It is over: {self.summary}" if is_over else self.summary
-        return (summary, self.note) if self.note else (summary,)
+        if self.kind is NoticeKind.RESOLVED:
+            return (self.note, f"It was: {self.summary}")
+        return (self.summary, self.note) if self.note else (self.summary,)
 
     def to_json(self) -> str:
         """The snapshot that the outbox keeps."""

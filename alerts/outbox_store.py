@@ -205,7 +205,7 @@ def next_due_at(session: Session, now: datetime) -> datetime | None:
 
 
 def backlog(session: Session, failed_since: datetime) -> Backlog:
-    """What waits, and what was given up at ``failed_since`` or later."""
+    """What waits, and what was given up at ``failed_since`` or later; a test that failed told so at once."""
     waiting, oldest = session.exec(
         select(func.count(), func.min(NotificationRow.created_at)).where(_is_waiting())
     ).one()
@@ -213,6 +213,7 @@ def backlog(session: Session, failed_since: datetime) -> Backlog:
         select(func.count())
         .select_from(NotificationRow)
         .where(col(NotificationRow.failed_at) >= failed_since.timestamp())
+        .where(NotificationRow.kind != NoticeKind.TEST.value)
     ).one()
     return Backlog(waiting=waiting, failed=failed, oldest_at=moment(oldest))
 

@@ -144,13 +144,15 @@ def _proof(look: Look, held: Held | None) -> Proof:
 
 def _repeated(key: str, held: Held) -> Proof:
     runs = "run" if held.clean_runs == 1 else f"{held.clean_runs} runs"
-    clean = f"; clean in the last {runs}, over after {_clean_runs_needed(key)}" if held.clean_runs else ""
+    clean = (
+        (("clean", f"in the last {runs}, over after {_clean_runs_needed(key)}"),) if held.clean_runs else ()
+    )
     return Proof(
         key,
         _kind(key),
         is_breached=True,
-        summary=f"{held.summary}{clean}",
-        evidence=held.evidence,
+        summary=held.summary,
+        evidence=(*held.evidence, *clean),
         severity_hint=Loudness.PAGE if held.is_page else Loudness.TICKET,
     )
 

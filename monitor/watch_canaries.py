@@ -135,7 +135,13 @@ def _weigh(
     """Score the run, bet on it, and say what that means; nothing when it has too few answers to be scored."""
     if baseline is None or baseline.scores is None:
         # Nothing is compared, so nothing drifts: an incident of an earlier baseline ends here.
-        return _Weighed(Verdict(incident_key(watched.name), Label.STEADY, note="Its baseline was retired"))
+        return _Weighed(
+            Verdict(
+                incident_key(watched.name),
+                Label.STEADY,
+                note="Its baseline was retired: whether it still drifts is not known",
+            )
+        )
     if features.answered_share < watched.min_answered_share:
         return _Weighed()
     scores = baseline.scores.score(features)

@@ -342,9 +342,8 @@ def test_an_endpoint_is_down_and_up_again(runs: list[RunFeatures], said: str) ->
 def test_an_answered_run_is_told_of_while_the_endpoint_still_counts_as_down() -> None:
     proof = of(look(run(), after(*[SILENT] * 3)), "endpoint_down")
     assert proof is not None
-    assert proof.summary == (
-        "The endpoint does not answer: 3 runs in a row without any answer; clean in the last run, over after 2"
-    )
+    assert proof.summary == "The endpoint does not answer: 3 runs in a row without any answer"
+    assert proof.evidence[-1] == ("clean", "in the last run, over after 2")
 
 
 def test_whether_the_endpoint_answers_can_be_asked_alone_and_the_rest_is_kept() -> None:
@@ -615,8 +614,8 @@ def test_a_proof_that_is_clean_for_now_says_so() -> None:
     still = of(look(WELL, after_frozen(*PAGED, WELL, frozen=frozen), frozen), KEY)
     assert broken is not None
     assert still is not None
-    assert still.summary == f"{broken.summary}; clean in the last 2 runs, over after 6"
-    assert (still.evidence, still.severity_hint) == (broken.evidence, Loudness.PAGE)
+    assert (still.summary, still.severity_hint) == (broken.summary, Loudness.PAGE)
+    assert still.evidence == (*broken.evidence, ("clean", "in the last 2 runs, over after 6"))
 
 
 # --- the history
