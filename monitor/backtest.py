@@ -140,7 +140,7 @@ def _settle_all(
         features = extract(run, None, house.secret)
         settled = settle(session, watched[run.target], house, run, features, run.finished_at or run.at)
         if settled.freezing_problem:
-            raise BaselineError(f"{run.target}: {settled.freezing_problem}{_hint(runs)}")
+            raise BaselineError(f"{run.target}: {_hint(runs).removeprefix('. ') or settled.freezing_problem}")
         for transition in settled.transitions:
             notice = _notice(run, transition)
             if notice is not None:

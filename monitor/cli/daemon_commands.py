@@ -77,7 +77,9 @@ def init(
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text((TEMPLATES / template).read_text(encoding="utf-8"), encoding="utf-8")
         typer.echo(f"wrote  {path}")
-    typer.echo("Next: set the secrets it names, then `anchorwatch check-config` and `anchorwatch replay`.")
+    typer.echo(
+        f"Next: set the secrets it names, then `anchorwatch check-config -c {folder / 'anchorwatch.yaml'}`."
+    )
 
 
 def check_config(config: ConfigOption = None, as_json: JsonOption = False) -> None:
@@ -87,10 +89,13 @@ def check_config(config: ConfigOption = None, as_json: JsonOption = False) -> No
     """
     import orjson
 
-    from monitor.config import ConfigError
+    from monitor import MonitorError
+    from monitor.config import DEFAULT_FILE, ConfigError
 
     try:
         deployment = deployment_at(config)
+        if deployment.source is None:
+            raise MonitorError(f"there is no {DEFAULT_FILE} here; name the file with -c")
     except ConfigError as error:
         if as_json:
             typer.echo(orjson.dumps({"ok": False, "problems": [str(problem) for problem in error.problems]}))
@@ -99,7 +104,7 @@ def check_config(config: ConfigOption = None, as_json: JsonOption = False) -> No
             typer.echo(f"{len(error.problems)} problem(s)", err=True)
         raise typer.Exit(2) from error
     facts = {
-        "source": str(deployment.source) if deployment.source else None,
+        "source": str(deployment.source),
         "targets": {name: len(suite.canaries) for name, suite in deployment.suites.items()},
         "watches": [watch.name for watch in deployment.config.watches],
         "receivers": list(deployment.config.receivers),
@@ -108,7 +113,8 @@ def check_config(config: ConfigOption = None, as_json: JsonOption = False) -> No
     if as_json:
         typer.echo(orjson.dumps({"ok": True, **facts}))
         return
-    typer.echo(f"{facts['source'] or 'no file, defaults'}: good")
+    nothing = "" if deployment.config.targets or deployment.config.watches else ", but nothing is watched"
+    typer.echo(f"{facts['source']}: good{nothing}")
     for name, count in deployment.suites.items():
         target = deployment.config.targets[name]
         told = ", ".join(target.notify) or "nobody"

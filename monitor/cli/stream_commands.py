@@ -71,6 +71,11 @@ def backtest_canaries(
 ) -> None:
     """The pages and tickets that a recorded stream of runs would have raised.
 
+    A line holds one answer: {"run": "r1", "canary": "capital", "text": "Canberra."}, or, of a request that failed,
+    {"run": "r1", "canary": "label", "error": "timeout"}. Lines with the same run are one run. Where known, add at,
+    target, finish_reason, logprobs, first_top, latency_s, ttft_s, input_tokens, output_tokens, served_model and
+    system_fingerprint.
+
     Example: anchorwatch backtest canaries recorded.jsonl.gz --baseline-runs 168 --pages-per-quarter 0.25
     """
     from rich.console import Console

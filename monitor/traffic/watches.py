@@ -65,7 +65,12 @@ def judge(watch: WatchConfig, windows: Iterable[Window], now: datetime) -> Judge
     if measured is None or measured.n < needed:
         n = measured.n if measured else 0
         return Judgement(
-            Label.NO_DATA, None, None, None, n, f"{n} calls to judge in {span}, {needed} are needed"
+            Label.NO_DATA,
+            None,
+            None,
+            None,
+            n,
+            f"{n} calls to judge in {span}, {needed} are needed{_why(watch)}",
         )
     return _compare(watch, measured, span)
 
@@ -79,6 +84,11 @@ def calls_needed(watch: WatchConfig) -> int:
     return (
         watch.min_calls if quantile is None else max(watch.min_calls, math.ceil(round(1 / (1 - quantile), 6)))
     )
+
+
+def _why(watch: WatchConfig) -> str:
+    is_more = calls_needed(watch) > watch.min_calls
+    return f" for {watch.measure.value} (min_calls is {watch.min_calls})" if is_more else ""
 
 
 def matches(match: MatchConfig, series: Series) -> bool:

@@ -271,7 +271,7 @@ def test_too_few_runs_are_an_error_that_says_how_many_there_were() -> None:
 def test_rows_without_runs_are_an_error_that_says_what_to_do(tmp_path: Path) -> None:
     hint = "single answer: rows of one run must share their `run`"
     for left_out, message in (
-        (("run", "at"), "bot: none of the 6 canaries"),
+        (("run", "at"), "bot: Every run"),
         (("run",), "do not go forward"),
     ):
         read = read_runs(written(tmp_path / "stream.jsonl", rows(stream(), *left_out)))

@@ -269,7 +269,7 @@ def test_what_is_commented_out_in_the_first_configuration_can_be_used_too(tmp_pa
     env = {"OPENAI_API_KEY": "sk-1", "SLACK_BOT_TOKEN": "xoxb-1", "ROLLBACK_SECRET": WHSEC}
     config = load(tmp_path / "anchorwatch.yaml", env).config
     assert config.targets["support-bot"].rollback == "deploy"
-    assert config.targets["support-bot"].baseline.runs == 200
+    assert config.targets["support-bot"].baseline.runs == 672
     assert config.rollbacks["deploy"].mode.value == "dry-run"
     assert config.storage.content == "hashes"
 
