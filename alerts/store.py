@@ -38,14 +38,6 @@ def open_incidents(session: Session) -> tuple[Incident, ...]:
     return tuple(_incident(row) for row in rows)
 
 
-def open_incident(session: Session, key: str) -> Incident | None:
-    """The open incident of this key, if there is one."""
-    row = session.exec(
-        select(IncidentRow).where(IncidentRow.key == key, col(IncidentRow.state) != State.RESOLVED.value)
-    ).first()
-    return None if row is None else _incident(row)
-
-
 def incidents(session: Session, limit: int = 100) -> tuple[Incident, ...]:
     """The latest incidents, open or not, the newest first."""
     rows = session.exec(

@@ -1,6 +1,5 @@
 """One answer, and one pass of a suite over a target: the values everything else in this package works on."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -83,10 +82,3 @@ class Run:
         return (
             sum(c.is_answered for c in self.completions) / len(self.completions) if self.completions else 0.0
         )
-
-    def by_canary(self) -> Mapping[str, Sequence[Completion]]:
-        """The completions of each canary, in sample order."""
-        groups: dict[str, list[Completion]] = {}
-        for completion in sorted(self.completions, key=lambda c: c.sample):
-            groups.setdefault(completion.canary, []).append(completion)
-        return groups

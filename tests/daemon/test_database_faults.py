@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from real_parts import require
 
 from monitor.demo.serving import LocalServer
 
@@ -77,8 +78,7 @@ def berth(data_folder: Path) -> Iterator[Berth]:
 
 @contextmanager
 def full_disk(daemon: RunningDaemon) -> Iterator[None]:
-    if not daemon.data.is_mount():
-        pytest.skip("a small disk can only be mounted by root")
+    require("a small disk", daemon.data.is_mount(), "running as root, who alone can mount one")
     ballast = daemon.data / "ballast"
     with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
         while True:

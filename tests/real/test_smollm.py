@@ -1,6 +1,5 @@
 """The canary arm on a real small LLM: a quiet baseline, and three changes that a provider could ship without a word."""
 
-import os
 import shutil
 import subprocess
 import time
@@ -13,6 +12,7 @@ import httpx
 import pytest
 from fastapi import FastAPI, Request
 from fastapi.responses import StreamingResponse
+from real_parts import require
 from starlette.background import BackgroundTask
 
 from monitor.demo.daemon_process import DaemonProcess, free_port
@@ -112,9 +112,7 @@ class World:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    if not (ROOT / ".tools/smollm/venv").exists():
-        assert not os.environ.get("CI"), "make test-slow installs the model"
-        pytest.skip("the model is not installed: scripts/serve-smollm.sh install")
+    require("SmolLM", (ROOT / ".tools/smollm/venv").exists(), "scripts/serve-smollm.sh install")
     logs = tmp_path_factory.mktemp("logs")
     slack, provider = FakeSlack(SLACK_TOKEN, ("C0ONCALL",)), Provider()
     with ExitStack() as stack:
