@@ -22,9 +22,9 @@ ROLLBACK_HISTORY = 100
 
 @dataclass(frozen=True, slots=True)
 class LedgerState:
-    """What was saved of a ledger: opaque JSON, and the last run that went into it."""
+    """What was saved of a ledger: opaque bytes, and the last run that went into it."""
 
-    state_json: str
+    state: bytes
     last_run_id: str
 
 
@@ -148,9 +148,9 @@ def load_ledger(session: Session, scope: str, baseline_id: str) -> LedgerState |
     return None if row is None else LedgerState(row.state, row.last_run_id)
 
 
-def save_ledger(session: Session, scope: str, baseline_id: str, state_json: str, last_run_id: str) -> None:
+def save_ledger(session: Session, scope: str, baseline_id: str, state: bytes, last_run_id: str) -> None:
     """Keep the state of a ledger, in place of the one before."""
-    session.merge(LedgerRow(scope=scope, baseline_id=baseline_id, state=state_json, last_run_id=last_run_id))
+    session.merge(LedgerRow(scope=scope, baseline_id=baseline_id, state=state, last_run_id=last_run_id))
 
 
 def unix(at: datetime | None) -> float | None:

@@ -84,5 +84,5 @@ class LedgerRow(SQLModel, table=True):
 
     scope: str = Field(primary_key=True)
     baseline_id: str = Field(primary_key=True)
-    state: str
+    state: bytes
     last_run_id: str

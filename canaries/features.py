@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from hashlib import blake2b
 
 import orjson
@@ -71,10 +72,11 @@ class AnswerFeatures:
 
 @dataclass(frozen=True, slots=True)
 class RunFeatures:
-    """What is scored of one run: the features of its answers, by canary and sample."""
+    """What is scored of one run: the features of its answers, by canary and sample. ``at`` is its start, in UTC."""
 
     run_id: str
     answers: tuple[AnswerFeatures, ...]
+    at: datetime | None = None
 
     @property
     def answered_share(self) -> float:
@@ -107,7 +109,7 @@ def extract(run: Run, suite: Suite | None, key: bytes) -> RunFeatures:
         else AnswerFeatures(completion.canary, completion.sample, completion.outcome)
         for completion in run.completions
     ]
-    return RunFeatures(run.id, tuple(sorted(answers, key=lambda a: (a.canary, a.sample))))
+    return RunFeatures(run.id, tuple(sorted(answers, key=lambda a: (a.canary, a.sample))), run.at)
 
 
 def _features(

@@ -122,13 +122,17 @@ def mark_interrupted(session: Session, now: datetime) -> tuple[str, ...]:
 def load_features(session: Session, run_ids: Sequence[str]) -> tuple[RunFeatures, ...]:
     """What is scored of the runs, in the order of ``run_ids``."""
     answers: dict[str, list[AnswerFeatures]] = {run_id: [] for run_id in run_ids}
+    starts: dict[str, datetime] = {}
     for start in range(0, len(run_ids), IDS_AT_ONCE):
-        some = col(CompletionRow.run_id).in_(run_ids[start : start + IDS_AT_ONCE])
+        ids = run_ids[start : start + IDS_AT_ONCE]
+        for run_id, at in session.exec(select(RunRow.id, RunRow.started_at).where(col(RunRow.id).in_(ids))):
+            starts[run_id] = _time(at)
         order = (col(CompletionRow.run_id), col(CompletionRow.canary), col(CompletionRow.sample))
+        some = col(CompletionRow.run_id).in_(ids)
         query = select(CompletionRow.run_id, CompletionRow.features).where(some).order_by(*order)
         for run_id, features in session.exec(query):
             answers[run_id].append(AnswerFeatures.from_json(features))
-    return tuple(RunFeatures(run_id, tuple(found)) for run_id, found in answers.items())
+    return tuple(RunFeatures(run_id, tuple(found), starts.get(run_id)) for run_id, found in answers.items())
 
 
 def recent_runs(session: Session, target: str | None = None, limit: int = 50) -> tuple[RunSummary, ...]:

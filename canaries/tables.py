@@ -21,6 +21,7 @@ class RunRow(SQLModel, table=True):
     finished_at: float | None = None
     outcomes: str = "{}"
     retries: int = 0
+    cost_usd: float | None = None
     collected_for: str | None = Field(default=None, foreign_key="baseline.id", index=True)
 
 
@@ -72,6 +73,20 @@ class BaselineRow(SQLModel, table=True):
     train_runs: int = 0
     calibration_runs: int = 0
     document: str
+
+
+class BaselineEventRow(SQLModel, table=True):
+    """One event in the life of a target's baselines: what, when, by whom and why. Nothing is ever deleted here."""
+
+    __tablename__ = "baseline_event"
+
+    position: int | None = Field(default=None, primary_key=True)
+    target: str = Field(index=True)
+    baseline_id: str
+    at: float
+    event: str
+    actor: str
+    why: str = ""
 
 
 class ProofHistoryRow(SQLModel, table=True):

@@ -220,7 +220,7 @@ def _evidence(session: Session, target: str, baseline: BaselineSummary | None) -
     saved = alert_store.load_ledger(session, target, baseline.id) if baseline else None
     if saved is None:
         return ()
-    evidence = Ledger.from_json(saved.state_json).evidence()
+    evidence = Ledger.from_json(saved.state.decode()).evidence()
     return tuple(ScoreEvidence(name, value) for name, value in evidence.items())
 
 

@@ -20,3 +20,13 @@ class CanaryWatchRow(SQLModel, table=True):
     target: str = Field(primary_key=True)
     baseline_id: str
     state_json: str
+
+
+class TailRow(SQLModel, table=True):
+    """What a watch over the tails of traffic compares with: its frozen baseline, or what is collected for one."""
+
+    __tablename__ = "tail"
+
+    watch: str = Field(primary_key=True)
+    baseline_id: str
+    document: str

@@ -147,13 +147,15 @@ def _weigh(
     scores = baseline.scores.score(features)
     shares = {name: share * watched.share for name, share in baseline.scores.weights().items()}
     saved = alert_store.load_ledger(session, watched.name, baseline.id)
-    ledger = Ledger.from_json(saved.state_json) if saved else open_ledger(baseline.calibration)
+    ledger = Ledger.from_json(saved.state.decode()) if saved else open_ledger(baseline.calibration)
     observation = Observation(features.run_id, at, watched.slot_s, house.tie(features.run_id), scores)
     step = observe(ledger, observation, shares, house.budgets)
     memory = remember(_memory(session, watched.name, baseline.id), step)
 
     canary_store.save_scores(session, features.run_id, baseline.id, scores)
-    alert_store.save_ledger(session, watched.name, baseline.id, step.ledger.to_json(), features.run_id)
+    alert_store.save_ledger(
+        session, watched.name, baseline.id, step.ledger.to_json().encode(), features.run_id
+    )
     store.save_memory(session, watched.name, baseline.id, memory.to_json())
     facts = (("baseline", _described(baseline)), ("run", features.run_id))
     drift = verdict(watched.name, memory, step.ledger, baseline.scores.describe(), facts)

@@ -96,13 +96,13 @@ def test_a_rollback_that_was_given_up_is_known_until_it_is_delivered_after_all(d
 
 
 def test_a_ledger_is_kept_for_each_scope_and_baseline(database):
-    database.write(lambda s: store.save_ledger(s, "bot", "b1", '{"R": 0.1}', "run-1"))
-    database.write(lambda s: store.save_ledger(s, "bot", "b1", '{"R": 0.2}', "run-2"))
-    database.write(lambda s: store.save_ledger(s, "bot", "b2", "{}", "run-3"))
+    database.write(lambda s: store.save_ledger(s, "bot", "b1", b'{"R": 0.1}', "run-1"))
+    database.write(lambda s: store.save_ledger(s, "bot", "b1", b'{"R": 0.2}', "run-2"))
+    database.write(lambda s: store.save_ledger(s, "bot", "b2", b"{}", "run-3"))
     assert database.read(lambda s: store.load_ledger(s, "bot", "b1")) == store.LedgerState(
-        '{"R": 0.2}', "run-2"
+        b'{"R": 0.2}', "run-2"
     )
-    assert database.read(lambda s: store.load_ledger(s, "bot", "b2")) == store.LedgerState("{}", "run-3")
+    assert database.read(lambda s: store.load_ledger(s, "bot", "b2")) == store.LedgerState(b"{}", "run-3")
     assert database.read(lambda s: store.load_ledger(s, "other", "b1")) is None
 
 
