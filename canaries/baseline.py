@@ -12,6 +12,7 @@ from .contract import Contract
 from .features import RunFeatures
 from .reference import Reference
 from .scores import FrozenScores, fit
+from .thinning import levels, samples_asked, thinned, thinned_label
 
 RUNS_MIN = 12
 """A baseline of fewer runs cannot be frozen: there is nothing to rank a run against."""
@@ -22,8 +23,9 @@ CALIBRATION_RUNS_GOOD = 24
 TRAIN_RUNS_GOOD = 8
 """What calibration leaves for training, at least, and never less than a quarter."""
 
-Calibration = Mapping[str, tuple[tuple[float, float], ...]]
-"""For each score its values in the calibration runs, each with the number that breaks ties."""
+Calibration = Mapping[str, tuple[tuple[float, float, str], ...]]
+"""For each score its values in the calibration runs, in order of time: each with the number that breaks ties, and with
+the label within which it is ranked. A run is there once more for each number of samples that it could be thinned to."""
 
 T = TypeVar("T")
 
@@ -38,7 +40,11 @@ class BaselineStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """Runs of a suite on a target to compare later runs with, once it is frozen; then it never changes."""
+    """Runs of a suite on a target to compare later runs with, once it is frozen; then it never changes.
+
+    ``blocks`` says of a score how many runs in a row are averaged to be compared, where single ones are too much alike.
+    ``anchor_id`` is the first baseline of a line of refreshed ones, which later runs are compared with for ever.
+    """
 
     id: str
     target: str
@@ -52,7 +58,9 @@ class Baseline:
     calibration_ids: tuple[str, ...] = ()
     scores: FrozenScores | None = None
     calibration: Calibration = field(default_factory=dict)
+    blocks: Mapping[str, int] = field(default_factory=dict)
     reference: Reference | None = None
+    anchor_id: str | None = None
 
     @property
     def known_models(self) -> tuple[str, ...]:
@@ -68,6 +76,10 @@ class Baseline:
     def never_failed(self) -> tuple[str, ...]:
         """The checks, as ``canary/check``, that passed in every sample of the baseline's runs."""
         return self.reference.never_failed if self.reference else ()
+
+    def label(self, run: RunFeatures) -> str:
+        """The label within which ``run`` is ranked; empty where all runs are ranked together."""
+        return _label(run, self.contract.expected_samples())
 
     def to_json(self) -> str:
         """The baseline as JSON that ``from_json`` reads back exactly, to the last bit of each number."""
@@ -93,7 +105,7 @@ class Baseline:
                 "calibration_ids": tuple(plain["calibration_ids"]),
                 "scores": FrozenScores.from_plain(plain["scores"]) if plain["scores"] else None,
                 "calibration": {
-                    name: tuple((value, tie) for value, tie in pairs)
+                    name: tuple((value, tie, label) for value, tie, label in pairs)
                     for name, pairs in plain["calibration"].items()
                 },
                 "reference": Reference.from_plain(plain["reference"]) if plain["reference"] else None,
@@ -115,16 +127,31 @@ def split(runs: Sequence[T], n: int) -> tuple[Sequence[T], Sequence[T]]:
     return runs[: n - n_calibration], runs[n - n_calibration : n]
 
 
-def calibrate(scores: FrozenScores, runs: Sequence[RunFeatures], tie: Callable[[str], float]) -> Calibration:
+def calibrate(
+    scores: FrozenScores,
+    runs: Sequence[RunFeatures],
+    tie: Callable[[str], float],
+    expected: Mapping[str, int],
+) -> Calibration:
     """What later runs are ranked against: the scores of the calibration ``runs``.
 
-    ``tie`` gives the number that orders a run, by its id, among runs with the same value.
+    ``tie`` gives the number that orders a run, by its id, among runs with the same value; ``expected`` the samples of a
+    full run, by canary.
     """
-    ranked: dict[str, list[tuple[float, float]]] = {name: [] for name in scores.names()}
+    ranked: dict[str, list[tuple[float, float, str]]] = {name: [] for name in scores.names()}
     for run in runs:
-        for name, value in scores.score(run).items():
-            ranked[name].append((value, tie(run.run_id)))
-    return {name: tuple(pairs) for name, pairs in ranked.items()}
+        fewer = (samples for samples in levels(expected) if samples < samples_asked(run))
+        for one in (run, *(thinned(run, samples) for samples in fewer)):
+            label = _label(one, expected)
+            for name, value in scores.score(one).items():
+                ranked[name].append((value, tie(run.run_id), label))
+    return {name: tuple(found) for name, found in ranked.items()}
+
+
+def _label(run: RunFeatures, expected: Mapping[str, int]) -> str:
+    asked = samples_asked(run)
+    # Only so many as a run is thinned to on purpose: one that lacks an answer or two is ranked with the others.
+    return thinned_label("", asked) if asked in levels(expected) else ""
 
 
 def freeze(
@@ -150,7 +177,7 @@ def freeze(
         train_ids=tuple(run.run_id for run in train),
         calibration_ids=tuple(run.run_id for run in calibration),
         scores=scores,
-        calibration=calibrate(scores, calibration, tie),
+        calibration=calibrate(scores, calibration, tie, baseline.contract.expected_samples()),
         reference=reference,
     )
 

@@ -21,6 +21,7 @@ from canaries.baseline_store import (
 from canaries.contract import describe_change
 from canaries.scores import CANARY_PREFIX
 from canaries.store import load_features
+from canaries.thinning import is_thinned
 
 from .watched import House, Watched
 
@@ -96,5 +97,8 @@ def assumptions(baseline: Baseline) -> Assumptions:
     """Whether the promise of the page budget is in force under a frozen baseline."""
     looked_at = [name for name in baseline.calibration if not name.startswith(CANARY_PREFIX)]
     covered = (baseline.frozen_at or baseline.created_at) - baseline.created_at
-    values = {name: [value for value, _ in baseline.calibration[name]] for name in looked_at}
+    values = {
+        name: [value for value, _, label in baseline.calibration[name] if not is_thinned(label)]
+        for name in looked_at
+    }
     return check(values, covered.total_seconds())

@@ -17,6 +17,7 @@ from canaries.baseline_store import BaselineSummary, load_history, restart_colle
 from canaries.completion import Run
 from canaries.features import RunFeatures
 from canaries.proofs import ProofKind, judge, judge_answering
+from canaries.thinning import is_thinned
 
 from . import store
 from .baseline_life import Freezing, begin_or_current, changes_of, freeze_when_due
@@ -147,7 +148,7 @@ def _weigh(
     scores = baseline.scores.score(features)
     shares = {name: share * watched.share for name, share in baseline.scores.weights().items()}
     saved = alert_store.load_ledger(session, watched.name, baseline.id)
-    ledger = Ledger.from_json(saved.state.decode()) if saved else open_ledger(baseline.calibration)
+    ledger = Ledger.from_json(saved.state.decode()) if saved else open_ledger(_pairs(baseline))
     observation = Observation(features.run_id, at, watched.slot_s, house.tie(features.run_id), scores)
     step = observe(ledger, observation, shares, house.budgets)
     memory = remember(_memory(session, watched.name, baseline.id), step)
@@ -170,3 +171,10 @@ def _memory(session: Session, target: str, baseline_id: str) -> DriftMemory:
 def _described(baseline: Baseline) -> str:
     frozen = f", frozen {baseline.frozen_at:%Y-%m-%d %H:%M} UTC" if baseline.frozen_at else ""
     return f"{len(baseline.train_ids)} train and {len(baseline.calibration_ids)} calibration runs{frozen}"
+
+
+def _pairs(baseline: Baseline) -> dict[str, list[tuple[float, float]]]:
+    return {
+        name: [(value, tie) for value, tie, label in found if not is_thinned(label)]
+        for name, found in baseline.calibration.items()
+    }

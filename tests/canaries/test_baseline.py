@@ -203,7 +203,11 @@ def test_freezing_keeps_what_later_runs_are_compared_with() -> None:
     assert frozen.calibration_ids == tuple(f"run-{n}" for n in range(16, 40))
     assert frozen.scores is not None
     assert frozen.calibration.keys() == set(frozen.scores.names())
-    assert frozen.calibration["length"][0] == (frozen.scores.score(runs(40)[16])["length"], tie("run-16"))
+    assert frozen.calibration["length"][0] == (
+        frozen.scores.score(runs(40)[16])["length"],
+        tie("run-16"),
+        "",
+    )
     assert (frozen.known_models, frozen.known_fingerprints) == (("m-1",), ("fp",))
     assert frozen.never_failed == ("a/json", "b/json")
 
