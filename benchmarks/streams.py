@@ -3,10 +3,14 @@
 An answer is a number. Ten prompts are nearly deterministic with a heavy tail, like labels and short facts;
 fifteen follow a Pitman-Yor process, like phrasings: some common answers, and always another one that was
 never seen.
+
+What serves the runs is a scenario: one backend, or two that differ a little and share the traffic in one way or
+another. Runs are an hour apart.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +30,20 @@ BASELINE_RUNS = 168
 
 ATOMS = 400
 """Answers of a prompt that can come back; what mass is left goes to answers that never do."""
+
+BACKEND_SHIFT = 0.15
+"""The share of each prompt's mass by which the second backend differs from the first."""
+
+SECOND_SHARE = 0.3
+"""How many of the runs the second backend serves where runs draw theirs at random."""
+
+DAILY_SWING = 0.45
+"""How far the second backend's share goes up and down around one half in a day."""
+
+KEPT_RUNS = 6
+"""How many runs a sticky backend serves before the other one takes over, on average."""
+
+DAY_RUNS = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,3 +128,67 @@ def sharpened(power: float) -> Drift:
         return Prompt(raised / raised.sum() * (1 - 1e-9))
 
     return lambda _, endpoint: tuple(sharpen(prompt) for prompt in endpoint)
+
+
+class Scenario(StrEnum):
+    """Who serves the runs of an endpoint that does not change."""
+
+    IID = "iid"
+    """One backend."""
+    MIX = "mix"
+    """Each run draws one of two: exchangeable, though the answers of a run hang together."""
+    DIURNAL = "diurnal"
+    """The same, and how often the second is drawn follows the time of day."""
+    STICKY = "sticky"
+    """One of two serves some hours, then the other: a Markov chain."""
+
+
+def draw_backends(rng: np.random.Generator, scenario: Scenario, runs: int) -> Answers:
+    """Which backend, 0 or 1, serves each of ``runs`` hourly runs; the first is at a random time of the day."""
+    if scenario is Scenario.IID:
+        return np.zeros(runs, dtype=np.int64)
+    if scenario is Scenario.STICKY:
+        changes = rng.random(runs) < 1 / KEPT_RUNS
+        return np.asarray((rng.integers(2) + np.cumsum(changes)) % 2, dtype=np.int64)
+    share = np.full(runs, SECOND_SHARE)
+    if scenario is Scenario.DIURNAL:
+        phase = (rng.random() + np.arange(runs) / DAY_RUNS) * 2 * np.pi
+        share = 0.5 + DAILY_SWING * np.sin(phase)
+    return np.asarray(rng.random(runs) < share, dtype=np.int64)
+
+
+def draw_scenario(
+    rng: np.random.Generator,
+    scenario: Scenario,
+    baseline_runs: int,
+    later_runs: int,
+    drift: Drift | None = None,
+    drift_after: int = 0,
+) -> tuple[Answers, Answers]:
+    """The answers of an endpoint's baseline runs, and of the later runs, which follow hour by hour.
+
+    Whoever serves the last baseline run, and its time of day, go on into the later runs. The ``drift`` comes after so
+    many later runs, in both backends alike.
+    """
+    first = draw_endpoint(rng)
+    backends = (first,) if scenario is Scenario.IID else (first, all_prompts(BACKEND_SHIFT)(rng, first))
+    served_by = draw_backends(rng, scenario, baseline_runs + later_runs)
+    if drift is None:
+        answers = _serve(rng, backends, served_by)
+        return answers[:baseline_runs], answers[baseline_runs:]
+    before = baseline_runs + drift_after
+    # The same seed for each backend: the same prompts move, to the same new answers.
+    seed = int(rng.integers(1 << 62))
+    drifted = tuple(drift(np.random.default_rng(seed), backend) for backend in backends)
+    answers = np.concatenate(
+        [_serve(rng, backends, served_by[:before]), _serve(rng, drifted, served_by[before:])]
+    )
+    return answers[:baseline_runs], answers[baseline_runs:]
+
+
+def _serve(rng: np.random.Generator, backends: tuple[Endpoint, ...], served_by: Answers) -> Answers:
+    answers = np.empty((len(served_by), PROMPTS, SAMPLES), dtype=np.int64)
+    for number, backend in enumerate(backends):
+        own = served_by == number
+        answers[own] = draw_runs(rng, backend, int(own.sum()))
+    return answers
