@@ -107,6 +107,23 @@ class BaselineConfig(_Config):
         return self.runs or min(max(BASELINE_RUNS_MIN, ceil(WEEK_S / slot_s)), BASELINE_RUNS_MAX)
 
 
+class PriceConfig(_Config):
+    """What the tokens of a target cost, where the price list does not know, or another price was agreed."""
+
+    input_usd_per_mtok: float = Field(ge=0, le=100_000, description="dollars for a million tokens of prompt")
+    output_usd_per_mtok: float = Field(ge=0, le=100_000, description="dollars for a million tokens of answer")
+
+
+class BurstConfig(_Config):
+    """When the next run comes sooner than its schedule says: while the evidence of drift is rising."""
+
+    above: float = Field(0.05, gt=0, lt=1, description="the page evidence from which on it does; 1 pages")
+    after: Duration = Field(
+        600.0, ge=MIN_EVERY_S, le=86_400, description="how soon, and up to half as much later by chance"
+    )
+    runs_max: int = Field(12, ge=1, le=100, description="how many such runs may follow each other")
+
+
 ProofName = Literal["served_model", "fingerprint", "endpoint_down", "validator"]
 SeverityName = Literal["page", "ticket", "info", "off"]
 
@@ -137,6 +154,15 @@ class TargetConfig(_Config):
     )
     samples: Samples | None = Field(
         None, description="answers to each canary in a run, where the suite does not say"
+    )
+    spend_cap_usd_per_day: float | None = Field(
+        None, gt=0, description="what the canaries may cost in 24 hours: samples shrink to stay within it"
+    )
+    price: PriceConfig | None = Field(
+        None, description="what the tokens cost, where it is not the list price of `model`"
+    )
+    burst: BurstConfig | Literal["off"] = Field(
+        default_factory=BurstConfig, description="when a run comes sooner than planned; `off`: never"
     )
     concurrency: int = Field(4, ge=1, le=64, description="requests at a time")
     timeout: Duration = Field(60.0, gt=0, le=3600, description="for a whole answer")

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -49,16 +49,20 @@ async def replay(
     client: httpx.AsyncClient,
     sleep: Sleep = asyncio.sleep,
     on_progress: OnProgress | None = None,
+    samples: Mapping[str, int] | None = None,
 ) -> Run:
     """The run, with its completions in the order of the suite. A failed request is a completion with its outcome.
 
+    ``samples`` says how often each canary is asked, where that is not what suite and target say.
     The canaries are asked in an order, and from a moment within the target's jitter, that ``rng`` decides. When it is
     cancelled, what was on the way is dropped.
     """
     if target.jitter > 0:
         await sleep(rng.uniform(0, target.jitter))
     started_at = clock.now()
-    replayer = _Replayer(suite, target, build_provider(target, clock), clock, rng, client, sleep, on_progress)
+    samples = suite.expected_samples(target.samples) if samples is None else samples
+    provider = build_provider(target, clock)
+    replayer = _Replayer(suite, target, samples, provider, clock, rng, client, sleep, on_progress)
     completions = await replayer.completions()
     return Run(run_id, target_name, suite.name, started_at, completions, finished_at=clock.now())
 
@@ -78,6 +82,7 @@ class _Replayer:
 
     suite: Suite
     target: TargetConfig
+    samples: Mapping[str, int]
     provider: Provider
     clock: Clock
     rng: random.Random
@@ -103,8 +108,11 @@ class _Replayer:
         return tuple(sorted(self.done, key=lambda done: (position[done.canary], done.sample)))
 
     def _shuffled(self) -> list[_Task]:
-        samples = self.suite.expected_samples(self.target.samples)
-        pairs = [(canary, sample) for canary in self.suite.canaries for sample in range(samples[canary.id])]
+        pairs = [
+            (canary, sample)
+            for canary in self.suite.canaries
+            for sample in range(self.samples.get(canary.id, 0))
+        ]
         self.rng.shuffle(pairs)
         starts = sorted(self.rng.uniform(0, self.target.spread) for _ in pairs)
         return [_Task(canary, sample, start) for (canary, sample), start in zip(pairs, starts, strict=True)]

@@ -64,11 +64,68 @@ class ScorePoint:
     value: float
 
 
-def start_run(session: Session, run_id: str, target: str, suite: str, now: datetime) -> None:
-    """Note that a run begins; nothing happens when it is known already."""
+@dataclass(frozen=True, slots=True)
+class TokenMeans:
+    """How many tokens one question to a canary, and one answer of it, had on average."""
+
+    input: float
+    output: float
+
+
+def start_run(
+    session: Session,
+    run_id: str,
+    target: str,
+    suite: str,
+    now: datetime,
+    estimate_usd: float | None = None,
+) -> None:
+    """Note that a run begins, and what it is expected to cost; nothing happens when it is known already.
+
+    The estimate stands until ``note_cost``: of a run that is interrupted nobody learns what it did cost.
+    """
     if _run_row(session, run_id) is None:
-        session.add(_new_run_row(run_id, target, suite, now))
+        row = _new_run_row(run_id, target, suite, now)
+        row.cost_usd = estimate_usd
+        session.add(row)
         session.flush()
+
+
+def note_cost(session: Session, run_id: str, cost_usd: float | None) -> None:
+    """Note what a run did cost; ``None`` where that cannot be told."""
+    row = _run_row(session, run_id)
+    if row is not None:
+        row.cost_usd = cost_usd
+        session.add(row)
+        session.flush()
+
+
+def spent_usd(session: Session, target: str, since: datetime) -> float:
+    """What the target's runs that started after ``since`` did cost, as far as that is known."""
+    query = select(func.sum(RunRow.cost_usd)).where(
+        RunRow.target == target, col(RunRow.started_at) > since.timestamp()
+    )
+    return session.exec(query).one() or 0.0
+
+
+def token_means(session: Session, target: str, runs: int) -> Mapping[str, TokenMeans]:
+    """The means of each canary over the target's last ``runs`` completed runs, where its answers told tokens."""
+    ids = [run.id for run in recent_completed(session, target, runs)]
+    query = (
+        select(
+            CompletionRow.canary, func.avg(CompletionRow.input_tokens), func.avg(CompletionRow.output_tokens)
+        )
+        .where(
+            col(CompletionRow.run_id).in_(ids),
+            col(CompletionRow.input_tokens).is_not(None),
+            col(CompletionRow.output_tokens).is_not(None),
+        )
+        .group_by(col(CompletionRow.canary))
+    )
+    return {
+        canary: TokenMeans(float(tokens_in), float(tokens_out))
+        for canary, tokens_in, tokens_out in session.exec(query)
+    }
 
 
 def has_ended(session: Session, run_id: str) -> bool:
