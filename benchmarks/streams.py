@@ -5,7 +5,7 @@ fifteen follow a Pitman-Yor process, like phrasings: some common answers, and al
 never seen.
 
 What serves the runs is a scenario: one backend, or two that differ a little and share the traffic in one way or
-another. Runs are an hour apart.
+another. Runs are an hour apart, or less.
 """
 
 from collections.abc import Callable
@@ -40,10 +40,10 @@ SECOND_SHARE = 0.3
 DAILY_SWING = 0.45
 """How far the second backend's share goes up and down around one half in a day."""
 
-KEPT_RUNS = 6
-"""How many runs a sticky backend serves before the other one takes over, on average."""
+KEPT_HOURS = 6
+"""How many hours a sticky backend serves before the other one takes over, on average."""
 
-DAY_RUNS = 24
+DAY_HOURS = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +86,11 @@ def draw_endpoint(rng: np.random.Generator) -> Endpoint:
     return tuple(make(rng) for make in makers)
 
 
-def draw_runs(rng: np.random.Generator, endpoint: Endpoint, runs: int) -> Answers:
+def draw_runs(rng: np.random.Generator, endpoint: Endpoint, runs: int, samples: int = SAMPLES) -> Answers:
     """Independent runs of an endpoint that does not change."""
     # Numbers for new answers start at a random place, so that two calls do not draw the same ones.
     first_new = int(rng.integers(1 << 32, 1 << 62))
-    columns = [prompt.draw(rng, runs * SAMPLES, first_new).reshape(runs, SAMPLES) for prompt in endpoint]
+    columns = [prompt.draw(rng, runs * samples, first_new).reshape(runs, samples) for prompt in endpoint]
     return np.stack(columns, axis=1)
 
 
@@ -143,16 +143,16 @@ class Scenario(StrEnum):
     """One of two serves some hours, then the other: a Markov chain."""
 
 
-def draw_backends(rng: np.random.Generator, scenario: Scenario, runs: int) -> Answers:
-    """Which backend, 0 or 1, serves each of ``runs`` hourly runs; the first is at a random time of the day."""
+def draw_backends(rng: np.random.Generator, scenario: Scenario, runs: int, runs_an_hour: int = 1) -> Answers:
+    """Which backend, 0 or 1, serves each of ``runs`` runs; the first is at a random time of the day."""
     if scenario is Scenario.IID:
         return np.zeros(runs, dtype=np.int64)
     if scenario is Scenario.STICKY:
-        changes = rng.random(runs) < 1 / KEPT_RUNS
+        changes = rng.random(runs) < 1 / (KEPT_HOURS * runs_an_hour)
         return np.asarray((rng.integers(2) + np.cumsum(changes)) % 2, dtype=np.int64)
     share = np.full(runs, SECOND_SHARE)
     if scenario is Scenario.DIURNAL:
-        phase = (rng.random() + np.arange(runs) / DAY_RUNS) * 2 * np.pi
+        phase = (rng.random() + np.arange(runs) / (DAY_HOURS * runs_an_hour)) * 2 * np.pi
         share = 0.5 + DAILY_SWING * np.sin(phase)
     return np.asarray(rng.random(runs) < share, dtype=np.int64)
 
@@ -164,31 +164,38 @@ def draw_scenario(
     later_runs: int,
     drift: Drift | None = None,
     drift_after: int = 0,
+    samples: int = SAMPLES,
+    runs_an_hour: int = 1,
 ) -> tuple[Answers, Answers]:
-    """The answers of an endpoint's baseline runs, and of the later runs, which follow hour by hour.
+    """The answers of an endpoint's baseline runs, and of the later runs, which follow without a gap.
 
     Whoever serves the last baseline run, and its time of day, go on into the later runs. The ``drift`` comes after so
     many later runs, in both backends alike.
     """
     first = draw_endpoint(rng)
     backends = (first,) if scenario is Scenario.IID else (first, all_prompts(BACKEND_SHIFT)(rng, first))
-    served_by = draw_backends(rng, scenario, baseline_runs + later_runs)
+    served_by = draw_backends(rng, scenario, baseline_runs + later_runs, runs_an_hour)
     if drift is None:
-        answers = _serve(rng, backends, served_by)
+        answers = _serve(rng, backends, served_by, samples)
         return answers[:baseline_runs], answers[baseline_runs:]
     before = baseline_runs + drift_after
     # The same seed for each backend: the same prompts move, to the same new answers.
     seed = int(rng.integers(1 << 62))
     drifted = tuple(drift(np.random.default_rng(seed), backend) for backend in backends)
     answers = np.concatenate(
-        [_serve(rng, backends, served_by[:before]), _serve(rng, drifted, served_by[before:])]
+        [
+            _serve(rng, backends, served_by[:before], samples),
+            _serve(rng, drifted, served_by[before:], samples),
+        ]
     )
     return answers[:baseline_runs], answers[baseline_runs:]
 
 
-def _serve(rng: np.random.Generator, backends: tuple[Endpoint, ...], served_by: Answers) -> Answers:
-    answers = np.empty((len(served_by), PROMPTS, SAMPLES), dtype=np.int64)
+def _serve(
+    rng: np.random.Generator, backends: tuple[Endpoint, ...], served_by: Answers, samples: int
+) -> Answers:
+    answers = np.empty((len(served_by), PROMPTS, samples), dtype=np.int64)
     for number, backend in enumerate(backends):
         own = served_by == number
-        answers[own] = draw_runs(rng, backend, int(own.sum()))
+        answers[own] = draw_runs(rng, backend, int(own.sum()), samples)
     return answers
