@@ -1,9 +1,10 @@
 """When things run: the only module that knows APScheduler."""
 
 import re
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from statistics import median
 
@@ -11,6 +12,7 @@ from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MAX_INSTANCES, EVENT_J
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 MISFIRE_GRACE_S = 60.0
@@ -23,6 +25,9 @@ STARTS_LOOKED_AT = 9
 """How many starts of a crontab line tell what the usual time between two is."""
 
 DAY_S = 86_400.0
+
+ONCE_MORE = "/once-more"
+"""How the id of a job's extra start ends."""
 
 WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 """The days as a crontab counts them, from 0."""
@@ -46,6 +51,9 @@ class Cron:
 
 
 Cadence = Every | Cron
+
+Work = Callable[[], Awaitable[None]]
+"""A coroutine function: what a job does."""
 
 Missed = Callable[[str, str], None]
 """Told the job's id and why it did not run: ``late``, ``still running`` or ``failed``."""
@@ -79,6 +87,19 @@ def slot_s(cadence: Cadence, now: datetime) -> float:
     return median(gap.total_seconds() for gap in gaps) if gaps else DAY_S
 
 
+def starts_per_day(cadence: Cadence, now: datetime) -> float:
+    """How many starts a day has; with a crontab line, the busiest day of the week that comes, and one at least."""
+    if isinstance(cadence, Every):
+        return DAY_S / cadence.seconds
+    trigger, by_day = _cron(cadence.line), Counter[date]()
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    start = trigger.get_next_fire_time(None, midnight)
+    while start is not None and start < midnight + timedelta(days=7):
+        by_day[start.date()] += 1
+        start = trigger.get_next_fire_time(None, start + timedelta(microseconds=1))
+    return max(by_day.values(), default=1)
+
+
 class Schedule:
     """Jobs of one event loop: one instance each, missed starts folded into one, and every miss reported."""
 
@@ -86,6 +107,8 @@ class Schedule:
         """Report what did not run to ``missed``."""
         self._scheduler = AsyncIOScheduler(timezone=UTC)
         self._missed = missed
+        self._work: dict[str, Work] = {}
+        self._busy: set[str] = set()
         self._scheduler.add_listener(
             self._report, EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES | EVENT_JOB_ERROR
         )
@@ -94,14 +117,15 @@ class Schedule:
         self,
         job_id: str,
         cadence: Cadence,
-        work: Callable[[], Awaitable[None]],
+        work: Work,
         first: datetime | None = None,
     ) -> None:
         """Run ``work``, a coroutine function, on ``cadence``; the first time at ``first``, where given."""
         options = {"next_run_time": first} if first is not None else {}
         grace_s = max(MISFIRE_GRACE_S, MISFIRE_GRACE_SLOTS * slot_s(cadence, datetime.now(UTC)))
+        self._work[job_id] = self._alone(job_id, work)
         self._scheduler.add_job(
-            work,
+            self._work[job_id],
             _trigger(cadence),
             id=job_id,
             max_instances=1,
@@ -110,9 +134,31 @@ class Schedule:
             **options,
         )
 
+    def once_more(self, job_id: str, at: datetime | None) -> None:
+        """Start the job one time more, at ``at``; its cadence stays as it is. A later call takes the place of this one.
+
+        ``None`` takes an extra start back that did not come yet. When the job still runs at that time, or does so
+        because of the extra start when it is due, then one start is reported and not made, as ever.
+        """
+        extra = job_id + ONCE_MORE
+        if at is not None:
+            self._scheduler.add_job(
+                self._work[job_id],
+                DateTrigger(at),
+                id=extra,
+                replace_existing=True,
+                misfire_grace_time=round(MISFIRE_GRACE_S),
+            )
+        elif self._scheduler.get_job(extra) is not None:
+            self._scheduler.remove_job(extra)
+
     def follow_clock(self, now: datetime) -> None:
         """Plan anew after the clock was set, so that nothing waits for a time that has become far away."""
         for job in self._scheduler.get_jobs():
+            if isinstance(job.trigger, DateTrigger):
+                # Whatever made it worth an extra start is known to the next one, which is never far.
+                job.remove()
+                continue
             if isinstance(job.trigger, IntervalTrigger):
                 latest = now + job.trigger.interval
             else:
@@ -136,13 +182,33 @@ class Schedule:
             self._scheduler.shutdown(wait=False)
 
     def next_start(self, job_id: str) -> datetime | None:
-        """When the job runs next, or ``None``."""
+        """When the job runs next, an extra start or not, or ``None``."""
+        extra, regular = self._scheduler.get_job(job_id + ONCE_MORE), self.next_regular_start(job_id)
+        return min(filter(None, (extra and extra.next_run_time, regular)), default=None)
+
+    def next_regular_start(self, job_id: str) -> datetime | None:
+        """When the job's cadence has it run next, or ``None``."""
         job = self._scheduler.get_job(job_id)
         return job.next_run_time if job is not None else None
 
+    def _alone(self, job_id: str, work: Work) -> Work:
+        """The work, not done while it is done already: an extra start is another job to the scheduler."""
+
+        async def alone() -> None:
+            if job_id in self._busy:
+                self._missed(job_id, "still running")
+                return
+            self._busy.add(job_id)
+            try:
+                await work()
+            finally:
+                self._busy.discard(job_id)
+
+        return alone
+
     def _report(self, event: JobEvent) -> None:
         why = {EVENT_JOB_MISSED: "late", EVENT_JOB_MAX_INSTANCES: "still running"}.get(event.code, "failed")
-        self._missed(event.job_id, why)
+        self._missed(event.job_id.removesuffix(ONCE_MORE), why)
 
 
 def _trigger(cadence: Cadence) -> BaseTrigger:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from monitor.schedule import Cron, Every, Schedule, cron_problem, slot_s, starts
+from monitor.schedule import Cron, Every, Schedule, cron_problem, slot_s, starts, starts_per_day
 
 SUNDAY = datetime(2026, 3, 1, tzinfo=UTC)
 DEADLINE_S = 20.0
@@ -245,3 +245,81 @@ async def test_a_schedule_that_never_started_can_be_stopped() -> None:
     schedule = Schedule(Reports())
     schedule.pause()
     schedule.stop()
+
+
+STARTS = {
+    "an interval": (Every(900.0), 96.0),
+    "each second day": (Every(172_800.0), 0.5),
+    "quarters of an hour": (Cron("*/15 * * * *"), 96),
+    "office hours": (Cron("0 9-17 * * 1-5"), 9),
+    "a day of the week": (Cron("*/30 8 * * sun"), 2),
+    "once a year": (Cron("0 0 1 1 *"), 1),
+}
+
+
+@pytest.mark.parametrize(("cadence", "count"), STARTS.values(), ids=STARTS)
+def test_starts_are_counted_on_the_busiest_day_of_the_week(cadence: Every | Cron, count: float) -> None:
+    assert starts_per_day(cadence, SUNDAY.replace(hour=13)) == count
+
+
+class TestOneStartMore:
+    async def test_comes_beside_the_cadence_which_stays_as_it_is(self) -> None:
+        came = asyncio.Event()
+
+        async def work() -> None:
+            came.set()
+
+        schedule, regular = Schedule(Reports()), datetime.now(UTC) + timedelta(hours=1)
+        schedule.add("job", Every(3600.0), work, regular)
+        schedule.start()
+        soon = datetime.now(UTC) + timedelta(milliseconds=100)
+        schedule.once_more("job", soon)
+        assert schedule.next_start("job") == soon
+        assert schedule.next_regular_start("job") == regular
+        await asyncio.wait_for(came.wait(), DEADLINE_S)
+        assert schedule.next_start("job") == regular
+        schedule.stop()
+
+    async def test_is_replaced_by_a_later_word_and_can_be_taken_back(self) -> None:
+        async def work() -> None: ...
+
+        schedule, now = Schedule(Reports()), datetime.now(UTC)
+        schedule.add("job", Every(3600.0), work, now + timedelta(hours=1))
+        schedule.start()
+        for minutes in (10, 20):
+            schedule.once_more("job", now + timedelta(minutes=minutes))
+        assert schedule.next_start("job") == now + timedelta(minutes=20)
+        for _ in range(2):
+            schedule.once_more("job", None)
+        assert schedule.next_start("job") == now + timedelta(hours=1)
+        schedule.stop()
+
+    async def test_is_reported_and_not_made_while_the_job_runs(self) -> None:
+        reports, started, running = Reports(), asyncio.Event(), 0
+
+        async def work() -> None:
+            nonlocal running
+            running += 1
+            started.set()
+            await reports.came.wait()
+
+        schedule = Schedule(reports)
+        schedule.add("job", Every(3600.0), work, datetime.now(UTC))
+        schedule.start()
+        await asyncio.wait_for(started.wait(), DEADLINE_S)
+        schedule.once_more("job", datetime.now(UTC))
+        await asyncio.wait_for(reports.came.wait(), DEADLINE_S)
+        schedule.stop()
+        assert reports.made == [("job", "still running")]
+        assert running == 1
+
+    async def test_is_forgotten_when_the_clock_is_set(self) -> None:
+        async def work() -> None: ...
+
+        schedule, now = Schedule(Reports()), datetime.now(UTC)
+        schedule.add("job", Every(3600.0), work, now + timedelta(hours=1))
+        schedule.start()
+        schedule.once_more("job", now + timedelta(minutes=10))
+        schedule.follow_clock(now - timedelta(days=1))
+        assert schedule.next_start("job") == now + timedelta(hours=1) - timedelta(days=1)
+        schedule.stop()
