@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from alerts.evidence import Alarm, Budgets, Observation, observe, open_ledger, tie_break
+from alerts.evidence import Alarm, Budgets, Ledger, Observation, observe, open_ledger, rank, tie_break
 from benchmarks.streams import BASELINE_RUNS, PROMPTS, SAMPLES, Answers
 from canaries.baseline import split
 from canaries.features import AnswerFeatures, RunFeatures
@@ -61,12 +61,19 @@ def alarms(
     ``forgetful`` ranks each run against the calibration runs alone, as ordinary conformal p-values do.
     """
     ties = [tie_break(SECRET, f"calibration {i}") for i in range(len(calibration))]
-    ledger = open_ledger(
-        {name: [(run[name], tie) for run, tie in zip(calibration, ties, strict=True)] for name in weights}
+    ranks = rank(
+        {name: [(run[name], tie, "") for run, tie in zip(calibration, ties, strict=True)] for name in weights}
     )
+    ledger = open_ledger(ranks)
     for i, scores in enumerate(later):
         at = START + timedelta(seconds=i * SLOT_S)
         run = Observation(str(i), at, SLOT_S, tie_break(SECRET, str(i)), scores)
-        step = observe(ledger, run, weights, budgets)
-        ledger = replace(step.ledger, j=ledger.j, k=ledger.k) if forgetful else step.ledger
+        step = observe(ranks, ledger, run, weights, budgets)
+        ledger = forgotten(ledger, step.ledger) if forgetful else step.ledger
         yield from ((i, alarm) for alarm in step.alarms)
+
+
+def forgotten(before: Ledger, after: Ledger) -> Ledger:
+    """The later ledger without its count of the runs in between."""
+    counts = before.accounts
+    return replace(after, accounts=replace(after.accounts, j=counts.j, k=counts.k))

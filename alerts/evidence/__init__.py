@@ -4,9 +4,10 @@ them up.
 Pure: numbers in, numbers and alarms out. ``docs/statistics.md`` derives the guarantee. A ledger does not know
 what a prompt is; it knows named components, each of which gives one number per run::
 
-    ledger = open_ledger({"suite_surprise": [(score, tie), ...], ...})      # the calibration runs
-    step = observe(ledger, Observation(...), weights, Budgets())            # each later run, once
-    step.alarms, step.ledger
+    ranks = rank({"suite_surprise": [(score, tie, label), ...], ...})       # the calibration runs, frozen
+    ledger = open_ledger(ranks)
+    step = observe(ranks, ledger, Observation(...), weights, Budgets())     # each later run, once
+    step.alarms, step.ledger.to_bytes()
 """
 
 from alerts.evidence.bets import Ranked, Side, tie_break
@@ -21,18 +22,24 @@ from alerts.evidence.ledger import (
     observe,
     open_ledger,
 )
+from alerts.evidence.ranks import PAGE_CALIBRATION_MIN, UNLABELLED, Calibrated, Ranks, rank
 
 __all__ = [
+    "PAGE_CALIBRATION_MIN",
+    "UNLABELLED",
     "Alarm",
     "Budgets",
+    "Calibrated",
     "Kind",
     "Ledger",
     "Observation",
     "Ranked",
+    "Ranks",
     "Side",
     "Step",
     "is_steady",
     "observe",
     "open_ledger",
+    "rank",
     "tie_break",
 ]

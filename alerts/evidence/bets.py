@@ -5,6 +5,8 @@ run falls into each gap with a chance proportional to one plus the later runs al
 ``q``-th most extreme calibration run lie ``q`` gaps, so after ``j`` later runs, ``k`` of them beyond, that
 chance is exactly ``(q + k) / (n + 1 + j)``; a bet at these odds neither wins nor loses on average, whatever
 the scores' distribution.
+
+Arrays have the components on their last axis: what is done for each of them runs along the memory.
 """
 
 import math
@@ -18,6 +20,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Counts = NDArray[np.int32]
 Bools = NDArray[np.bool_]
 
 Ranked = tuple[float, float]
@@ -30,8 +33,7 @@ RANKS = 3
 """Thresholds on each side: beyond all calibration runs, beyond the outer 5 % and beyond the outer 25 %."""
 
 THRESHOLDS = 2 * RANKS
-BETS = THRESHOLDS * len(LAMBDAS)
-"""Bets of one component: threshold by threshold, the high side first, each at every lambda."""
+"""The thresholds of one component, the high side first."""
 
 
 class Side(StrEnum):
@@ -45,16 +47,13 @@ SIDE_SHARES = {Side.HIGH: 1.0, Side.LOW: 0.35}
 """How a component's drip is split between the sides, before it is normalised."""
 
 
-def _bet_shares() -> Floats:
-    raw = np.repeat(list(SIDE_SHARES.values()), BETS // 2)
+def _threshold_shares() -> Floats:
+    raw = np.repeat(list(SIDE_SHARES.values()), RANKS)
     return np.asarray(raw / raw.sum(), dtype=np.float64)
 
 
-BET_SHARES: Floats = _bet_shares()
-"""The share of its component's drip that each bet gets; they sum to one."""
-
-HIGH_BETS = slice(0, BETS // 2)
-LOW_BETS = slice(BETS // 2, BETS)
+THRESHOLD_SHARES: Floats = _threshold_shares()
+"""The share of its component's drip that the bets on each threshold get; they sum to one."""
 
 
 def tie_break(secret: bytes, run_id: str) -> float:
@@ -65,16 +64,34 @@ def tie_break(secret: bytes, run_id: str) -> float:
 
 
 def orderable(score: float) -> float:
-    """The score as a number JSON can hold, its place in the order kept; NaN stays NaN."""
+    """The score as a finite number, its place in the order kept; NaN stays NaN."""
     if math.isinf(score):
         return math.copysign(sys.float_info.max, score)
     return float(score)
 
 
+def in_blocks(runs: Sequence[Ranked], length: int) -> list[Ranked]:
+    """The mean score of every ``length`` runs that follow each other, with the tie break of the last of them.
+
+    Counted from the newest run backwards: what is left over are the oldest.
+    """
+    first = len(runs) % length
+    return [block_of(runs[i : i + length]) for i in range(first, len(runs), length)]
+
+
+def block_of(runs: Sequence[Ranked]) -> Ranked:
+    """One block: shares of the mean are added one by one, as they come in, so that equal runs give equal blocks
+    and the largest floats no overflow."""
+    mean = 0.0
+    for score, _ in runs:
+        mean += score / len(runs)
+    return mean, runs[-1][1]
+
+
 def tail_ranks(n: Ints) -> Ints:
-    """For each ``n`` the six ranks ``q``, in whole numbers: ``ceil(0.05 * 140)`` in floats is 8."""
+    """The six ranks ``q``, as rows, for each ``n``; in whole numbers, as ``ceil(0.05 * 140)`` in floats is 8."""
     one_side = [np.ones_like(n), np.maximum(-(-n // 20), 1), np.maximum(-(-n // 4), 1)]
-    return np.stack([*one_side, *one_side], axis=-1)
+    return np.stack([*one_side, *one_side])
 
 
 def thresholds(calibration: Sequence[Ranked]) -> Floats:
@@ -84,25 +101,27 @@ def thresholds(calibration: Sequence[Ranked]) -> Floats:
     if not n:
         return np.full((THRESHOLDS, 2), np.nan)
     ordered = sorted(calibration)
-    q = tail_ranks(np.array(n))[:RANKS]
+    q = tail_ranks(np.array(n))[:RANKS].tolist()
     return np.array(
         [*(ordered[n - rank] for rank in q), *(ordered[rank - 1] for rank in q)], dtype=np.float64
     )
 
 
-def is_beyond(limits: Floats, scores: Floats, tie: float) -> Bools:
-    """Which of its six thresholds each component's score lies beyond; a NaN score lies beyond none."""
-    limit, limit_tie = limits[..., 0], limits[..., 1]
-    score = scores[:, None]
+def is_beyond(limit: Floats, limit_tie: Floats, score: Floats, tie: Floats | float) -> Bools:
+    """Which of the six thresholds each score lies beyond, as rows; a NaN score lies beyond none."""
+    beyond = np.empty(limit.shape, dtype=np.bool_)
+    np.greater(score, limit[:RANKS], out=beyond[:RANKS])
+    np.less(score, limit[RANKS:], out=beyond[RANKS:])
     tied = score == limit
-    high = (score > limit) | (tied & (tie > limit_tie))
-    low = (score < limit) | (tied & (tie < limit_tie))
-    return np.concatenate([high[:, :RANKS], low[:, RANKS:]], axis=1)
+    if tied.any():
+        beyond[:RANKS] |= tied[:RANKS] & (tie > limit_tie[:RANKS])
+        beyond[RANKS:] |= tied[RANKS:] & (tie < limit_tie[RANKS:])
+    return beyond
 
 
-def e_values(beyond: Bools, n: Ints, j: Ints, k: Ints) -> Floats:
-    """What each bet multiplies its wealth by: ``1 - lam + lam * beyond / pi``, of mean one given the past."""
-    chance = (tail_ranks(n) + k) / (n + 1 + j)[:, None]
-    payout = beyond / chance
-    e = 1.0 - LAMBDAS + LAMBDAS * payout[..., None]
-    return np.asarray(e.reshape(len(n), BETS))
+def gains(beyond: Bools, q: Ints, n: Ints, j: Counts, k: Counts) -> Floats:
+    """What each threshold's bet wins per unit at stake, minus 1 when it is lost: of mean zero given the past.
+
+    A bet of stake ``lam`` multiplies its wealth by ``e = 1 + lam * gain = 1 - lam + lam * beyond / pi``.
+    """
+    return np.asarray(np.where(beyond, (n + (1 + j)) / (q + k), 0.0) - 1.0)
