@@ -1,26 +1,110 @@
-"""What a run of canaries cost, by list price."""
+"""What canaries cost: a run that was made, by the tokens it reports, and a sample that is about to be asked for."""
 
+from collections.abc import Mapping
+from datetime import datetime
+from math import ceil
+from statistics import fmean
 from urllib.parse import urlsplit
 
 from canaries.completion import Completion, Run
 from canaries.config import TargetConfig
+from canaries.store import TokenMeans
+from canaries.suite import Canary, Suite
 
 from .traffic.calls import Call, CostBasis, Operation
 from .traffic.pricing import cost_of
+
+BYTES_A_TOKEN = 4
+"""How many bytes of text make a token, roughly, where nobody has counted."""
+
+TOKENS_A_MESSAGE = 4
+"""What a message of a prompt takes besides its text."""
+
+ANSWER_TOKENS = 500
+"""How long an answer is taken to be, in tokens, where nothing at all is known of it."""
+
+LIMITS = ("max_completion_tokens", "max_tokens")
+"""The parameters that say how long an answer may be at most, in tokens."""
 
 _PROVIDERS = {"api.openai.com": "openai", "openrouter.ai": "openrouter", "api.groq.com": "groq"}
 """Endpoints whose provider follows from their host; of others the price list goes by the model's name alone."""
 
 
-def cost_usd(run: Run, target: TargetConfig) -> float:
-    """Dollars for the run's answers; those whose price is not known for sure count nothing."""
+def cost_usd(run: Run, target: TargetConfig, suite: Suite) -> float | None:
+    """Dollars for the run's answers; ``None`` when there are some, and the price of none of them is known for sure.
+
+    A failed request costs what was reported of it, which is mostly nothing. An answer whose tokens nobody counted
+    costs what its length suggests: an endpoint that does not count must not look free.
+    """
+    canaries = {canary.id: canary for canary in suite.canaries}
+    counted = [_counted(one, canaries.get(one.canary)) for one in run.completions]
+    costs = [_cost(one, target) for one in counted if one.input_tokens is not None]
+    known = [cost for cost in costs if cost is not None]
+    return sum(known) if known or not costs else None
+
+
+def sample_costs(
+    suite: Suite, target: TargetConfig, means: Mapping[str, TokenMeans], now: datetime
+) -> Mapping[str, float] | None:
+    """Dollars for one answer to each canary; ``None`` when the price of the target's model is not known for sure.
+
+    ``means`` are the tokens of the last runs. A canary that is not among them costs what the length of its prompt
+    and the longest answer that it may get suggest.
+    """
+    costs: dict[str, float] = {}
+    for canary in suite.canaries:
+        tokens = means.get(canary.id) or _expected_tokens(suite, canary, target, means)
+        asked = Completion(
+            canary.id, input_tokens=ceil(tokens.input), output_tokens=ceil(tokens.output), at=now
+        )
+        cost = _cost(asked, target)
+        if cost is None:
+            return None
+        costs[canary.id] = cost
+    return costs
+
+
+def _expected_tokens(
+    suite: Suite, canary: Canary, target: TargetConfig, means: Mapping[str, TokenMeans]
+) -> TokenMeans:
+    sent = suite.sent_parameters(canary, target.parameters)
+    limits = [sent[name] for name in LIMITS if isinstance(sent.get(name), int)]
+    # Reasoning counts as answer too, so the limit is what an answer may cost, however short it looks.
+    usual = fmean(one.output for one in means.values()) if means else ANSWER_TOKENS
+    return TokenMeans(_prompt_tokens(canary), float(min(limits)) if limits else usual)
+
+
+def _prompt_tokens(canary: Canary) -> float:
+    return sum(_text_tokens(message.content) + TOKENS_A_MESSAGE for message in canary.messages)
+
+
+def _text_tokens(text: str) -> float:
+    # Bytes, not letters: a letter of Chinese is about a token, and three bytes.
+    return len(text.encode("utf-8", "surrogatepass")) / BYTES_A_TOKEN
+
+
+def _counted(completion: Completion, canary: Canary | None) -> Completion:
+    """The completion with tokens, where it is an answer and nobody counted them."""
+    is_told = completion.input_tokens is not None and completion.output_tokens is not None
+    if is_told or completion.text is None or canary is None:
+        return completion
+    return Completion(
+        completion.canary,
+        served_model=completion.served_model,
+        input_tokens=ceil(_prompt_tokens(canary)),
+        output_tokens=ceil(_text_tokens(completion.text)),
+        at=completion.at,
+    )
+
+
+def _cost(completion: Completion, target: TargetConfig) -> float | None:
+    if target.price is not None:
+        tokens_in, tokens_out = completion.input_tokens or 0, completion.output_tokens or 0
+        price = target.price
+        return (tokens_in * price.input_usd_per_mtok + tokens_out * price.output_usd_per_mtok) / 1e6
     provider = _PROVIDERS.get(urlsplit(target.base_url).hostname or "")
-    total = 0.0
-    for completion in run.completions:
-        cost, basis = cost_of(_call(completion, provider, target.model))
-        if cost is not None and basis in (CostBasis.EXACT, CostBasis.INFERRED):
-            total += cost
-    return total
+    cost, basis = cost_of(_call(completion, provider, target.model))
+    return cost if basis in (CostBasis.EXACT, CostBasis.INFERRED) else None
 
 
 def _call(completion: Completion, provider: str | None, model: str) -> Call:

@@ -11,6 +11,7 @@ from canaries.features import RunFeatures
 from canaries.proofs import Proof, ProofKind
 
 from .drift import incident_key
+from .spend import spend_key
 from .watched import Watched
 
 SILENT_SHOWN = 5
@@ -52,7 +53,7 @@ def baseline_key(target: str) -> str:
 def incident_keys(target: str) -> set[str]:
     """The keys of all incidents that a target can have."""
     proofs = {proof_key(target, kind) for kind in ProofKind}
-    return {incident_key(target), coverage_key(target), baseline_key(target), *proofs}
+    return {incident_key(target), coverage_key(target), baseline_key(target), spend_key(target), *proofs}
 
 
 def _severity(watched: Watched, proof: Proof) -> Severity | None:

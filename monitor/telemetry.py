@@ -78,6 +78,30 @@ class Metrics:
             ["target"],
             registry=one,
         )
+        self.samples_planned = Gauge(
+            "anchorwatch_canary_samples_planned",
+            "Answers that the latest run asks for; 0 when the spend cap had it skipped.",
+            ["target"],
+            registry=one,
+        )
+        self.spend = Gauge(
+            "anchorwatch_spend_usd_24h",
+            "What the canaries did cost in the last 24 hours, where the price is known.",
+            ["target"],
+            registry=one,
+        )
+        self.spend_cap = Gauge(
+            "anchorwatch_spend_cap_usd_per_day",
+            "What the canaries may cost in 24 hours.",
+            ["target"],
+            registry=one,
+        )
+        self.bursts = Counter(
+            "anchorwatch_bursts",
+            "Runs that were planned besides the schedule, as evidence rose.",
+            ["target"],
+            registry=one,
+        )
         self.last_run = Gauge(
             "anchorwatch_last_run_timestamp_seconds", "Start of the latest run.", ["target"], registry=one
         )
@@ -149,7 +173,7 @@ class Metrics:
         return generate_latest(self.registry)
 
     def count_run(
-        self, run: Run, cost_usd: float, scores: Mapping[str, float], evidence: Mapping[str, float]
+        self, run: Run, cost_usd: float | None, scores: Mapping[str, float], evidence: Mapping[str, float]
     ) -> None:
         """Count a run that is settled, and show its scores and the page evidence after it."""
         self.runs.labels(run.target, run.status.value).inc()
@@ -159,7 +183,7 @@ class Metrics:
         if run.finished_at is not None:
             self.run_duration.labels(run.target).observe((run.finished_at - run.at).total_seconds())
         self.last_run.labels(run.target).set(run.at.timestamp())
-        self.canary_cost.labels(run.target).inc(cost_usd)
+        self.canary_cost.labels(run.target).inc(cost_usd or 0.0)
         for name, value in scores.items():
             self.score.labels(run.target, name).set(value)
         for name, value in evidence.items():

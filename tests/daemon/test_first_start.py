@@ -6,7 +6,7 @@ import pytest
 
 from canaries.completion import RunStatus
 from canaries.store import RunSummary
-from monitor.daemon import first_start
+from monitor.taking_over import first_start
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 EVERY_S = 900.0

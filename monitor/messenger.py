@@ -1,0 +1,90 @@
+"""Who drains the outbox while the daemon runs, and counts what was delivered."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from alerts.incident import NoticeKind, Transition
+from alerts.outbox import Delivery, Outbox, Outcome
+from canaries.clock import Clock
+
+from .self_watch import SelfWatch, why
+from .telemetry import Metrics
+
+IDLE_OUTBOX_S = 30.0
+"""How long the outbox sleeps when nothing is due; new messages wake it at once."""
+
+TROUBLED_OUTBOX_S = 5.0
+"""How long it sleeps when it could not work."""
+
+log = structlog.get_logger()
+
+
+@dataclass
+class Messenger:
+    """Sends what is in the outbox as soon as it is due."""
+
+    clock: Clock
+    metrics: Metrics
+    self_watch: SelfWatch
+    _mail: asyncio.Event = field(default_factory=asyncio.Event)
+    _is_closing: bool = False
+
+    def tell(self, transitions: Iterable[Transition]) -> None:
+        """Count and log what the transitions mean; their messages are in the outbox already."""
+        for transition in transitions:
+            incident = transition.incident
+            if incident is None:
+                continue
+            self._mail.set()
+            if transition.is_page:
+                self.metrics.pages.inc()
+            if transition.notifications:
+                log.info("incident", key=incident.key, state=incident.state, reason=transition.reason)
+
+    async def deliver(self, outbox: Outbox) -> None:
+        """Drain the outbox whenever something is due; after ``close``, once more and to its end."""
+        while True:
+            self._mail.clear()
+            wait_s = await self._drain(outbox)
+            if self._is_closing and not self._mail.is_set():
+                return
+            with contextlib.suppress(TimeoutError):
+                # Never without a pause: a clock that jumps must not make this loop spin.
+                async with asyncio.timeout(max(wait_s, 0.05)):
+                    await self._mail.wait()
+
+    def close(self) -> None:
+        """Have ``deliver`` end when nothing is due any more."""
+        self._is_closing = True
+        self._mail.set()
+
+    def delivered(self, delivery: Delivery) -> None:
+        """Take note of one attempt to deliver."""
+        row = delivery.notification
+        self.metrics.notifications.labels(row.receiver, delivery.outcome.value).inc()
+        if delivery.error:
+            log.warning("delivery failed", receiver=row.receiver, error=delivery.error, message=row.id)
+        if delivery.outcome is Outcome.FAILED:
+            self.self_watch.problem(f"A message to {row.receiver} was given up: {delivery.error}")
+        is_over, rollback = delivery.next_attempt_at is None, row.message.rollback
+        if is_over and rollback and row.message.kind is NoticeKind.ROLLBACK:
+            self.metrics.rollbacks.labels(rollback, delivery.outcome.value).inc()
+        self._mail.set()
+
+    async def _drain(self, outbox: Outbox) -> float:
+        """Send what is due; gives the seconds until there is something to do again."""
+        try:
+            due = await outbox.drain()
+        except SQLAlchemyError as error:
+            self.self_watch.problem(f"The outbox waits for the database: {why(error)}.")
+            return TROUBLED_OUTBOX_S
+        except Exception:
+            self.self_watch.defect("the outbox")
+            return TROUBLED_OUTBOX_S
+        wait_s = IDLE_OUTBOX_S if due is None else (due - self.clock.now()).total_seconds()
+        return min(wait_s, IDLE_OUTBOX_S)
