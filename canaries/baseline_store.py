@@ -1,17 +1,21 @@
 """Baselines and proof histories in the database. Each function is part of its caller's transaction."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from sqlalchemy import func
+from sqlalchemy import ColumnElement, exists, func, or_
 from sqlalchemy.orm import defer
 from sqlmodel import Session, col, select, update
 
 from . import BaselineError
 from .baseline import Baseline, BaselineStatus, retire
+from .baseline_events import Actor, BaselineEvent, Event, note_event
+from .completion import Outcome, RunStatus
 from .contract import Contract
 from .reference import ProofHistory
-from .tables import BaselineRow, ProofHistoryRow, RunRow
+from .store import IDS_AT_ONCE
+from .tables import BaselineRow, CompletionRow, ProofHistoryRow, RunRow, ScoreRow
 
 # A document is large, and a summary is wanted with every run.
 _WITHOUT_DOCUMENT = defer(BaselineRow.document)  # type: ignore[arg-type]  # SQLModel gives columns their value's type
@@ -32,6 +36,21 @@ class BaselineSummary:
     collected_runs: int
     train_runs: int
     calibration_runs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which of the runs that were compared with a baseline another one may be frozen on.
+
+    They started between ``since`` and ``before``, in none of the ``except_periods``, asked for ``samples`` of some
+    canary at least, and answered each of the ``canaries``.
+    """
+
+    since: datetime
+    before: datetime
+    except_periods: Sequence[tuple[datetime, datetime]] = ()
+    samples: int = 1
+    canaries: Sequence[str] = ()
 
 
 def ensure_baseline(
@@ -68,10 +87,13 @@ def load_baseline(session: Session, baseline_id: str) -> Baseline:
     return Baseline.from_json(_row(session, baseline_id).document)
 
 
-def save_baseline(session: Session, baseline: Baseline) -> None:
-    """Store the next state of a baseline.
+def save_baseline(
+    session: Session, baseline: Baseline, actor: Actor = Actor.DAEMON, why: str = "", event: str = ""
+) -> None:
+    """Store the next state of a baseline, and note who changed it and why.
 
-    Raises BaselineError when what is stored is already in that state or beyond: a frozen baseline never changes.
+    ``event`` is what to note where that is not just the new state. Raises BaselineError when what is stored is already
+    in that state or beyond: a frozen baseline never changes.
     """
     row = _row(session, baseline.id)
     states = list(BaselineStatus)
@@ -80,11 +102,99 @@ def save_baseline(session: Session, baseline: Baseline) -> None:
     _fill(row, baseline)
     session.add(row)
     session.flush()
+    at = baseline.retired_at or baseline.frozen_at or baseline.created_at
+    note_event(
+        session,
+        Event(baseline.target, baseline.id, at, BaselineEvent(event or baseline.status.value), actor, why),
+    )
 
 
-def retire_baseline(session: Session, baseline_id: str, now: datetime) -> None:
+def retire_baseline(
+    session: Session,
+    baseline_id: str,
+    now: datetime,
+    actor: Actor = Actor.DAEMON,
+    why: str = "",
+    event: BaselineEvent = BaselineEvent.RETIRED,
+) -> None:
     """Put a baseline aside, so that the next run begins to collect a new one."""
-    save_baseline(session, retire(load_baseline(session, baseline_id), now))
+    save_baseline(session, retire(load_baseline(session, baseline_id), now), actor, why, event)
+
+
+def succeed_baseline(
+    session: Session,
+    old_id: str,
+    make: Callable[[str], Baseline],
+    event: BaselineEvent,
+    why: str,
+    now: datetime,
+) -> Baseline:
+    """The frozen baseline that ``make`` gives for an id, stored in the place of the current one, which is retired.
+
+    What proofs know of the runs before goes on. Its runs are kept for as long as it is in use.
+    """
+    old = _row(session, old_id)
+    new = make(_next_id(session, old.target))
+    retire_baseline(session, old_id, now, why=f"{new.id} takes its place")
+    _add(session, new)
+    run_ids = (*new.train_ids, *new.calibration_ids)
+    for start in range(0, len(run_ids), IDS_AT_ONCE):
+        some = col(RunRow.id).in_(run_ids[start : start + IDS_AT_ONCE])
+        session.exec(update(RunRow).where(some).values(collected_for=new.id))
+    note_event(session, Event(new.target, new.id, now, event, Actor.DAEMON, why))
+    return new
+
+
+def add_retired(session: Session, make: Callable[[str], Baseline], target: str, why: str) -> Baseline:
+    """The retired baseline that ``make`` gives for an id, stored: an anchor that had to be made anew."""
+    new = make(_next_id(session, target))
+    _add(session, new)
+    at = new.retired_at or new.created_at
+    note_event(session, Event(target, new.id, at, BaselineEvent.CANARY_REMOVED, Actor.DAEMON, why))
+    return new
+
+
+def adopt_contract(session: Session, baseline_id: str, contract: Contract, now: datetime, why: str) -> None:
+    """Let a collecting baseline that has no runs yet collect runs of this contract.
+
+    Raises BaselineError when it has runs, or is not collecting.
+    """
+    row = _row(session, baseline_id)
+    if row.status != BaselineStatus.COLLECTING or collected_ids(session, baseline_id):
+        raise BaselineError(f"baseline {baseline_id} is {row.status} and of another contract")
+    _fill(row, replace(Baseline.from_json(row.document), contract=contract))
+    session.add(row)
+    session.flush()
+    note_event(session, Event(row.target, row.id, now, BaselineEvent.RESTARTED, Actor.DAEMON, why))
+
+
+def compared_runs(session: Session, baseline_id: str, wanted: Wanted, limit: int) -> tuple[str, ...]:
+    """The latest of the ``wanted`` runs that were compared with a baseline, in order of time; ``limit`` at most.
+
+    A run is compared when it had enough answers, and was of the contract of the baseline.
+    """
+    query = (
+        select(RunRow.id)
+        .where(*_is_wanted(session, baseline_id, wanted))
+        .order_by(col(RunRow.position).desc())
+        .limit(limit)
+    )
+    return tuple(reversed(session.exec(query).all()))
+
+
+def let_go_of_last(session: Session, baseline_id: str, runs: int) -> int:
+    """How many runs a collecting baseline gave back, of the last ``runs`` completed ones of its target."""
+    target = _row(session, baseline_id).target
+    last = (
+        select(RunRow.id)
+        .where(RunRow.target == target, RunRow.status == RunStatus.COMPLETED)
+        .order_by(col(RunRow.position).desc())
+        .limit(runs)
+    )
+    ids = session.exec(last).all()
+    ours = set(collected_ids(session, baseline_id)) & set(ids)
+    session.exec(update(RunRow).where(col(RunRow.id).in_(ours)).values(collected_for=None))
+    return len(ours)
 
 
 def collected_ids(session: Session, baseline_id: str) -> tuple[str, ...]:
@@ -119,26 +229,57 @@ def save_history(session: Session, target: str, suite: str, history: ProofHistor
 
 
 def _begin(session: Session, target: str, suite: str, contract: Contract, now: datetime) -> BaselineSummary:
-    last = session.exec(select(func.max(BaselineRow.number)).where(col(BaselineRow.target) == target)).one()
-    number = (last or 0) + 1
-    baseline = Baseline(f"{target}-{number}", target, suite, contract, created_at=now)
-    row = BaselineRow(
-        id=baseline.id,
-        target=target,
-        suite=suite,
-        number=number,
-        status="",
-        contract_hash="",
-        created_at=now.timestamp(),
-        document="",
-    )
-    _fill(row, baseline)
-    session.add(row)
+    row = _add(session, Baseline(_next_id(session, target), target, suite, contract, created_at=now))
+    note_event(session, Event(target, row.id, now, BaselineEvent.BEGUN, Actor.DAEMON))
     # Another baseline knows other models; an endpoint that is down stays down.
     save_history(
         session, target, suite, ProofHistory(down_runs=load_history(session, target, suite).down_runs)
     )
     return _summary(session, row)
+
+
+def _is_wanted(session: Session, baseline_id: str, wanted: Wanted) -> list[ColumnElement[bool]]:
+    started, ours = col(RunRow.started_at), col(CompletionRow.run_id) == col(RunRow.id)
+    is_scored = (col(ScoreRow.run_id) == col(RunRow.id), col(ScoreRow.baseline_id) == baseline_id)
+    is_answered = col(CompletionRow.outcome) == Outcome.ANSWERED
+    return [
+        col(RunRow.target) == _row(session, baseline_id).target,
+        started >= wanted.since.timestamp(),
+        started < wanted.before.timestamp(),
+        exists().where(*is_scored),
+        exists().where(ours, col(CompletionRow.sample) >= wanted.samples - 1),
+        *(
+            or_(started < start.timestamp(), started > end.timestamp())
+            for start, end in wanted.except_periods
+        ),
+        *(exists().where(ours, col(CompletionRow.canary) == one, is_answered) for one in wanted.canaries),
+    ]
+
+
+def _next_id(session: Session, target: str) -> str:
+    return f"{target}-{_last_number(session, target) + 1}"
+
+
+def _last_number(session: Session, target: str) -> int:
+    numbers = select(func.max(BaselineRow.number)).where(col(BaselineRow.target) == target)
+    return session.exec(numbers).one() or 0
+
+
+def _add(session: Session, baseline: Baseline) -> BaselineRow:
+    row = BaselineRow(
+        id=baseline.id,
+        target=baseline.target,
+        suite=baseline.suite,
+        number=_last_number(session, baseline.target) + 1,
+        status="",
+        contract_hash="",
+        created_at=baseline.created_at.timestamp(),
+        document="",
+    )
+    _fill(row, baseline)
+    session.add(row)
+    session.flush()
+    return row
 
 
 def _fill(row: BaselineRow, baseline: Baseline) -> None:

@@ -5,9 +5,19 @@ from math import ceil
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, SecretStr, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    SecretStr,
+    WithJsonSchema,
+    model_validator,
+)
 
-from .document import Duration, placed
+from .document import Duration, parse_duration, placed
 
 MIN_EVERY_S = 0.1
 """The shortest time between two runs: below it is a typo, and a bill."""
@@ -80,7 +90,26 @@ class _Config(BaseModel):
 
 
 BASELINE_RUNS_MIN, BASELINE_RUNS_MAX = 168, 10_000
+DAY_S = 86_400.0
 WEEK_S = 7 * 86_400
+
+
+def _refresh_age(value: object) -> float | None:
+    if value == "off":
+        return None
+    seconds = parse_duration(value)
+    if seconds < DAY_S:
+        raise ValueError(
+            "must be a day at least, or `off`: a baseline that follows too fast calls drift usual"
+        )
+    return seconds
+
+
+RefreshAge = Annotated[
+    float | None,
+    BeforeValidator(_refresh_age),
+    WithJsonSchema({"type": ["string", "number"], "examples": ["30d", "off"]}),
+]
 
 
 class BaselineConfig(_Config):
@@ -98,6 +127,15 @@ class BaselineConfig(_Config):
     min_answered_share: float = Field(
         0.8, gt=0, le=1, description="a run with a smaller share of answered requests does not count"
     )
+    refresh: RefreshAge = Field(
+        30 * DAY_S,
+        description="how old a baseline gets before newer runs without an incident take its place, or `off` [30d]",
+    )
+
+    @property
+    def refresh_after_s(self) -> float | None:
+        """The age at which the baseline is refreshed, in seconds; ``None`` where that waits for a command."""
+        return None if self.freeze == "command" else self.refresh
 
     def runs_needed(self, slot_s: float) -> int:
         """How many runs make the baseline, where they are ``slot_s`` apart: a week, unless somebody said otherwise.
@@ -110,8 +148,8 @@ class BaselineConfig(_Config):
 class PriceConfig(_Config):
     """What the tokens of a target cost, where the price list does not know, or another price was agreed."""
 
-    input_usd_per_mtok: float = Field(ge=0, le=100_000, description="dollars for a million tokens of prompt")
-    output_usd_per_mtok: float = Field(ge=0, le=100_000, description="dollars for a million tokens of answer")
+    input_usd_per_mtok: float = Field(ge=0, le=1_000_000, description="dollars for a million tokens of prompt")
+    output_usd_per_mtok: float = Field(ge=0, le=1_000_000, description="dollars for a million tokens of answer")
 
 
 class BurstConfig(_Config):

@@ -1,7 +1,7 @@
 """What a baseline was made of: everything about suite and target that changes what answers are like."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from typing import Any
@@ -85,6 +85,26 @@ def contract_of(suite: Suite, target: TargetConfig) -> Contract:
 def describe_change(old: Contract, new: Contract) -> tuple[str, ...]:
     """What changed from ``old`` to ``new``, a sentence each; nothing when they are the same."""
     return (*_shared_changes(old, new), *_membership_changes(old, new), *_canary_changes(old, new))
+
+
+def added_canaries(old: Contract, new: Contract) -> tuple[str, ...]:
+    """The canaries that ``new`` has beyond ``old``, by name, where nothing else is different; else nothing."""
+    added = new.canaries.keys() - old.canaries.keys()
+    return tuple(sorted(added)) if only(new, old.canaries).hash == old.hash else ()
+
+
+def removed_canaries(old: Contract, new: Contract) -> tuple[str, ...]:
+    """The canaries that ``new`` lacks of ``old``, by name; nothing where more is different than that and added ones."""
+    both = old.canaries.keys() & new.canaries.keys()
+    if not both or only(old, both).hash != only(new, both).hash:
+        return ()
+    return tuple(sorted(old.canaries.keys() - new.canaries.keys()))
+
+
+def only(contract: Contract, canaries: Iterable[str]) -> Contract:
+    """The contract without all but these canaries."""
+    kept = {id: values for id, values in contract.canaries.items() if id in set(canaries)}
+    return Contract(contract.shared, kept)
 
 
 def _shared_changes(old: Contract, new: Contract) -> Iterator[str]:
