@@ -4,6 +4,7 @@ Every function takes the session of the caller's transaction and never commits. 
 file of their own, ``outbox_store``.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -44,6 +45,14 @@ def incidents(session: Session, limit: int = 100) -> tuple[Incident, ...]:
         select(IncidentRow).order_by(col(IncidentRow.opened_at).desc(), col(IncidentRow.id)).limit(limit)
     )
     return tuple(_incident(row) for row in rows)
+
+
+def incidents_of(session: Session, keys: Collection[str], since: datetime) -> tuple[Incident, ...]:
+    """The incidents of these keys that were open at ``since`` or later, the oldest first."""
+    ended = col(IncidentRow.resolved_at)
+    query = select(IncidentRow).where(col(IncidentRow.key).in_(keys))
+    query = query.where(ended.is_(None) | (ended >= since.timestamp()))
+    return tuple(_incident(row) for row in session.exec(query.order_by(col(IncidentRow.opened_at))))
 
 
 def incident(session: Session, incident_id: str) -> Incident | None:
