@@ -5,15 +5,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import blake2b
+from itertools import pairwise
+from typing import NamedTuple
 
 import orjson
 
 from .canonical import CustomScrubber, canonical, tokens
 from .completion import Completion, Outcome, Run
+from .refusals import is_refusal
 from .suite import Canary, Suite
 from .validators import validate
 
-FEATURES_VERSION = 1
+FEATURES_VERSION = 2
 """Raised when the same answer would give other features: baselines of another version cannot be compared."""
 
 ANSWER_HASH_BYTES = 16
@@ -21,6 +24,9 @@ ANSWER_HASH_BYTES = 16
 
 TOKEN_HASH_BYTES = 6
 """Enough that of a hundred thousand tokens hardly two share a hash; short, as there are many of them."""
+
+BIGRAM_HASH_BYTES = 4
+"""Of a hundred thousand pairs one or two share a hash, which moves no score; there are even more pairs than tokens."""
 
 LOGPROB_MIN = -100.0
 """Servers write -9999 or minus infinity for "as good as impossible": whatever is lower counts as this."""
@@ -33,9 +39,12 @@ KEY_BYTES_MAX = 64
 class AnswerFeatures:
     """What is scored of one answer. Without one (``outcome`` says why) only the first three fields are set.
 
-    ``answer_hash`` and the tokens of ``token_counts`` and ``first_top`` are keyed hashes: who does not hold
-    the deployment's key cannot try out texts against them. ``length`` is in tokens of ``canonical.tokens``,
-    whatever the provider counts. ``checks`` tells of each expectation whether the answer met it.
+    ``answer_hash``, the tokens of ``token_counts`` and ``first_top`` and the pairs of ``bigram_counts`` are keyed
+    hashes: who does not hold the deployment's key cannot try out texts against them. A pair has a hash of its own,
+    which does not tell its tokens; the beginning and the end of the answer make pairs too. ``length`` is in tokens of
+    ``canonical.tokens``, whatever the provider counts; ``input_tokens`` and ``output_tokens`` are its counts.
+    ``checks`` tells of each expectation whether the answer met it, ``refused`` whether the answer begins like one that
+    declines. Times are in seconds.
     """
 
     canary: str
@@ -43,6 +52,7 @@ class AnswerFeatures:
     outcome: Outcome = Outcome.ANSWERED
     answer_hash: str = ""
     token_counts: Mapping[str, int] = field(default_factory=dict)
+    bigram_counts: Mapping[str, int] = field(default_factory=dict)
     length: int = 0
     finish_reason: str | None = None
     checks: Mapping[str, bool] = field(default_factory=dict)
@@ -50,6 +60,11 @@ class AnswerFeatures:
     mean_logprob: float | None = None
     served_model: str | None = None
     system_fingerprint: str | None = None
+    refused: bool = False
+    latency_s: float | None = None
+    ttft_s: float | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
 
     @property
     def is_answered(self) -> bool:
@@ -99,12 +114,13 @@ def extract(run: Run, suite: Suite | None, key: bytes) -> RunFeatures:
     """
     canaries = {canary.id: canary for canary in suite.canaries} if suite else {}
     scrub = suite.scrub if suite else ()
-    hash_answer, hash_token = (
+    hashes = _Hashes(
         _keyed(key, b"answer", ANSWER_HASH_BYTES),
         _keyed(key, b"token", TOKEN_HASH_BYTES),
+        _keyed(key, b"bigram", BIGRAM_HASH_BYTES),
     )
     answers = [
-        _features(completion, canaries.get(completion.canary), scrub, hash_answer, hash_token)
+        _features(completion, canaries.get(completion.canary), scrub, hashes)
         if completion.is_answered
         else AnswerFeatures(completion.canary, completion.sample, completion.outcome)
         for completion in run.completions
@@ -112,32 +128,49 @@ def extract(run: Run, suite: Suite | None, key: bytes) -> RunFeatures:
     return RunFeatures(run.id, tuple(sorted(answers, key=lambda a: (a.canary, a.sample))), run.at)
 
 
+class _Hashes(NamedTuple):
+    """The keyed hashes of each role."""
+
+    answer: Callable[[str], str]
+    token: Callable[[str], str]
+    bigram: Callable[[str], str]
+
+
 def _features(
-    completion: Completion,
-    canary: Canary | None,
-    scrub: Sequence[str | CustomScrubber],
-    hash_answer: Callable[[str], str],
-    hash_token: Callable[[str], str],
+    completion: Completion, canary: Canary | None, scrub: Sequence[str | CustomScrubber], hashes: _Hashes
 ) -> AnswerFeatures:
     raw = completion.text or ""
     text = canonical(raw, scrub)
-    counts = Counter(hash_token(token) for token in tokens(text))
+    words = tokens(text)
+    # Counted before they are hashed: a long text says the same words over and over. No two hashes are added up, as
+    # hardly ever two words of one answer share one.
+    counts = {hashes.token(token): n for token, n in Counter(words).items()}
+    pairs = Counter(pairwise(["", *words, ""]))
+    bigrams = {hashes.bigram(f"{first}\0{second}"): n for (first, second), n in pairs.items()}
     # Expectations are about what the application would get: the raw answer.
     checks = validate(canary.expectations, raw, completion.finish_reason) if canary else ()
     logprobs = [max(LOGPROB_MIN, logprob) for logprob in completion.logprobs or ()]
-    first_top = tuple((hash_token(t), max(LOGPROB_MIN, logprob)) for t, logprob in completion.first_top or ())
+    first_top = tuple(
+        (hashes.token(t), max(LOGPROB_MIN, logprob)) for t, logprob in completion.first_top or ()
+    )
     return AnswerFeatures(
         completion.canary,
         completion.sample,
-        answer_hash=hash_answer(text),
+        answer_hash=hashes.answer(text),
         token_counts=dict(sorted(counts.items())),
-        length=counts.total(),
+        bigram_counts=dict(sorted(bigrams.items())),
+        length=len(words),
         finish_reason=completion.finish_reason,
         checks={check.name: check.passed for check in checks},
         first_top=first_top or None,
         mean_logprob=sum(logprobs) / len(logprobs) if logprobs else None,
         served_model=completion.served_model,
         system_fingerprint=completion.system_fingerprint,
+        refused=is_refusal(text),
+        latency_s=completion.latency_s,
+        ttft_s=completion.ttft_s,
+        input_tokens=completion.input_tokens,
+        output_tokens=completion.output_tokens,
     )
 
 

@@ -34,7 +34,7 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float], floor: float = SPREAD_FLOOR) -> "Spread":
-        """Mean and standard deviation of ``values``, with ``floor`` added to the latter."""
+        """Mean and standard deviation of ``values``, at least one, with ``floor`` added to the latter."""
         mean = fsum(values) / len(values)
         return cls(
             mean, sqrt(fsum((value - mean) ** 2 for value in values) / max(1, len(values) - 1)) + floor
@@ -81,6 +81,11 @@ def tokens_of(answers: Iterable[AnswerFeatures]) -> Counter[str]:
     return counts
 
 
+def bigrams_of(answers: Iterable[AnswerFeatures]) -> Counter[str]:
+    """The pairs of neighbouring tokens of ``answers``."""
+    return sum_counts(answer.bigram_counts for answer in answers)
+
+
 def sum_counts(parts: Iterable[Mapping[str, int]]) -> Counter[str]:
     """All ``parts`` together."""
     total: Counter[str] = Counter()
@@ -91,7 +96,7 @@ def sum_counts(parts: Iterable[Mapping[str, int]]) -> Counter[str]:
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """The tokens of all train answers of a suite: how surprising one is that a canary has not used yet."""
+    """The tokens (or pairs) of all train answers of a suite: how surprising one is that a canary has not used yet."""
 
     counts: Mapping[str, int]
     costs: dict[str, float] = field(init=False, repr=False, compare=False)
@@ -107,13 +112,13 @@ class Vocabulary:
 
 
 @dataclass(frozen=True, slots=True)
-class TextSurprise:
-    """The surprise of a text's tokens: the mean of ``-log p(token)`` times ``scale``.
+class BagSurprise:
+    """The surprise of what is counted of a text, its tokens or its pairs: the mean of ``-log p`` times ``scale``.
 
-    ``p`` is the token's frequency among the canary's train answers, mixed with ``PRIOR_TOKENS`` of the
-    suite's. ``scale`` is the root of the usual number of tokens in a run: it brings the spread from run to
-    run back to that of single tokens, some nats, whatever the length, so that one ``SPREAD_FLOOR`` fits
-    answers and texts.
+    ``p`` is the frequency among the canary's train answers, backed off to ``PRIOR_TOKENS`` of the suite's: what this
+    canary never said costs less when others say it. ``scale`` is the root of the usual number of tokens in a
+    run: it brings the spread from run to run back to that of single tokens, some nats, whatever the length, so that
+    one ``SPREAD_FLOOR`` fits answers and texts.
     """
 
     scale: float
@@ -132,22 +137,40 @@ class TextSurprise:
         )
         object.__setattr__(self, "_cost_more", log(total / PRIOR_TOKENS))
 
-    def __call__(self, answers: Answers) -> float:
-        """The surprise of a run's texts."""
+    def of(self, bags: Sequence[Mapping[str, int]], ends: int) -> float:
+        """The surprise of these counts and of so many ends."""
         costs, more = self._costs, self._cost_more
         shared, unseen = self.vocabulary.costs, self.vocabulary.cost_unseen
-        end = costs[END]
-        nats, length = end * len(answers), len(answers)
-        for answer in answers:
-            length += answer.length
-            for token, n in answer.token_counts.items():
+        nats, total = (costs[END] * ends if ends else 0.0), ends
+        for bag in bags:
+            for token, n in bag.items():
                 cost = costs.get(token)
                 nats += n * (shared.get(token, unseen) + more if cost is None else cost)
-        return self.scale * nats / length
+                total += n
+        return self.scale * nats / total
+
+
+@dataclass(frozen=True, slots=True)
+class TextSurprise(BagSurprise):
+    """The surprise of a text's tokens and of its end."""
+
+    def __call__(self, answers: Answers) -> float:
+        """The surprise of a run's texts."""
+        return self.of([answer.token_counts for answer in answers], len(answers))
+
+
+@dataclass(frozen=True, slots=True)
+class BigramSurprise(BagSurprise):
+    """The surprise of a text's pairs of neighbouring tokens: the same words in another order are another text."""
+
+    def __call__(self, answers: Answers) -> float | None:
+        """The surprise of a run's texts; ``None`` when their pairs are not known."""
+        bags = [answer.bigram_counts for answer in answers if answer.bigram_counts]
+        return self.of(bags, 0) if bags else None
 
 
 class RestOfSuite:
-    """The token frequencies of a suite's train answers without those of one run."""
+    """The frequencies of a suite's train answers without those of one run."""
 
     def __init__(self, suite: Vocabulary, run: Mapping[str, int]) -> None:
         self._suite, self._run = suite.counts, run
@@ -159,9 +182,8 @@ class RestOfSuite:
         return (self._suite[token] - self._run[token] + 1) / self._total
 
 
-def text_surprise_left_out(scale: float, counts: Counter[str], rest: RestOfSuite, answers: Answers) -> float:
-    """The surprise of a train run's texts under the other ones; ``counts`` are those of all train runs."""
-    own = tokens_of(answers)
+def bag_surprise_left_out(scale: float, counts: Counter[str], rest: RestOfSuite, own: Counter[str]) -> float:
+    """The surprise of a train run's ``own`` counts under the other ones; ``counts`` are those of all train runs."""
     total = counts.total() - own.total() + PRIOR_TOKENS
     nats = sum(-n * log((counts[t] - n + PRIOR_TOKENS * rest.share(t)) / total) for t, n in own.items())
     return scale * nats / own.total()

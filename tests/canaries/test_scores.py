@@ -71,7 +71,7 @@ def test_suite_surprise_is_the_sum_over_canaries_and_samples() -> None:
 def test_usual_surprise_is_that_of_each_run_under_the_other_runs() -> None:
     scores = fit(one_canary(["yes"] * 7 + ["no"]), {"c": 1})
     yes, no = -math.log(7 / 8), math.log(8)
-    assert scores.canaries[0].answers_spread.mean == pytest.approx((7 * yes + no) / 8)
+    assert scores.canaries[0].spreads["suite_surprise"].mean == pytest.approx((7 * yes + no) / 8)
 
 
 def test_usual_surprise_of_texts_is_honest() -> None:
@@ -121,7 +121,7 @@ def test_one_changed_canary_moves_the_peak_by_its_deviation_squared() -> None:
     scores = fit([labels_run(rng, odd=0.02) for _ in range(84)], expected(labels_run(rng)))
     usual = run_of(*(said(f"c{i}", "bug") for i in range(10)))
     changed = run_of(said("c0", "feature"), *usual.answers[1:])
-    spread = scores.canaries[0].answers_spread
+    spread = scores.canaries[0].spreads["suite_surprise"]
     assert scores.score(usual)["suite_peak"] == 0
     assert scores.score(changed)["suite_peak"] == pytest.approx(
         ((math.log(85) - spread.mean) / spread.sd) ** 2
@@ -284,9 +284,9 @@ def test_the_shares_sum_to_one_and_only_scores_that_exist_get_one() -> None:
     assert weights.keys() == scores.score(labels_run(rng)).keys() == scores.describe().keys()
     assert weights["suite_peak"] == 0.25
     assert weights["canary:c0"] == pytest.approx(0.025)
-    assert (
-        weights["suite_surprise"] == weights["token_surprise"] == weights["length"] == pytest.approx(0.5 / 3)
-    )
+    # What sees any change gets two parts, what sees one property of the answers gets one.
+    assert weights["suite_surprise"] == weights["token_surprise"] == pytest.approx(0.5 / 3)
+    assert weights["length"] == weights["refusals"] == pytest.approx(0.5 / 6)
 
 
 def test_frozen_scores_survive_json_to_the_last_bit() -> None:
