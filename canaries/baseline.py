@@ -11,7 +11,7 @@ from . import BaselineError
 from .contract import Contract
 from .features import RunFeatures
 from .reference import Reference
-from .scores import FrozenScores, fit
+from .scores import SUITE_SURPRISE, TOKEN_SURPRISE, FrozenScores, fit
 from .thinning import levels, samples_asked, thinned, thinned_label
 
 RUNS_MIN = 12
@@ -22,6 +22,12 @@ CALIBRATION_RUNS_GOOD = 24
 
 TRAIN_RUNS_GOOD = 8
 """What calibration leaves for training, at least, and never less than a quarter."""
+
+ANCHOR = "anchor"
+"""The score against the first baseline of a line: a change so slow that each refresh takes it for usual shows here."""
+
+ANCHOR_SHARE = 0.05
+"""The anchor's share of what a target may spend, once a baseline has been refreshed."""
 
 Calibration = Mapping[str, tuple[tuple[float, float, str], ...]]
 """For each score its values in the calibration runs, in order of time: each with the number that breaks ties, and with
@@ -76,6 +82,35 @@ class Baseline:
     def never_failed(self) -> tuple[str, ...]:
         """The checks, as ``canary/check``, that passed in every sample of the baseline's runs."""
         return self.reference.never_failed if self.reference else ()
+
+    @property
+    def anchor_name(self) -> str:
+        """The score that later runs are compared with this baseline by when it is an anchor."""
+        return SUITE_SURPRISE if SUITE_SURPRISE in self.calibration else TOKEN_SURPRISE
+
+    def anchor_score(self, run: RunFeatures) -> dict[str, float]:
+        """The anchor's score of ``run``; nothing when the run lacks what it needs."""
+        scores = self.score(run)
+        return {ANCHOR: scores[self.anchor_name]} if self.anchor_name in scores else {}
+
+    def score(self, run: RunFeatures) -> dict[str, float]:
+        """The scores of ``run``, but for those that it lacks the answers for. Raises BaselineError unless frozen."""
+        return self._frozen().score(run)
+
+    def weights(self) -> dict[str, float]:
+        """Each score's share of what the target may spend; they sum to 1."""
+        return self._frozen().weights()
+
+    def describe(self) -> dict[str, str]:
+        """What each score tells, for people: the end of a sentence that begins with its name."""
+        return self._frozen().describe() | {
+            ANCHOR: "how rare the answers are among those of the first baseline"
+        }
+
+    def _frozen(self) -> FrozenScores:
+        if self.scores is None:
+            raise BaselineError(f"baseline {self.id} is {self.status.value}: it has no scores yet")
+        return self.scores
 
     def label(self, run: RunFeatures) -> str:
         """The label within which ``run`` is ranked; empty where all runs are ranked together."""

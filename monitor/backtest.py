@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -25,11 +25,12 @@ from canaries.features import extract
 from canaries.scores import expected_samples
 
 from . import MonitorError
-from .baseline_life import assumptions
 from .config import DATABASE_FILE
 from .database import Database
 from .drift import subject
-from .watch_canaries import settle
+from .explanation import Explanation, explain
+from .guarantee import known_assumptions
+from .watch_canaries import Settled, settle
 from .watched import House, Watched
 
 SECRET = bytes(32)
@@ -60,6 +61,7 @@ class Backtest:
     pages: tuple[Notice, ...]
     tickets: tuple[Notice, ...]
     assumptions: dict[str, Assumptions] = field(default_factory=dict)
+    explanations: tuple[Explanation, ...] = ()
 
 
 OnProgress = Callable[[int, int], None]
@@ -71,12 +73,18 @@ def backtest(
     baseline_runs: int | None,
     budgets: Budgets,
     on_progress: OnProgress = lambda done, total: None,
+    explained: str | None = None,
 ) -> Backtest:
     """Settle ``runs`` in their order, as the daemon would have; targets share the budget equally.
 
-    Without ``baseline_runs`` each target's baseline is a week of its runs, or half of what there is of them. Raises
-    BaselineError when the runs make no baseline, and MonitorError when their times do not go forward.
+    Without ``baseline_runs`` each target's baseline is a week of its runs, or half of what there is of them. The run
+    called ``explained`` is explained, score by score. Raises BaselineError when the runs make no baseline, and
+    MonitorError when their times do not go forward, or no run is called so.
     """
+    if explained is not None and all(run.id != explained for run in runs):
+        raise MonitorError(
+            f"no run is called {explained!r}: the stream goes from {runs[0].id!r} to {runs[-1].id!r}"
+        )
     runs = [replace(run, target=run.target or UNNAMED) for run in runs]
     targets = dict.fromkeys(run.target for run in runs)
     watched = {
@@ -89,7 +97,9 @@ def backtest(
         try:
             database.migrate()
             # One transaction for all: there is no crash to survive here.
-            return database.write(lambda session: _settle_all(session, runs, watched, house, on_progress))
+            return database.write(
+                lambda session: _settle_all(session, runs, watched, house, on_progress, explained)
+            )
         finally:
             database.close()
 
@@ -133,9 +143,11 @@ def _settle_all(
     watched: Mapping[str, Watched],
     house: House,
     on_progress: OnProgress,
+    explained: str | None,
 ) -> Backtest:
     pages: list[Notice] = []
     tickets: list[Notice] = []
+    explanations: list[Explanation] = []
     for done, run in enumerate(runs, start=1):
         features = extract(run, None, house.secret)
         settled = settle(session, watched[run.target], house, run, features, run.finished_at or run.at)
@@ -145,9 +157,20 @@ def _settle_all(
             notice = _notice(run, transition)
             if notice is not None:
                 (pages if transition.is_page else tickets).append(notice)
+        if run.id == explained:
+            explanations.append(_explanation(session, watched[run.target], house, run, settled))
         session.expunge_all()  # what is flushed need not be carried along
         on_progress(done, len(runs))
-    return Backtest(len(runs), tuple(pages), tuple(tickets), _assumptions(session, watched, house))
+    found = _assumptions(session, watched, house)
+    return Backtest(len(runs), tuple(pages), tuple(tickets), found, tuple(explanations))
+
+
+def _explanation(session: Session, watched: Watched, house: House, run: Run, settled: Settled) -> Explanation:
+    current = current_baseline(session, watched.name, watched.suite_name)
+    # The run that completes a baseline is part of it, and not compared with it.
+    is_compared = current is not None and current.status is BaselineStatus.FROZEN and not settled.has_frozen
+    baseline = house.frozen_baseline(session, current.id) if current is not None and is_compared else None
+    return explain(watched.name, run.id, baseline, watched.share, settled.weighed)
 
 
 def _notice(run: Run, transition: Transition) -> Notice | None:
@@ -172,7 +195,7 @@ def _assumptions(session: Session, watched: Mapping[str, Watched], house: House)
     return {
         name: Assumptions(0, {}, is_in_force=False, reasons=(missing[name],))
         if one is None or name in missing
-        else assumptions(house.frozen_baseline(session, one.id))
+        else known_assumptions(house, house.frozen_baseline(session, one.id))
         for name, one in current.items()
     }
 
@@ -184,5 +207,11 @@ def _hint(runs: Sequence[Run]) -> str:
 
 
 def to_json(result: Backtest) -> str:
-    """The result for machines: ``{"runs", "pages": [{"run", "score", ...}], "tickets", "assumptions"}``."""
-    return orjson.dumps(result).decode()
+    """The result for machines: ``{"runs", "pages": [{"run", "score", ...}], "tickets", "assumptions"}``.
+
+    With ``explanations`` when a run was to be explained.
+    """
+    plain = {part.name: getattr(result, part.name) for part in fields(result)}
+    if not result.explanations:
+        del plain["explanations"]
+    return orjson.dumps(plain, option=orjson.OPT_SERIALIZE_NUMPY).decode()

@@ -1,6 +1,6 @@
 """What the ledger's alarms mean for a target: which scores drift, whether they still do, and whether to roll back.
 
-Pure: a memory and a step of the ledger give the next memory; a memory gives a verdict.
+Pure: a memory and what betting on a run said give the next memory; a memory gives a verdict.
 """
 
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from datetime import datetime
 
 import orjson
 
-from alerts.evidence.ledger import Alarm, Kind, Ledger, Step, is_steady
+from alerts.evidence.ledger import Alarm, Kind
 from alerts.finding import Finding, Label, Severity, Source, Verdict
 
 CONFIRMING_RUNS = 2
@@ -20,6 +20,20 @@ CONFIRMING_LEVEL = 2
 
 COMPONENTS_SHOWN = 5
 """How many drifting scores a finding lists; it counts the others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bets:
+    """What betting on one run said.
+
+    ``beyond`` is the level of each component that bet (0 inside, up to 3 above all calibration runs, negative below),
+    ``steady`` those that look like the baseline again, ``calibration_runs`` how many runs each was ranked against.
+    """
+
+    alarms: tuple[Alarm, ...] = ()
+    beyond: Mapping[str, int] = field(default_factory=dict)
+    steady: frozenset[str] = frozenset()
+    calibration_runs: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +72,17 @@ class DriftMemory:
         return cls({name: Drifting(**one) for name, one in orjson.loads(text).items()})
 
 
-def remember(memory: DriftMemory, step: Step) -> DriftMemory:
+def remember(memory: DriftMemory, bets: Bets) -> DriftMemory:
     """The memory after a run, with its alarms; empty once every score that alarmed has looked steady again.
 
     A score that looked steady once counts so until it alarms anew: by chance alone, of many scores one or the other
     is always restless, and the incident of all of them would never end.
     """
     drifting = {
-        name: replace(
-            _confirmed(one, step.beyond.get(name)), is_steady=one.is_steady or is_steady(step.ledger, name)
-        )
+        name: replace(_confirmed(one, bets.beyond.get(name)), is_steady=one.is_steady or name in bets.steady)
         for name, one in memory.drifting.items()
     }
-    for alarm in step.alarms:
+    for alarm in bets.alarms:
         drifting[alarm.component] = _alarmed(drifting.get(alarm.component), alarm)
     is_over = all(one.is_steady for one in drifting.values())
     return DriftMemory() if is_over else DriftMemory(drifting)
@@ -79,7 +91,7 @@ def remember(memory: DriftMemory, step: Step) -> DriftMemory:
 def verdict(
     target: str,
     memory: DriftMemory,
-    ledger: Ledger,
+    calibration_runs: Mapping[str, int],
     sentences: Mapping[str, str],
     facts: tuple[tuple[str, str], ...],
 ) -> Verdict:
@@ -95,7 +107,7 @@ def verdict(
         source=Source.LEDGER,
         summary=_summary(target, memory, sentences),
         labels={"target": target},
-        evidence=(*_lines(memory, ledger), *facts),
+        evidence=(*_lines(memory, calibration_runs), *facts),
     )
     return Verdict(key, Label.BREACHED, finding, wants_rollback=memory.wants_rollback)
 
@@ -151,11 +163,10 @@ def _summary(target: str, memory: DriftMemory, sentences: Mapping[str, str]) -> 
     return f"{target} has drifted from its baseline: {name} is {direction} ({sentences.get(name, 'a score')}){more}"
 
 
-def _lines(memory: DriftMemory, ledger: Ledger) -> list[tuple[str, str]]:
+def _lines(memory: DriftMemory, calibration_runs: Mapping[str, int]) -> list[tuple[str, str]]:
     ranked = _by_weight(memory)
-    calibration = dict(zip(ledger.names, ledger.n.tolist(), strict=True))
     lines = [
-        (name, f"{one.side}, against {calibration.get(name, 0)} calibration runs{_since(one)}")
+        (name, f"{one.side}, against {calibration_runs.get(name, 0)} calibration runs{_since(one)}")
         for name, one in ranked[:COMPONENTS_SHOWN]
     ]
     if len(ranked) > COMPONENTS_SHOWN:

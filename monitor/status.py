@@ -46,10 +46,11 @@ from dashboards.view import (
     WatchStatus,
 )
 
-from .baseline_life import assumptions, baseline_of
+from .baseline_life import baseline_of
 from .canary_verdicts import proof_key
 from .config import Deployment, cadence_of
 from .database import Database
+from .guarantee import known_assumptions
 from .problems import Problems
 from .schedule import Schedule, slot_s
 from .telemetry import Metrics, installed_version
@@ -91,7 +92,6 @@ class Status:
     problems: Problems
     started_at: datetime
     looks: list[Look] = field(default_factory=list)
-    _reasons: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     async def status(self) -> DeploymentStatus:
         """The deployment as it is now. Raises StatusError when the database cannot be read."""
@@ -157,7 +157,7 @@ class Status:
             runs_needed=target.baseline.runs_needed(slot_s(cadence_of(target), self.clock.now())),
             last_run=_last_run(ended) if ended else None,
             next_run_at=self.schedule.next_start(canary_job(name)),
-            evidence=_evidence(session, name, baseline),
+            evidence=_evidence(session, self.house, name, baseline),
             baseline_id=baseline.id if baseline else None,
             baseline_frozen_at=baseline.frozen_at if baseline else None,
             suite_scores=tuple(ScorePoint(point.at, point.value) for point in points),
@@ -172,9 +172,7 @@ class Status:
     def _notes(self, session: Session, baseline: BaselineSummary | None) -> tuple[str, ...]:
         if baseline is None or baseline.status is not BaselineStatus.FROZEN:
             return ()
-        if baseline.id not in self._reasons:
-            self._reasons[baseline.id] = assumptions(self.house.frozen_baseline(session, baseline.id)).reasons
-        return self._reasons[baseline.id]
+        return known_assumptions(self.house, self.house.frozen_baseline(session, baseline.id)).reasons
 
     def _rollback(self, past: PastRollback) -> RollbackStatus:
         rule = self.deployment.config.rollbacks.get(past.name)
@@ -216,11 +214,14 @@ def _last_run(run: RunSummary) -> LastRun:
     return LastRun(run.started_at, answered / requests if requests else 0.0, run.outcomes)
 
 
-def _evidence(session: Session, target: str, baseline: BaselineSummary | None) -> tuple[ScoreEvidence, ...]:
+def _evidence(
+    session: Session, house: House, target: str, baseline: BaselineSummary | None
+) -> tuple[ScoreEvidence, ...]:
     saved = alert_store.load_ledger(session, target, baseline.id) if baseline else None
-    if saved is None:
+    if saved is None or baseline is None:
         return ()
-    evidence = Ledger.from_json(saved.state.decode()).evidence()
+    ranks = house.ranks(house.frozen_baseline(session, baseline.id))
+    evidence = Ledger.from_bytes(saved.state, ranks).evidence()
     return tuple(ScoreEvidence(name, value) for name, value in evidence.items())
 
 

@@ -8,7 +8,6 @@ from sqlmodel import Session
 
 import alerts.store as alert_store
 import canaries.store as canary_store
-from alerts.evidence.ledger import Ledger, Observation, observe, open_ledger
 from alerts.finding import Label, Verdict
 from alerts.incident import Transition
 from alerts.intake import receive
@@ -17,30 +16,44 @@ from canaries.baseline_store import BaselineSummary, load_history, restart_colle
 from canaries.completion import Run
 from canaries.features import RunFeatures
 from canaries.proofs import ProofKind, judge, judge_answering
-from canaries.thinning import is_thinned
+from canaries.thinning import levels, samples_asked
 
 from . import store
 from .baseline_life import Freezing, begin_or_current, changes_of, freeze_when_due
 from .canary_verdicts import LastRuns, baseline_verdict, coverage_verdict, proof_key, proof_verdicts
-from .drift import DriftMemory, incident_key, remember, verdict
+from .drift import DriftMemory, incident_key, remember
+from .drift import verdict as drift_verdict
+from .guarantee import guarantee
 from .watched import House, Watched
+from .weighing import Weighed, weigh
 
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What a run did: its scores, the page evidence after it, and the transitions of incidents.
+    """What a run did: its scores and bets, and the transitions of incidents.
 
     ``has_frozen`` tells that its baseline was frozen by it, ``freezing_problem`` why it could not be although due;
-    ``notes`` are sentences about what else happened to the baseline.
+    ``notes`` are sentences about what else happened to the baseline, ``is_in_blocks`` tells that runs are ranked in
+    blocks, as they stick together.
     """
 
     run_id: str
-    scores: Mapping[str, float] = field(default_factory=dict)
-    evidence: Mapping[str, float] = field(default_factory=dict)
+    weighed: Weighed = field(default_factory=Weighed)
     transitions: tuple[Transition, ...] = ()
     has_frozen: bool = False
     freezing_problem: str = ""
     notes: tuple[str, ...] = ()
+    is_in_blocks: bool = False
+
+    @property
+    def scores(self) -> Mapping[str, float]:
+        """The run's scores; none when it was not compared."""
+        return self.weighed.scores
+
+    @property
+    def evidence(self) -> Mapping[str, float]:
+        """The page evidence of each component after the run."""
+        return self.weighed.evidence
 
 
 def settle(
@@ -62,16 +75,17 @@ def settle(
     canary_store.save_run(session, run, features, watched.content, current.id if collects else None)
 
     # Whether a refused target still drifts, nobody can say: its incident is held until the baseline is retired.
-    weighed = _Weighed() if is_refused else _weigh(session, watched, house, baseline, features, run.at)
+    weighed, drift = (
+        (Weighed(), None) if is_refused else _weigh(session, watched, house, baseline, features, run.at)
+    )
     frozen = Freezing() if is_frozen else freeze_when_due(session, watched, house, current.id, now)
     changes = changes_of(session, watched, house, current) if is_refused else ()
     looked_at = coverage_verdict(watched, features, _last_runs(session, watched, features))
     verdicts = [*proven, baseline_verdict(watched, changes, frozen.problem)]
-    verdicts += [one for one in (weighed.verdict, looked_at) if one is not None]
+    verdicts += [one for one in (drift, looked_at) if one is not None]
     transitions = receive(session, [(one, watched.rule) for one in verdicts], now, house.rollbacks)
-    return Settled(
-        run.id, weighed.scores, weighed.evidence, transitions, frozen.has_happened, frozen.problem, notes
-    )
+    is_in_blocks = baseline is not None and bool(baseline.blocks)
+    return Settled(run.id, weighed, transitions, frozen.has_happened, frozen.problem, notes, is_in_blocks)
 
 
 def _prove(
@@ -103,6 +117,8 @@ def _may_be_collected(
     """Whether the run may become part of a baseline: answered, and no incident of its target open or opened by it."""
     if features.answered_share < watched.min_answered_share:
         return False
+    if samples_asked(features) in levels(watched.contract.expected_samples()):
+        return False  # thinned, as money ran short: it varies more than the runs that are to come
     if any(one.label is Label.BREACHED for one in proven):
         return False
     ours = {incident_key(watched.name), *(proof_key(watched.name, kind) for kind in ProofKind)}
@@ -118,13 +134,6 @@ def _last_runs(session: Session, watched: Watched, features: RunFeatures) -> Las
     return LastRuns(len(runs), thin, canary_store.silent_canaries(session, [run.id for run in runs]))
 
 
-@dataclass(frozen=True, slots=True)
-class _Weighed:
-    verdict: Verdict | None = None
-    scores: Mapping[str, float] = field(default_factory=dict)
-    evidence: Mapping[str, float] = field(default_factory=dict)
-
-
 def _weigh(
     session: Session,
     watched: Watched,
@@ -132,35 +141,27 @@ def _weigh(
     baseline: Baseline | None,
     features: RunFeatures,
     at: datetime,
-) -> _Weighed:
+) -> tuple[Weighed, Verdict | None]:
     """Score the run, bet on it, and say what that means; nothing when it has too few answers to be scored."""
     if baseline is None or baseline.scores is None:
         # Nothing is compared, so nothing drifts: an incident of an earlier baseline ends here.
-        return _Weighed(
-            Verdict(
-                incident_key(watched.name),
-                Label.STEADY,
-                note="Its baseline was retired: whether it still drifts is not known",
-            )
-        )
+        note = "Its baseline was retired: whether it still drifts is not known"
+        return Weighed(), Verdict(incident_key(watched.name), Label.STEADY, note=note)
     if features.answered_share < watched.min_answered_share:
-        return _Weighed()
-    scores = baseline.scores.score(features)
-    shares = {name: share * watched.share for name, share in baseline.scores.weights().items()}
-    saved = alert_store.load_ledger(session, watched.name, baseline.id)
-    ledger = Ledger.from_json(saved.state.decode()) if saved else open_ledger(_pairs(baseline))
-    observation = Observation(features.run_id, at, watched.slot_s, house.tie(features.run_id), scores)
-    step = observe(ledger, observation, shares, house.budgets)
-    memory = remember(_memory(session, watched.name, baseline.id), step)
-
-    canary_store.save_scores(session, features.run_id, baseline.id, scores)
-    alert_store.save_ledger(
-        session, watched.name, baseline.id, step.ledger.to_json().encode(), features.run_id
-    )
+        return Weighed(), None
+    memory = _memory(session, watched.name, baseline.id)
+    weighed = weigh(session, watched, house, baseline, features, at, in_question=memory.drifting)
+    memory = remember(memory, weighed.bets)
     store.save_memory(session, watched.name, baseline.id, memory.to_json())
-    facts = (("baseline", _described(baseline)), ("run", features.run_id))
-    drift = verdict(watched.name, memory, step.ledger, baseline.scores.describe(), facts)
-    return _Weighed(drift, scores, step.evidence)
+    facts = [
+        ("baseline", _described(baseline)),
+        ("guarantee", guarantee(house, baseline)),
+        ("run", features.run_id),
+    ]
+    if weighed.label:
+        facts.append(("ranked within", weighed.label))
+    runs = weighed.bets.calibration_runs
+    return weighed, drift_verdict(watched.name, memory, runs, baseline.describe(), tuple(facts))
 
 
 def _memory(session: Session, target: str, baseline_id: str) -> DriftMemory:
@@ -171,10 +172,3 @@ def _memory(session: Session, target: str, baseline_id: str) -> DriftMemory:
 def _described(baseline: Baseline) -> str:
     frozen = f", frozen {baseline.frozen_at:%Y-%m-%d %H:%M} UTC" if baseline.frozen_at else ""
     return f"{len(baseline.train_ids)} train and {len(baseline.calibration_ids)} calibration runs{frozen}"
-
-
-def _pairs(baseline: Baseline) -> dict[str, list[tuple[float, float]]]:
-    return {
-        name: [(value, tie) for value, tie, label in found if not is_thinned(label)]
-        for name, found in baseline.calibration.items()
-    }

@@ -5,17 +5,20 @@ from dataclasses import dataclass, field
 
 from sqlmodel import Session
 
+from alerts.evidence.assumptions import Assumptions
 from alerts.evidence.bets import tie_break
 from alerts.evidence.ledger import Budgets
+from alerts.evidence.ranks import Ranks, rank
 from alerts.finding import Severity
 from alerts.incident import AlertRule
 from alerts.rollback import RollbackRule
-from canaries.baseline import Baseline
+from canaries.baseline import ANCHOR, Baseline, Calibration
 from canaries.baseline_store import load_baseline
 from canaries.contract import Contract
 from canaries.proofs import ProofKind
 from canaries.store import Content
 from canaries.suite import Suite
+from canaries.thinning import is_thinned
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +48,16 @@ class Watched:
 class House:
     """What all targets of a deployment share: its secret, its budgets, its rollbacks.
 
-    ``frozen`` keeps the frozen baselines that were read: they never change, and reading one takes a while.
+    ``frozen`` keeps the frozen baselines that were read, ``ranked`` what runs are ranked against under them and
+    ``assumed`` whether the promise holds: none of it ever changes, and all of it takes a while to make.
     """
 
     secret: bytes
     budgets: Budgets = field(default_factory=Budgets)
     rollbacks: Mapping[str, RollbackRule] = field(default_factory=dict)
     frozen: dict[str, Baseline] = field(default_factory=dict)
+    ranked: dict[str, Ranks] = field(default_factory=dict)
+    assumed: dict[str, Assumptions] = field(default_factory=dict)
 
     def tie(self, run_id: str) -> float:
         """The number that orders a run among runs with the same score."""
@@ -62,3 +68,23 @@ class House:
         if baseline_id not in self.frozen:
             self.frozen[baseline_id] = load_baseline(session, baseline_id)
         return self.frozen[baseline_id]
+
+    def ranks(self, baseline: Baseline) -> Ranks:
+        """What runs are ranked against under a frozen baseline."""
+        return self._ranked(baseline.id, baseline.calibration, baseline.blocks)
+
+    def anchor_ranks(self, anchor: Baseline) -> Ranks:
+        """What runs are ranked against under the first baseline of a line."""
+        name = anchor.anchor_name
+        blocks = {ANCHOR: anchor.blocks[name]} if name in anchor.blocks else {}
+        return self._ranked(f"{anchor.id}/{ANCHOR}", {ANCHOR: anchor.calibration[name]}, blocks)
+
+    def _ranked(self, key: str, calibration: Calibration, blocks: Mapping[str, int]) -> Ranks:
+        if key not in self.ranked:
+            # A block is a mean of full runs: where a score bets on blocks, thinned runs are left out of it.
+            full = {
+                name: [one for one in found if not (name in blocks and is_thinned(one[2]))]
+                for name, found in calibration.items()
+            }
+            self.ranked[key] = rank(full, blocks)
+        return self.ranked[key]

@@ -13,6 +13,7 @@ from .options import ConfigOption, JsonOption, deployment_at, plain_console
 
 if TYPE_CHECKING:
     from monitor.backtest import Backtest
+    from monitor.explanation import Explanation
 
 backtest_app = typer.Typer(
     help="What would have paged: recorded data through the live code.", no_args_is_help=True
@@ -67,6 +68,9 @@ def backtest_canaries(
     every: Annotated[
         str, typer.Option(help="Time between runs, where the stream does not say when they were.")
     ] = "1h",
+    explain: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Show what this run said, score by score.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """The pages and tickets that a recorded stream of runs would have raised.
@@ -77,6 +81,8 @@ def backtest_canaries(
     system_fingerprint.
 
     Example: anchorwatch backtest canaries recorded.jsonl.gz --baseline-runs 168 --pages-per-quarter 0.25
+
+    Why did, or did not, run r231 page? anchorwatch backtest canaries recorded.jsonl.gz --explain r231
     """
     from rich.console import Console
     from rich.progress import Progress
@@ -99,7 +105,9 @@ def backtest_canaries(
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("runs", total=len(runs))
-        result = backtest(runs, baseline_runs, budgets, lambda done, _: progress.update(bar, completed=done))
+        result = backtest(
+            runs, baseline_runs, budgets, lambda done, _: progress.update(bar, completed=done), explain
+        )
     if as_json:
         sys.stdout.write(to_json(result) + "\n")
     else:
@@ -123,3 +131,25 @@ def _show(result: "Backtest") -> None:
             console.print(f"{target}: the page budget's guarantee is in force")
         for reason in found.reasons:
             console.print(f"{target}: {reason}")
+    for one in result.explanations:
+        _show_explanation(one)
+
+
+def _show_explanation(one: "Explanation") -> None:
+    from rich.table import Table
+
+    console = plain_console()
+    within = f", ranked within {one.label}" if one.label else ""
+    console.print(f"\nrun {one.run} of {one.target}{within}: {one.why}")
+    table = Table("score", "value", "above", "place", "evidence", "alarm")
+    for score in one.scores:
+        table.add_row(
+            score.score,
+            f"{score.value:.4g}",
+            f"{score.above} of {score.calibration_runs}",
+            score.place,
+            f"{score.evidence_before:.2g} -> {score.evidence:.2g}",
+            ", ".join(score.alarms),
+        )
+    if one.scores:
+        console.print(table)

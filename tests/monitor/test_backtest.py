@@ -21,6 +21,7 @@ from monitor import MonitorError
 from monitor.backtest import SECRET, Backtest, backtest, default_baseline_runs, to_json
 from monitor.database import Database
 from monitor.drift import subject
+from monitor.explanation import Explanation
 from monitor.watched import House, Watched
 
 BUDGETS = Budgets(pages_per_quarter=1.0)
@@ -297,3 +298,52 @@ def test_progress_is_told_run_by_run() -> None:
     told: list[tuple[int, int]] = []
     backtest(stream(runs=60), 48, BUDGETS, lambda done, total: told.append((done, total)))
     assert told == [(done, 60) for done in range(1, 61)]
+
+
+# --- why a run paged, or did not
+
+
+def explained(run: str, runs: Sequence[Run]) -> Explanation:
+    (one,) = backtest(runs, CHANGE, BUDGETS, explained=run).explanations
+    return one
+
+
+def test_the_run_that_paged_is_explained_by_the_score_that_did() -> None:
+    runs = stream(DRIFTED, runs=CHANGE + 30)
+    (page,) = result_of(runs).pages
+    one = explained(page.run, runs)
+    assert (one.run, one.target) == (page.run, "bot")
+    leading = one.scores[0]
+    assert (leading.score, "page" in leading.alarms) == (page.score, True)
+    assert 0 < leading.evidence_before < 1
+    assert leading.evidence == 0  # a page takes the evidence
+    assert (leading.above, leading.calibration_runs, leading.place) == (24, 24, "beyond all high")
+    assert "page" in one.why
+    assert leading.score in one.why
+
+
+def test_a_calm_run_is_explained_too() -> None:
+    one = explained("bot-0060", stream(runs=70))
+    assert one.why == "no score's evidence reached 1"
+    assert all(0 <= score.above <= score.calibration_runs == 24 for score in one.scores)
+    assert sum(score.share for score in one.scores) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    "run", ["bot-0003", f"bot-{CHANGE - 1:04d}"], ids=["collected", "the last collected"]
+)
+def test_a_run_of_the_baseline_was_not_compared(run: str) -> None:
+    one = explained(run, stream(runs=70))
+    assert (one.scores, one.why) == ((), "it was not compared: the baseline was still collecting")
+
+
+def test_a_run_that_is_not_in_the_stream_cannot_be_explained() -> None:
+    with pytest.raises(MonitorError, match="no run is called 'r9'"):
+        backtest(stream(runs=60), CHANGE, BUDGETS, explained="r9")
+
+
+def test_an_explanation_is_there_for_machines_when_it_was_asked_for() -> None:
+    result = json.loads(to_json(backtest(stream(runs=60), CHANGE, BUDGETS, explained="bot-0055")))
+    (one,) = result["explanations"]
+    assert one["run"] == "bot-0055"
+    assert {"score", "value", "above", "calibration_runs", "place", "evidence"} <= one["scores"][0].keys()

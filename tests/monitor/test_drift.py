@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-import numpy as np
 import pytest
 
 from alerts.evidence.bets import Side
-from alerts.evidence.ledger import STEADY_RUNS, Alarm, Kind, Ledger, Step, open_ledger
+from alerts.evidence.ledger import Alarm, Kind
 from alerts.finding import Finding, Label, Severity, Source
 from monitor.drift import (
     COMPONENTS_SHOWN,
     CONFIRMING_RUNS,
+    Bets,
     Drifting,
     DriftMemory,
     incident_key,
@@ -24,25 +24,19 @@ from monitor.drift import (
 SINCE = datetime(2026, 3, 1, 8, 30, tzinfo=UTC)
 NAMES = ("peak", "length", "words")
 INSIDE, LAST_QUARTER, LAST_TWENTIETH, BEYOND_ALL = 0, 1, 2, 3
-LEDGER = open_ledger({name: [(float(value), 0.5) for value in range(40)] for name in NAMES})
-
-
-def ledger(steady: Sequence[str] = ()) -> Ledger:
-    """A ledger under which exactly the ``steady`` scores look steady again."""
-    marks = np.array([[0] * STEADY_RUNS if name in steady else [3] * STEADY_RUNS for name in NAMES])
-    return replace(LEDGER, marks=marks)
+RUNS = dict.fromkeys(NAMES, 40)
 
 
 def alarm(kind: Kind, name: str = "peak", side: Side = Side.HIGH, evidence: float = 1.5) -> Alarm:
     return Alarm(kind, name, side, evidence, SINCE)
 
 
-def step(*alarms: Alarm, beyond: int | None = None, steady: Sequence[str] = ()) -> Step:
+def step(*alarms: Alarm, beyond: int | None = None, steady: Sequence[str] = ()) -> Bets:
     """What a run did; ``beyond`` is the level of the score ``peak``, ``None`` when the run has no such score."""
-    return Step(ledger(steady), alarms, {}, {} if beyond is None else {"peak": beyond})
+    return Bets(alarms, {} if beyond is None else {"peak": beyond}, frozenset(steady))
 
 
-def after(*steps: Step) -> DriftMemory:
+def after(*steps: Bets) -> DriftMemory:
     memory = DriftMemory()
     for one in steps:
         memory = remember(memory, one)
@@ -50,7 +44,7 @@ def after(*steps: Step) -> DriftMemory:
 
 
 def said(memory: DriftMemory) -> Finding:
-    finding = verdict("bot", memory, LEDGER, {"peak": "how far it is"}, (("run", "r-9"),)).finding
+    finding = verdict("bot", memory, RUNS, {"peak": "how far it is"}, (("run", "r-9"),)).finding
     assert finding is not None
     return finding
 
@@ -78,7 +72,7 @@ def test_a_ticket_becomes_a_page_and_a_page_stays_one() -> None:
 def test_a_score_that_looks_steady_ends_its_drift() -> None:
     memory = after(step(alarm(Kind.PAGE)), step(steady=["peak"]))
     assert memory == DriftMemory()
-    assert verdict("bot", memory, LEDGER, {}, ()).label is Label.STEADY
+    assert verdict("bot", memory, RUNS, {}, ()).label is Label.STEADY
 
 
 def test_the_target_drifts_until_each_of_its_scores_has_looked_steady() -> None:
@@ -134,10 +128,10 @@ ROLLBACKS = {
 
 
 @pytest.mark.parametrize(("steps", "wanted"), ROLLBACKS.values(), ids=ROLLBACKS)
-def test_a_rollback_needs_its_own_ledger_and_two_confirming_runs(steps: list[Step], wanted: bool) -> None:
+def test_a_rollback_needs_its_own_ledger_and_two_confirming_runs(steps: list[Bets], wanted: bool) -> None:
     memory = after(*steps)
     assert memory.wants_rollback is wanted
-    assert verdict("bot", memory, LEDGER, {}, ()).wants_rollback is wanted
+    assert verdict("bot", memory, RUNS, {}, ()).wants_rollback is wanted
 
 
 def test_a_drop_is_confirmed_on_its_own_side() -> None:
@@ -199,8 +193,8 @@ def test_many_scores_are_counted() -> None:
 
 
 def test_all_drift_of_a_target_is_one_incident() -> None:
-    keys = {verdict("bot", after(step(alarm(kind))), LEDGER, {}, ()).key for kind in Kind}
-    assert keys == {incident_key("bot"), verdict("bot", DriftMemory(), LEDGER, {}, ()).key}
+    keys = {verdict("bot", after(step(alarm(kind))), RUNS, {}, ()).key for kind in Kind}
+    assert keys == {incident_key("bot"), verdict("bot", DriftMemory(), RUNS, {}, ()).key}
 
 
 @pytest.mark.parametrize(

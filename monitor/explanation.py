@@ -1,0 +1,87 @@
+"""What one run said, score by score: why it paged, or why it did not."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from canaries.baseline import Baseline
+
+from .weighing import Weighed
+
+LEVELS = {0: "inside", 1: "outer 25 %", 2: "outer 5 %", 3: "beyond all"}
+"""How far out a score lies, by the level that the ledger gives it, on either side."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreExplained:
+    """One score of a run: its value, where it lies among the calibration runs, and what the bets on it did.
+
+    ``above`` of the ``calibration_runs`` it was ranked against have a smaller value, ``share`` is its part of the page
+    budget. Evidence is from 0 to below 1, where it pages; it is 0 after a page.
+    """
+
+    score: str
+    value: float
+    above: int
+    calibration_runs: int
+    place: str
+    share: float
+    evidence_before: float
+    evidence: float
+    alarms: tuple[str, ...]
+    sees: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """One run of a stream. Without ``scores`` it was not compared, and ``why`` says why."""
+
+    run: str
+    target: str
+    why: str
+    label: str = ""
+    scores: tuple[ScoreExplained, ...] = ()
+
+
+def explain(
+    target: str, run_id: str, baseline: Baseline | None, share: float, weighed: Weighed
+) -> Explanation:
+    """Why the run said what it said; the scores with the most evidence come first. ``share`` is the target's."""
+    if baseline is None or not weighed.scores:
+        why = "it was not compared: " + (
+            "the baseline was still collecting" if baseline is None else "it has too few answers"
+        )
+        return Explanation(run_id, target, why)
+    weights, sentences = baseline.weights(), baseline.describe()
+    scores = [
+        ScoreExplained(
+            score=name,
+            value=value,
+            above=_above(baseline, name, value, weighed.label),
+            calibration_runs=weighed.bets.calibration_runs.get(name, 0),
+            place=_place(weighed.bets.beyond, name),
+            share=weights.get(name, 0.0) * share,
+            evidence_before=weighed.evidence_before.get(name, 0.0),
+            evidence=weighed.evidence.get(name, 0.0),
+            alarms=tuple(alarm.kind.value for alarm in weighed.bets.alarms if alarm.component == name),
+            sees=sentences.get(name, ""),
+        )
+        for name, value in weighed.scores.items()
+    ]
+    scores.sort(key=lambda one: (-len(one.alarms), -max(one.evidence, one.evidence_before), one.score))
+    alarmed = ", ".join(f"{one.score} ({', '.join(one.alarms)})" for one in scores if one.alarms)
+    why = f"evidence reached 1 in {alarmed}" if alarmed else "no score's evidence reached 1"
+    return Explanation(run_id, target, why, weighed.label, tuple(scores))
+
+
+def _above(baseline: Baseline, name: str, value: float, label: str) -> int:
+    ranked = baseline.calibration.get(name, ())
+    within = [v for v, _, one in ranked if one == label] or [v for v, _, one in ranked if not one]
+    return sum(v < value for v in within)
+
+
+def _place(beyond: Mapping[str, int], name: str) -> str:
+    level = beyond.get(name)
+    if level is None:
+        return "not bet on"
+    side = "" if level == 0 else " high" if level > 0 else " low"
+    return LEVELS[abs(level)] + side
