@@ -1,46 +1,94 @@
-"""The canary arm over simulated answers: the product's own scores and ledger, without the network."""
+"""The canary arm over simulated answers: the product's own baseline, scores, labels, ranks and ledger.
 
-from collections.abc import Iterator, Mapping
+What is left out is the network, the text (an answer is one word) and the database.
+"""
+
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from alerts.evidence import Alarm, Budgets, Ledger, Observation, observe, open_ledger, rank, tie_break
-from benchmarks.streams import BASELINE_RUNS, PROMPTS, SAMPLES, Answers
-from canaries.baseline import split
+from alerts.evidence import Alarm, Budgets, Ledger, Observation, observe, open_ledger
+from alerts.evidence.assumptions import Assumptions
+from benchmarks.streams import Answers
+from canaries.baseline import Baseline, freeze
+from canaries.contract import Contract
 from canaries.features import AnswerFeatures, RunFeatures
-from canaries.scores import FrozenScores, fit
+from monitor.guarantee import assumptions
+from monitor.watched import House
 
-SLOT_S = 3600.0
+HOUR_S = 3600.0
 START = datetime(2026, 1, 5, tzinfo=UTC)
-TRAIN_RUNS = len(split(range(BASELINE_RUNS), BASELINE_RUNS)[0])
-SECRET = b"benchmark"
-
-Scored = Mapping[str, float]
+HOUSE = House(b"benchmark")
 
 
-class Scorer:
-    """The scores of simulated runs, frozen on the train runs of a baseline."""
+class CanaryArm:
+    """A target whose baseline was frozen on the first runs of a stream, one every ``slot_s``."""
 
-    def __init__(self, baseline: Answers) -> None:
-        self._features: dict[tuple[int, int], AnswerFeatures] = {}
-        train = [self._run(answers) for answers in baseline[:TRAIN_RUNS]]
-        self.scores: FrozenScores = fit(train, {_name(i): SAMPLES for i in range(PROMPTS)})
+    def __init__(self, baseline: Answers, slot_s: float = HOUR_S) -> None:
+        runs, prompts, samples = baseline.shape
+        self.slot_s, self._next = slot_s, 0
+        self._features: dict[tuple[int, int, int], AnswerFeatures] = {}
+        contract = Contract({}, {_name(i): {"samples": samples} for i in range(prompts)})
+        collecting = Baseline("simulated", "target", "suite", contract, START)
+        self.baseline = freeze(
+            collecting, self._runs(baseline), HOUSE.tie, START + timedelta(seconds=runs * slot_s)
+        )
+        self.ranks = replace(HOUSE, ranked={}).ranks(self.baseline)
 
-    def __call__(self, answers: Answers) -> list[Scored]:
-        """The scores of each run."""
-        return [self.scores.score(self._run(run)) for run in answers]
+    def assumptions(self) -> Assumptions:
+        """Whether the promise of the page budget is in force, as `baseline show` says it."""
+        return assumptions(self.baseline)
 
-    def _run(self, run: Answers) -> RunFeatures:
-        rows = enumerate(run.tolist())
-        return RunFeatures("", tuple(self._answer(prompt, answer) for prompt, row in rows for answer in row))
+    def follow(self, later: Answers) -> list[Observation]:
+        """The next runs of the stream, scored and labelled."""
+        return [
+            Observation(
+                run.run_id,
+                _at(run),
+                self.slot_s,
+                HOUSE.tie(run.run_id),
+                self.baseline.score(run),
+                self.baseline.label(run),
+            )
+            for run in self._runs(later)
+        ]
 
-    def _answer(self, prompt: int, answer: int) -> AnswerFeatures:
+    def alarms(
+        self, observations: list[Observation], budgets: Budgets, *, forgetful: bool = False
+    ) -> Iterator[tuple[int, Alarm]]:
+        """The alarms of a ledger that begins with these runs, each with the index of its run.
+
+        ``forgetful`` ranks each run against the calibration runs alone, as ordinary conformal p-values do.
+        """
+        ledger, weights = open_ledger(self.ranks), self.baseline.weights()
+        for i, observation in enumerate(observations):
+            step = observe(self.ranks, ledger, observation, weights, budgets)
+            ledger = forgotten(ledger, step.ledger) if forgetful else step.ledger
+            yield from ((i, alarm) for alarm in step.alarms)
+
+    def _runs(self, answers: Answers) -> list[RunFeatures]:
+        """The next runs of the stream as the features that the product would have of them."""
+        first, self._next = self._next, self._next + len(answers)
+        return [
+            RunFeatures(f"run-{number}", self._answers(run), START + timedelta(seconds=number * self.slot_s))
+            for number, run in enumerate(answers, start=first)
+        ]
+
+    def _answers(self, run: Answers) -> tuple[AnswerFeatures, ...]:
+        return tuple(
+            self._answer(prompt, sample, answer)
+            for prompt, row in enumerate(run.tolist())
+            for sample, answer in enumerate(row)
+        )
+
+    def _answer(self, prompt: int, sample: int, answer: int) -> AnswerFeatures:
         """An answer's features, made once: they hold its hash, and it is a text of a single word."""
-        known = self._features.get((prompt, answer))
+        key = prompt, sample, answer
+        known = self._features.get(key)
         if known is None:
             word = f"{prompt}/{answer}"
-            known = AnswerFeatures(_name(prompt), answer_hash=word, token_counts={word: 1}, length=1)
-            self._features[prompt, answer] = known
+            known = AnswerFeatures(_name(prompt), sample, answer_hash=word, token_counts={word: 1}, length=1)
+            self._features[key] = known
         return known
 
 
@@ -48,29 +96,9 @@ def _name(prompt: int) -> str:
     return f"prompt-{prompt:02}"
 
 
-def alarms(
-    calibration: list[Scored],
-    later: list[Scored],
-    weights: Mapping[str, float],
-    budgets: Budgets,
-    *,
-    forgetful: bool = False,
-) -> Iterator[tuple[int, Alarm]]:
-    """The alarms of the later runs, an hour apart, with the index of their run.
-
-    ``forgetful`` ranks each run against the calibration runs alone, as ordinary conformal p-values do.
-    """
-    ties = [tie_break(SECRET, f"calibration {i}") for i in range(len(calibration))]
-    ranks = rank(
-        {name: [(run[name], tie, "") for run, tie in zip(calibration, ties, strict=True)] for name in weights}
-    )
-    ledger = open_ledger(ranks)
-    for i, scores in enumerate(later):
-        at = START + timedelta(seconds=i * SLOT_S)
-        run = Observation(str(i), at, SLOT_S, tie_break(SECRET, str(i)), scores)
-        step = observe(ranks, ledger, run, weights, budgets)
-        ledger = forgotten(ledger, step.ledger) if forgetful else step.ledger
-        yield from ((i, alarm) for alarm in step.alarms)
+def _at(run: RunFeatures) -> datetime:
+    assert run.at is not None
+    return run.at
 
 
 def forgotten(before: Ledger, after: Ledger) -> Ledger:

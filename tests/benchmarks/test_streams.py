@@ -6,7 +6,7 @@ import pytest
 pytest.importorskip("benchmarks", reason="the benchmarks are beside the packages, not in the wheel")
 
 from benchmarks.streams import (
-    DAY_RUNS,
+    DAY_HOURS,
     PROMPTS,
     SAMPLES,
     Scenario,
@@ -35,8 +35,8 @@ def test_the_second_backend_serves_its_share(
 
 
 def test_a_diurnal_share_goes_up_and_down_with_the_hour_of_the_day() -> None:
-    served_by = draw_backends(np.random.default_rng(2), Scenario.DIURNAL, DAY_RUNS * 500)
-    by_hour = served_by.reshape(-1, DAY_RUNS).mean(axis=0)
+    served_by = draw_backends(np.random.default_rng(2), Scenario.DIURNAL, DAY_HOURS * 500)
+    by_hour = served_by.reshape(-1, DAY_HOURS).mean(axis=0)
     assert by_hour.max() == pytest.approx(0.95, abs=0.05)
     assert by_hour.min() == pytest.approx(0.05, abs=0.05)
 
