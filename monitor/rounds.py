@@ -251,7 +251,7 @@ class Rounds:
             in_a_row=self._bursts_in_a_row[name],
             is_paging=_is_paging(name, settled),
             is_in_blocks=settled.is_in_blocks,
-            has_money=has_money_for_more(replace(plan.facts, spent_usd=spent_usd), plan.planned),
+            has_money=has_money_for_more(replace(plan.facts, spent_usd=spent_usd)),
             chance=self.rng.random(),
         )
         burst = next_burst(facts, rule if isinstance(rule, BurstConfig) else None, self.clock.now())

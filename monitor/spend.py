@@ -11,7 +11,7 @@ The estimate is a mean, so the cap is kept up to what single runs cost more than
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 
@@ -104,19 +104,20 @@ def plan_run(facts: SpendFacts) -> Planned:
             return Planned(samples, full, reason, cost)
     if costs[-1] > left_usd:
         return Planned({}, full, SpendReason.SPENT, costs[-1])
-    if costs[-1] > share_usd * _slots_since_last(facts):
+    if _slots_since_last(facts) < _slots_apart(cap_usd, costs[-1], facts.runs_per_day):
         return Planned({}, full, SpendReason.SAVING, costs[-1])
     return Planned(sizes[-1], full, SpendReason.FEWER_RUNS, costs[-1])
 
 
-def has_money_for_more(facts: SpendFacts, planned: Planned) -> bool:
+def has_money_for_more(facts: SpendFacts) -> bool:
     """Whether one run more than scheduled leaves the scheduled runs of a day their money."""
     if facts.cap_usd is None:
         return True
-    if planned.estimate_usd is None or planned.is_skipped or planned.reason is SpendReason.FEWER_RUNS:
+    usual = plan_run(replace(facts, spent_usd=0.0, since_last_s=facts.slot_s))
+    if usual.estimate_usd is None or usual.is_skipped:
         return False
-    scheduled_usd = planned.estimate_usd * facts.runs_per_day
-    return max(facts.spent_usd, scheduled_usd) + planned.estimate_usd <= facts.cap_usd
+    scheduled_usd = usual.estimate_usd * facts.runs_per_day
+    return max(facts.spent_usd, scheduled_usd) + usual.estimate_usd <= facts.cap_usd
 
 
 def window(slot_s: float) -> timedelta:
@@ -165,14 +166,19 @@ def expectation(facts: SpendFacts) -> str:
     if planned.reason is SpendReason.FEWER_SAMPLES:
         return f"{said}, which leaves {planned.requests} of {sum(facts.samples.values())} samples a run"
     if planned.is_bitten:
-        runs = (facts.cap_usd or 0.0) / (planned.estimate_usd or 1.0)
-        return f"{said}, which leaves one sample each in {runs:.3g} runs a day"
+        runs = (facts.cap_usd or 0.0) // (planned.estimate_usd or 1.0)
+        return f"{said}, which leaves one sample each in {runs:g} runs a day"
     return said
 
 
 def dollars(amount: float) -> str:
     """An amount for people, as exact as it takes."""
     return f"${amount:,.2f}" if amount >= 0.1 or amount == 0 else f"${amount:.2g}"
+
+
+def _slots_apart(cap_usd: float, run_usd: float, runs_per_day: float) -> float:
+    """How many slots lie between two runs that cost more than a share: so many that a day's runs are spread evenly."""
+    return runs_per_day / max(1, cap_usd // run_usd)
 
 
 def _slots_since_last(facts: SpendFacts) -> float:

@@ -1,26 +1,47 @@
-"""What a run cost, by list price."""
+"""What a run cost, and what a sample will, by list price or by the target's own."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
 from canaries.completion import Completion, Outcome, Run
-from canaries.config import TargetConfig
-from monitor.canary_cost import cost_usd
+from canaries.config import PriceConfig, TargetConfig
+from canaries.store import TokenMeans
+from canaries.suite import Canary, Expectations, Message, Suite
+from monitor.canary_cost import ANSWER_TOKENS, TOKENS_A_MESSAGE, cost_usd, sample_costs
 
 AT = datetime(2026, 3, 2, tzinfo=UTC)
 ANSWER = Completion(
     "a", text="x", served_model="gpt-4o-mini-2024-07-18", input_tokens=1_000_000, output_tokens=100_000, at=AT
 )
-OPENAI = TargetConfig(model="gpt-4o-mini", suite="s.yaml")
-OURS = TargetConfig(model="our-own-model", suite="s.yaml", base_url="http://127.0.0.1:8000/v1")
 PRICE = 0.15 + 0.06
 """A million tokens in and a tenth of one out, by the list price of gpt-4o-mini."""
 
 
-def cost(*completions: Completion, target: TargetConfig = OPENAI) -> float:
-    return cost_usd(Run("r", "bot", "s", AT, completions), target)
+def target(**more: Any) -> TargetConfig:
+    return TargetConfig(**{"model": "gpt-4o-mini", "suite": "s.yaml"} | more)
+
+
+OPENAI = target()
+OURS = target(model="our-own-model", base_url="http://127.0.0.1:8000/v1")
+AGREED = PriceConfig(input_usd_per_mtok=1.0, output_usd_per_mtok=10.0)
+
+
+def suite(*prompts: str, **parameters: Any) -> Suite:
+    """Canaries a, b, ... with these prompts."""
+    return Suite(
+        "s",
+        tuple(
+            Canary(name, (Message("user", prompt),), parameters, None, Expectations())
+            for name, prompt in zip("abc", prompts, strict=False)
+        ),
+    )
+
+
+def cost(*completions: Completion, target: TargetConfig = OPENAI) -> float | None:
+    return cost_usd(Run("r", "bot", "s", AT, completions), target, suite("p" * 400))
 
 
 def test_answers_cost_their_list_price() -> None:
@@ -35,18 +56,77 @@ def test_a_model_that_says_no_name_costs_what_was_asked_for() -> None:
     assert cost(replace(ANSWER, served_model=None)) == pytest.approx(PRICE)
 
 
-FREE = {
-    "no tokens told": (replace(ANSWER, input_tokens=None, output_tokens=None), OPENAI),
-    "a model of our own": (replace(ANSWER, served_model="our-own-model"), OURS),
-    "no answer": (Completion("a", outcome=Outcome.TIMEOUT, error="timed out", at=AT), OPENAI),
-}
+def test_the_price_of_the_target_goes_before_the_list() -> None:
+    assert cost(ANSWER, target=target(price=AGREED)) == pytest.approx(1.0 + 1.0)
+    assert cost(ANSWER, target=OURS.model_copy(update={"price": AGREED})) == pytest.approx(2.0)
 
 
-@pytest.mark.parametrize(("completion", "target"), FREE.values(), ids=FREE)
-def test_what_has_no_sure_price_counts_nothing(completion: Completion, target: TargetConfig) -> None:
-    assert cost(completion, ANSWER, target=target) == pytest.approx(cost(ANSWER, target=target))
-    assert cost(completion, target=target) == 0.0
+TIMEOUT = Completion("a", outcome=Outcome.TIMEOUT, error="timed out", at=AT)
+
+
+def test_a_request_that_failed_without_a_word_of_tokens_costs_nothing() -> None:
+    assert cost(TIMEOUT, ANSWER) == pytest.approx(PRICE)
+    assert cost(TIMEOUT) == 0.0
+
+
+def test_what_is_reported_of_a_failed_request_is_counted() -> None:
+    reported = replace(TIMEOUT, input_tokens=1_000_000, output_tokens=100_000)
+    assert cost(reported) == pytest.approx(PRICE)
+
+
+def test_a_model_without_a_known_price_has_no_cost_rather_than_none_at_all() -> None:
+    assert cost(replace(ANSWER, served_model="our-own-model"), target=OURS) is None
+
+
+def test_an_endpoint_that_counts_no_tokens_does_not_look_free() -> None:
+    silent = replace(ANSWER, text="x" * 40, input_tokens=None, output_tokens=None)
+    agreed = target(price=PriceConfig(input_usd_per_mtok=1e6, output_usd_per_mtok=0))
+    assert cost(silent, target=agreed) == pytest.approx(100 + TOKENS_A_MESSAGE)
+    for_answers = target(price=PriceConfig(input_usd_per_mtok=0, output_usd_per_mtok=1e6))
+    assert cost(silent, target=for_answers) == pytest.approx(10)
 
 
 def test_an_empty_run_costs_nothing() -> None:
     assert cost() == 0.0
+
+
+# --- before a run
+
+
+INPUT = target(price=PriceConfig(input_usd_per_mtok=1e6, output_usd_per_mtok=0))
+OUTPUT = target(price=PriceConfig(input_usd_per_mtok=0, output_usd_per_mtok=1e6))
+"""A dollar for each token of the prompt, and of the answer: costs are numbers of tokens."""
+
+
+def test_a_sample_costs_what_its_canary_did_on_average() -> None:
+    means = {"a": TokenMeans(10.0, 20.0)}
+    assert sample_costs(suite("?"), target(price=AGREED), means, AT) == {"a": pytest.approx(10e-6 + 200e-6)}
+
+
+def test_before_the_first_run_a_prompt_costs_what_its_length_suggests() -> None:
+    prompts = suite("p" * 400, "\u4f60" * 100)  # a hundred letters of Chinese are no twenty-five tokens
+    assert sample_costs(prompts, INPUT, {}, AT) == {"a": 100 + TOKENS_A_MESSAGE, "b": 75 + TOKENS_A_MESSAGE}
+
+
+ANSWERS = {
+    "nothing known": ({}, {}, ANSWER_TOKENS),
+    "a limit": ({"max_tokens": 60}, {}, 60),
+    "the newer limit": ({"max_completion_tokens": 70}, {}, 70),
+    "a limit that is none": ({"max_tokens": None}, {}, ANSWER_TOKENS),
+    "other canaries": ({}, {"b": TokenMeans(1.0, 30.0), "c": TokenMeans(1.0, 50.0)}, 40),
+    "a limit and other canaries": ({"max_tokens": 60}, {"b": TokenMeans(1.0, 30.0)}, 60),
+}
+
+
+@pytest.mark.parametrize(("parameters", "means", "tokens"), ANSWERS.values(), ids=ANSWERS)
+def test_before_the_first_run_an_answer_is_as_long_as_it_may_be(parameters, means, tokens) -> None:
+    assert sample_costs(suite("?", **parameters), OUTPUT, means, AT) == {"a": tokens}
+
+
+def test_without_a_price_there_is_no_estimate() -> None:
+    assert sample_costs(suite("?"), OURS, {}, AT) is None
+
+
+def test_the_list_price_is_used_where_it_is_known() -> None:
+    costs = sample_costs(suite("?"), OPENAI, {"a": TokenMeans(1_000_000.0, 100_000.0)}, AT)
+    assert costs == {"a": pytest.approx(PRICE)}
