@@ -13,7 +13,7 @@ from numpy.random import Generator
 
 from .features import AnswerFeatures, RunFeatures
 
-TEXT_FIELDS = ("token_counts", "length")
+TEXT_FIELDS = ("token_counts", "bigram_counts", "length")
 """What a moved answer takes from the other one, beside a hash of its own; everything else it keeps."""
 
 ORDINARY_OF = 3
@@ -43,7 +43,8 @@ class Recorded:
         others = [canary for canary in self.answers if canary != answer.canary]
         if not others:
             words = {f"{fresh} {word}": n for word, n in answer.token_counts.items()}
-            return replace(answer, answer_hash=fresh, token_counts=words)
+            pairs = {f"{fresh} {pair}": n for pair, n in answer.bigram_counts.items()}
+            return replace(answer, answer_hash=fresh, token_counts=words, bigram_counts=pairs)
         donors = self.answers[others[rng.integers(len(others))]]
         donor = donors[rng.integers(len(donors))]
         return replace(answer, answer_hash=fresh, **{name: getattr(donor, name) for name in TEXT_FIELDS})

@@ -34,8 +34,11 @@ HORIZON_S = 86_400.0
 HORIZON_RUNS_MIN = 12
 """No rank of a run can page within a few runs, so the horizon has at least so many."""
 
-SUITE_RUNS, CANARY_RUNS = 32, 24
-"""How many of the recorded runs are tried with answers moved; more make the figure steadier and take longer."""
+SUITE_RUNS, SUITE_RUNS_MIN, SUITE_ANSWERS = 32, 16, 1600
+"""On how many recorded runs a change of the suite is tried: fewer where they have more answers, so that it is quick."""
+
+CANARY_RUNS = 24
+"""On how many recorded runs a change of one canary is tried."""
 
 COUNTS_MAX = 9
 """How many different numbers of moved answers of a canary's samples are tried."""
@@ -117,10 +120,15 @@ class Sensitivity:
         within = f"within {_duration(self.horizon_s)} ({self.horizon_runs} runs)"
         cut = f", with {self.samples} of its samples" if self.samples else ""
         if self.suite_mde is None:
-            first = f"Not even a change of all answers would be paged {within} in half of the cases{cut}."
+            first = (
+                f"Were all answers replaced by ones never seen, not even that would be paged {within}{cut}."
+            )
         else:
             share = _percent(self.suite_mde)
-            first = f"A change of {share} of all answers would be paged {within} in half of the cases{cut}."
+            first = (
+                f"Were {share} of all answers replaced by ones never seen, it would be paged {within} in half of "
+                f"the cases{cut}."
+            )
         return (
             first,
             *self._about_canaries(),
@@ -131,15 +139,13 @@ class Sensitivity:
         seen = {canary: mde for canary, mde in self.by_canary.items() if mde is not None}
         missed = len(self.by_canary) - len(seen)
         if not seen:
-            return (
-                "A change of one canary alone would not be paged in that time by the canary's own score.",
-            )
+            return ("Of one canary alone, its own score would not page for any change in that time.",)
         finest, coarsest = min(seen, key=seen.__getitem__), max(seen, key=seen.__getitem__)
         span = f"{_percent(seen[finest])} ({finest})"
         if coarsest != finest:
             span += f" to {_percent(seen[coarsest])} ({coarsest})"
         rest = f"; {missed} of {len(self.by_canary)} canaries would not see any" if missed else ""
-        return (f"Of a change of one canary alone, its own score would see {span} of its answers{rest}.",)
+        return (f"Of one canary alone, its own score would see a change of {span} of its answers{rest}.",)
 
 
 def horizon_runs(slot_s: float) -> int:
@@ -177,7 +183,9 @@ def measure(
     recorded = Recorded.of(runs)
     if setting.samples is not None:
         runs = [thinned(run, setting.samples) for run in runs]
-    suite = _suite_mde(scores, _spread_out(runs, SUITE_RUNS), recorded, label, paged_share, rng)
+    most = SUITE_ANSWERS * len(runs) // sum(len(run.answers) for run in runs)
+    few = _spread_out(runs, max(SUITE_RUNS_MIN, min(SUITE_RUNS, most)))
+    suite = _suite_mde(scores, few, recorded, label, paged_share, rng)
     drifts = {
         canary: _CanaryDrift.of(scores, _spread_out(runs, CANARY_RUNS), canary, recorded, label, rng)
         for canary in _canaries(scores)

@@ -146,15 +146,15 @@ def test_what_is_never_paged_has_no_effect_and_that_is_said() -> None:
     found = measured(within=2)
     assert (found.suite_mde, set(found.by_canary.values())) == (None, {None})
     assert found.sentences()[0] == (
-        "Not even a change of all answers would be paged within 24 h (24 runs) in half of the cases."
+        "Were all answers replaced by ones never seen, not even that would be paged within 24 h (24 runs)."
     )
 
 
 def test_the_sentences_say_what_is_seen_of_the_suite_and_of_canaries_alone() -> None:
     first, second, *_ = measured().sentences()
-    assert first.startswith("A change of ")
-    assert first.endswith(" % of all answers would be paged within 24 h (24 runs) in half of the cases.")
-    assert second.startswith("Of a change of one canary alone, its own score would see ")
+    assert first.startswith("Were ")
+    assert first.endswith(" it would be paged within 24 h (24 runs) in half of the cases.")
+    assert second.startswith("Of one canary alone, its own score would see a change of ")
 
 
 def test_the_same_seed_gives_the_same_figures() -> None:
@@ -269,7 +269,8 @@ def test_a_canary_without_an_answer_in_the_runs_is_named() -> None:
 def test_every_field_of_an_answer_is_known_to_be_text_or_kept() -> None:
     # A new field: does it come with the text? Then it belongs to TEXT_FIELDS, else to this list.
     kept = {"canary", "sample", "outcome", "finish_reason", "checks", "first_top", "mean_logprob",
-            "served_model", "system_fingerprint"}  # fmt: skip
+            "served_model", "system_fingerprint", "refused", "latency_s", "ttft_s", "input_tokens",
+            "output_tokens"}  # fmt: skip
     assert {one.name for one in fields(AnswerFeatures)} == {"answer_hash", *TEXT_FIELDS, *kept}
 
 
