@@ -44,7 +44,8 @@ def incident_key(watch: WatchConfig) -> str:
 
 
 async def look(intake: Intake, watches: list[WatchConfig], now: datetime) -> list[Look]:
-    """What every watch says at ``now``, on one reading of the windows."""
+    """What every watch with a threshold says at ``now``, on one reading of the windows."""
+    watches = [watch for watch in watches if watch.shift is None]
     if not watches:
         return []
     spans = [look_back(watch, now) for watch in watches]
@@ -68,11 +69,12 @@ def _finding(watch: WatchConfig, judgement: Judgement) -> Finding:
         severity=Severity.PAGE if watch.severity == "page" else Severity.TICKET,
         source=Source.WATCH,
         summary=f"{watch.name}: {judgement.reason}",
-        labels={"watch": watch.name, **_labels(watch)},
+        labels={"watch": watch.name, **labels_of(watch)},
         evidence=tuple(evidence),
     )
 
 
-def _labels(watch: WatchConfig) -> dict[str, str]:
+def labels_of(watch: WatchConfig) -> dict[str, str]:
+    """What the watch looks at, where that is one thing."""
     named = {"service": watch.match.service, "model": watch.match.model, "operation": watch.match.operation}
     return {name: value for name, value in named.items() if isinstance(value, str)}

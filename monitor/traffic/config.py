@@ -4,7 +4,15 @@ import re
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from canaries.duration import Duration
 
@@ -16,6 +24,15 @@ KEEP_FIRING_S = 900.0
 
 LOOK_BACK_MAX_S = 86_400.0
 """How far back a watch may look: what it reads each time stays bounded."""
+
+BASELINE_S = 7 * 86_400.0
+"""How much history a shift is measured against, unless it is told otherwise: every hour of the week."""
+
+CONTROL_BASELINE_S = 86_400.0
+"""How much history says where the slowest calls begin, when they are then counted beside a control."""
+
+BASELINE_MAX_S = 28 * 86_400.0
+"""The longest baseline: windows are kept a little longer."""
 
 
 class Unit(StrEnum):
@@ -68,10 +85,67 @@ class MatchConfig(BaseModel):
     model: Pattern | None = Field(None, description="The model asked for, or the one that answered.")
 
 
-class WatchConfig(BaseModel):
-    """A rule over production traffic: a measure of the last minutes against a fixed threshold.
+class ShiftConfig(BaseModel):
+    """What a watch without a threshold compares with: its own history, or other calls of the same time."""
 
-    It is breached when the measure is surely beyond the threshold, given how many calls were seen.
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    every: Annotated[Duration, Field(ge=300, le=LOOK_BACK_MAX_S)] = Field(
+        3_600.0,
+        description="The period that is judged as one: whole minutes, of which a day has a whole number.",
+    )
+    baseline: Annotated[Duration, Field(ge=3_600, le=BASELINE_MAX_S)] | None = Field(
+        None,
+        description="How much history is frozen as what is usual; by default 1w, and 1d beside a control. What is "
+        "stored already counts.",
+    )
+    since: AwareDatetime | None = Field(
+        None, description="No history from before this moment: set it after a change that was meant."
+    )
+    control: MatchConfig | None = Field(
+        None,
+        description="Compare with these calls of the same time (the version before, another region or model) instead "
+        "of with history: what both share, such as load, is no shift.",
+    )
+    importance: float = Field(
+        1.0, gt=0, description="Share of the page budget, beside other shift watches and targets."
+    )
+
+    @property
+    def baseline_s(self) -> float:
+        """How much history is frozen."""
+        if self.baseline is not None:
+            return self.baseline
+        return BASELINE_S if self.control is None else CONTROL_BASELINE_S
+
+    @property
+    def periods(self) -> int:
+        """How many periods with enough calls make the baseline."""
+        return max(2, round(self.baseline_s / self.every))
+
+    @field_validator("every")
+    @classmethod
+    def _divides_the_day(cls, value: float) -> float:
+        if value % 60 or 86_400 % value:
+            raise ValueError(
+                "a day has to be a whole number of periods, and each whole minutes: 15m, 1h, 4h, ..."
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _enough_to_freeze(self) -> "ShiftConfig":
+        if self.control is None and self.baseline_s < 8 * self.every:
+            raise ValueError(
+                "a baseline needs 8 periods at least, half of them to rank against; a week is usual"
+            )
+        return self
+
+
+class WatchConfig(BaseModel):
+    """A rule over production traffic: a measure of the last minutes against a fixed threshold, or its shift.
+
+    With a threshold it is breached when the measure is surely beyond it, given how many calls were seen. With
+    ``shift`` it is breached when the ledger has enough evidence, within the page budget.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
@@ -83,6 +157,10 @@ class WatchConfig(BaseModel):
         None, description='Breached when surely above this: "8s", "2%" or "$0.02", as the measure is.'
     )
     below: float | None = Field(None, description="Breached when surely below this; instead of above.")
+    shift: ShiftConfig | None = Field(
+        None,
+        description="Breached when it has shifted from its own history or from a control; instead of a threshold.",
+    )
     over: Annotated[Duration, Field(ge=60, le=LOOK_BACK_MAX_S)] = Field(
         300.0, description="How far back it looks."
     )
@@ -116,8 +194,26 @@ class WatchConfig(BaseModel):
 
     @model_validator(mode="after")
     def _one_threshold(self) -> "WatchConfig":
-        if (self.above is None) == (self.below is None):
-            raise ValueError("a watch has either above or below, and one of them")
+        if sum(one is not None for one in (self.above, self.below, self.shift)) != 1:
+            raise ValueError("a watch has either above or below, or else shift, and one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _what_a_shift_can_look_at(self) -> "WatchConfig":
+        if self.shift is None:
+            return self
+        if said := {"over", "for_", "keep_firing_for"} & self.model_fields_set:
+            names = ", ".join(sorted(name.rstrip("_") for name in said))
+            raise ValueError(
+                f"{names}: belongs to a threshold; a shift is judged period by period (shift: every)"
+            )
+        if self.shift.control is not None:
+            if self.measure is Measure.COST_PER_CALL:
+                raise ValueError(
+                    "cost_per_call is a mean, and a control compares shares of calls: use cost_p95"
+                )
+            if self.shift.control == self.match:
+                raise ValueError("the control is what the watch itself looks at: name other calls")
         return self
 
 

@@ -110,6 +110,13 @@ class Histogram:
                 break
         return Quantile(_middle(index), GAMMA ** (index - 1), GAMMA**index, n)
 
+    def above(self, edge: float) -> int:
+        """How many values lie in buckets above ``edge``; with the upper edge of a bucket, exactly those above it."""
+        if edge <= SMALLEST:
+            return self.n - self._zeros
+        last = round(math.log(edge) / _LOG_GAMMA)
+        return sum(count for index, count in self._counts.items() if index > last)
+
     @property
     def spread(self) -> Spread | None:
         """The mean and how far values lie from it; ``None`` when there are none."""

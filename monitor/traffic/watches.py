@@ -140,7 +140,7 @@ def _measure(measure: Measure, windows: list[Window]) -> _Measured | None:
     if measure is Measure.ERROR_SHARE:
         return _error_share(windows)
     remark = _unpriced_remark(windows) if measure.unit is Unit.DOLLARS else ""
-    histogram = merged(_histogram(measure, window) for window in windows)
+    histogram = merged(histogram_of(measure, window) for window in windows)
     if measure.quantile is None:
         return _mean(histogram, remark)
     return _quantile(histogram, measure.quantile, remark)
@@ -165,7 +165,8 @@ def _mean(histogram: Histogram, remark: str) -> _Measured | None:
     return _Measured(spread.mean, max(0.0, spread.mean - margin), spread.mean + margin, spread.n, remark)
 
 
-def _histogram(measure: Measure, window: Window) -> Histogram:
+def histogram_of(measure: Measure, window: Window) -> Histogram:
+    """The distribution that the measure is of; that of an error share there is none, and latency is given."""
     if measure.unit is Unit.DOLLARS:
         return window.cost_usd
     return window.ttft_s if measure.startswith("ttft") else window.latency_s

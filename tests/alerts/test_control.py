@@ -1,7 +1,6 @@
 """Bets against a concurrent control: fair whatever the common chance is, and quick where there is a difference."""
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
@@ -160,9 +159,10 @@ def test_what_is_stored_goes_on_to_the_last_bit() -> None:
     ledger = steps[-1].ledger
     again = ControlLedger.from_bytes(ledger.to_bytes())
     assert again == ledger
-    after: Callable[[ControlLedger], ControlLedger] = lambda one: (
-        fed((40, 10), ledger=one, start=9)[-1].ledger
-    )  # noqa: E731
+
+    def after(one: ControlLedger) -> ControlLedger:
+        return fed((40, 10), ledger=one, start=9)[-1].ledger
+
     assert after(again).to_bytes() == after(ledger).to_bytes()
 
 

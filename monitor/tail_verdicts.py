@@ -1,0 +1,115 @@
+"""What a shift watch says in words: which share of calls is beyond the limit, what is usual, and since when.
+
+Pure.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from alerts.finding import Finding, Label, Severity, Source, Verdict
+
+from .drift import Drifting, DriftMemory
+from .traffic.config import Measure, WatchConfig
+from .traffic.tail_baseline import TailBaseline, periods_needed
+from .traffic.tails import Tally, is_mean, shift_of
+from .traffic.watches import show
+from .watch_traffic import incident_key, labels_of
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A period that was judged: the calls of the watch, and of its control when it has one."""
+
+    start_s: int
+    mine: Tally
+    control: Tally | None = None
+
+
+def shift_verdict(
+    watch: WatchConfig, baseline: TailBaseline, seen: Seen, memory: DriftMemory, facts: Mapping[str, str]
+) -> Verdict:
+    """What the watch says after a period that was bet on; ``facts`` are further lines of evidence."""
+    key, sentence = incident_key(watch), describe(watch, baseline, seen)
+    drifting = memory.drifting.get(watch.measure)
+    if drifting is None:
+        return Verdict(key, Label.STEADY, note=sentence)
+    finding = Finding(
+        severity=Severity(drifting.severity),
+        source=Source.WATCH,
+        summary=f"{watch.name} has shifted{_since(drifting)}: {sentence}",
+        labels={"watch": watch.name, **labels_of(watch)},
+        evidence=(*_lines(watch, baseline, seen, drifting), *facts.items()),
+    )
+    return Verdict(key, Label.BREACHED, finding, wants_rollback=memory.wants_rollback)
+
+
+def collecting_verdict(watch: WatchConfig, baseline: TailBaseline) -> Verdict:
+    """What the watch says while there is nothing to compare with yet."""
+    note = f"It collects its baseline: {baseline.collected} of {periods_needed(watch)} periods"
+    return Verdict(incident_key(watch), Label.STEADY, note=note)
+
+
+def silent_verdict(watch: WatchConfig, seen: Seen) -> Verdict:
+    """What the watch says of a period with too few calls: nothing."""
+    note = f"{seen.mine.calls} calls to judge {_when(watch, seen)}, {watch.min_calls} are needed"
+    if seen.control is not None:
+        note += f"; its control has {seen.control.calls}"
+    return Verdict(incident_key(watch), Label.NO_DATA, note=note)
+
+
+def describe(watch: WatchConfig, baseline: TailBaseline, seen: Seen) -> str:
+    """One sentence about the period: what was seen, and what was to be expected."""
+    unit = watch.measure.unit
+    if is_mean(watch.measure):
+        mean, usual = show(seen.mine.mean, unit), show(baseline.usual_mean, unit)
+        return f"{seen.mine.calls} calls {_when(watch, seen)} cost {mean} each on average, usually {usual}"
+    of = f"{_percent(seen.mine.share)} of {seen.mine.calls} calls {_when(watch, seen)} {_what(watch, baseline)}"
+    if seen.control is not None:
+        return f"{of}, {_percent(seen.control.share)} of {seen.control.calls} calls of its control"
+    return f"{of}, usually {_percent(baseline.usual_share)}"
+
+
+def _what(watch: WatchConfig, baseline: TailBaseline) -> str:
+    if watch.measure is Measure.ERROR_SHARE:
+        return "failed"
+    limit, quantile = show(baseline.limit or 0.0, watch.measure.unit), watch.measure.quantile or 0.0
+    name = f"the baseline's p{quantile * 100:.0f}"
+    if watch.measure.startswith("cost"):
+        return f"cost more than {limit} ({name})"
+    if watch.measure.startswith("ttft"):
+        return f"took longer than {limit} to their first token ({name})"
+    return f"took longer than {limit} ({name})"
+
+
+def _lines(
+    watch: WatchConfig, baseline: TailBaseline, seen: Seen, drifting: Drifting
+) -> list[tuple[str, str]]:
+    against = (
+        f"{len(baseline.calibration)} calibration periods"
+        if seen.control is None
+        else "its control, call by call"
+    )
+    lines = [(watch.measure.value, f"{drifting.side}, against {against}{_since(drifting)}")]
+    lines.append(("calls", str(seen.mine.calls)))
+    if not is_mean(watch.measure):
+        lines.append(("beyond the limit" if baseline.limit is not None else "failed", str(seen.mine.hits)))
+    if seen.control is not None:
+        lines.append(("control", f"{seen.control.hits} of {seen.control.calls} calls"))
+    if baseline.hours.classes > 1:
+        lines.append(("ranked within", f"{baseline.hours.classes} classes of hours that are alike"))
+    return lines
+
+
+def _when(watch: WatchConfig, seen: Seen) -> str:
+    start = datetime.fromtimestamp(seen.start_s, UTC)
+    end = datetime.fromtimestamp(seen.start_s + shift_of(watch).every, UTC)
+    return f"from {start:%H:%M} to {end:%H:%M} UTC"
+
+
+def _since(drifting: Drifting) -> str:
+    return f", after {datetime.fromisoformat(drifting.since):%Y-%m-%d %H:%M} UTC" if drifting.since else ""
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:.3g} %"

@@ -1,0 +1,87 @@
+"""Hours of the day that are alike, learned from the train periods: a period is ranked among its own kind."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+DAY_S = 86_400
+CLASSES_MAX = 6
+
+CALIBRATION_MIN = 24
+"""How many calibration periods a class has at least: with fewer, its watch could not page."""
+
+LEVEL = 0.05
+"""Chance of finding a rhythm where there is none; that costs a little speed and nothing else."""
+
+PERMUTATIONS = 999
+HARMONICS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class HourClasses:
+    """Which class each time of the day belongs to; one class when there is no rhythm.
+
+    ``of_slot`` has the class of each slot of the day, class 0 being the hours with the lowest scores.
+    """
+
+    of_slot: tuple[int, ...] = (0,)
+
+    def label(self, start_s: float) -> str:
+        """The label of a period by its start in unix seconds; empty when there is only one."""
+        if len(set(self.of_slot)) == 1:
+            return ""
+        return f"hours-{self.of_slot[int(start_s % DAY_S * len(self.of_slot) // DAY_S)]}"
+
+    @property
+    def classes(self) -> int:
+        """How many classes there are."""
+        return len(set(self.of_slot))
+
+
+def learn(
+    starts_s: Sequence[float], scores: Sequence[float], slot_s: float, calibration: int, seed: int = 0
+) -> HourClasses:
+    """The classes that ``scores`` of the train periods tell apart, so many that each gets enough of ``calibration``.
+
+    A curve of two harmonics is fitted through the day; if it explains more than chance does (by permutation), the
+    slots of the day are sorted by it and cut into equally large classes. ``seed`` is that of the permutations.
+    """
+    slots = max(1, int(DAY_S / slot_s))
+    classes = min(CLASSES_MAX, calibration // CALIBRATION_MIN, slots)
+    if classes < 2 or len(scores) < 24 or not _has_seen_a_day(starts_s, slot_s):
+        return HourClasses()
+    design, y = _design(np.asarray(starts_s) % DAY_S), np.asarray(scores, dtype=np.float64)
+    if not _is_rhythmic(design, y - y.mean(), seed):
+        return HourClasses()
+    curve = _design(np.arange(slots) * slot_s) @ np.linalg.lstsq(design, y, rcond=None)[0]
+    of_slot = np.empty(slots, dtype=np.int64)
+    of_slot[np.argsort(curve, kind="stable")] = np.arange(slots) * classes // slots
+    return HourClasses(tuple(of_slot.tolist()))
+
+
+def _design(at_s: Floats) -> Floats:
+    angle = 2 * math.pi * at_s / DAY_S
+    waves = [wave(order * angle) for order in range(1, HARMONICS + 1) for wave in (np.cos, np.sin)]
+    return np.column_stack([np.ones_like(angle), *waves])
+
+
+def _has_seen_a_day(starts_s: Sequence[float], slot_s: float) -> bool:
+    """Whether no long stretch of the day is missing: a curve through it would be a guess."""
+    at = np.sort(np.asarray(starts_s) % DAY_S)
+    gaps = np.diff(np.append(at, at[0] + DAY_S))
+    return bool(gaps.max() <= max(2 * slot_s, DAY_S / 6))
+
+
+def _is_rhythmic(design: Floats, y: Floats, seed: int) -> bool:
+    if not np.any(y):
+        return False
+    base, _ = np.linalg.qr(design)
+    orders = np.random.default_rng(seed).permuted(np.tile(y, (PERMUTATIONS, 1)), axis=1)
+    explained = np.square(y @ base).sum()
+    as_much = int((np.square(orders @ base).sum(axis=1) >= explained * (1 - 1e-12)).sum())
+    return (1 + as_much) / (1 + PERMUTATIONS) <= LEVEL
