@@ -279,3 +279,9 @@ async def test_one_request_that_fails_leaves_the_others_alone(replays) -> None:
         Outcome.ANSWERED,
     ]
     assert run.answered_share == pytest.approx(2 / 3)
+
+
+async def test_a_run_can_ask_for_fewer_samples_than_the_suite_says(replays) -> None:
+    run = await replays.run(echo, suite(canary("a", 4), canary("b")), target(), samples={"a": 2, "b": 1})
+    assert [(done.canary, done.sample) for done in run.completions] == [("a", 0), ("a", 1), ("b", 0)]
+    assert len(replays.asked) == 3
