@@ -15,16 +15,19 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from alerts.evidence import Budgets, Kind
-from benchmarks.canary_arm import CanaryArm
+from alerts.evidence import Budgets, Kind, Observation
+from benchmarks.canary_arm import CanaryArm, alarms_together
 from benchmarks.peers import PEERS, look
 from benchmarks.repetitions import repeat
-from benchmarks.streams import BASELINE_RUNS, RUNS_A_QUARTER, Scenario, draw_scenario
+from benchmarks.streams import BASELINE_RUNS, RUNS_A_QUARTER, Answers, Scenario, draw_scenario
 
 STICKY_BASELINE_RUNS = 4 * BASELINE_RUNS
 """A week holds too few changes of a backend that is kept for hours."""
 
 BUDGETS = (1.0, 0.1)
+BATCH = 10
+"""Quarters whose ledgers are updated together."""
+
 SLACK = 1.05
 """A mean may be above its budget by chance: by 5 % of it."""
 
@@ -35,13 +38,13 @@ FORGETFUL = "the same ledger, ranks against the calibration runs only"
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One quarter to simulate."""
+    """Quarters to simulate, one for each seed; the peers see those of the first ``peers`` seeds."""
 
     scenario: Scenario
-    seed: int
+    seeds: tuple[int, ...]
+    peers: int
     baseline_runs: int
     budgets: tuple[float, ...]
-    with_peers: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,28 +66,47 @@ def pages_at(budget: float) -> str:
     return f"Anchorwatch, {budget:g} pages a quarter"
 
 
-def quarter(case: Case) -> Quarter:
-    """One quarter of one endpoint."""
-    rng = np.random.default_rng(case.seed)
-    baseline, later = draw_scenario(rng, case.scenario, case.baseline_runs, RUNS_A_QUARTER)
-    arm = CanaryArm(baseline)
-    observations = arm.follow(later)
-    found: dict[str, int] = {}
-    for budget in case.budgets:
-        budgets = Budgets(pages_per_quarter=budget)
-        kinds = Counter(alarm.kind for _, alarm in arm.alarms(observations, budgets))
-        found[pages_at(budget)] = kinds[Kind.PAGE]
-        # The same at every budget of pages: they have budgets of their own.
-        found |= {TICKETS: kinds[Kind.TICKET], ROLLBACKS: kinds[Kind.ROLLBACK]}
-    if case.with_peers:
-        budgets = Budgets(pages_per_quarter=case.budgets[0])
-        naive = arm.alarms(observations, budgets, forgetful=True)
-        found[FORGETFUL] = sum(alarm.kind is Kind.PAGE for _, alarm in naive)
-        looks = look(rng, baseline, later)
-        found |= {name: int(alarmed(looks).sum()) for name, alarmed in PEERS.items()}
-    blocks = arm.baseline.blocks.values()
+def quarters_of(case: Case) -> list[Quarter]:
+    """The quarters of a case, each of an endpoint of its own."""
+    watched, by_peers = [], []
+    for i, seed in enumerate(case.seeds):
+        rng = np.random.default_rng(seed)
+        baseline, later = draw_scenario(rng, case.scenario, case.baseline_runs, RUNS_A_QUARTER)
+        arm = CanaryArm(baseline)
+        observations = arm.follow(later)
+        watched.append((arm, observations))
+        by_peers.append(
+            _peers(arm, observations, case.budgets[0]) | _looks(rng, baseline, later)
+            if i < case.peers
+            else {}
+        )
+    counts = alarms_together(watched, [Budgets(pages_per_quarter=budget) for budget in case.budgets])
+    return [
+        _quarter(arm, observations, dict(zip(case.budgets, own, strict=True)), found)
+        for (arm, observations), own, found in zip(watched, zip(*counts, strict=True), by_peers, strict=True)
+    ]
+
+
+def _quarter(
+    arm: CanaryArm, observations: list[Observation], kinds: dict[float, Counter[Kind]], peers: dict[str, int]
+) -> Quarter:
+    alarms = {pages_at(budget): own[Kind.PAGE] for budget, own in kinds.items()}
+    # The same at every budget of pages: they have budgets of their own.
+    others = next(iter(kinds.values()))
+    alarms |= {TICKETS: others[Kind.TICKET], ROLLBACKS: others[Kind.ROLLBACK]}
     labels = {observation.label for observation in observations}
-    return Quarter(found, arm.assumptions().is_in_force, len(labels), max(blocks, default=1))
+    block = max(arm.baseline.blocks.values(), default=1)
+    return Quarter(alarms | peers, arm.assumptions().is_in_force, len(labels), block)
+
+
+def _peers(arm: CanaryArm, observations: list[Observation], budget: float) -> dict[str, int]:
+    naive = arm.alarms(observations, Budgets(pages_per_quarter=budget), forgetful=True)
+    return {FORGETFUL: sum(alarm.kind is Kind.PAGE for _, alarm in naive)}
+
+
+def _looks(rng: np.random.Generator, baseline: Answers, later: Answers) -> dict[str, int]:
+    looks = look(rng, baseline, later)
+    return {name: int(alarmed(looks).sum()) for name, alarmed in PEERS.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,8 +206,14 @@ def main(
     found = {}
     for one in scenario or Scenario:
         runs = sticky_baseline_runs if one is Scenario.STICKY else baseline_runs
-        cases = [Case(one, seed + i, runs, budgets, i < peers) for i in range(quarters)]
-        found[one] = Found.of(repeat(quarter, cases, workers, one), budgets)
+        cases = [
+            Case(
+                one, tuple(range(seed + i, seed + min(i + BATCH, quarters))), max(0, peers - i), runs, budgets
+            )
+            for i in range(0, quarters, BATCH)
+        ]
+        batches = repeat(quarters_of, cases, workers, one)
+        found[one] = Found.of([quarter for batch in batches for quarter in batch], budgets)
     if as_json:
         facts = {"quarters": quarters, "budgets": budgets, "seed": seed}
         print(json.dumps(facts | {"scenarios": {name: plain(one) for name, one in found.items()}}, indent=2))

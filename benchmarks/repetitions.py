@@ -13,7 +13,6 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-CHUNK = 2
 
 
 def repeat(simulate: Callable[[T], R], cases: Iterable[T], workers: int, told: str) -> list[R]:
@@ -26,5 +25,5 @@ def repeat(simulate: Callable[[T], R], cases: Iterable[T], workers: int, told: s
     os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
     spawned = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=spawned) as pool:
-        found = pool.map(simulate, listed, chunksize=CHUNK)
+        found = pool.map(simulate, listed)
         return list(track(found, told, total=len(listed), console=Console(stderr=True)))
