@@ -63,7 +63,7 @@ UNMARKED = 9
 _SINGLE_BITS = np.int64(-1 << 29)
 _SMALLEST_SINGLE = float(np.finfo(np.float32).tiny)
 
-_CHUNK = 2048
+_CHUNK = 8192
 """Components whose accounts are worked on at once, so that they stay in the processor's cache."""
 
 
@@ -150,8 +150,8 @@ class Played:
 def play(places: Places, before: Accounts, run: Faced) -> Played:
     """Let every component that has a score bet on it, or on the block that it completes."""
     score, has_bet, partial, gathered = _due(places, before, run.score)
-    columns = np.arange(len(has_bet))
-    j, k = before.j[places.row, columns], before.k[places.row, :, columns].T
+    in_row = places.row == np.arange(len(before.j))[:, None]
+    j, k = _counts(places, before)
     beyond = is_beyond(places.limit, places.limit_tie, score, run.tie)
     beyond &= has_bet
     gain = np.where(has_bet, gains(beyond, places.q, places.n, j, k), 0.0)
@@ -166,13 +166,10 @@ def play(places: Places, before: Accounts, run: Faced) -> Played:
     quiet = by_kind & (alarmed | (evidence <= QUIET_DRIPS * run.drip_per_s * cap_s))
     level = beyond[:RANKS].sum(axis=0, dtype=np.int8) - beyond[RANKS:].sum(axis=0, dtype=np.int8)
 
-    after_j, after_k = before.j.copy(), before.k.copy()
-    after_j[places.row, columns] = j + has_bet
-    after_k[places.row, :, columns] = (k + beyond).T
     has_alarm = bool(alarmed.any())
     after = Accounts(
-        j=after_j,
-        k=after_k,
+        j=before.j + (in_row & has_bet),
+        k=before.k + (in_row[:, None] & beyond),
         wealth=_reset(peak, alarmed) if has_alarm else peak,
         at=np.where(has_bet, run.at, before.at),
         paid_until=np.where(has_bet, _paid_until(before, run.at, dt), before.paid_until),
@@ -208,6 +205,14 @@ def _due(places: Places, before: Accounts, score: Floats) -> tuple[Floats, Bools
     gathered = before.gathered + has_score
     is_due = has_score & (gathered >= places.block)
     return mean, is_due, np.where(is_due, 0.0, mean), np.where(is_due, 0, gathered).astype(np.int32)
+
+
+def _counts(places: Places, before: Accounts) -> tuple[Counts, Counts]:
+    """The later runs so far under the label that each component is ranked within, and how many lay beyond."""
+    if len(before.j) <= 1:
+        return before.j.reshape(-1), before.k.reshape(THRESHOLDS, -1)
+    row = places.row[None]
+    return np.take_along_axis(before.j, row, 0)[0], np.take_along_axis(before.k, row[None], 0)[0]
 
 
 def _unpaid_s(before: Accounts, at: Floats | float, cap_s: Floats) -> Floats:

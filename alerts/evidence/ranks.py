@@ -96,7 +96,7 @@ def rank(calibration: Mapping[str, Sequence[Calibrated]], blocks: Mapping[str, i
     """
     lengths = _lengths(calibration, blocks or {})
     ranked = [_by_label(runs, lengths.get(name, 1)) for name, runs in calibration.items()]
-    labels = tuple(sorted({label for one in ranked for label in one}))
+    labels = tuple(sorted({label for one in ranked for label in one})) or (UNLABELLED,)
     shape = (len(labels), len(ranked))
     n = np.array([[len(one.get(label, ())) for one in ranked] for label in labels], dtype=np.int64)
     limits = np.array([[thresholds(one.get(label, ())) for one in ranked] for label in labels])
@@ -129,9 +129,6 @@ def _by_label(runs: Sequence[Calibrated], length: int) -> dict[str, list[Ranked]
 
 def _places(label: str, labels: tuple[str, ...], n: Ints, limits: Floats, block: Ints) -> Places:
     c = n.shape[1]
-    if not labels:
-        n, limits = np.zeros((1, c), dtype=np.int64), np.full((1, THRESHOLDS, c, 2), np.nan)
-        labels = (UNLABELLED,)
     fallback = labels.index(UNLABELLED) if UNLABELLED in labels else -1
     own = labels.index(label) if label in labels else fallback
     row = np.full(c, max(own, 0), dtype=np.int64)

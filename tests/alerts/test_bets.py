@@ -10,15 +10,13 @@ import numpy as np
 import pytest
 
 from alerts.evidence.bets import (
-    BET_SHARES,
-    BETS,
-    HIGH_BETS,
     LAMBDAS,
-    LOW_BETS,
     RANKS,
+    THRESHOLD_SHARES,
     THRESHOLDS,
     Ranked,
-    e_values,
+    gains,
+    in_blocks,
     is_beyond,
     orderable,
     tail_ranks,
@@ -38,17 +36,19 @@ SIZES = [
 ]
 
 
+def beyond(limits: np.ndarray, score: float, tie: float) -> Beyond:
+    """Which of the six thresholds one run lies beyond."""
+    return tuple(is_beyond(limits[:, :1], limits[:, 1:], np.array([score]), np.array([tie]))[:, 0].tolist())
+
+
 def histories(orderings: Iterable[Sequence[Ranked]], n: int) -> Iterator[tuple[Beyond, ...]]:
     """Of each ordering, what every run after the first ``n`` lies beyond."""
     limits: dict[tuple[Ranked, ...], np.ndarray] = {}
     for ordering in orderings:
         calibration = tuple(ordering[:n])
         if calibration not in limits:
-            limits[calibration] = thresholds(calibration)[None]
-        yield tuple(
-            tuple(is_beyond(limits[calibration], np.array([score]), tie)[0].tolist())
-            for score, tie in ordering[n:]
-        )
+            limits[calibration] = thresholds(calibration)
+        yield tuple(beyond(limits[calibration], score, tie) for score, tie in ordering[n:])
 
 
 def fair_chance(n: int, past: Sequence[Beyond], threshold: int) -> Fraction:
@@ -120,14 +120,85 @@ def test_every_bet_and_every_product_of_its_bets_has_mean_one_over_all_orderings
 def test_the_vectorised_bets_are_the_formula() -> None:
     n, past = 5, ((True, True, True, False, False, False), (False, False, True, False, False, False))
     now = (False, True, True, False, False, False)
-    k = np.sum(past, axis=0)[None]
-    e = e_values(np.array([now]), np.array([n]), np.array([len(past)]), k)[0].reshape(
-        THRESHOLDS, len(LAMBDAS)
-    )
+    k = np.array([[sum(hits)] for hits in zip(*past, strict=True)], dtype=np.int32)
+    n_runs, j = np.array([n]), np.array([len(past)], dtype=np.int32)
+    gain = gains(np.array([now]).T, tail_ranks(n_runs), n_runs, j, k)[:, 0]
+    e = 1 + gain[:, None] * LAMBDAS
     for threshold in range(THRESHOLDS):
         for i, lam in enumerate(FAIR_LAMBDAS):
             fair = 1 - lam + lam * now[threshold] / fair_chance(n, past, threshold)
-            assert e[threshold, i] == pytest.approx(float(fair), rel=1e-15)
+            assert e[threshold, i] == pytest.approx(float(fair), rel=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "order"),
+    [
+        pytest.param({"day": (2, 2), "night": (1, 2)}, "DNDN", id="labels in turn"),
+        pytest.param({"day": (2, 2), "night": (1, 2)}, "DDNN", id="one label after the other"),
+        pytest.param({"day": (3, 2), "night": (2, 1)}, "DND", id="unequal labels"),
+    ],
+)
+def test_within_labels_every_product_of_bets_has_mean_one_whatever_the_order_of_the_labels(
+    sizes: dict[str, tuple[int, int]], order: str
+) -> None:
+    """All orders within each label are equally likely, not those across: days may differ from nights."""
+    of = {"D": "day", "N": "night"}
+    worlds: list[dict[str, tuple[Beyond, ...]]] = [{}]
+    for label, (n, later) in sizes.items():
+        worlds = [world | {label: one} for world in worlds for one in histories(distinct(n + later), n)]
+    for threshold in range(THRESHOLDS):
+        for lam in FAIR_LAMBDAS:
+            wealth, at = [Fraction(1)] * len(worlds), dict.fromkeys(sizes, 0)
+            for letter in order:
+                label = of[letter]
+                n, j = sizes[label][0], at[label]
+                for i, world in enumerate(worlds):
+                    past, now = world[label][:j], world[label][j][threshold]
+                    wealth[i] *= 1 - lam + lam * now / fair_chance(n, past, threshold)
+                at[label] += 1
+                assert sum(wealth) == len(worlds), f"after a run of {label}"
+
+
+def test_labels_are_needed_where_days_and_nights_differ() -> None:
+    """The same runs, ranked without their labels: nights lie above all days, and the bets are not fair."""
+    wealth, cases = Fraction(0), 0
+    for days in permutations([0.0, 1.0]):
+        for nights in permutations([10.0, 11.0]):
+            calibration, later = [(days[0], 0.5), (days[1], 0.5)], [(night, 0.5) for night in nights]
+            history = next(histories([[*calibration, *later]], 2))
+            e = Fraction(1)
+            for j, now in enumerate(history):
+                e *= 1 - FAIR_LAMBDAS[1] + FAIR_LAMBDAS[1] * now[0] / fair_chance(2, history[:j], 0)
+            wealth, cases = wealth + e, cases + 1
+    assert wealth > cases
+
+
+@pytest.mark.parametrize(("n", "later", "length"), [(2, 2, 2), (3, 2, 2), (2, 3, 2), (2, 2, 3)])
+def test_bets_on_blocks_are_fair_over_all_orders_of_the_blocks(n: int, later: int, length: int) -> None:
+    """Runs of a block are alike and keep their places; only the blocks come in any order."""
+    blocks = [[(10.0 * i + 0.3 * r, 0.5) for r in range(length)] for i in range(n + later)]
+    orderings = []
+    for order in permutations(blocks):
+        runs = [run for block in order for run in block]
+        averaged = in_blocks(runs[: n * length], length)
+        averaged += in_blocks(runs[n * length :], length)
+        orderings.append(averaged)
+    assert_exact(list(histories(orderings, n)), n, later)
+
+
+def test_bets_run_by_run_are_not_fair_where_only_blocks_are_exchangeable() -> None:
+    blocks = [[(10.0 * i + r, 0.5) for r in range(2)] for i in range(4)]
+    orderings = [[run for block in order for run in block] for order in permutations(blocks)]
+    with pytest.raises(AssertionError):
+        assert_exact(list(histories(orderings, 4)), 4, 4)
+
+
+def test_a_block_is_the_mean_of_its_runs_with_the_last_tie_break_counted_from_the_newest() -> None:
+    runs = [(9.0, 0.9), (1.0, 0.1), (2.0, 0.2), (3.0, 0.3), (5.0, 0.4)]
+    assert in_blocks(runs, 2) == [(1.5, 0.2), (4.0, 0.4)]
+    assert in_blocks(runs[:1], 2) == []
+    largest = orderable(math.inf)
+    assert in_blocks([(largest, 0.1)] * 4, 4) == [(largest, 0.1)]
 
 
 @pytest.mark.parametrize(
@@ -153,15 +224,14 @@ def test_mirrored_scores_swap_the_sides() -> None:
     calibration = [(float(s), float(u)) for s, u in zip(rng.integers(0, 9, 30), rng.random(30), strict=True)]
     mirrored = [(-s, 1 - u) for s, u in calibration]
     for score, tie in zip(rng.integers(-1, 10, 50).tolist(), rng.random(50).tolist(), strict=True):
-        straight = is_beyond(thresholds(calibration)[None], np.array([float(score)]), tie)[0]
-        swapped = is_beyond(thresholds(mirrored)[None], np.array([-float(score)]), 1 - tie)[0]
-        assert straight.tolist() == [*swapped[RANKS:], *swapped[:RANKS]]
+        straight = beyond(thresholds(calibration), float(score), tie)
+        swapped = beyond(thresholds(mirrored), -float(score), 1 - tie)
+        assert straight == (*swapped[RANKS:], *swapped[:RANKS])
 
 
 def test_nothing_is_beyond_without_a_score_or_without_calibration_runs() -> None:
-    some = thresholds([(1.0, 0.5), (2.0, 0.5)])[None]
-    assert not is_beyond(some, np.array([math.nan]), 0.9).any()
-    assert not is_beyond(thresholds([])[None], np.array([7.0]), 0.9).any()
+    assert not any(beyond(thresholds([(1.0, 0.5), (2.0, 0.5)]), math.nan, 0.9))
+    assert not any(beyond(thresholds([]), 7.0, 0.9))
 
 
 def test_infinite_scores_keep_their_place() -> None:
@@ -172,9 +242,9 @@ def test_infinite_scores_keep_their_place() -> None:
 
 
 def test_the_high_side_gets_the_larger_share_of_the_drip() -> None:
-    assert len(BET_SHARES) == BETS
-    assert BET_SHARES.sum() == pytest.approx(1.0)
-    assert BET_SHARES[LOW_BETS].sum() / BET_SHARES[HIGH_BETS].sum() == pytest.approx(0.35)
+    assert len(THRESHOLD_SHARES) == THRESHOLDS
+    assert THRESHOLD_SHARES.sum() == pytest.approx(1.0)
+    assert THRESHOLD_SHARES[RANKS:].sum() / THRESHOLD_SHARES[:RANKS].sum() == pytest.approx(0.35)
 
 
 def test_tie_breaks_are_uniform_and_belong_to_the_run_and_the_secret() -> None:
