@@ -148,8 +148,8 @@ class BaselineConfig(_Config):
 class PriceConfig(_Config):
     """What the tokens of a target cost, where the price list does not know, or another price was agreed."""
 
-    input_usd_per_mtok: float = Field(ge=0, le=1_000_000, description="dollars for a million tokens of prompt")
-    output_usd_per_mtok: float = Field(ge=0, le=1_000_000, description="dollars for a million tokens of answer")
+    input_usd_per_mtok: float = Field(ge=0, le=1_000_000, description="dollars for a million prompt tokens")
+    output_usd_per_mtok: float = Field(ge=0, le=1_000_000, description="dollars for a million answer tokens")
 
 
 class BurstConfig(_Config):

@@ -1,7 +1,7 @@
 """``run``, ``demo``, ``init`` and ``check-config``."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -89,7 +89,9 @@ def check_config(config: ConfigOption = None, as_json: JsonOption = False) -> No
     """
     import orjson
 
+    from canaries.clock import SystemClock
     from monitor import MonitorError
+    from monitor.advice import advice, spending
     from monitor.config import DEFAULT_FILE, ConfigError
 
     try:
@@ -103,12 +105,15 @@ def check_config(config: ConfigOption = None, as_json: JsonOption = False) -> No
             typer.echo(str(error), err=True)
             typer.echo(f"{len(error.problems)} problem(s)", err=True)
         raise typer.Exit(2) from error
-    facts = {
+    now = SystemClock().now()
+    facts: dict[str, Any] = {
         "source": str(deployment.source),
         "targets": {name: len(suite.canaries) for name, suite in deployment.suites.items()},
         "watches": [watch.name for watch in deployment.config.watches],
         "receivers": list(deployment.config.receivers),
         "rollbacks": {name: one.mode for name, one in deployment.config.rollbacks.items()},
+        "spending": spending(deployment, now),
+        "advice": advice(deployment, now),
     }
     if as_json:
         typer.echo(orjson.dumps({"ok": True, **facts}))
@@ -119,5 +124,8 @@ def check_config(config: ConfigOption = None, as_json: JsonOption = False) -> No
         target = deployment.config.targets[name]
         told = ", ".join(target.notify) or "nobody"
         typer.echo(f"  target {name}: {len(count.canaries)} canaries against {target.model}, tells {told}")
+        typer.echo(f"    {facts['spending'][name]}")
     for watch in deployment.config.watches:
         typer.echo(f"  watch {watch.name}: tells {', '.join(watch.notify) or 'nobody'}")
+    for sentence in facts["advice"]:
+        typer.echo(f"  consider: {sentence}")
