@@ -126,6 +126,7 @@ class BagSurprise:
     vocabulary: Vocabulary
     _costs: dict[str, float] = field(init=False, repr=False, compare=False)
     _cost_more: float = field(init=False, repr=False, compare=False)
+    _usual: Spread = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         total, vocabulary = sum(self.counts.values()) + PRIOR_TOKENS, self.vocabulary
@@ -136,6 +137,32 @@ class BagSurprise:
             {t: -log((n + prior * (vocabulary.counts[t] + 1)) / total) for t, n in self.counts.items()},
         )
         object.__setattr__(self, "_cost_more", log(total / PRIOR_TOKENS))
+        object.__setattr__(self, "_usual", self._usual_cost())
+
+    def _usual_cost(self) -> Spread:
+        """The surprise of a single token of the train answers."""
+        n = max(1, sum(self.counts.values()))
+        mean = sum(times * self._costs[token] for token, times in self.counts.items()) / n
+        square = sum(times * (self._costs[token] - mean) ** 2 for token, times in self.counts.items()) / n
+        return Spread(mean, sqrt(square) + SPREAD_FLOOR)
+
+    def moments(self, bags: Sequence[Mapping[str, int]], ends: int) -> tuple[int, float, float]:
+        """How many tokens these are with so many ends, the sum of their surprises and that of the squares.
+
+        The surprises are standardised by those of single tokens of the train answers.
+        """
+        costs, more, mean, sd = self._costs, self._cost_more, self._usual.mean, self._usual.sd
+        shared, unseen = self.vocabulary.costs, self.vocabulary.cost_unseen
+        end = (costs[END] - mean) / sd if ends else 0.0
+        total, first, second = ends, ends * end, ends * end * end
+        for bag in bags:
+            for token, n in bag.items():
+                cost = costs.get(token)
+                z = ((shared.get(token, unseen) + more if cost is None else cost) - mean) / sd
+                total += n
+                first += n * z
+                second += n * z * z
+        return total, first, second
 
     def of(self, bags: Sequence[Mapping[str, int]], ends: int) -> float:
         """The surprise of these counts and of so many ends."""

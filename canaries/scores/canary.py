@@ -6,10 +6,9 @@ from typing import Any
 
 from ..surprise import Answers, AnswerSurprise, BigramSurprise, LogprobShift, Spread, TextSurprise, Vocabulary
 from .distance import MeanEmbedding
-from .measures import MEASURES, mean
+from .measures import MEASURES
 from .names import (
     BIGRAM_SURPRISE,
-    LENGTH_SPREAD,
     NEW_WORDS,
     SUITE_SURPRISE,
     TEXT_DISTANCE,
@@ -19,10 +18,7 @@ from .names import (
 
 @dataclass(frozen=True, slots=True)
 class FrozenCanary:
-    """What the train runs say about one canary. ``spreads`` has the usual values of each score that it takes part in.
-
-    ``answer_length`` is the spread of single answers, in tokens; the spread of the length score is that of runs.
-    """
+    """What the train runs say about one canary. ``spreads`` has the usual values of each score that it takes part in."""
 
     id: str
     is_text: bool
@@ -30,7 +26,6 @@ class FrozenCanary:
     text: TextSurprise
     bigrams: BigramSurprise | None
     embedding: MeanEmbedding
-    answer_length: Spread
     logprobs: LogprobShift | None
     spreads: Mapping[str, Spread]
 
@@ -57,8 +52,6 @@ class FrozenCanary:
             return self.embedding(answers)
         if name == NEW_WORDS:
             return self.new_words(answers)
-        if name == LENGTH_SPREAD:
-            return self.irregularity(answers)
         raise KeyError(name)
 
     def standardised(self, name: str, answers: Answers) -> float | None:
@@ -73,10 +66,6 @@ class FrozenCanary:
         new = sum(n for a in answers for token, n in a.token_counts.items() if token not in known)
         return new / total if total else None
 
-    def irregularity(self, answers: Answers) -> float:
-        """How far the answers' lengths are from the usual one, in standard deviations."""
-        return mean([abs(self.answer_length.standardised(answer.length)) for answer in answers])
-
     def to_plain(self) -> dict[str, Any]:
         """The canary as values that JSON can hold."""
         logprobs = self.logprobs
@@ -90,7 +79,6 @@ class FrozenCanary:
             "bigram_scale": self.bigrams.scale if self.bigrams else None,
             "bigrams": self.bigrams.counts if self.bigrams else None,
             "embedding": [self.embedding.answers, self.embedding.weights, self.embedding.within],
-            "answer_length": astuple(self.answer_length),
             "logprobs": {token: astuple(spread) for token, spread in logprobs.tokens.items()}
             if logprobs
             else None,
@@ -108,7 +96,6 @@ class FrozenCanary:
             text=TextSurprise(plain["scale"], plain["words"], words),
             bigrams=None if pairs is None else BigramSurprise(plain["bigram_scale"], pairs, bigrams),
             embedding=MeanEmbedding(*plain["embedding"]),
-            answer_length=Spread(*plain["answer_length"]),
             logprobs=LogprobShift({t: Spread(*spread) for t, spread in logprobs.items()})
             if logprobs
             else None,

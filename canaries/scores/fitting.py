@@ -26,7 +26,7 @@ from .canary import FrozenCanary
 from .distance import MeanEmbedding
 from .frozen import PRESENT_SHARE_MIN, FrozenScores
 from .measures import MEASURES, Measure
-from .names import BIGRAM_SURPRISE, LENGTH_SPREAD, NEW_WORDS, SUITE_SURPRISE, TEXT_DISTANCE, TOKEN_SURPRISE
+from .names import BIGRAM_SURPRISE, NEW_WORDS, SUITE_SURPRISE, TEXT_DISTANCE, TOKEN_SURPRISE
 
 TEXT_SHARE_MIN = 0.5
 """Above this share of distinct train answers a canary is a text: its answers hardly come twice."""
@@ -103,7 +103,6 @@ def _fit_canary(
         text=text,
         bigrams=pairs if all(answer.bigram_counts for answer in everything) else None,
         embedding=embedding,
-        answer_length=Spread.of([answer.length for answer in everything]),
         logprobs=LogprobShift.fit(runs) if has_logprobs else None,
         spreads={},
     )
@@ -124,7 +123,6 @@ def _with_spreads(canary: FrozenCanary, samples: int, rows: Sequence[_TrainRun])
             ]
         ),
         TEXT_DISTANCE: Spread.of([canary.embedding.left_out(run) for run in runs], DISTANCE_FLOOR),
-        LENGTH_SPREAD: Spread.of([canary.irregularity(run) for run in runs]),
     }
     new_words = [share for run in runs if (share := _new_words_left_out(words, run)) is not None]
     if len(new_words) >= PRESENT_SHARE_MIN * len(runs):

@@ -3,7 +3,8 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import median
+from math import sqrt
+from statistics import median, pstdev
 from typing import Any
 
 from ..features import RunFeatures
@@ -16,6 +17,8 @@ from .names import (
     CANARY_PREFIX,
     CANARY_SENTENCE,
     DIVERGENCE,
+    LENGTH,
+    LENGTH_SPREAD,
     LOGPROB_SHIFT,
     SENTENCES,
     SHARE_BULK,
@@ -24,6 +27,7 @@ from .names import (
     SHARE_TICKETS_ONLY,
     SUITE_PEAK,
     SUITE_SURPRISE,
+    SURPRISE_SPREAD,
     TICKETS_ONLY,
     VALIDATOR_FAILURES,
     WORDY_ONLY,
@@ -66,12 +70,12 @@ class FrozenScores:
             return not all(canary.is_text for canary in self.canaries)
         if name == VALIDATOR_FAILURES:
             return self.has_checks
-        if name == DIVERGENCE:
+        if name in (DIVERGENCE, SURPRISE_SPREAD, LENGTH_SPREAD):
             return True
         return len(self._taking_part(name)) >= PRESENT_SHARE_MIN * len(self.canaries)
 
     def _usual_length(self) -> float:
-        return mean([canary.answer_length.mean for canary in self.canaries])
+        return mean([canary.spreads[LENGTH].mean for canary in self.canaries])
 
     def _taking_part(self, name: str) -> list[FrozenCanary]:
         if name == LOGPROB_SHIFT:
@@ -121,6 +125,10 @@ class FrozenScores:
             return self._suite_surprise(present)
         if name == DIVERGENCE:
             return self._divergence(present)
+        if name == SURPRISE_SPREAD:
+            return _surprise_spread(present)
+        if name == LENGTH_SPREAD:
+            return self._length_spread(present)
         if name == VALIDATOR_FAILURES:
             return _failing_share([a for _, answers in present for a in answers if a.checks])
         if name == LOGPROB_SHIFT:
@@ -151,6 +159,12 @@ class FrozenScores:
             total = sum(reference.values())
         return divergence(tokens_of(a for _, answers in present for a in answers), reference, total)
 
+    def _length_spread(self, present: Present) -> float | None:
+        lengths = [float(answer.length) for _, answers in present for answer in answers]
+        there = {canary.id for canary, _ in present}
+        lengths += [canary.spreads[LENGTH].mean for canary in self.canaries if canary.id not in there]
+        return pstdev(lengths) if len(lengths) > 1 else None
+
     def _peak(self, own: Sequence[tuple[FrozenCanary, float]]) -> float:
         shifts = [canary.surprise_spread.standardised(value) for canary, value in own]
         missing = len(self.canaries) - len(own)
@@ -177,6 +191,17 @@ class FrozenScores:
     def from_json(cls, text: str) -> "FrozenScores":
         """The scores that ``to_json`` wrote."""
         return cls.from_plain(json.loads(text))
+
+
+def _surprise_spread(present: Present) -> float:
+    """The standard deviation of the words' surprise over the whole run, each by the usual words of its canary.
+
+    Cutting off the unlikely tokens, a higher temperature or coarser weights change the tail of what a model says
+    before they change the rest, and all canaries alike: so the words of all are one sample.
+    """
+    moments = [c.text.moments([a.token_counts for a in answers], len(answers)) for c, answers in present]
+    total, first, second = (sum(column) for column in zip(*moments, strict=True))
+    return sqrt(max(0.0, second / total - (first / total) ** 2))
 
 
 def _failing_share(answers: Answers) -> float | None:

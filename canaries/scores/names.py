@@ -11,6 +11,7 @@ TEXT_DISTANCE = "text_distance"
 NEW_WORDS = "new_words"
 LOGPROB_SHIFT = "logprob_shift"
 MEAN_LOGPROB = "mean_logprob"
+SURPRISE_SPREAD = "surprise_spread"
 LENGTH = "length"
 LENGTH_SPREAD = "length_spread"
 VARIETY = "variety"
@@ -42,6 +43,7 @@ BULK_PARTS: Mapping[str, int] = {
     LOGPROB_SHIFT: 2,
     MEAN_LOGPROB: 2,
     NEW_WORDS: 1,
+    SURPRISE_SPREAD: 1,
     LENGTH: 1,
     LENGTH_SPREAD: 1,
     VARIETY: 1,
@@ -55,7 +57,7 @@ the answers get two parts, since any change of the model moves them; those that 
 get one, since what they are for moves them far at once. A share costs its logarithm: half of it is less than one
 run."""
 
-WORDY_ONLY = (BIGRAM_SURPRISE, DIVERGENCE, TEXT_DISTANCE, NEW_WORDS, LENGTH_SPREAD, VARIETY)
+WORDY_ONLY = (BIGRAM_SURPRISE, DIVERGENCE, TEXT_DISTANCE, NEW_WORDS, SURPRISE_SPREAD, LENGTH_SPREAD, VARIETY)
 """What says nothing new of answers of a word or two, whose surprise is told as a whole already."""
 
 SENTENCES: Mapping[str, str] = {
@@ -66,10 +68,11 @@ SENTENCES: Mapping[str, str] = {
     DIVERGENCE: "how far the frequencies of the words in the whole run are from those in the baseline",
     TEXT_DISTANCE: "how unlike the baseline's texts the answers are, canary by canary, in words and pairs of words",
     NEW_WORDS: "the share of words that their canary never used in the baseline",
+    SURPRISE_SPREAD: "how much rare and usual words alternate: other sampling cuts off or feeds the rare ones",
     LOGPROB_SHIFT: "how far the log-probabilities of the first token are from those of the baseline",
     MEAN_LOGPROB: "how sure the model is of the tokens it wrote, compared with the baseline",
     LENGTH: "how long the answers are, compared with those of the baseline",
-    LENGTH_SPREAD: "how far the answers' lengths are from the usual ones, be they longer or shorter",
+    LENGTH_SPREAD: "how much the answers of a run differ in length: a limit makes them alike",
     VARIETY: "how many different words the answers use for their length: loops and templates use few",
     UNFINISHED: "the share of answers that were cut off or filtered, compared with the baseline",
     REFUSALS: "the share of answers that begin like a refusal, by a list of phrases, compared with the baseline",
