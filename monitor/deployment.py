@@ -27,6 +27,7 @@ def watched_of(deployment: Deployment, name: str, slot_s: float) -> Watched:
         share=deployment.share(name),
         baseline_runs=target.baseline.runs_needed(slot_s),
         freezes_itself=target.baseline.freeze == "auto",
+        refresh_after_s=target.baseline.refresh_after_s,
         min_answered_share=target.baseline.min_answered_share,
         down_after=target.down_after,
         content=Content(deployment.config.storage.content),

@@ -25,7 +25,8 @@ from canaries.thinning import is_thinned
 class Watched:
     """A target under watch, as this flow needs to know it.
 
-    ``share`` is the target's part of the page budget of the deployment, ``slot_s`` the time between scheduled runs.
+    ``share`` is the target's part of the page budget of the deployment, ``slot_s`` the time between scheduled runs,
+    ``refresh_after_s`` the age at which newer runs take a baseline's place (``None``: never by age).
     ``proofs`` overrides how loud a kind of proof is (``None``: not told at all).
     """
 
@@ -37,6 +38,7 @@ class Watched:
     share: float = 1.0
     baseline_runs: int = 168
     freezes_itself: bool = True
+    refresh_after_s: float | None = None
     min_answered_share: float = 0.8
     down_after: int = 3
     content: Content = Content.FULL

@@ -53,7 +53,7 @@ def show(name: NameArgument, data: DataOption = HERE, as_json: JsonOption = Fals
     import orjson
 
     from canaries.baseline_store import load_baseline
-    from monitor.baseline_life import assumptions
+    from monitor.guarantee import assumptions
 
     with existing_database(data) as database:
         summary = database.read(lambda session: _find(session, name))
