@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from alerts.evidence.bets import (
     LAMBDAS,
+    LARGEST,
     RANKS,
     THRESHOLD_SHARES,
     THRESHOLDS,
@@ -201,7 +202,10 @@ def _due(places: Places, before: Accounts, score: Floats) -> tuple[Floats, Bools
     has_score = ~np.isnan(score) & places.has_rank
     if places.block.max(initial=1) == 1:
         return score, has_score, before.partial, before.gathered
-    mean = np.where(has_score, before.partial + score / places.block, before.partial)
+    # The shares of the largest floats may add up to a little more than there is: see ``block_of``.
+    with np.errstate(over="ignore"):
+        mean = np.where(has_score, before.partial + score / places.block, before.partial)
+    mean = np.clip(mean, -LARGEST, LARGEST)
     gathered = before.gathered + has_score
     is_due = has_score & (gathered >= places.block)
     return mean, is_due, np.where(is_due, 0.0, mean), np.where(is_due, 0, gathered).astype(np.int32)

@@ -36,6 +36,10 @@ THRESHOLDS = 2 * RANKS
 """The thresholds of one component, the high side first."""
 
 
+LARGEST = sys.float_info.max
+"""What an infinite score counts as."""
+
+
 class Side(StrEnum):
     """The tail that a bet is on. A cooler temperature makes a run *too* ordinary, so both are."""
 
@@ -66,7 +70,7 @@ def tie_break(secret: bytes, run_id: str) -> float:
 def orderable(score: float) -> float:
     """The score as a finite number, its place in the order kept; NaN stays NaN."""
     if math.isinf(score):
-        return math.copysign(sys.float_info.max, score)
+        return math.copysign(LARGEST, score)
     return float(score)
 
 
@@ -81,11 +85,11 @@ def in_blocks(runs: Sequence[Ranked], length: int) -> list[Ranked]:
 
 def block_of(runs: Sequence[Ranked]) -> Ranked:
     """One block: shares of the mean are added one by one, as they come in, so that equal runs give equal blocks
-    and the largest floats no overflow."""
+    and the largest floats none larger."""
     mean = 0.0
     for score, _ in runs:
         mean += score / len(runs)
-    return mean, runs[-1][1]
+    return orderable(mean), runs[-1][1]
 
 
 def tail_ranks(n: Ints) -> Ints:

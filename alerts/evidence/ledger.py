@@ -7,7 +7,6 @@ in: the budget.
 """
 
 import math
-import sys
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,7 +27,7 @@ from alerts.evidence.accounts import (
     play,
     sides,
 )
-from alerts.evidence.bets import Bools, Floats, Side
+from alerts.evidence.bets import LARGEST, Bools, Floats, Side
 from alerts.evidence.ranks import PAGE_CALIBRATION_MIN, UNLABELLED, Ranks
 
 QUARTER_S = 91.25 * 86_400
@@ -39,7 +38,6 @@ STEADY_BEYOND_MAX = 2
 expected without drift."""
 
 _LEVEL_25, _LEVEL_5 = 1, 2
-_LARGEST = sys.float_info.max
 
 __all__ = [
     "KINDS",
@@ -229,7 +227,7 @@ def is_steady(ledger: Ledger, component: str) -> bool:
 
 def _scores(names: tuple[str, ...], scores: Mapping[str, float]) -> Floats:
     found = np.array([scores.get(name, math.nan) for name in names], dtype=np.float64)
-    return np.clip(found, -_LARGEST, _LARGEST)
+    return np.clip(found, -LARGEST, LARGEST)
 
 
 def _shares(names: tuple[str, ...], weights: Mapping[str, float]) -> Floats:
