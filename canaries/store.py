@@ -66,10 +66,10 @@ class ScorePoint:
 
 @dataclass(frozen=True, slots=True)
 class TokenMeans:
-    """How many tokens one question to a canary, and one answer of it, had on average."""
+    """How many tokens one question to a canary, and one answer of it, had on average, where that was told."""
 
-    input: float
-    output: float
+    input: float | None
+    output: float | None
 
 
 def start_run(
@@ -109,23 +109,20 @@ def spent_usd(session: Session, target: str, since: datetime) -> float:
 
 
 def token_means(session: Session, target: str, runs: int) -> Mapping[str, TokenMeans]:
-    """The means of each canary over the target's last ``runs`` completed runs, where its answers told tokens."""
+    """The means of each canary over the answers in the target's last ``runs`` completed runs."""
     ids = [run.id for run in recent_completed(session, target, runs)]
     query = (
         select(
             CompletionRow.canary, func.avg(CompletionRow.input_tokens), func.avg(CompletionRow.output_tokens)
         )
-        .where(
-            col(CompletionRow.run_id).in_(ids),
-            col(CompletionRow.input_tokens).is_not(None),
-            col(CompletionRow.output_tokens).is_not(None),
-        )
+        .where(col(CompletionRow.run_id).in_(ids), CompletionRow.outcome == Outcome.ANSWERED.value)
         .group_by(col(CompletionRow.canary))
     )
-    return {
-        canary: TokenMeans(float(tokens_in), float(tokens_out))
-        for canary, tokens_in, tokens_out in session.exec(query)
-    }
+    return {canary: TokenMeans(_float(asked), _float(given)) for canary, asked, given in session.exec(query)}
+
+
+def _float(value: float | None) -> float | None:
+    return None if value is None else float(value)
 
 
 def has_ended(session: Session, run_id: str) -> bool:

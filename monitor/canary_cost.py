@@ -53,25 +53,27 @@ def sample_costs(
     """
     costs: dict[str, float] = {}
     for canary in suite.canaries:
-        tokens = means.get(canary.id) or _expected_tokens(suite, canary, target, means)
-        asked = Completion(
-            canary.id, input_tokens=ceil(tokens.input), output_tokens=ceil(tokens.output), at=now
+        told = means.get(canary.id, TokenMeans(None, None))
+        asked = _prompt_tokens(canary) if told.input is None else told.input
+        given = _longest_answer(suite, canary, target, means) if told.output is None else told.output
+        cost = _cost(
+            Completion(canary.id, input_tokens=ceil(asked), output_tokens=ceil(given), at=now), target
         )
-        cost = _cost(asked, target)
         if cost is None:
             return None
         costs[canary.id] = cost
     return costs
 
 
-def _expected_tokens(
+def _longest_answer(
     suite: Suite, canary: Canary, target: TargetConfig, means: Mapping[str, TokenMeans]
-) -> TokenMeans:
+) -> float:
+    """How long an answer may be, in tokens; where nothing limits it, as long as those to the other canaries."""
     sent = suite.sent_parameters(canary, target.parameters)
-    limits = [sent[name] for name in LIMITS if isinstance(sent.get(name), int)]
     # Reasoning counts as answer too, so the limit is what an answer may cost, however short it looks.
-    usual = fmean(one.output for one in means.values()) if means else ANSWER_TOKENS
-    return TokenMeans(_prompt_tokens(canary), float(min(limits)) if limits else usual)
+    if limits := [sent[name] for name in LIMITS if isinstance(sent.get(name), int)]:
+        return float(min(limits))
+    return fmean([one.output for one in means.values() if one.output is not None] or [ANSWER_TOKENS])
 
 
 def _prompt_tokens(canary: Canary) -> float:

@@ -34,9 +34,10 @@ class SpendReason(StrEnum):
     FEWER_RUNS = "fewer runs"
     SAVING = "saving up for a run"
     SPENT = "the cap is reached"
+    TOO_DEAR = "one run costs more than the cap"
 
 
-_SKIPPED = (SpendReason.SAVING, SpendReason.SPENT)
+_SKIPPED = (SpendReason.SAVING, SpendReason.SPENT, SpendReason.TOO_DEAR)
 _QUIET = (SpendReason.NO_CAP, SpendReason.FULL)
 
 
@@ -103,7 +104,8 @@ def plan_run(facts: SpendFacts) -> Planned:
             reason = SpendReason.FULL if samples is full else SpendReason.FEWER_SAMPLES
             return Planned(samples, full, reason, cost)
     if costs[-1] > left_usd:
-        return Planned({}, full, SpendReason.SPENT, costs[-1])
+        reason = SpendReason.TOO_DEAR if costs[-1] > cap_usd else SpendReason.SPENT
+        return Planned({}, full, reason, costs[-1])
     if _slots_since_last(facts) < _slots_apart(cap_usd, costs[-1], facts.runs_per_day):
         return Planned({}, full, SpendReason.SAVING, costs[-1])
     return Planned(sizes[-1], full, SpendReason.FEWER_RUNS, costs[-1])
@@ -165,6 +167,8 @@ def expectation(facts: SpendFacts) -> str:
     planned = plan_run(facts)
     if planned.reason is SpendReason.FEWER_SAMPLES:
         return f"{said}, which leaves {planned.requests} of {sum(facts.samples.values())} samples a run"
+    if planned.reason is SpendReason.TOO_DEAR:
+        return f"{said}, which is less than one sample each costs once"
     if planned.is_bitten:
         runs = (facts.cap_usd or 0.0) // (planned.estimate_usd or 1.0)
         return f"{said}, which leaves one sample each in {runs:g} runs a day"
@@ -202,6 +206,11 @@ def _sentence(planned: Planned) -> str:
         )
     if planned.reason is SpendReason.SPENT:
         return "the spend cap is reached: runs are skipped until earlier ones are a day old"
+    if planned.reason is SpendReason.TOO_DEAR:
+        return (
+            "it is not watched: one sample of each canary is expected to cost more than its whole spend cap; "
+            "raise the cap, or limit the answers with max_tokens"
+        )
     return (
         "the spend cap bites: one sample of each canary costs more than a run's share of it, "
         "so only some runs are made and changes are seen later"

@@ -114,6 +114,7 @@ ANSWERS = {
     "the newer limit": ({"max_completion_tokens": 70}, {}, 70),
     "a limit that is none": ({"max_tokens": None}, {}, ANSWER_TOKENS),
     "other canaries": ({}, {"b": TokenMeans(1.0, 30.0), "c": TokenMeans(1.0, 50.0)}, 40),
+    "its own": ({"max_tokens": 60}, {"a": TokenMeans(None, 15.0)}, 15),
     "a limit and other canaries": ({"max_tokens": 60}, {"b": TokenMeans(1.0, 30.0)}, 60),
 }
 

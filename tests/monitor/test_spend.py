@@ -54,6 +54,7 @@ PLANS = {
     "that, at the very first": (facts(0.03, since_last_s=None), ONE, SpendReason.FEWER_RUNS),
     "spent but for some": (facts(FULL_DAY * 2, spent_usd=FULL_DAY * 2 - 0.05), HALF, SpendReason.FEWER_SAMPLES),
     "spent": (facts(FULL_DAY * 2, spent_usd=FULL_DAY * 2 - 0.01), {}, SpendReason.SPENT),
+    "dearer than the cap": (facts(0.01), {}, SpendReason.TOO_DEAR),
     "a cap that was lowered": (facts(1.0, spent_usd=5.0), {}, SpendReason.SPENT),
     "a long pause before it": (facts(FULL_DAY / 2 + 0.01, since_last_s=DAY_S), HALF, SpendReason.FEWER_SAMPLES),
     "a clock that went back": (facts(FULL_DAY / 4 - 0.01, since_last_s=0.0), {}, SpendReason.SAVING),
@@ -165,6 +166,11 @@ SAID = {
         facts(1.0, spent_usd=5.0),
         "bot: the spend cap is reached: runs are skipped until earlier ones are a day old",
     ),
+    "too dear": (
+        facts(0.01),
+        "bot: it is not watched: one sample of each canary is expected to cost more than its whole spend cap; "
+        "raise the cap, or limit the answers with max_tokens",
+    ),
     "no price": (
         facts(1.0, sample_usd=None),
         "bot: its spend cap cannot be kept, as the price of its model is not known; "
@@ -210,6 +216,10 @@ EXPECTED = {
     "very little": (
         facts(0.4),
         "about $7.68 a day at 96 runs; cap $0.40, which leaves one sample each in 20 runs a day",
+    ),
+    "next to nothing": (
+        facts(0.01),
+        "about $7.68 a day at 96 runs; cap $0.01, which is less than one sample each costs once",
     ),
     "no price": (facts(sample_usd=None), "cost not known, as the price of the model is not"),
     "a cap without a price": (
