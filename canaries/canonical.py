@@ -42,6 +42,7 @@ SCRUBBERS: Mapping[str, CustomScrubber] = {
 """The scrubbers that a suite can name. They are applied in the suite's order: name the wider ones last."""
 
 _PIECE = re.compile(r"[\s\S]{1,1000}(?=\s|\Z)|[\s\S]{1,1000}")
+_GAP = re.compile(r"\s+")
 _TOKEN = re.compile(r"[^\W\d_]+|\d+|_+|[^\w\s]")
 
 
@@ -65,6 +66,11 @@ def tokens(text: str) -> list[str]:
     stands for itself. White space is left out.
     """
     return _TOKEN.findall(text)
+
+
+def gaps(text: str, chars: int) -> list[str]:
+    """The white space inside the text, in order, up to so many ``chars`` of each piece: how it is laid out."""
+    return [gap[:chars] for gap in _GAP.findall(text)]
 
 
 def nfc(text: str) -> str:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import orjson
 
-from .canonical import CustomScrubber, canonical, tokens
+from .canonical import CustomScrubber, canonical, gaps, tokens
 from .completion import Completion, Outcome, Run
 from .refusals import is_refusal
 from .suite import Canary, Suite
@@ -28,6 +28,9 @@ TOKEN_HASH_BYTES = 6
 BIGRAM_HASH_BYTES = 4
 """Of a hundred thousand pairs one or two share a hash, which moves no score; there are even more pairs than tokens."""
 
+GAP_CHARS = 12
+"""How much of the white space between two words is told apart: a blank line and an indent fit in."""
+
 LOGPROB_MIN = -100.0
 """Servers write -9999 or minus infinity for "as good as impossible": whatever is lower counts as this."""
 
@@ -41,10 +44,11 @@ class AnswerFeatures:
 
     ``answer_hash``, the tokens of ``token_counts`` and ``first_top`` and the pairs of ``bigram_counts`` are keyed
     hashes: who does not hold the deployment's key cannot try out texts against them. A pair has a hash of its own,
-    which does not tell its tokens; the beginning and the end of the answer make pairs too. ``length`` is in tokens of
-    ``canonical.tokens``, whatever the provider counts; ``input_tokens`` and ``output_tokens`` are its counts.
-    ``checks`` tells of each expectation whether the answer met it, ``refused`` whether the answer begins like one that
-    declines. Times are in seconds.
+    which does not tell its tokens; the beginning and the end of the answer make pairs too. ``gap_counts`` is of the
+    white space inside the answer as it is, spaces, line ends and indents, up to ``GAP_CHARS`` of each. ``length`` is
+    in tokens of ``canonical.tokens``, whatever the provider counts; ``input_tokens`` and ``output_tokens`` are its
+    counts. ``checks`` tells of each expectation whether the answer met it, ``refused`` whether the answer begins like
+    one that declines. Times are in seconds.
     """
 
     canary: str
@@ -53,6 +57,7 @@ class AnswerFeatures:
     answer_hash: str = ""
     token_counts: Mapping[str, int] = field(default_factory=dict)
     bigram_counts: Mapping[str, int] = field(default_factory=dict)
+    gap_counts: Mapping[str, int] = field(default_factory=dict)
     length: int = 0
     finish_reason: str | None = None
     checks: Mapping[str, bool] = field(default_factory=dict)
@@ -159,6 +164,7 @@ def _features(
         answer_hash=hashes.answer(text),
         token_counts=dict(sorted(counts.items())),
         bigram_counts=dict(sorted(bigrams.items())),
+        gap_counts=dict(sorted(Counter(gaps(text, GAP_CHARS)).items())),
         length=len(words),
         finish_reason=completion.finish_reason,
         checks={check.name: check.passed for check in checks},

@@ -86,6 +86,11 @@ def bigrams_of(answers: Iterable[AnswerFeatures]) -> Counter[str]:
     return sum_counts(answer.bigram_counts for answer in answers)
 
 
+def gaps_of(answers: Iterable[AnswerFeatures]) -> Counter[str]:
+    """The white space inside ``answers``."""
+    return sum_counts(answer.gap_counts for answer in answers)
+
+
 def sum_counts(parts: Iterable[Mapping[str, int]]) -> Counter[str]:
     """All ``parts`` together."""
     total: Counter[str] = Counter()
@@ -193,6 +198,16 @@ class BigramSurprise(BagSurprise):
     def __call__(self, answers: Answers) -> float | None:
         """The surprise of a run's texts; ``None`` when their pairs are not known."""
         bags = [answer.bigram_counts for answer in answers if answer.bigram_counts]
+        return self.of(bags, 0) if bags else None
+
+
+@dataclass(frozen=True, slots=True)
+class LayoutSurprise(BagSurprise):
+    """The surprise of the white space inside texts: lists, paragraphs, code and its indents."""
+
+    def __call__(self, answers: Answers) -> float | None:
+        """The surprise of a run's layout; ``None`` for answers of single words."""
+        bags = [answer.gap_counts for answer in answers if answer.gap_counts]
         return self.of(bags, 0) if bags else None
 
 

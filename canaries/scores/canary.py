@@ -4,11 +4,22 @@ from collections.abc import Mapping
 from dataclasses import astuple, dataclass
 from typing import Any
 
-from ..surprise import Answers, AnswerSurprise, BigramSurprise, LogprobShift, Spread, TextSurprise, Vocabulary
+from ..surprise import (
+    Answers,
+    AnswerSurprise,
+    BagSurprise,
+    BigramSurprise,
+    LayoutSurprise,
+    LogprobShift,
+    Spread,
+    TextSurprise,
+    Vocabulary,
+)
 from .distance import MeanEmbedding
 from .measures import MEASURES
 from .names import (
     BIGRAM_SURPRISE,
+    LAYOUT_SURPRISE,
     NEW_WORDS,
     SUITE_SURPRISE,
     TEXT_DISTANCE,
@@ -18,13 +29,14 @@ from .names import (
 
 @dataclass(frozen=True, slots=True)
 class FrozenCanary:
-    """What the train runs say about one canary. ``spreads`` has the usual values of each score that it takes part in."""
+    """What the train runs say about one canary; ``spreads`` has its usual values of each score it takes part in."""
 
     id: str
     is_text: bool
     answers: AnswerSurprise
     text: TextSurprise
     bigrams: BigramSurprise | None
+    layout: LayoutSurprise | None
     embedding: MeanEmbedding
     logprobs: LogprobShift | None
     spreads: Mapping[str, Spread]
@@ -48,6 +60,8 @@ class FrozenCanary:
             return self.text(answers)
         if name == BIGRAM_SURPRISE:
             return self.bigrams(answers) if self.bigrams else None
+        if name == LAYOUT_SURPRISE:
+            return self.layout(answers) if self.layout else None
         if name == TEXT_DISTANCE:
             return self.embedding(answers)
         if name == NEW_WORDS:
@@ -57,14 +71,18 @@ class FrozenCanary:
     def standardised(self, name: str, answers: Answers) -> float | None:
         """The value of a score that the canary takes part in, as it is compared over canaries."""
         value = self.value(name, answers)
+        if (
+            value is None and name == LAYOUT_SURPRISE
+        ):  # answers of single words are not missing: nothing is unusual
+            return 0.0
         return None if value is None else self.spreads[name].standardised(value)
 
-    def new_words(self, answers: Answers) -> float | None:
-        """The share of words that are in no train answer; ``None`` when there are no words."""
+    def new_words(self, answers: Answers) -> float:
+        """The share of words that are in no train answer; 0 of no words."""
         total = sum(answer.length for answer in answers)
         known = self.text.counts
         new = sum(n for a in answers for token, n in a.token_counts.items() if token not in known)
-        return new / total if total else None
+        return new / total if total else 0.0
 
     def to_plain(self) -> dict[str, Any]:
         """The canary as values that JSON can hold."""
@@ -76,8 +94,8 @@ class FrozenCanary:
             "answers": self.answers.counts,
             "scale": self.text.scale,
             "words": self.text.counts,
-            "bigram_scale": self.bigrams.scale if self.bigrams else None,
-            "bigrams": self.bigrams.counts if self.bigrams else None,
+            "bigrams": _bag_to_plain(self.bigrams),
+            "layout": _bag_to_plain(self.layout),
             "embedding": [self.embedding.answers, self.embedding.weights, self.embedding.within],
             "logprobs": {token: astuple(spread) for token, spread in logprobs.tokens.items()}
             if logprobs
@@ -86,18 +104,27 @@ class FrozenCanary:
         }
 
     @classmethod
-    def from_plain(cls, plain: Mapping[str, Any], words: Vocabulary, bigrams: Vocabulary) -> "FrozenCanary":
-        """The canary that ``to_plain`` gave; ``words`` and ``bigrams`` are the suite's."""
-        logprobs, pairs = plain["logprobs"], plain["bigrams"]
+    def from_plain(
+        cls, plain: Mapping[str, Any], words: Vocabulary, bigrams: Vocabulary, gaps: Vocabulary
+    ) -> "FrozenCanary":
+        """The canary that ``to_plain`` gave; ``words``, ``bigrams`` and ``gaps`` are the suite's."""
+        logprobs = plain["logprobs"]
         return cls(
             id=plain["id"],
             is_text=plain["is_text"],
             answers=AnswerSurprise(plain["samples"], plain["answers"]),
             text=TextSurprise(plain["scale"], plain["words"], words),
-            bigrams=None if pairs is None else BigramSurprise(plain["bigram_scale"], pairs, bigrams),
+            bigrams=BigramSurprise(plain["bigrams"][0], plain["bigrams"][1], bigrams)
+            if plain["bigrams"]
+            else None,
+            layout=LayoutSurprise(plain["layout"][0], plain["layout"][1], gaps) if plain["layout"] else None,
             embedding=MeanEmbedding(*plain["embedding"]),
             logprobs=LogprobShift({t: Spread(*spread) for t, spread in logprobs.items()})
             if logprobs
             else None,
             spreads={name: Spread(*spread) for name, spread in plain["spreads"].items()},
         )
+
+
+def _bag_to_plain(surprise: BagSurprise | None) -> tuple[float, Mapping[str, int]] | None:
+    return (surprise.scale, surprise.counts) if surprise else None

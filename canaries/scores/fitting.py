@@ -11,6 +11,7 @@ from ..surprise import (
     Answers,
     AnswerSurprise,
     BigramSurprise,
+    LayoutSurprise,
     LogprobShift,
     RestOfSuite,
     Spread,
@@ -19,6 +20,7 @@ from ..surprise import (
     answer_surprise_left_out,
     bag_surprise_left_out,
     bigrams_of,
+    gaps_of,
     sum_counts,
     tokens_of,
 )
@@ -26,7 +28,7 @@ from .canary import FrozenCanary
 from .distance import MeanEmbedding
 from .frozen import PRESENT_SHARE_MIN, FrozenScores
 from .measures import MEASURES, Measure
-from .names import BIGRAM_SURPRISE, NEW_WORDS, SUITE_SURPRISE, TEXT_DISTANCE, TOKEN_SURPRISE
+from .names import BIGRAM_SURPRISE, LAYOUT_SURPRISE, NEW_WORDS, SUITE_SURPRISE, TEXT_DISTANCE, TOKEN_SURPRISE
 
 TEXT_SHARE_MIN = 0.5
 """Above this share of distinct train answers a canary is a text: its answers hardly come twice."""
@@ -39,13 +41,33 @@ NEW_WORDS_FLOOR = 0.01
 """Added to the standard deviations of these, which lie between 0 and 1 or 2."""
 
 
+_COUNTS = (tokens_of, bigrams_of, gaps_of)
+"""What is counted of texts: their tokens, their pairs, the white space between them."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Suite:
+    """The counts of all canaries of the train runs: of all runs, and of each run what the others have."""
+
+    vocabularies: tuple[Vocabulary, ...]
+    rests: list[tuple[RestOfSuite, ...]]
+
+    @classmethod
+    def of(cls, runs: Sequence[Answers]) -> "_Suite":
+        counts = [[count(answers) for count in _COUNTS] for answers in runs]
+        vocabularies = tuple(Vocabulary(sum_counts(column)) for column in zip(*counts, strict=True))
+        return cls(
+            vocabularies,
+            [tuple(RestOfSuite(v, own) for v, own in zip(vocabularies, row, strict=True)) for row in counts],
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class _TrainRun:
     """A train run's answers to one canary, and the rest of the suite without that run."""
 
     answers: Answers
-    other_words: RestOfSuite
-    other_bigrams: RestOfSuite
+    rest: tuple[RestOfSuite, ...]
 
 
 def expected_samples(runs: Sequence[RunFeatures]) -> dict[str, int]:
@@ -73,36 +95,32 @@ def fit(train: Sequence[RunFeatures], expected: Mapping[str, int]) -> FrozenScor
             f"{TRAIN_RUNS_MIN} at least: look at the errors of the runs, then collect again"
         )
     everything = [[answer for canary in ids for answer in run.get(canary, ())] for run in runs]
-    run_words, run_bigrams = [tokens_of(a) for a in everything], [bigrams_of(a) for a in everything]
-    words, bigrams = Vocabulary(sum_counts(run_words)), Vocabulary(sum_counts(run_bigrams))
-    rests = [
-        (RestOfSuite(words, own), RestOfSuite(bigrams, own_bigrams))
-        for own, own_bigrams in zip(run_words, run_bigrams, strict=True)
-    ]
+    suite = _Suite.of(everything)
     canaries = []
     for canary in ids:
-        rows = [_TrainRun(run[canary], *rest) for run, rest in zip(runs, rests, strict=True) if canary in run]
-        canaries.append(_fit_canary(canary, expected[canary], rows, words, bigrams))
+        rows = [
+            _TrainRun(run[canary], rest) for run, rest in zip(runs, suite.rests, strict=True) if canary in run
+        ]
+        canaries.append(_fit_canary(canary, expected[canary], rows, suite))
     return FrozenScores(tuple(canaries), any(answer.checks for answers in everything for answer in answers))
 
 
-def _fit_canary(
-    canary: str, samples: int, rows: Sequence[_TrainRun], words: Vocabulary, bigrams: Vocabulary
-) -> FrozenCanary:
+def _fit_canary(canary: str, samples: int, rows: Sequence[_TrainRun], suite: _Suite) -> FrozenCanary:
     runs = [row.answers for row in rows]
     everything = [answer for answers in runs for answer in answers]
     answers = Counter(answer.answer_hash for answer in everything)
-    text = TextSurprise(*_bag(tokens_of(everything), len(rows)), words)
-    pairs = BigramSurprise(*_bag(bigrams_of(everything), len(rows)), bigrams)
-    embedding = MeanEmbedding.fit(everything)
+    bags = [_bag(count(everything), len(rows)) for count in _COUNTS]
+    words, bigrams, gaps = suite.vocabularies
     has_logprobs = sum(any(a.first_top for a in answers) for answers in runs) >= PRESENT_SHARE_MIN * len(runs)
+    has_layout = sum(bool(gaps_of(run)) for run in runs) >= PRESENT_SHARE_MIN * len(runs)
     frozen = FrozenCanary(
         id=canary,
         is_text=len(answers) > TEXT_SHARE_MIN * len(everything),
         answers=AnswerSurprise(samples, answers),
-        text=text,
-        bigrams=pairs if all(answer.bigram_counts for answer in everything) else None,
-        embedding=embedding,
+        text=TextSurprise(*bags[0], words),
+        bigrams=BigramSurprise(*bags[1], bigrams) if all(a.bigram_counts for a in everything) else None,
+        layout=LayoutSurprise(*bags[2], gaps) if has_layout else None,
+        embedding=MeanEmbedding.fit(everything),
         logprobs=LogprobShift.fit(runs) if has_logprobs else None,
         spreads={},
     )
@@ -111,27 +129,21 @@ def _fit_canary(
 
 def _with_spreads(canary: FrozenCanary, samples: int, rows: Sequence[_TrainRun]) -> FrozenCanary:
     runs = [row.answers for row in rows]
-    words, text = Counter(canary.text.counts), canary.text
     spreads = {
         SUITE_SURPRISE: Spread.of(
             [answer_surprise_left_out(samples, Counter(canary.answers.counts), run) for run in runs]
         ),
-        TOKEN_SURPRISE: Spread.of(
-            [
-                bag_surprise_left_out(text.scale, words, row.other_words, tokens_of(row.answers))
-                for row in rows
-            ]
-        ),
         TEXT_DISTANCE: Spread.of([canary.embedding.left_out(run) for run in runs], DISTANCE_FLOOR),
     }
-    new_words = [share for run in runs if (share := _new_words_left_out(words, run)) is not None]
-    if len(new_words) >= PRESENT_SHARE_MIN * len(runs):
-        spreads[NEW_WORDS] = Spread.of(new_words, NEW_WORDS_FLOOR)
-    if canary.bigrams:
-        pairs, scale = Counter(canary.bigrams.counts), canary.bigrams.scale
-        spreads[BIGRAM_SURPRISE] = Spread.of(
-            [bag_surprise_left_out(scale, pairs, row.other_bigrams, bigrams_of(row.answers)) for row in rows]
-        )
+    bags = (TOKEN_SURPRISE, canary.text), (BIGRAM_SURPRISE, canary.bigrams), (LAYOUT_SURPRISE, canary.layout)
+    for (name, surprise), count, i in zip(bags, _COUNTS, range(len(_COUNTS)), strict=True):
+        if surprise:
+            counts, own = Counter(surprise.counts), [(row.rest[i], count(row.answers)) for row in rows]
+            spreads[name] = Spread.of(
+                [bag_surprise_left_out(surprise.scale, counts, rest, bag) for rest, bag in own if bag]
+            )
+    words = Counter(canary.text.counts)
+    spreads[NEW_WORDS] = Spread.of([_new_words_left_out(words, run) for run in runs], NEW_WORDS_FLOOR)
     measured = {name: _measured(measure, runs) for name, measure in MEASURES.items()}
     spreads |= {name: spread for name, spread in measured.items() if spread}
     return replace(canary, spreads=spreads)
@@ -145,10 +157,10 @@ def _measured(measure: Measure, runs: Sequence[Answers]) -> Spread | None:
     return replace(spread, sd=1.0) if measure.is_share else spread
 
 
-def _new_words_left_out(counts: Counter[str], answers: Answers) -> float | None:
+def _new_words_left_out(counts: Counter[str], answers: Answers) -> float:
     own = sum_counts(answer.token_counts for answer in answers)
     new = sum(n for token, n in own.items() if counts[token] == n)
-    return new / own.total() if own else None
+    return new / own.total() if own else 0.0
 
 
 def _bag(counts: Counter[str], runs: int) -> tuple[float, Counter[str]]:

@@ -17,6 +17,7 @@ from .names import (
     CANARY_PREFIX,
     CANARY_SENTENCE,
     DIVERGENCE,
+    LAYOUT_SURPRISE,
     LENGTH,
     LENGTH_SPREAD,
     LOGPROB_SHIFT,
@@ -72,6 +73,10 @@ class FrozenScores:
             return self.has_checks
         if name in (DIVERGENCE, SURPRISE_SPREAD, LENGTH_SPREAD):
             return True
+        if (
+            name == LAYOUT_SURPRISE
+        ):  # labels beside texts have no layout, and do not take away that of the texts
+            return bool(self._taking_part(name))
         return len(self._taking_part(name)) >= PRESENT_SHARE_MIN * len(self.canaries)
 
     def _usual_length(self) -> float:
@@ -179,8 +184,13 @@ class FrozenScores:
     def from_plain(cls, plain: Mapping[str, Any]) -> "FrozenScores":
         """The scores that ``to_plain`` gave."""
         words = Vocabulary(sum_counts(canary["words"] for canary in plain["canaries"]))
-        bigrams = Vocabulary(sum_counts(canary["bigrams"] or {} for canary in plain["canaries"]))
-        canaries = tuple(FrozenCanary.from_plain(canary, words, bigrams) for canary in plain["canaries"])
+        bigrams, gaps = (
+            Vocabulary(sum_counts(canary[kind][1] for canary in plain["canaries"] if canary[kind]))
+            for kind in ("bigrams", "layout")
+        )
+        canaries = tuple(
+            FrozenCanary.from_plain(canary, words, bigrams, gaps) for canary in plain["canaries"]
+        )
         return cls(canaries, plain["has_checks"])
 
     def to_json(self) -> str:

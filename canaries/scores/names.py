@@ -7,6 +7,7 @@ SUITE_PEAK = "suite_peak"
 TOKEN_SURPRISE = "token_surprise"  # noqa: S105 - a score's name
 BIGRAM_SURPRISE = "bigram_surprise"
 DIVERGENCE = "divergence"
+LAYOUT_SURPRISE = "layout_surprise"
 TEXT_DISTANCE = "text_distance"
 NEW_WORDS = "new_words"
 LOGPROB_SHIFT = "logprob_shift"
@@ -42,6 +43,7 @@ BULK_PARTS: Mapping[str, int] = {
     TEXT_DISTANCE: 2,
     LOGPROB_SHIFT: 2,
     MEAN_LOGPROB: 2,
+    LAYOUT_SURPRISE: 1,
     NEW_WORDS: 1,
     SURPRISE_SPREAD: 1,
     LENGTH: 1,
@@ -66,6 +68,7 @@ SENTENCES: Mapping[str, str] = {
     TOKEN_SURPRISE: "how rare the words of the answers are among those of the baseline, over all canaries",
     BIGRAM_SURPRISE: "how rare the pairs of neighbouring words are among those of the baseline, over all canaries",
     DIVERGENCE: "how far the frequencies of the words in the whole run are from those in the baseline",
+    LAYOUT_SURPRISE: "how rare the answers' line breaks, blank lines and indents are among those of the baseline",
     TEXT_DISTANCE: "how unlike the baseline's texts the answers are, canary by canary, in words and pairs of words",
     NEW_WORDS: "the share of words that their canary never used in the baseline",
     SURPRISE_SPREAD: "how much rare and usual words alternate: other sampling cuts off or feeds the rare ones",
