@@ -25,7 +25,7 @@ from .tail_store import Comparison, load_comparison, save_comparison
 from .tail_verdicts import Seen, collecting_verdict, describe, shift_verdict, silent_verdict
 from .traffic.config import WatchConfig
 from .traffic.tail_baseline import TailBaseline, collect, fingerprint, open_baseline, passed
-from .traffic.tails import Counted, Tally, count, is_due, minutes_of, score, shift_of
+from .traffic.tails import Counted, Tally, count, is_due, minutes_of, shift_of
 from .traffic.windows import Window
 from .watch_traffic import incident_key
 from .watched import House
@@ -183,7 +183,7 @@ def _bet_on_ranks(
         _end_of(watch, seen),
         shift_of(watch).every,
         house.tie(run_id),
-        {component: score(watch.measure, seen.mine)},
+        {component: baseline.score(watch.measure, seen.start_s, seen.mine)},
         baseline.hours.label(seen.start_s),
     )
     step = observe(ranks, ledger, observation, {component: share}, house.budgets, _tickets_only(watch))

@@ -26,21 +26,28 @@ HARMONICS = 2
 class HourClasses:
     """Which class each time of the day belongs to; one class when there is no rhythm.
 
-    ``of_slot`` has the class of each slot of the day, class 0 being the hours with the lowest scores.
+    ``of_slot`` has the class of each slot of the day, class 0 being the hours with the lowest scores; ``usual`` the
+    mean score of each class's train periods.
     """
 
     of_slot: tuple[int, ...] = (0,)
-
-    def label(self, start_s: float) -> str:
-        """The label of a period by its start in unix seconds; empty when there is only one."""
-        if len(set(self.of_slot)) == 1:
-            return ""
-        return f"hours-{self.of_slot[int(start_s % DAY_S * len(self.of_slot) // DAY_S)]}"
+    usual: tuple[float, ...] = (0.0,)
 
     @property
     def classes(self) -> int:
         """How many classes there are."""
-        return len(set(self.of_slot))
+        return len(self.usual)
+
+    def label(self, start_s: float) -> str:
+        """The label of a period by its start in unix seconds; empty when there is only one."""
+        return f"hours-{self._of(start_s)}" if self.classes > 1 else ""
+
+    def usual_at(self, start_s: float) -> float:
+        """The mean score of the train periods of such hours; 0 when all hours are alike."""
+        return self.usual[self._of(start_s)]
+
+    def _of(self, start_s: float) -> int:
+        return self.of_slot[int(start_s % DAY_S * len(self.of_slot) // DAY_S)]
 
 
 def learn(
@@ -61,7 +68,11 @@ def learn(
     curve = _design(np.arange(slots) * slot_s) @ np.linalg.lstsq(design, y, rcond=None)[0]
     of_slot = np.empty(slots, dtype=np.int64)
     of_slot[np.argsort(curve, kind="stable")] = np.arange(slots) * classes // slots
-    return HourClasses(tuple(of_slot.tolist()))
+    mine = of_slot[(np.asarray(starts_s) % DAY_S * slots // DAY_S).astype(np.int64)]
+    if np.bincount(mine, minlength=classes).min() == 0:
+        return HourClasses()
+    usual = np.bincount(mine, y, classes) / np.bincount(mine, minlength=classes)
+    return HourClasses(tuple(of_slot.tolist()), tuple(usual.tolist()))
 
 
 def _design(at_s: Floats) -> Floats:

@@ -61,8 +61,13 @@ class TailBaseline:
     def ranked(self, measure: Measure, ties: Mapping[int, float]) -> list[Calibrated]:
         """The calibration periods as the ledger takes them; ``ties`` has the tie break of each by its start."""
         return [
-            (score(measure, tally), ties[start], self.hours.label(start)) for start, tally in self.calibration
+            (self.score(measure, start, tally), ties[start], self.hours.label(start))
+            for start, tally in self.calibration
         ]
+
+    def score(self, measure: Measure, start_s: int, tally: Tally) -> float:
+        """What ranks a period that began at ``start_s``: how far it is from what is usual at such hours."""
+        return score(measure, tally) - self.hours.usual_at(start_s)
 
 
 def fingerprint(watch: WatchConfig) -> str:
@@ -127,7 +132,7 @@ def to_plain(baseline: TailBaseline) -> dict[str, Any]:
         "train": [[start, one.calls, one.failed, one.values.to_json()] for start, one in baseline.train],
         "trained": baseline.trained,
         "limit": baseline.limit,
-        "hours": baseline.hours.of_slot,
+        "hours": [baseline.hours.of_slot, baseline.hours.usual],
         "calibration": [[start, one.calls, one.hits, one.mean] for start, one in baseline.calibration],
         "is_ready": baseline.is_ready,
     }
@@ -147,7 +152,7 @@ def from_plain(data: Mapping[str, Any]) -> TailBaseline:
         ),
         trained=data["trained"],
         limit=data["limit"],
-        hours=HourClasses(tuple(data["hours"])),
+        hours=HourClasses(*map(tuple, data["hours"])),
         calibration=tuple(
             (start, Tally(calls, hits, mean)) for start, calls, hits, mean in data["calibration"]
         ),
