@@ -171,7 +171,7 @@ def expectation(facts: SpendFacts) -> str:
         return f"{said}, which is less than one sample each costs once"
     if planned.is_bitten:
         runs = (facts.cap_usd or 0.0) // (planned.estimate_usd or 1.0)
-        return f"{said}, which leaves one sample each in {runs:g} runs a day"
+        return f"{said}, which leaves one sample each in {runs:g} run{'' if runs == 1 else 's'} a day"
     return said
 
 
