@@ -12,7 +12,7 @@ from alerts import AlertError
 from canaries import CanaryError
 from monitor import MonitorError
 
-from . import alerts_commands, baseline_commands, daemon_commands, stream_commands
+from . import alerts_commands, baseline_commands, daemon_commands, simulate_command, stream_commands
 
 app = typer.Typer(
     name="anchorwatch",
@@ -37,6 +37,7 @@ def options(
 
 daemon_commands.add_to(app)
 stream_commands.add_to(app)
+simulate_command.add_to(app)
 app.add_typer(baseline_commands.app, name="baseline")
 app.add_typer(alerts_commands.app, name="alerts")
 

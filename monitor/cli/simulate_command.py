@@ -1,0 +1,169 @@
+"""``simulate``: the false pages and the delays that an operator may expect of a frozen baseline."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from monitor import MonitorError
+
+from .options import HERE, DataOption, JsonOption, existing_database, plain_console
+
+if TYPE_CHECKING:
+    from sqlmodel import Session
+
+    from canaries.baseline import Baseline
+    from canaries.features import RunFeatures
+    from monitor.simulate import Delay, Simulation
+
+
+def add_to(app: typer.Typer) -> None:
+    """Put this command on the command line."""
+    app.command()(simulate)
+
+
+def simulate(
+    name: Annotated[str, typer.Argument(help="A target, or the id of a frozen baseline.")],
+    data: DataOption = HERE,
+    every: Annotated[
+        str | None, typer.Option(help="Time between runs. [default: as the baseline was collected]")
+    ] = None,
+    samples: Annotated[
+        int | None, typer.Option(min=1, help="Samples of each canary in a run. [default: as collected]")
+    ] = None,
+    pages_per_quarter: Annotated[
+        float, typer.Option(min=0, help="Budget of false pages a quarter, of the whole deployment.")
+    ] = 0.25,
+    share: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="The target's share of the budget. [default: shared equally by the targets here]",
+        ),
+    ] = None,
+    quarters: Annotated[int, typer.Option(min=2, help="Quarters to watch without a change.")] = 100,
+    repetitions: Annotated[int, typer.Option(min=1, help="How often each change comes.")] = 100,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same figures.")] = 0,
+    picture: Annotated[Path | None, typer.Option(help="Draw the delays into this SVG file.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """The false pages, and the delays by size of the change, to expect of a target's own baseline.
+
+    Takes up to a minute. Nothing is asked of the target, nothing is stored.
+
+    Example: anchorwatch simulate support-bot --every 15m --samples 1 --picture delays.svg
+    """
+    import orjson
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from monitor.simulate import Plan
+    from monitor.simulate import simulate as simulated
+    from monitor.simulation_picture import draw
+
+    baseline, runs, targets = _read(name, data)
+    plan = Plan(
+        slot_s=_slot_s(every, runs),
+        pages_per_quarter=pages_per_quarter,
+        share=1 / targets if share is None else share,
+        samples=samples,
+        quarters=quarters,
+        repetitions=repetitions,
+        seed=seed,
+    )
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("simulating", total=1.0)
+        result = simulated(baseline, runs, plan, lambda part: progress.update(bar, completed=part))
+    if picture is not None:
+        _write(picture, draw(result))
+    if as_json:
+        typer.echo(orjson.dumps(result.to_plain()))
+    else:
+        _show(result)
+
+
+def _read(name: str, data: Path) -> "tuple[Baseline, tuple[RunFeatures, ...], int]":
+    """The baseline, the runs that it stands on, and how many targets have a baseline."""
+    from canaries.baseline import BaselineStatus
+    from canaries.baseline_store import collected_ids, list_baselines, load_baseline
+    from canaries.store import load_features
+
+    from .baseline_commands import _find
+
+    def work(session: "Session") -> "tuple[Baseline, tuple[RunFeatures, ...], int]":
+        baseline = load_baseline(session, _find(session, name).id)
+        frozen_on = (*baseline.train_ids, *baseline.calibration_ids)
+        ids = frozen_on or collected_ids(session, baseline.id)
+        targets = {one.target for one in list_baselines(session) if one.status is not BaselineStatus.RETIRED}
+        return baseline, load_features(session, ids), max(1, len(targets))
+
+    with existing_database(data) as database:
+        return database.read(work)
+
+
+def _slot_s(every: str | None, runs: "tuple[RunFeatures, ...]") -> float:
+    from canaries.duration import parse_duration
+    from monitor.sensitivity import usual_slot_s
+
+    if every is None:
+        return usual_slot_s(runs) or 3600.0
+    try:
+        slot_s = parse_duration(every)
+    except ValueError as error:
+        raise MonitorError(f"--every {every}: {error}") from error
+    if slot_s < 60:
+        raise MonitorError(
+            f"--every {every}: a quarter of runs less than a minute apart takes too long to simulate"
+        )
+    return slot_s
+
+
+def _write(path: Path, svg: str) -> None:
+    try:
+        path.write_text(svg, encoding="utf-8")
+    except OSError as error:
+        raise MonitorError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _show(result: "Simulation") -> None:
+    from rich.table import Table
+
+    from monitor.simulation_picture import duration
+
+    plan, false, console = result.plan, result.false_pages, plain_console()
+    console.print(
+        f"{result.baseline}, a run every {duration(plan.slot_s)} with {result.answers_a_run} answers; "
+        f"{plan.pages_per_quarter:g} false pages a quarter allowed, {false.budget:.2g} of them for this target"
+    )
+    console.print(
+        f"False pages: {false.per_quarter:.2g} ± {false.standard_error:.1g} a quarter in {false.quarters} simulated "
+        f"ones, {false.most} in the worst; the budget is {false.budget:.3g}"
+    )
+    table = Table("change", "median", "90 %", "answers", "found", title="From the change to the page")
+    for one in result.delays:
+        table.add_row(one.change, *_cells(one, result), f"{one.found_share:.0%}")
+    console.print(table)
+    console.print(
+        f"{plan.repetitions} repetitions, seed {plan.seed}. The runs are drawn anew from the {result.runs} of the "
+        "baseline: nights, weekends and backends that it has not seen are not in it."
+    )
+    if result.stretch_runs > 1:
+        console.print(
+            f"! Runs in a row are alike, and are drawn in stretches of about {result.stretch_runs}: the page budget's "
+            "guarantee does not hold for such runs."
+        )
+
+
+def _cells(delay: "Delay", result: "Simulation") -> tuple[str, str, str]:
+    from monitor.simulate import HORIZON_S
+    from monitor.simulation_picture import duration
+
+    def cell(runs: float | None) -> str:
+        if runs is None:
+            return f"not in {duration(HORIZON_S)}"
+        return f"{runs:g} runs, {duration(runs * result.plan.slot_s)}"
+
+    answers = "" if delay.median_runs is None else f"{delay.median_runs * result.answers_a_run:g}"
+    return cell(delay.median_runs), cell(delay.q90_runs), answers
