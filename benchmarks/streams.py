@@ -143,7 +143,9 @@ class Scenario(StrEnum):
     """One of two serves some hours, then the other: a Markov chain."""
 
 
-def draw_backends(rng: np.random.Generator, scenario: Scenario, runs: int, runs_an_hour: int = 1) -> Answers:
+def draw_backends(
+    rng: np.random.Generator, scenario: Scenario, runs: int, runs_an_hour: float = 1
+) -> Answers:
     """Which backend, 0 or 1, serves each of ``runs`` runs; the first is at a random time of the day."""
     if scenario is Scenario.IID:
         return np.zeros(runs, dtype=np.int64)
@@ -165,7 +167,7 @@ def draw_scenario(
     drift: Drift | None = None,
     drift_after: int = 0,
     samples: int = SAMPLES,
-    runs_an_hour: int = 1,
+    runs_an_hour: float = 1,
 ) -> tuple[Answers, Answers]:
     """The answers of an endpoint's baseline runs, and of the later runs, which follow without a gap.
 
