@@ -7,6 +7,7 @@ many targets, put behind one another, are served by one update.
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from enum import StrEnum
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from alerts.evidence.bets import (
     Bools,
     Counts,
     Floats,
+    Side,
     gains,
     is_beyond,
 )
@@ -39,14 +41,26 @@ class Kind(StrEnum):
 
 KINDS = tuple(Kind)
 
-PAGE_ACCOUNTS = THRESHOLDS * len(LAMBDAS)
-"""Pages bet every stake on every threshold: threshold by threshold, the high side first."""
 
-MIDDLE = 1
-OTHER_ACCOUNTS = THRESHOLDS
-"""Tickets and rollbacks bet the middle stake only: their budgets are far from where the stakes make a difference."""
+class Bets(NamedTuple):
+    """The accounts of one kind: on each threshold, the high side first, one for each stake."""
 
-ACCOUNTS = PAGE_ACCOUNTS + 2 * OTHER_ACCOUNTS
+    accounts: slice
+    lambdas: Floats
+
+
+# Tickets and rollbacks bet the middle stake only, which costs them less than one run: a third of the state for them.
+_STAKES = {Kind.PAGE: LAMBDAS, Kind.TICKET: LAMBDAS[1:2], Kind.ROLLBACK: LAMBDAS[1:2]}
+_ENDS = np.cumsum([0, *(THRESHOLDS * len(stakes) for stakes in _STAKES.values())]).tolist()
+
+BETS = {
+    kind: Bets(slice(first, last), stakes)
+    for (kind, stakes), first, last in zip(_STAKES.items(), _ENDS[:-1], _ENDS[1:], strict=True)
+}
+"""The bets by kind, in the order of ``KINDS``."""
+
+ACCOUNTS: int = _ENDS[-1]
+"""How many accounts a component has."""
 
 STEADY_RUNS = 6
 """How many bets after the last alarm ``is_steady`` looks at; ``docs/statistics.md`` has what other lengths do."""
@@ -189,12 +203,10 @@ def evidence_of(wealth: Wealth) -> Floats:
 
     Account by account, which is the same order on every machine.
     """
-    parts = (
-        wealth[:PAGE_ACCOUNTS],
-        wealth[PAGE_ACCOUNTS : PAGE_ACCOUNTS + OTHER_ACCOUNTS],
-        wealth[PAGE_ACCOUNTS + OTHER_ACCOUNTS :],
-    )
-    return np.stack([np.add.reduce(part, axis=0, dtype=np.float64) for part in parts])
+    found = np.empty((len(KINDS), wealth.shape[1]))
+    for row, bets in zip(found, BETS.values(), strict=True):
+        np.add.reduce(wealth[bets.accounts], axis=0, dtype=np.float64, out=row)
+    return found
 
 
 def _due(places: Places, before: Accounts, score: Floats) -> tuple[Floats, Bools, Floats, Counts]:
@@ -237,18 +249,14 @@ def _paid_until(before: Accounts, at: Floats | float, dt: Floats) -> Floats:
 def _wagered(wealth: Wealth, gain: Floats, page_gain: Floats, drip: Floats) -> Wealth:
     """The wealth after drip and bets: ``R <- (R + drip) * e``, cut to a single, and never rounded up."""
     after = np.empty_like(wealth)
-    shares, lambdas = THRESHOLD_SHARES[:, None, None], LAMBDAS[:, None]
     for start in range(0, wealth.shape[1], _CHUNK):
         chunk = slice(start, start + _CHUNK)
         held = wealth[:, chunk].astype(np.float64)
-        for kind, (first, last, stakes) in enumerate(_GROUPS):
-            own = held[first:last].reshape(THRESHOLDS, stakes, -1)
-            own += shares / stakes * drip[kind, chunk]
-            own *= (
-                1.0
-                + (lambdas if stakes > 1 else lambdas[MIDDLE])
-                * (gain if KINDS[kind] is Kind.TICKET else page_gain)[:, None, chunk]
-            )
+        for row, (kind, bets) in zip(drip, BETS.items(), strict=True):
+            own = held[bets.accounts].reshape(THRESHOLDS, len(bets.lambdas), -1)
+            own += (THRESHOLD_SHARES / len(bets.lambdas))[:, None, None] * row[chunk]
+            won = gain if kind is Kind.TICKET else page_gain
+            own *= 1.0 + bets.lambdas[:, None] * won[:, None, chunk]
         bits = held.view(np.int64)
         bits &= _SINGLE_BITS
         held *= held >= _SMALLEST_SINGLE
@@ -256,25 +264,16 @@ def _wagered(wealth: Wealth, gain: Floats, page_gain: Floats, drip: Floats) -> W
     return after
 
 
-_GROUPS = (
-    (0, PAGE_ACCOUNTS, len(LAMBDAS)),
-    (PAGE_ACCOUNTS, PAGE_ACCOUNTS + OTHER_ACCOUNTS, 1),
-    (PAGE_ACCOUNTS + OTHER_ACCOUNTS, ACCOUNTS, 1),
-)
-"""Where the accounts of each kind begin and end, and how many stakes they have on each threshold."""
-
-
-def sides(peak: Wealth, kind: int) -> tuple[Wealth, Wealth]:
-    """The accounts of one kind, on the high and on the low side."""
-    first, last, _ = _GROUPS[kind]
-    middle = (first + last) // 2
-    return peak[first:middle], peak[middle:last]
+def side_of(peak: Wealth, kind: Kind) -> Side:
+    """The side that most of one component's evidence of this kind is on."""
+    high, low = np.split(peak[BETS[kind].accounts], 2)
+    return Side.HIGH if high.sum() >= low.sum() else Side.LOW
 
 
 def _reset(peak: Wealth, alarmed: Bools) -> Wealth:
     after = peak.copy()
-    for kind, (first, last, _) in enumerate(_GROUPS):
-        after[first:last, alarmed[kind]] = 0.0
+    for is_reset, bets in zip(alarmed, BETS.values(), strict=True):
+        after[bets.accounts, is_reset] = 0.0
     return after
 
 

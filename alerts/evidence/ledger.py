@@ -25,7 +25,7 @@ from alerts.evidence.accounts import (
     Played,
     evidence_of,
     play,
-    sides,
+    side_of,
 )
 from alerts.evidence.bets import LARGEST, Bools, Floats, Side
 from alerts.evidence.ranks import PAGE_CALIBRATION_MIN, UNLABELLED, Ranks
@@ -250,13 +250,12 @@ def _alarms(ledger: Ledger, played: Played) -> tuple[Alarm, ...]:
     found = []
     reached = evidence_of(played.peak)
     for kind, c in np.argwhere(played.alarmed).tolist():
-        high, low = sides(played.peak[:, c], kind)
         quiet_at = ledger.accounts.quiet_at[kind, c]
         found.append(
             Alarm(
                 kind=KINDS[kind],
                 component=ledger.names[c],
-                side=Side.HIGH if high.sum() >= low.sum() else Side.LOW,
+                side=side_of(played.peak[:, c], KINDS[kind]),
                 evidence=float(reached[kind, c]),
                 since=None if np.isnan(quiet_at) else datetime.fromtimestamp(quiet_at, UTC),
             )
