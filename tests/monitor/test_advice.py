@@ -112,7 +112,7 @@ FAULTS = {
 
 @pytest.mark.parametrize(("settings", "problem"), FAULTS.values(), ids=FAULTS)
 def test_what_cannot_be_is_refused(deploy: Deploy, settings: str, problem: str) -> None:
-    with pytest.raises(ConfigError, match="targets.bot") as raised:
+    with pytest.raises(ConfigError, match=r"targets\.bot") as raised:
         deploy(settings)
     assert problem in str(raised.value)
 
