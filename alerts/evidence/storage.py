@@ -19,7 +19,7 @@ FORMAT = 2
 """Version of the stored ledger; the first was JSON, which begins with a brace."""
 
 _MAGIC = b"AWL"
-_HEAD = struct.Struct("<3sB8sBIH")
+_HEAD = struct.Struct("<3sB8sIH")
 _CHECKSUM = struct.Struct("<I")
 _NO_RUN = 0xFFFF
 _WIDTHS = {1: "<u1", 2: "<u2", 4: "<u4"}
@@ -29,10 +29,9 @@ _TIMES = 2 + len(KINDS)
 def pack(ranks: Ranks, accounts: Accounts, last_run_id: str | None) -> bytes:
     """The accounts, with the last run's id and a checksum."""
     calibrated = _calibrated(ranks)
-    counts = np.concatenate(
-        [accounts.j[calibrated], accounts.k.swapaxes(1, 2)[calibrated].reshape(-1)], dtype=np.int64
-    )
-    width = next(width for width in _WIDTHS if counts.max(initial=0) < 1 << (8 * width))
+    # Each row as narrow as its largest count allows: few runs lie beyond all calibration runs.
+    rows = [accounts.j[calibrated], *accounts.k.swapaxes(1, 2)[calibrated].T]
+    widths = [_width(int(row.max(initial=0))) for row in rows]
     # Most components bet on the same runs: their few times are written once, and then numbered.
     every_time = np.concatenate([accounts.at[None], accounts.paid_until[None], accounts.quiet_at])
     times, numbers = np.unique(every_time, return_inverse=True)
@@ -43,11 +42,12 @@ def pack(ranks: Ranks, accounts: Accounts, last_run_id: str | None) -> bytes:
     in_blocks = _in_blocks(ranks)
     body = b"".join(
         (
-            _HEAD.pack(_MAGIC, FORMAT, ranks.digest, width, len(times), id_length),
+            _HEAD.pack(_MAGIC, FORMAT, ranks.digest, len(times), id_length),
             run_id,
-            counts.astype(_WIDTHS[width]).tobytes(),
+            bytes(widths),
+            *(row.astype(_WIDTHS[width]).tobytes() for row, width in zip(rows, widths, strict=True)),
             times.astype("<f8").tobytes(),
-            numbers.astype(_number_type(len(times))).tobytes(),
+            numbers.astype(_WIDTHS[_width(len(times))]).tobytes(),
             accounts.wealth.astype("<f4").tobytes(),
             accounts.marks.tobytes(),
             accounts.partial[in_blocks].astype("<f8").tobytes(),
@@ -59,18 +59,18 @@ def pack(ranks: Ranks, accounts: Accounts, last_run_id: str | None) -> bytes:
 
 def unpack(data: bytes, ranks: Ranks) -> tuple[Accounts, str | None]:
     """What :func:`pack` was given. ValueError says why these bytes cannot be it."""
-    width, n_times, id_length = _opened(data, ranks)
+    n_times, id_length = _opened(data, ranks)
     read = _Reader(data, _HEAD.size)
     run_id = None if id_length == _NO_RUN else read.bytes(id_length).decode()
     calibrated, in_blocks = _calibrated(ranks), _in_blocks(ranks)
     labels, c, cells = *ranks.n.shape, int(calibrated.sum())
     accounts = Accounts.opened(labels, c)
-    accounts.j[calibrated] = read.array(_WIDTHS[width], cells)
-    accounts.k.swapaxes(1, 2)[calibrated] = read.array(_WIDTHS[width], cells * THRESHOLDS).reshape(
-        -1, THRESHOLDS
-    )
+    widths = read.bytes(1 + THRESHOLDS)
+    accounts.j[calibrated] = read.array(_WIDTHS[widths[0]], cells)
+    for threshold, width in enumerate(widths[1:]):
+        accounts.k[:, threshold][calibrated] = read.array(_WIDTHS[width], cells)
     times = read.array("<f8", n_times)
-    every_time = times[read.array(_number_type(n_times), _TIMES * c)].reshape(_TIMES, c)
+    every_time = times[read.array(_WIDTHS[_width(n_times)], _TIMES * c)].reshape(_TIMES, c)
     wealth = read.array("<f4", ACCOUNTS * c).astype(np.float32).reshape(ACCOUNTS, c)
     marks = read.array("<i1", STEADY_RUNS * c).reshape(STEADY_RUNS, c)
     accounts.partial[in_blocks] = read.array("<f8", int(in_blocks.sum()))
@@ -92,7 +92,7 @@ def unpack(data: bytes, ranks: Ranks) -> tuple[Accounts, str | None]:
     )
 
 
-def _opened(data: bytes, ranks: Ranks) -> tuple[int, int, int]:
+def _opened(data: bytes, ranks: Ranks) -> tuple[int, int]:
     """The numbers in the head, when the bytes are whole, of this version, and of these ranks."""
     if data[:1] == b"{":
         raise ValueError(f"this ledger is stored in format 1 (JSON); this version reads format {FORMAT}")
@@ -102,10 +102,10 @@ def _opened(data: bytes, ranks: Ranks) -> tuple[int, int, int]:
         raise ValueError(f"this ledger is stored in format {data[3]}; this version reads format {FORMAT}")
     if _CHECKSUM.unpack(data[-_CHECKSUM.size :])[0] != zlib.crc32(data[: -_CHECKSUM.size]):
         raise ValueError("this stored ledger is damaged: its checksum is wrong")
-    _, _, digest, width, n_times, id_length = _HEAD.unpack_from(data)
+    _, _, digest, n_times, id_length = _HEAD.unpack_from(data)
     if digest != ranks.digest:
         raise ValueError("this stored ledger belongs to another calibration than the one it is read with")
-    return width, n_times, id_length
+    return n_times, id_length
 
 
 class _Reader:
@@ -137,5 +137,6 @@ def _in_blocks(ranks: Ranks) -> Bools:
     return np.array([name in ranks.blocks for name in ranks.names], dtype=np.bool_)
 
 
-def _number_type(times: int) -> str:
-    return next(kind for width, kind in _WIDTHS.items() if times <= 1 << (8 * width))
+def _width(largest: int) -> int:
+    """How many bytes a whole number of up to this size takes."""
+    return next(width for width in _WIDTHS if largest < 1 << (8 * width))

@@ -359,7 +359,7 @@ def a_target(labels: int, runs: int, seed: int = 0) -> Ledger:
 @pytest.mark.parametrize("labels", [1, 4])
 def test_a_target_of_52_components_is_stored_in_ten_kilobytes(labels: int) -> None:
     ledger = a_target(labels, runs=1200)
-    assert len(ledger.to_bytes()) <= 10_240
+    assert len(ledger.to_bytes()) <= 10_000
     assert Ledger.from_bytes(ledger.to_bytes(), ledger.ranks).to_bytes() == ledger.to_bytes()
 
 
