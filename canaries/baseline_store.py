@@ -54,14 +54,19 @@ class Wanted:
 
 
 def ensure_baseline(
-    session: Session, target: str, suite: str, contract: Contract, now: datetime
+    session: Session,
+    target: str,
+    suite: str,
+    contract: Contract,
+    now: datetime,
+    actor: Actor = Actor.DAEMON,
 ) -> BaselineSummary:
     """The baseline of ``suite`` on ``target`` that is not retired; a new one that collects when there is none.
 
     Its contract may be another one: it is the caller who refuses to compare (see ``describe_change``).
     """
     current = current_baseline(session, target, suite)
-    return current or _begin(session, target, suite, contract, now)
+    return current or _begin(session, target, suite, contract, now, actor)
 
 
 def current_baseline(session: Session, target: str, suite: str) -> BaselineSummary | None:
@@ -228,9 +233,11 @@ def save_history(session: Session, target: str, suite: str, history: ProofHistor
     session.flush()
 
 
-def _begin(session: Session, target: str, suite: str, contract: Contract, now: datetime) -> BaselineSummary:
+def _begin(
+    session: Session, target: str, suite: str, contract: Contract, now: datetime, actor: Actor
+) -> BaselineSummary:
     row = _add(session, Baseline(_next_id(session, target), target, suite, contract, created_at=now))
-    note_event(session, Event(target, row.id, now, BaselineEvent.BEGUN, Actor.DAEMON))
+    note_event(session, Event(target, row.id, now, BaselineEvent.BEGUN, actor))
     # Another baseline knows other models; an endpoint that is down stays down.
     save_history(
         session, target, suite, ProofHistory(down_runs=load_history(session, target, suite).down_runs)

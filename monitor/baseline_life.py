@@ -4,7 +4,7 @@ How another baseline takes the place of a frozen one is in ``baseline_succession
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from math import ceil
 
 from sqlmodel import Session
@@ -12,7 +12,7 @@ from sqlmodel import Session
 from alerts.incident import Incident
 from alerts.store import open_incidents
 from canaries import BaselineError
-from canaries.baseline import Baseline, BaselineStatus, freeze
+from canaries.baseline import Baseline, BaselineStatus
 from canaries.baseline_events import Actor, BaselineEvent, Event, latest_event, note_event
 from canaries.baseline_store import (
     BaselineSummary,
@@ -35,6 +35,7 @@ from canaries.store import load_features
 
 from .baseline_succession import canaries_removed
 from .canary_verdicts import baseline_key, incident_keys
+from .guarantee import frozen_on
 from .watched import House, Watched
 
 
@@ -161,19 +162,6 @@ def _collecting_anew(session: Session, watched: Watched, current: BaselineSummar
     return Standing(begun, notes=(note,))
 
 
-def begin_or_current(
-    session: Session, watched: Watched, contract_hash: str, now: datetime
-) -> tuple[BaselineSummary, tuple[str, ...]]:
-    """The target's baseline, and what is worth a word about it. See ``stand``, which knows more."""
-    current = baseline_of(session, watched.name, watched.suite_name)
-    if current is None:
-        return ensure_baseline(session, watched.name, watched.suite_name, watched.contract, now), ()
-    if current.status is BaselineStatus.FROZEN or current.contract_hash == contract_hash:
-        return current, ()
-    standing = _collecting_anew(session, watched, current, now)
-    return standing.current, standing.notes
-
-
 def is_comparable(session: Session, house: House, watched: Watched, current: BaselineSummary) -> bool:
     """Whether runs of the target are collected for, or compared with, its baseline as things are."""
     if current.contract_hash == watched.contract.hash or current.status is not BaselineStatus.FROZEN:
@@ -254,7 +242,7 @@ def freeze_baseline(
 ) -> Baseline:
     """The baseline, frozen on the runs it has collected. Raises BaselineError when they do not make one."""
     runs = load_features(session, collected_ids(session, baseline_id))
-    frozen = freeze(load_baseline(session, baseline_id), runs, house.tie, now)
+    frozen = frozen_on(load_baseline(session, baseline_id), runs, house, now)
     save_baseline(session, frozen, actor, why)
     return frozen
 
@@ -283,18 +271,13 @@ def renew_baseline(session: Session, baseline: BaselineSummary, now: datetime, w
     """
     contract = load_baseline(session, baseline.id).contract
     retire_baseline(session, baseline.id, now, Actor.OPERATOR, why, BaselineEvent.RENEWED)
-    return ensure_baseline(session, baseline.target, baseline.suite, contract, now)
+    return ensure_baseline(session, baseline.target, baseline.suite, contract, now, Actor.OPERATOR)
 
 
 def open_troubles(session: Session, target: str) -> tuple[Incident, ...]:
     """The open incidents for which the answers of a target may not be as usual."""
     keys = incident_keys(target) - {baseline_key(target)}
     return tuple(one for one in open_incidents(session) if one.key in keys)
-
-
-def complete_at(missing_runs: int, slot_s: float, now: datetime) -> datetime:
-    """When so many more runs will be there, one every ``slot_s`` seconds."""
-    return now + timedelta(seconds=missing_runs * slot_s)
 
 
 def _event(current: BaselineSummary, now: datetime, event: BaselineEvent, why: str) -> Event:

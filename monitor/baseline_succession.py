@@ -12,7 +12,7 @@ from sqlmodel import Session
 
 from alerts.store import incidents_of
 from canaries import BaselineError
-from canaries.baseline import Baseline, BaselineStatus, freeze, retire
+from canaries.baseline import Baseline, BaselineStatus, retire
 from canaries.baseline_events import BaselineEvent, latest_event
 from canaries.baseline_store import (
     BaselineSummary,
@@ -31,6 +31,7 @@ from canaries.store import load_features
 from . import store
 from .canary_verdicts import baseline_key, incident_keys
 from .drift import DriftMemory
+from .guarantee import frozen_on
 from .watched import House, Watched
 
 GUARD = timedelta(hours=72)
@@ -134,7 +135,10 @@ def canaries_removed(
     new = succeed_baseline(
         session,
         old.id,
-        lambda id: replace(frozen, id=id, created_at=old.created_at, anchor_id=anchor_id),
+        # As old as the one before, with the same runs: taking canaries out does not put off the refresh.
+        lambda id: replace(
+            frozen, id=id, created_at=old.created_at, frozen_at=old.frozen_at, anchor_id=anchor_id
+        ),
         BaselineEvent.CANARY_REMOVED,
         f"{why}{lost}",
         now,
@@ -199,7 +203,7 @@ def _successor(id: str, old: Baseline, contract: Contract, runs: Sequence[RunFea
 
 
 def _frozen(house: House, baseline: Baseline, runs: Sequence[RunFeatures], now: datetime) -> Baseline:
-    return freeze(baseline, runs, house.tie, now)
+    return frozen_on(baseline, runs, house, now)
 
 
 def _reason(old: Baseline, watched: Watched, runs: Sequence[RunFeatures]) -> str:
@@ -243,7 +247,12 @@ def _anchor_without(
         frozen = retire(_frozen(house, base, runs, now), now)
     except BaselineError:
         return None, f"; its anchor {anchor.id} is left behind, whose runs are not stored any more"
-    new = add_retired(session, lambda id: replace(frozen, id=id), old.target, f"{why}; the anchor")
+    new = add_retired(
+        session,
+        lambda id: replace(frozen, id=id, frozen_at=anchor.frozen_at),
+        old.target,
+        f"{why}; the anchor",
+    )
     return new.id, ""
 
 
