@@ -28,6 +28,9 @@ TOKEN_HASH_BYTES = 6
 BIGRAM_HASH_BYTES = 4
 """Of a hundred thousand pairs one or two share a hash, which moves no score; there are even more pairs than tokens."""
 
+EDGE_WORDS = 3
+"""How many words at the beginning and at the end of an answer are told apart by their places."""
+
 GAP_CHARS = 12
 """How much of the white space between two words is told apart: a blank line and an indent fit in."""
 
@@ -44,7 +47,8 @@ class AnswerFeatures:
 
     ``answer_hash``, the tokens of ``token_counts`` and ``first_top`` and the pairs of ``bigram_counts`` are keyed
     hashes: who does not hold the deployment's key cannot try out texts against them. A pair has a hash of its own,
-    which does not tell its tokens; the beginning and the end of the answer make pairs too. ``gap_counts`` is of the
+    which does not tell its tokens; the beginning and the end of the answer make pairs too. So have the words
+    that the answer begins and ends with, by their places, in ``edge_counts``. ``gap_counts`` is of the
     white space inside the answer as it is, spaces, line ends and indents, up to ``GAP_CHARS`` of each. ``length`` is
     in tokens of ``canonical.tokens``, whatever the provider counts; ``input_tokens`` and ``output_tokens`` are its
     counts. ``checks`` tells of each expectation whether the answer met it, ``refused`` whether the answer begins like
@@ -57,6 +61,7 @@ class AnswerFeatures:
     answer_hash: str = ""
     token_counts: Mapping[str, int] = field(default_factory=dict)
     bigram_counts: Mapping[str, int] = field(default_factory=dict)
+    edge_counts: Mapping[str, int] = field(default_factory=dict)
     gap_counts: Mapping[str, int] = field(default_factory=dict)
     length: int = 0
     finish_reason: str | None = None
@@ -123,6 +128,7 @@ def extract(run: Run, suite: Suite | None, key: bytes) -> RunFeatures:
         _keyed(key, b"answer", ANSWER_HASH_BYTES),
         _keyed(key, b"token", TOKEN_HASH_BYTES),
         _keyed(key, b"bigram", BIGRAM_HASH_BYTES),
+        _keyed(key, b"edge", BIGRAM_HASH_BYTES),
     )
     answers = [
         _features(completion, canaries.get(completion.canary), scrub, hashes)
@@ -139,6 +145,7 @@ class _Hashes(NamedTuple):
     answer: Callable[[str], str]
     token: Callable[[str], str]
     bigram: Callable[[str], str]
+    edge: Callable[[str], str]
 
 
 def _features(
@@ -158,12 +165,14 @@ def _features(
     first_top = tuple(
         (hashes.token(t), max(LOGPROB_MIN, logprob)) for t, logprob in completion.first_top or ()
     )
+    edges = Counter(hashes.edge(f"{place}\0{word}") for place, word in _edges(words))
     return AnswerFeatures(
         completion.canary,
         completion.sample,
         answer_hash=hashes.answer(text),
         token_counts=dict(sorted(counts.items())),
         bigram_counts=dict(sorted(bigrams.items())),
+        edge_counts=dict(sorted(edges.items())),
         gap_counts=dict(sorted(Counter(gaps(text, GAP_CHARS)).items())),
         length=len(words),
         finish_reason=completion.finish_reason,
@@ -178,6 +187,13 @@ def _features(
         input_tokens=completion.input_tokens,
         output_tokens=completion.output_tokens,
     )
+
+
+def _edges(words: Sequence[str]) -> list[tuple[int, str]]:
+    """The first and the last words with their places, counted from 1 and from -1; "" where the answer is shorter."""
+    missing = [""] * EDGE_WORDS
+    first, last = [*words[:EDGE_WORDS], *missing], [*words[: -EDGE_WORDS - 1 : -1], *missing]
+    return [(sign * (i + 1), side[i]) for sign, side in ((1, first), (-1, last)) for i in range(EDGE_WORDS)]
 
 
 def _keyed(key: bytes, purpose: bytes, size: int) -> Callable[[str], str]:

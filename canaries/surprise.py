@@ -86,6 +86,11 @@ def bigrams_of(answers: Iterable[AnswerFeatures]) -> Counter[str]:
     return sum_counts(answer.bigram_counts for answer in answers)
 
 
+def edges_of(answers: Iterable[AnswerFeatures]) -> Counter[str]:
+    """The words that ``answers`` begin and end with, by their places."""
+    return sum_counts(answer.edge_counts for answer in answers)
+
+
 def gaps_of(answers: Iterable[AnswerFeatures]) -> Counter[str]:
     """The white space inside ``answers``."""
     return sum_counts(answer.gap_counts for answer in answers)
@@ -198,6 +203,16 @@ class BigramSurprise(BagSurprise):
     def __call__(self, answers: Answers) -> float | None:
         """The surprise of a run's texts; ``None`` when their pairs are not known."""
         bags = [answer.bigram_counts for answer in answers if answer.bigram_counts]
+        return self.of(bags, 0) if bags else None
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeSurprise(BagSurprise):
+    """The surprise of the words that texts begin and end with, which the many between them would drown."""
+
+    def __call__(self, answers: Answers) -> float | None:
+        """The surprise of a run's beginnings and ends; ``None`` when they are not known."""
+        bags = [answer.edge_counts for answer in answers if answer.edge_counts]
         return self.of(bags, 0) if bags else None
 
 

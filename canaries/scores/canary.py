@@ -1,6 +1,6 @@
 """What the train runs say about one canary."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 from typing import Any
 
@@ -9,6 +9,7 @@ from ..surprise import (
     AnswerSurprise,
     BagSurprise,
     BigramSurprise,
+    EdgeSurprise,
     LayoutSurprise,
     LogprobShift,
     Spread,
@@ -19,12 +20,16 @@ from .distance import MeanEmbedding
 from .measures import MEASURES
 from .names import (
     BIGRAM_SURPRISE,
+    EDGE_SURPRISE,
     LAYOUT_SURPRISE,
     NEW_WORDS,
     SUITE_SURPRISE,
     TEXT_DISTANCE,
     TOKEN_SURPRISE,
 )
+
+BAGS = ("bigrams", "edges", "layout")
+"""What is counted of texts beside their words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,7 @@ class FrozenCanary:
     answers: AnswerSurprise
     text: TextSurprise
     bigrams: BigramSurprise | None
+    edges: EdgeSurprise | None
     layout: LayoutSurprise | None
     embedding: MeanEmbedding
     logprobs: LogprobShift | None
@@ -60,6 +66,8 @@ class FrozenCanary:
             return self.text(answers)
         if name == BIGRAM_SURPRISE:
             return self.bigrams(answers) if self.bigrams else None
+        if name == EDGE_SURPRISE:
+            return self.edges(answers) if self.edges else None
         if name == LAYOUT_SURPRISE:
             return self.layout(answers) if self.layout else None
         if name == TEXT_DISTANCE:
@@ -95,6 +103,7 @@ class FrozenCanary:
             "scale": self.text.scale,
             "words": self.text.counts,
             "bigrams": _bag_to_plain(self.bigrams),
+            "edges": _bag_to_plain(self.edges),
             "layout": _bag_to_plain(self.layout),
             "embedding": [self.embedding.answers, self.embedding.weights, self.embedding.within],
             "logprobs": {token: astuple(spread) for token, spread in logprobs.tokens.items()}
@@ -105,19 +114,19 @@ class FrozenCanary:
 
     @classmethod
     def from_plain(
-        cls, plain: Mapping[str, Any], words: Vocabulary, bigrams: Vocabulary, gaps: Vocabulary
+        cls, plain: Mapping[str, Any], words: Vocabulary, others: Mapping[str, Vocabulary]
     ) -> "FrozenCanary":
-        """The canary that ``to_plain`` gave; ``words``, ``bigrams`` and ``gaps`` are the suite's."""
+        """The canary that ``to_plain`` gave; ``words`` are the suite's, and so are ``others``, by what they are of."""
         logprobs = plain["logprobs"]
+        bags = {name: _bag_from_plain(plain[name], vocabulary) for name, vocabulary in others.items()}
         return cls(
             id=plain["id"],
             is_text=plain["is_text"],
             answers=AnswerSurprise(plain["samples"], plain["answers"]),
             text=TextSurprise(plain["scale"], plain["words"], words),
-            bigrams=BigramSurprise(plain["bigrams"][0], plain["bigrams"][1], bigrams)
-            if plain["bigrams"]
-            else None,
-            layout=LayoutSurprise(plain["layout"][0], plain["layout"][1], gaps) if plain["layout"] else None,
+            bigrams=BigramSurprise(*bags["bigrams"]) if bags["bigrams"] else None,
+            edges=EdgeSurprise(*bags["edges"]) if bags["edges"] else None,
+            layout=LayoutSurprise(*bags["layout"]) if bags["layout"] else None,
             embedding=MeanEmbedding(*plain["embedding"]),
             logprobs=LogprobShift({t: Spread(*spread) for t, spread in logprobs.items()})
             if logprobs
@@ -128,3 +137,9 @@ class FrozenCanary:
 
 def _bag_to_plain(surprise: BagSurprise | None) -> tuple[float, Mapping[str, int]] | None:
     return (surprise.scale, surprise.counts) if surprise else None
+
+
+def _bag_from_plain(
+    plain: Sequence[Any] | None, vocabulary: Vocabulary
+) -> tuple[float, Mapping[str, int], Vocabulary] | None:
+    return (plain[0], plain[1], vocabulary) if plain else None

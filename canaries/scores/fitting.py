@@ -11,6 +11,7 @@ from ..surprise import (
     Answers,
     AnswerSurprise,
     BigramSurprise,
+    EdgeSurprise,
     LayoutSurprise,
     LogprobShift,
     RestOfSuite,
@@ -20,6 +21,7 @@ from ..surprise import (
     answer_surprise_left_out,
     bag_surprise_left_out,
     bigrams_of,
+    edges_of,
     gaps_of,
     sum_counts,
     tokens_of,
@@ -28,7 +30,15 @@ from .canary import FrozenCanary
 from .distance import MeanEmbedding
 from .frozen import PRESENT_SHARE_MIN, FrozenScores
 from .measures import MEASURES, Measure
-from .names import BIGRAM_SURPRISE, LAYOUT_SURPRISE, NEW_WORDS, SUITE_SURPRISE, TEXT_DISTANCE, TOKEN_SURPRISE
+from .names import (
+    BIGRAM_SURPRISE,
+    EDGE_SURPRISE,
+    LAYOUT_SURPRISE,
+    NEW_WORDS,
+    SUITE_SURPRISE,
+    TEXT_DISTANCE,
+    TOKEN_SURPRISE,
+)
 
 TEXT_SHARE_MIN = 0.5
 """Above this share of distinct train answers a canary is a text: its answers hardly come twice."""
@@ -41,8 +51,8 @@ NEW_WORDS_FLOOR = 0.01
 """Added to the standard deviations of these, which lie between 0 and 1 or 2."""
 
 
-_COUNTS = (tokens_of, bigrams_of, gaps_of)
-"""What is counted of texts: their tokens, their pairs, the white space between them."""
+_COUNTS = (tokens_of, bigrams_of, edges_of, gaps_of)
+"""What is counted of texts: their tokens, their pairs, their beginnings and ends, the white space between them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +120,7 @@ def _fit_canary(canary: str, samples: int, rows: Sequence[_TrainRun], suite: _Su
     everything = [answer for answers in runs for answer in answers]
     answers = Counter(answer.answer_hash for answer in everything)
     bags = [_bag(count(everything), len(rows)) for count in _COUNTS]
-    words, bigrams, gaps = suite.vocabularies
+    words, bigrams, edges, gaps = suite.vocabularies
     has_logprobs = sum(any(a.first_top for a in answers) for answers in runs) >= PRESENT_SHARE_MIN * len(runs)
     has_layout = sum(bool(gaps_of(run)) for run in runs) >= PRESENT_SHARE_MIN * len(runs)
     frozen = FrozenCanary(
@@ -119,7 +129,8 @@ def _fit_canary(canary: str, samples: int, rows: Sequence[_TrainRun], suite: _Su
         answers=AnswerSurprise(samples, answers),
         text=TextSurprise(*bags[0], words),
         bigrams=BigramSurprise(*bags[1], bigrams) if all(a.bigram_counts for a in everything) else None,
-        layout=LayoutSurprise(*bags[2], gaps) if has_layout else None,
+        edges=EdgeSurprise(*bags[2], edges) if all(a.edge_counts for a in everything) else None,
+        layout=LayoutSurprise(*bags[3], gaps) if has_layout else None,
         embedding=MeanEmbedding.fit(everything),
         logprobs=LogprobShift.fit(runs) if has_logprobs else None,
         spreads={},
@@ -135,7 +146,12 @@ def _with_spreads(canary: FrozenCanary, samples: int, rows: Sequence[_TrainRun])
         ),
         TEXT_DISTANCE: Spread.of([canary.embedding.left_out(run) for run in runs], DISTANCE_FLOOR),
     }
-    bags = (TOKEN_SURPRISE, canary.text), (BIGRAM_SURPRISE, canary.bigrams), (LAYOUT_SURPRISE, canary.layout)
+    bags = (
+        (TOKEN_SURPRISE, canary.text),
+        (BIGRAM_SURPRISE, canary.bigrams),
+        (EDGE_SURPRISE, canary.edges),
+        (LAYOUT_SURPRISE, canary.layout),
+    )
     for (name, surprise), count, i in zip(bags, _COUNTS, range(len(_COUNTS)), strict=True):
         if surprise:
             counts, own = Counter(surprise.counts), [(row.rest[i], count(row.answers)) for row in rows]

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..features import RunFeatures
 from ..surprise import Answers, Vocabulary, sum_counts, tokens_of
-from .canary import FrozenCanary
+from .canary import BAGS, FrozenCanary
 from .distance import divergence
 from .measures import mean
 from .names import (
@@ -71,8 +71,10 @@ class FrozenScores:
             return not all(canary.is_text for canary in self.canaries)
         if name == VALIDATOR_FAILURES:
             return self.has_checks
-        if name in (DIVERGENCE, SURPRISE_SPREAD, LENGTH_SPREAD):
+        if name in (DIVERGENCE, SURPRISE_SPREAD):
             return True
+        if name == LENGTH_SPREAD:
+            return sum(canary.answers.samples for canary in self.canaries) > 1
         if (
             name == LAYOUT_SURPRISE
         ):  # labels beside texts have no layout, and do not take away that of the texts
@@ -184,13 +186,11 @@ class FrozenScores:
     def from_plain(cls, plain: Mapping[str, Any]) -> "FrozenScores":
         """The scores that ``to_plain`` gave."""
         words = Vocabulary(sum_counts(canary["words"] for canary in plain["canaries"]))
-        bigrams, gaps = (
-            Vocabulary(sum_counts(canary[kind][1] for canary in plain["canaries"] if canary[kind]))
-            for kind in ("bigrams", "layout")
-        )
-        canaries = tuple(
-            FrozenCanary.from_plain(canary, words, bigrams, gaps) for canary in plain["canaries"]
-        )
+        others = {
+            name: Vocabulary(sum_counts(canary[name][1] for canary in plain["canaries"] if canary[name]))
+            for name in BAGS
+        }
+        canaries = tuple(FrozenCanary.from_plain(canary, words, others) for canary in plain["canaries"])
         return cls(canaries, plain["has_checks"])
 
     def to_json(self) -> str:

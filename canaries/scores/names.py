@@ -7,6 +7,7 @@ SUITE_PEAK = "suite_peak"
 TOKEN_SURPRISE = "token_surprise"  # noqa: S105 - a score's name
 BIGRAM_SURPRISE = "bigram_surprise"
 DIVERGENCE = "divergence"
+EDGE_SURPRISE = "edge_surprise"
 LAYOUT_SURPRISE = "layout_surprise"
 TEXT_DISTANCE = "text_distance"
 NEW_WORDS = "new_words"
@@ -43,6 +44,7 @@ BULK_PARTS: Mapping[str, int] = {
     TEXT_DISTANCE: 2,
     LOGPROB_SHIFT: 2,
     MEAN_LOGPROB: 2,
+    EDGE_SURPRISE: 1,
     LAYOUT_SURPRISE: 1,
     NEW_WORDS: 1,
     SURPRISE_SPREAD: 1,
@@ -59,7 +61,16 @@ the answers get two parts, since any change of the model moves them; those that 
 get one, since what they are for moves them far at once. A share costs its logarithm: half of it is less than one
 run."""
 
-WORDY_ONLY = (BIGRAM_SURPRISE, DIVERGENCE, TEXT_DISTANCE, NEW_WORDS, SURPRISE_SPREAD, LENGTH_SPREAD, VARIETY)
+WORDY_ONLY = (
+    BIGRAM_SURPRISE,
+    EDGE_SURPRISE,
+    DIVERGENCE,
+    TEXT_DISTANCE,
+    NEW_WORDS,
+    SURPRISE_SPREAD,
+    LENGTH_SPREAD,
+    VARIETY,
+)
 """What says nothing new of answers of a word or two, whose surprise is told as a whole already."""
 
 SENTENCES: Mapping[str, str] = {
@@ -68,6 +79,7 @@ SENTENCES: Mapping[str, str] = {
     TOKEN_SURPRISE: "how rare the words of the answers are among those of the baseline, over all canaries",
     BIGRAM_SURPRISE: "how rare the pairs of neighbouring words are among those of the baseline, over all canaries",
     DIVERGENCE: "how far the frequencies of the words in the whole run are from those in the baseline",
+    EDGE_SURPRISE: "how rare the words are, among those of the baseline, that the answers begin and end with",
     LAYOUT_SURPRISE: "how rare the answers' line breaks, blank lines and indents are among those of the baseline",
     TEXT_DISTANCE: "how unlike the baseline's texts the answers are, canary by canary, in words and pairs of words",
     NEW_WORDS: "the share of words that their canary never used in the baseline",
