@@ -1,45 +1,29 @@
-"""What a shift watch says in words: which share of calls is beyond the limit, what is usual, and since when.
+"""What a shift watch says in words: which share of calls is beyond the limit, what is usual, and since when."""
 
-Pure.
-"""
-
-from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from alerts.finding import Finding, Label, Severity, Source, Verdict
 
 from .drift import Drifting, DriftMemory
 from .traffic.config import Measure, WatchConfig
-from .traffic.tail_baseline import TailBaseline, periods_needed
-from .traffic.tails import Tally, is_mean, shift_of
+from .traffic.tail_baseline import Seen, TailBaseline, periods_needed
+from .traffic.tails import is_mean, shift_of
 from .traffic.watches import show
 from .watch_traffic import incident_key, labels_of
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """A period that was judged: the calls of the watch, and of its control when it has one."""
-
-    start_s: int
-    mine: Tally
-    control: Tally | None = None
-
-
-def shift_verdict(
-    watch: WatchConfig, baseline: TailBaseline, seen: Seen, memory: DriftMemory, facts: Mapping[str, str]
-) -> Verdict:
-    """What the watch says after a period that was bet on; ``facts`` are further lines of evidence."""
+def shift_verdict(watch: WatchConfig, baseline: TailBaseline, seen: Seen, memory: DriftMemory) -> Verdict:
+    """What the watch says after a period that was bet on."""
     key, sentence = incident_key(watch), describe(watch, baseline, seen)
-    drifting = memory.drifting.get(watch.measure)
-    if drifting is None:
+    if not memory.drifting:
         return Verdict(key, Label.STEADY, note=sentence)
+    drifting = max(memory.drifting.values(), key=lambda one: (one.severity, one.evidence))
     finding = Finding(
         severity=Severity(drifting.severity),
         source=Source.WATCH,
         summary=f"{watch.name} has shifted{_since(drifting)}: {sentence}",
         labels={"watch": watch.name, **labels_of(watch)},
-        evidence=(*_lines(watch, baseline, seen, drifting), *facts.items()),
+        evidence=tuple(_lines(watch, baseline, seen, drifting)),
     )
     return Verdict(key, Label.BREACHED, finding, wants_rollback=memory.wants_rollback)
 
@@ -70,6 +54,17 @@ def describe(watch: WatchConfig, baseline: TailBaseline, seen: Seen) -> str:
     return f"{of}, usually {_percent(baseline.usual_share)}"
 
 
+def guarantee(baseline: TailBaseline) -> str:
+    """Whether the page budget holds for the watch, in a line."""
+    found = baseline.stickiness
+    if found.block == 1:
+        return "in force"
+    return (
+        f"neighbouring periods are alike (lag-1 correlation {found.lag1:.2f}): single periods open tickets only, and "
+        f"pages need blocks of {found.block}; a control that shares the load would be faster"
+    )
+
+
 def _what(watch: WatchConfig, baseline: TailBaseline) -> str:
     if watch.measure is Measure.ERROR_SHARE:
         return "failed"
@@ -96,6 +91,7 @@ def _lines(
         lines.append(("beyond the limit" if baseline.limit is not None else "failed", str(seen.mine.hits)))
     if seen.control is not None:
         lines.append(("control", f"{seen.control.hits} of {seen.control.calls} calls"))
+    lines.append(("guarantee", guarantee(baseline)))
     if baseline.hours.classes > 1:
         lines.append(("ranked within", f"{baseline.hours.classes} classes of hours that are alike"))
     return lines

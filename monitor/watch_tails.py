@@ -13,18 +13,18 @@ from sqlmodel import Session
 
 import alerts.store as alert_store
 from alerts.evidence.control import Block, ControlLedger, observe_block
-from alerts.evidence.ledger import Ledger, Observation, is_steady, observe, open_ledger
-from alerts.evidence.ranks import rank
+from alerts.evidence.ledger import Ledger, is_steady, observe, open_ledger
 from alerts.finding import Verdict
 from alerts.incident import AlertRule, Transition
 from alerts.intake import receive
 
 from .database import Database
 from .drift import Bets, remember
+from .tail_ranking import ranking_of
 from .tail_store import Comparison, load_comparison, save_comparison
-from .tail_verdicts import Seen, collecting_verdict, describe, shift_verdict, silent_verdict
+from .tail_verdicts import collecting_verdict, describe, shift_verdict, silent_verdict
 from .traffic.config import WatchConfig
-from .traffic.tail_baseline import TailBaseline, collect, fingerprint, open_baseline, passed
+from .traffic.tail_baseline import Seen, TailBaseline, collect, fingerprint, open_baseline, passed
 from .traffic.tails import Counted, Tally, count, is_due, minutes_of, shift_of
 from .traffic.windows import Window
 from .watch_traffic import incident_key
@@ -157,7 +157,7 @@ def _settled(
     bet = _bet_on_ranks if shift_of(watch).control is None else _bet_on_control
     bets, evidence = bet(session, watch, share, house, baseline, seen)
     memory = remember(before.memory, bets)
-    verdict = shift_verdict(watch, baseline, seen, memory, {})
+    verdict = shift_verdict(watch, baseline, seen, memory)
     return replace(after, memory=memory), verdict, describe(watch, baseline, seen), evidence
 
 
@@ -172,25 +172,18 @@ def _bet_on_ranks(
     session: Session, watch: WatchConfig, share: float, house: House, baseline: TailBaseline, seen: Seen
 ) -> tuple[Bets, float]:
     """Rank the period among the calibration periods of hours that are alike."""
-    scope, component = incident_key(watch), watch.measure.value
+    scope = incident_key(watch)
     ties = {start: house.tie(_run_id(watch, start)) for start, _ in baseline.calibration}
-    ranks = rank({component: baseline.ranked(watch.measure, ties)})
+    ranking = ranking_of(watch, baseline, ties, share)
     saved = alert_store.load_ledger(session, scope, baseline.id)
-    ledger = Ledger.from_bytes(saved.state, ranks) if saved else open_ledger(ranks)
+    ledger = Ledger.from_bytes(saved.state, ranking.ranks) if saved else open_ledger(ranking.ranks)
     run_id = _run_id(watch, seen.start_s)
-    observation = Observation(
-        run_id,
-        _end_of(watch, seen),
-        shift_of(watch).every,
-        house.tie(run_id),
-        {component: baseline.score(watch.measure, seen.start_s, seen.mine)},
-        baseline.hours.label(seen.start_s),
-    )
-    step = observe(ranks, ledger, observation, {component: share}, house.budgets, _tickets_only(watch))
+    observation = ranking.observation(seen, run_id, house.tie(run_id))
+    step = observe(ranking.ranks, ledger, observation, ranking.weights, house.budgets, ranking.tickets_only)
     alert_store.save_ledger(session, scope, baseline.id, step.ledger.to_bytes(), run_id)
-    steady = frozenset({component} if is_steady(step.ledger, component) else ())
-    bets = Bets(step.alarms, step.beyond, steady, ranks.calibration_runs())
-    return bets, step.evidence.get(component, 0.0)
+    steady = frozenset(name for name in ranking.weights if is_steady(step.ledger, name))
+    bets = Bets(step.alarms, step.beyond, steady, ranking.ranks.calibration_runs())
+    return bets, max(step.evidence.values(), default=0.0)
 
 
 def _bet_on_control(
@@ -216,10 +209,6 @@ def _bet_on_control(
     alert_store.save_ledger(session, scope, baseline.id, step.ledger.to_bytes(), run_id)
     steady = frozenset({component} if step.ledger.is_steady else ())
     return Bets(step.alarms, {component: step.level}, steady), step.ledger.evidence()
-
-
-def _tickets_only(watch: WatchConfig) -> tuple[str, ...]:
-    return (watch.measure.value,) if watch.severity == "ticket" else ()
 
 
 def _run_id(watch: WatchConfig, start_s: int) -> str:

@@ -17,10 +17,20 @@ from alerts.evidence.ranks import Calibrated
 from .config import Measure, WatchConfig
 from .histogram import Histogram
 from .hour_classes import HourClasses, learn
+from .stickiness import Stickiness, stickiness
 from .tails import Counted, Tally, limit_of, score, shift_of, together
 
 FORMAT = 1
 """Version of the stored document."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A period to be judged: the calls of the watch, and of its control when it has one."""
+
+    start_s: int
+    mine: Tally
+    control: Tally | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +49,7 @@ class TailBaseline:
     limit: float | None = None
     hours: HourClasses = field(default_factory=HourClasses)
     calibration: tuple[tuple[int, Tally], ...] = ()
+    stickiness: Stickiness = field(default_factory=Stickiness)
     is_ready: bool = False
 
     @property
@@ -108,8 +119,9 @@ def collect(watch: WatchConfig, baseline: TailBaseline, mine: Counted, control: 
     else:
         tally = counted.tally(watch.measure, baseline.limit)
         baseline = replace(baseline, calibration=(*baseline.calibration, (start, tally)))
-    is_ready = bool(baseline.trained) and len(baseline.calibration) >= calibration
-    return replace(baseline, is_ready=is_ready)
+    if not baseline.trained or len(baseline.calibration) < calibration:
+        return baseline
+    return replace(baseline, stickiness=_stickiness(watch.measure, baseline), is_ready=True)
 
 
 def passed(watch: WatchConfig, baseline: TailBaseline) -> TailBaseline:
@@ -134,6 +146,7 @@ def to_plain(baseline: TailBaseline) -> dict[str, Any]:
         "limit": baseline.limit,
         "hours": [baseline.hours.of_slot, baseline.hours.usual],
         "calibration": [[start, one.calls, one.hits, one.mean] for start, one in baseline.calibration],
+        "stickiness": [baseline.stickiness.lag1, baseline.stickiness.block],
         "is_ready": baseline.is_ready,
     }
 
@@ -156,6 +169,7 @@ def from_plain(data: Mapping[str, Any]) -> TailBaseline:
         calibration=tuple(
             (start, Tally(calls, hits, mean)) for start, calls, hits, mean in data["calibration"]
         ),
+        stickiness=Stickiness(*data["stickiness"]),
         is_ready=data["is_ready"],
     )
 
@@ -166,6 +180,23 @@ def _trained(watch: WatchConfig, baseline: TailBaseline, calibration: int) -> Ta
     scores = [score(watch.measure, one.tally(watch.measure, limit)) for _, one in baseline.train]
     hours = learn(starts, scores, shift_of(watch).every, calibration)
     return replace(baseline, train=(), trained=len(starts), limit=limit, hours=hours)
+
+
+def _stickiness(measure: Measure, baseline: TailBaseline) -> Stickiness:
+    if not baseline.calibration:
+        return Stickiness()
+    scores = [baseline.score(measure, start, tally) for start, tally in baseline.calibration]
+    return stickiness(
+        [scores, _unlike_hours([(baseline.hours.label(s), t.mean) for s, t in baseline.calibration])]
+    )
+
+
+def _unlike_hours(labelled: Sequence[tuple[str, float]]) -> list[float]:
+    """The values less the mean of their label: what is left when the time of the day is taken out."""
+    of: dict[str, list[float]] = {}
+    for label, value in labelled:
+        of.setdefault(label, []).append(value)
+    return [value - sum(of[label]) / len(of[label]) for label, value in labelled]
 
 
 def _periods_needed(watch: WatchConfig) -> tuple[int, int]:
