@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from . import BaselineError
 from .contract import Contract
 from .features import RunFeatures
+from .labels import Labeller, fit_labels
 from .reference import Reference
 from .scores import SUITE_SURPRISE, TOKEN_SURPRISE, FrozenScores, fit
 from .thinning import levels, samples_asked, thinned, thinned_label
@@ -25,6 +26,12 @@ TRAIN_RUNS_GOOD = 8
 
 ANCHOR = "anchor"
 """The score against the first baseline of a line: a change so slow that each refresh takes it for usual shows here."""
+
+REGIME = "regime"
+"""The score that tells how rare a run's label is: moves between regimes that are known show here."""
+
+REGIME_SHARE = 0.05
+"""Its share of what a target may spend, where runs have labels. It only ever opens tickets."""
 
 ANCHOR_SHARE = 0.05
 """The anchor's share of what a target may spend, once a baseline has been refreshed."""
@@ -63,6 +70,7 @@ class Baseline:
     train_ids: tuple[str, ...] = ()
     calibration_ids: tuple[str, ...] = ()
     scores: FrozenScores | None = None
+    labels: Labeller = field(default_factory=Labeller)
     calibration: Calibration = field(default_factory=dict)
     blocks: Mapping[str, int] = field(default_factory=dict)
     reference: Reference | None = None
@@ -93,19 +101,34 @@ class Baseline:
         scores = self.score(run)
         return {ANCHOR: scores[self.anchor_name]} if self.anchor_name in scores else {}
 
+    @property
+    def has_regimes(self) -> bool:
+        """Whether runs are ranked within labels, between which they can move."""
+        return REGIME in self.calibration
+
     def score(self, run: RunFeatures) -> dict[str, float]:
         """The scores of ``run``, but for those that it lacks the answers for. Raises BaselineError unless frozen."""
-        return self._frozen().score(run)
+        scores = self._frozen().score(run)
+        return scores | {REGIME: self.labels.surprise(self.labels.label(run))} if self.has_regimes else scores
 
     def weights(self) -> dict[str, float]:
         """Each score's share of what the target may spend; they sum to 1."""
-        return self._frozen().weights()
+        weights = self._frozen().weights()
+        if not self.has_regimes:
+            return weights
+        return {name: share * (1 - REGIME_SHARE) for name, share in weights.items()} | {REGIME: REGIME_SHARE}
+
+    def tickets_only(self) -> frozenset[str]:
+        """The scores that open tickets and never page."""
+        return self._frozen().tickets_only() | {REGIME}
 
     def describe(self) -> dict[str, str]:
         """What each score tells, for people: the end of a sentence that begins with its name."""
-        return self._frozen().describe() | {
-            ANCHOR: "how rare the answers are among those of the first baseline"
+        own = {
+            ANCHOR: "how rare the answers are among those of the first baseline",
+            REGIME: "how rare its regime or part of the day is among the runs of the baseline",
         }
+        return self._frozen().describe() | own
 
     def _frozen(self) -> FrozenScores:
         if self.scores is None:
@@ -114,13 +137,14 @@ class Baseline:
 
     def label(self, run: RunFeatures) -> str:
         """The label within which ``run`` is ranked; empty where all runs are ranked together."""
-        return _label(run, self.contract.expected_samples())
+        return _label(self.labels.label(run), run, self.contract.expected_samples())
 
     def to_json(self) -> str:
         """The baseline as JSON that ``from_json`` reads back exactly, to the last bit of each number."""
         plain = {f.name: getattr(self, f.name) for f in fields(self)} | {
             "contract": asdict(self.contract),
             "scores": self.scores.to_plain() if self.scores else None,
+            "labels": self.labels.to_plain(),
             "reference": self.reference.to_plain() if self.reference else None,
         }
         return json.dumps(plain, separators=(",", ":"), default=datetime.isoformat)
@@ -139,9 +163,10 @@ class Baseline:
                 "train_ids": tuple(plain["train_ids"]),
                 "calibration_ids": tuple(plain["calibration_ids"]),
                 "scores": FrozenScores.from_plain(plain["scores"]) if plain["scores"] else None,
+                "labels": Labeller.from_plain(plain["labels"]) if "labels" in plain else Labeller(),
                 "calibration": {
-                    name: tuple((value, tie, label) for value, tie, label in pairs)
-                    for name, pairs in plain["calibration"].items()
+                    name: tuple((value, tie, label) for value, tie, label in found)
+                    for name, found in plain["calibration"].items()
                 },
                 "reference": Reference.from_plain(plain["reference"]) if plain["reference"] else None,
             }
@@ -164,29 +189,35 @@ def split(runs: Sequence[T], n: int) -> tuple[Sequence[T], Sequence[T]]:
 
 def calibrate(
     scores: FrozenScores,
+    labels: Labeller,
     runs: Sequence[RunFeatures],
     tie: Callable[[str], float],
     expected: Mapping[str, int],
 ) -> Calibration:
-    """What later runs are ranked against: the scores of the calibration ``runs``.
+    """What later runs are ranked against: the scores of the calibration ``runs``, each within its label.
 
     ``tie`` gives the number that orders a run, by its id, among runs with the same value; ``expected`` the samples of a
     full run, by canary.
     """
     ranked: dict[str, list[tuple[float, float, str]]] = {name: [] for name in scores.names()}
-    for run in runs:
+    labelled = labels.label_all(runs)
+    for run, label in zip(runs, labelled, strict=True):
         fewer = (samples for samples in levels(expected) if samples < samples_asked(run))
         for one in (run, *(thinned(run, samples) for samples in fewer)):
-            label = _label(one, expected)
+            within = _label(label, one, expected)
             for name, value in scores.score(one).items():
-                ranked[name].append((value, tie(run.run_id), label))
+                ranked[name].append((value, tie(run.run_id), within))
+    if len(labels.labels) > 1:
+        ranked[REGIME] = [
+            (labels.surprise(label), tie(run.run_id), "") for run, label in zip(runs, labelled, strict=True)
+        ]
     return {name: tuple(found) for name, found in ranked.items()}
 
 
-def _label(run: RunFeatures, expected: Mapping[str, int]) -> str:
+def _label(label: str, run: RunFeatures, expected: Mapping[str, int]) -> str:
     asked = samples_asked(run)
     # Only so many as a run is thinned to on purpose: one that lacks an answer or two is ranked with the others.
-    return thinned_label("", asked) if asked in levels(expected) else ""
+    return thinned_label(label, asked) if asked in levels(expected) else label
 
 
 def freeze(
@@ -201,7 +232,8 @@ def freeze(
             f"baseline {baseline.id} is {baseline.status.value}: only one that collects can be frozen"
         )
     train, calibration = split(runs, len(runs))
-    scores = fit(train, baseline.contract.expected_samples())
+    expected = baseline.contract.expected_samples()
+    scores, labels = fit(train, expected), fit_labels(train, len(calibration))
     reference = Reference()
     for run in runs:
         reference = reference.learn(run)
@@ -212,7 +244,8 @@ def freeze(
         train_ids=tuple(run.run_id for run in train),
         calibration_ids=tuple(run.run_id for run in calibration),
         scores=scores,
-        calibration=calibrate(scores, calibration, tie, baseline.contract.expected_samples()),
+        labels=labels,
+        calibration=calibrate(scores, labels, calibration, tie, expected),
         reference=reference,
     )
 

@@ -87,9 +87,21 @@ class Deployment:
     source: Path | None = None
 
     def share(self, target: str) -> float:
-        """The target's share of the page budget, by importance; the shares of all targets sum to 1."""
-        total = sum(one.importance for one in self.config.targets.values())
-        return self.config.targets[target].importance / total
+        """The target's share of the budgets, by importance; all targets and all shift watches together have 1."""
+        return self.config.targets[target].importance / self._importance
+
+    def watch_shares(self) -> dict[str, float]:
+        """The shares of the budgets that the watches without a threshold have, by name."""
+        return {
+            one.name: one.shift.importance / self._importance
+            for one in self.config.watches
+            if one.shift is not None
+        }
+
+    @property
+    def _importance(self) -> float:
+        shifts = (one.shift.importance for one in self.config.watches if one.shift is not None)
+        return sum(one.importance for one in self.config.targets.values()) + sum(shifts)
 
 
 def load(path: Path | None, env: Mapping[str, str] | None = None) -> Deployment:

@@ -41,6 +41,7 @@ from .telemetry import Metrics
 from .traffic import StoreError
 from .traffic.intake import FOLD_EVERY_S, Intake
 from .traffic.receiver import TraceReceiver
+from .watch_tails import look_at_tails
 from .watch_traffic import look
 
 FLUSH_GRACE_S = 6.0
@@ -259,6 +260,14 @@ class Daemon:
         )
         self._status.looks = looks
         self._messenger.tell(transitions)
+        await self._look_at_tails(now)
+
+    async def _look_at_tails(self, now: datetime) -> None:
+        """Judge what the watches without a threshold have not judged yet."""
+        watches, shares = self.deployment.config.watches, self.deployment.watch_shares()
+        for one in await look_at_tails(self.database, self._intake, watches, shares, self._house, now):
+            self._status.tails[one.watch.name] = one
+            self._messenger.tell(one.transitions)
 
     async def _fold(self) -> None:
         await self._intake.fold()

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from alerts.evidence.ledger import Kind
 from canaries.baseline import Baseline
 
 from .weighing import Weighed
@@ -45,7 +46,7 @@ class Explanation:
 def explain(
     target: str, run_id: str, baseline: Baseline | None, share: float, weighed: Weighed
 ) -> Explanation:
-    """Why the run said what it said; the scores with the most evidence come first. ``share`` is the target's."""
+    """Why the run said what it said; scores that paged come first, then by evidence. ``share`` is the target's."""
     if baseline is None or not weighed.scores:
         why = "it was not compared: " + (
             "the baseline was still collecting" if baseline is None else "it has too few answers"
@@ -67,7 +68,14 @@ def explain(
         )
         for name, value in weighed.scores.items()
     ]
-    scores.sort(key=lambda one: (-len(one.alarms), -max(one.evidence, one.evidence_before), one.score))
+    scores.sort(
+        key=lambda one: (
+            Kind.PAGE not in one.alarms,
+            not one.alarms,
+            -max(one.evidence, one.evidence_before),
+            one.score,
+        )
+    )
     alarmed = ", ".join(f"{one.score} ({', '.join(one.alarms)})" for one in scores if one.alarms)
     why = f"evidence reached 1 in {alarmed}" if alarmed else "no score's evidence reached 1"
     return Explanation(run_id, target, why, weighed.label, tuple(scores))

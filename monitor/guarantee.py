@@ -1,7 +1,11 @@
 """Whether the promise of the page budget holds for a target, as its frozen baseline tells."""
 
+from collections.abc import Sequence
+from datetime import datetime
+
 from alerts.evidence.assumptions import Assumptions, check
-from canaries.baseline import Baseline
+from canaries.baseline import Baseline, freeze
+from canaries.features import RunFeatures
 from canaries.scores import CANARY_PREFIX
 from canaries.thinning import is_thinned
 
@@ -19,6 +23,14 @@ def assumptions(baseline: Baseline) -> Assumptions:
         for name in looked_at
     }
     return check(values, covered.total_seconds())
+
+
+def frozen_on(baseline: Baseline, runs: Sequence[RunFeatures], house: House, now: datetime) -> Baseline:
+    """The ``baseline`` frozen on the ``runs``, its scores in blocks where runs in a row are too much alike.
+
+    Raises BaselineError when the runs do not make one.
+    """
+    return freeze(baseline, runs, house.tie, now)
 
 
 def known_assumptions(house: House, baseline: Baseline) -> Assumptions:

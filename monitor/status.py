@@ -55,6 +55,7 @@ from .problems import Problems
 from .schedule import Schedule, slot_s
 from .telemetry import Metrics, installed_version
 from .traffic.config import Unit
+from .watch_tails import TailLook
 from .watch_traffic import Look, incident_key
 from .watched import House
 
@@ -92,6 +93,7 @@ class Status:
     problems: Problems
     started_at: datetime
     looks: list[Look] = field(default_factory=list)
+    tails: dict[str, TailLook] = field(default_factory=dict)
 
     async def status(self) -> DeploymentStatus:
         """The deployment as it is now. Raises StatusError when the database cannot be read."""
@@ -115,7 +117,10 @@ class Status:
             started_at=self.started_at,
             budget=Budget(config.budget.pages_per_quarter, len(pages)),
             targets=tuple(self._target(session, name, open_now) for name in config.targets),
-            watches=tuple(_watch(one, open_now) for one in self.looks),
+            watches=(
+                *(_watch(one, open_now) for one in self.looks),
+                *(_tail(one, open_now) for one in self.tails.values()),
+            ),
             incidents=tuple(_incident(session, one) for one in shown.values()),
             outbox=OutboxStatus(
                 waiting=backlog.waiting,
@@ -241,6 +246,15 @@ def _watch(one: Look, open_now: Mapping[str, incidents.Incident]) -> WatchStatus
         value=judgement.value,
         n=judgement.n,
         reason=judgement.reason,
+    )
+
+
+def _tail(one: TailLook, open_now: Mapping[str, incidents.Incident]) -> WatchStatus:
+    """A watch without a threshold: its evidence is what counts, and it fires at one."""
+    incident = open_now.get(incident_key(one.watch))
+    state = WatchState(incident.state.value) if incident is not None else WatchState.STEADY
+    return WatchStatus(
+        name=one.watch.name, state=state, threshold=1.0, value=one.evidence, unit="evidence", reason=one.said
     )
 
 

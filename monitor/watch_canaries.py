@@ -12,14 +12,15 @@ from alerts.finding import Label, Verdict
 from alerts.incident import Transition
 from alerts.intake import receive
 from canaries.baseline import Baseline, BaselineStatus
-from canaries.baseline_store import BaselineSummary, load_history, restart_collection, save_history
+from canaries.baseline_store import BaselineSummary, load_history, save_history
 from canaries.completion import Run
 from canaries.features import RunFeatures
 from canaries.proofs import ProofKind, judge, judge_answering
 from canaries.thinning import levels, samples_asked
 
 from . import store
-from .baseline_life import Freezing, begin_or_current, changes_of, freeze_when_due
+from .baseline_life import Freezing, freeze_when_due, let_go_of_suspects, stand
+from .baseline_succession import refresh_when_due
 from .canary_verdicts import LastRuns, baseline_verdict, coverage_verdict, proof_key, proof_verdicts
 from .drift import DriftMemory, incident_key, remember
 from .drift import verdict as drift_verdict
@@ -65,12 +66,11 @@ def settle(
     """
     if canary_store.has_ended(session, run.id):
         return Settled(run.id)
-    contract_hash = watched.contract.hash
-    current, notes = begin_or_current(session, watched, contract_hash, now)
+    standing = stand(session, watched, house, now)
+    current, is_refused = standing.current, not standing.is_comparable
     is_frozen = current.status is BaselineStatus.FROZEN
-    is_refused = current.contract_hash != contract_hash
     baseline = house.frozen_baseline(session, current.id) if is_frozen and not is_refused else None
-    proven = _prove(session, watched, features, baseline, current, is_refused=is_refused)
+    proven = _prove(session, watched, features, baseline, current, now, is_refused=is_refused)
     collects = not is_frozen and _may_be_collected(session, watched, features, proven)
     canary_store.save_run(session, run, features, watched.content, current.id if collects else None)
 
@@ -79,13 +79,22 @@ def settle(
         (Weighed(), None) if is_refused else _weigh(session, watched, house, baseline, features, run.at)
     )
     frozen = Freezing() if is_frozen else freeze_when_due(session, watched, house, current.id, now)
-    changes = changes_of(session, watched, house, current) if is_refused else ()
     looked_at = coverage_verdict(watched, features, _last_runs(session, watched, features))
-    verdicts = [*proven, baseline_verdict(watched, changes, frozen.problem)]
+    verdicts = [*proven, baseline_verdict(watched, standing.changes, frozen.problem)]
     verdicts += [one for one in (drift, looked_at) if one is not None]
     transitions = receive(session, [(one, watched.rule) for one in verdicts], now, house.rollbacks)
-    is_in_blocks = baseline is not None and bool(baseline.blocks)
-    return Settled(run.id, weighed, transitions, frozen.has_happened, frozen.problem, notes, is_in_blocks)
+    # After the incidents of this run: an open one keeps the baseline that it is about.
+    refreshed = refresh_when_due(session, watched, house, current, now)
+    said = (*standing.notes, refreshed.note, refreshed.problem)
+    return Settled(
+        run.id,
+        weighed,
+        transitions,
+        has_frozen=frozen.has_happened,
+        freezing_problem=frozen.problem,
+        notes=tuple(note for note in said if note),
+        is_in_blocks=baseline is not None and bool(baseline.blocks),
+    )
 
 
 def _prove(
@@ -94,10 +103,11 @@ def _prove(
     features: RunFeatures,
     baseline: Baseline | None,
     current: BaselineSummary,
+    now: datetime,
     *,
     is_refused: bool,
 ) -> list[Verdict]:
-    """What the run proves without statistics; a collection that began on another model begins anew."""
+    """What the run proves without statistics; a baseline that collects gives back the runs that this puts in doubt."""
     history = load_history(session, watched.name, current.suite)
     if is_refused:
         # A model or a check that its baseline did not know is the operator's own change, and no news: all that can
@@ -105,8 +115,7 @@ def _prove(
         judgement = judge_answering(features, history, watched.down_after)
     else:
         judgement = judge(features, history, baseline.reference if baseline else None, watched.down_after)
-        if judgement.restarts_collection and current.status is BaselineStatus.COLLECTING:
-            restart_collection(session, current.id)
+        let_go_of_suspects(session, current, judgement, features, now)
     save_history(session, watched.name, current.suite, judgement.history)
     return proof_verdicts(watched, judgement.proofs)
 

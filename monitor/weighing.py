@@ -14,6 +14,7 @@ from canaries.baseline import ANCHOR, ANCHOR_SHARE, Baseline
 from canaries.features import RunFeatures
 from canaries.thinning import is_thinned
 
+from .baseline_succession import anchor_of
 from .drift import Bets
 from .watched import House, Watched
 
@@ -46,7 +47,7 @@ def weigh(
 
     ``in_question`` names the components of which it is asked whether they look steady again.
     """
-    anchor = house.frozen_baseline(session, baseline.anchor_id) if baseline.anchor_id else None
+    anchor = anchor_of(session, house, baseline)
     own = _Arm(
         watched.name, baseline, house.ranks(baseline), watched.share * (1 - ANCHOR_SHARE if anchor else 1)
     )
@@ -121,6 +122,6 @@ def _bet(
     ledger = Ledger.from_bytes(saved.state, arm.ranks) if saved else open_ledger(arm.ranks)
     observation = Observation(run.run_id, at, slot_s, house.tie(run.run_id), scores, label)
     shares = {name: weight * arm.share for name, weight in weights.items()}
-    step = observe(arm.ranks, ledger, observation, shares, house.budgets)
+    step = observe(arm.ranks, ledger, observation, shares, house.budgets, baseline.tickets_only())
     alert_store.save_ledger(session, arm.scope, baseline.id, step.ledger.to_bytes(), run.run_id)
     return _Bet(label, arm.ranks, scores, ledger.evidence(), step)

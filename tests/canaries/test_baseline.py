@@ -41,7 +41,7 @@ def runs(n: int, served: str = "m-1") -> list[RunFeatures]:
     def answer(run: int, id: str) -> AnswerFeatures:
         word = "yes" if run % 3 else f"no{run}"
         return AnswerFeatures(
-            id, 0, Outcome.ANSWERED, f"#{word}", {word: 1, "thirds": 3}, 1 + run % 2,
+            id, 0, Outcome.ANSWERED, f"#{word}", {word: 1, "thirds": 3}, length=1 + run % 2,
             checks={"json": True}, served_model=served, system_fingerprint="fp",
             first_top=(("yes", -run / 3), ("no", -7.1)),
         )  # fmt: skip

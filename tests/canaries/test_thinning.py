@@ -5,6 +5,7 @@ import pytest
 from canaries.baseline import calibrate
 from canaries.completion import Outcome
 from canaries.features import AnswerFeatures, RunFeatures
+from canaries.labels import Labeller
 from canaries.scores import fit
 from canaries.thinning import is_thinned, levels, samples_asked, thinned, thinned_label
 
@@ -47,7 +48,7 @@ def test_the_label_tells_that_a_run_was_thinned():
 def test_calibration_runs_are_there_at_every_number_of_samples():
     scores = fit([run(n) for n in range(12)], EXPECTED)
     later = [run(n) for n in range(12, 20)]
-    found = calibrate(scores, later, lambda _: 0.5, EXPECTED)["canary:a"]
+    found = calibrate(scores, Labeller(), later, lambda _: 0.5, EXPECTED)["canary:a"]
     assert len(found) == 3 * len(later)
     thin = [value for value, _, label in found if label == "samples=1"]
     assert thin == [scores.score(thinned(one, 1))["canary:a"] for one in later]
@@ -55,7 +56,7 @@ def test_calibration_runs_are_there_at_every_number_of_samples():
 
 def test_a_calibration_run_that_was_thin_itself_stands_there_as_such():
     scores = fit([run(n) for n in range(12)], EXPECTED)
-    found = calibrate(scores, [run(12, samples=2)], lambda _: 0.5, EXPECTED)["canary:a"]
+    found = calibrate(scores, Labeller(), [run(12, samples=2)], lambda _: 0.5, EXPECTED)["canary:a"]
     assert [label for _, _, label in found] == ["samples=2", "samples=1"]
-    lacking = calibrate(scores, [run(12, samples=3)], lambda _: 0.5, EXPECTED)["canary:a"]
+    lacking = calibrate(scores, Labeller(), [run(12, samples=3)], lambda _: 0.5, EXPECTED)["canary:a"]
     assert [label for _, _, label in lacking] == ["", "samples=2", "samples=1"]

@@ -123,9 +123,10 @@ def test_runs_during_an_open_incident_are_not_collected(bot: Bot) -> None:
     assert "proof/bot/endpoint_down" in bot.open()
     bot.runs(2)  # the second of them ends it
     assert bot.open() == {}
-    assert baselines(bot)[0].collected_runs == 5
+    # The last run before it is let go: the trouble may have begun in its middle.
+    assert baselines(bot)[0].collected_runs == 4
     bot.runs(1)
-    assert baselines(bot)[0].collected_runs == 6
+    assert baselines(bot)[0].collected_runs == 5
 
 
 def test_an_incident_of_something_else_does_not_hinder_collecting(bot: Bot) -> None:
@@ -241,7 +242,11 @@ def test_a_target_spends_its_share_of_the_budget(frozen_file: Path, tmp_path: Pa
         database.close()
     whole, part = evidence
     assert part == {name: pytest.approx(0.25 * value) for name, value in whole.items()}
-    assert min(whole.values()) > 0
+    assert {name for name, value in whole.items() if value == 0} <= {
+        "latency",
+        "ttft",
+        "output_tokens",
+    }  # tickets only
 
 
 def test_targets_drift_on_their_own(frozen_bot: Bot) -> None:
