@@ -81,6 +81,10 @@ def explain(
     return Explanation(run_id, target, why, weighed.label, tuple(scores))
 
 
+def _importance(one: ScoreExplained) -> tuple[bool, bool, float, str]:
+    return Kind.PAGE not in one.alarms, not one.alarms, -max(one.evidence, one.evidence_before), one.score
+
+
 def _above(baseline: Baseline, name: str, value: float, label: str) -> int:
     ranked = baseline.calibration.get(name, ())
     within = [v for v, _, one in ranked if one == label] or [v for v, _, one in ranked if not one]
