@@ -335,10 +335,10 @@ def main(
         Console().print(
             table(results, procedures, f"{shuffles} streams, dedrift with {repetitions} repetition(s)")
         )
-    raise typer.Exit(int(ours and dedrift and _is_behind(results)))
+    raise typer.Exit(int(ours and dedrift and is_behind(results)))
 
 
-def _is_behind(results: Results) -> bool:
+def is_behind(results: Results) -> bool:
     """Whether dedrift finds some change more often, or ours is never in it."""
     return any(
         sum(map(math.isfinite, found[DEDRIFT].delays)) > sum(map(math.isfinite, found[OURS].delays))

@@ -16,7 +16,8 @@ from rich.console import Console
 from rich.table import Table
 
 from alerts.evidence import Budgets, Kind, Observation
-from benchmarks.canary_arm import CanaryArm, alarms_together
+from benchmarks.canary_arm import HOUR_S, CanaryArm
+from benchmarks.ledgers_together import alarms_together
 from benchmarks.peers import PEERS, look
 from benchmarks.repetitions import repeat
 from benchmarks.streams import BASELINE_RUNS, RUNS_A_QUARTER, Answers, Scenario, draw_scenario
@@ -80,23 +81,22 @@ def quarters_of(case: Case) -> list[Quarter]:
             if i < case.peers
             else {}
         )
-    counts = alarms_together(watched, [Budgets(pages_per_quarter=budget) for budget in case.budgets])
-    return [
-        _quarter(arm, observations, dict(zip(case.budgets, own, strict=True)), found)
-        for (arm, observations), own, found in zip(watched, zip(*counts, strict=True), by_peers, strict=True)
-    ]
+    scopes = [arm.scope(observations) for arm, observations in watched]
+    budgets = [Budgets(pages_per_quarter=budget) for budget in case.budgets]
+    raised = Counter((one.scope, one.budgets, one.kind) for one in alarms_together(scopes, budgets, HOUR_S))
+    quarters = []
+    for i, (arm, observations) in enumerate(watched):
+        pages = {pages_at(budget): raised[i, b, Kind.PAGE] for b, budget in enumerate(case.budgets)}
+        # The same at every budget of pages: they have budgets of their own.
+        others = {TICKETS: raised[i, 0, Kind.TICKET], ROLLBACKS: raised[i, 0, Kind.ROLLBACK]}
+        quarters.append(_quarter(arm, observations, pages | others | by_peers[i]))
+    return quarters
 
 
-def _quarter(
-    arm: CanaryArm, observations: list[Observation], kinds: dict[float, Counter[Kind]], peers: dict[str, int]
-) -> Quarter:
-    alarms = {pages_at(budget): own[Kind.PAGE] for budget, own in kinds.items()}
-    # The same at every budget of pages: they have budgets of their own.
-    others = next(iter(kinds.values()))
-    alarms |= {TICKETS: others[Kind.TICKET], ROLLBACKS: others[Kind.ROLLBACK]}
+def _quarter(arm: CanaryArm, observations: list[Observation], alarms: dict[str, int]) -> Quarter:
     labels = {observation.label for observation in observations}
     block = max(arm.baseline.blocks.values(), default=1)
-    return Quarter(alarms | peers, arm.assumptions().is_in_force, len(labels), block)
+    return Quarter(alarms, arm.assumptions().is_in_force, len(labels), block)
 
 
 def _peers(arm: CanaryArm, observations: list[Observation], budget: float) -> dict[str, int]:

@@ -178,7 +178,7 @@ def draw_scenario(
     backends = (first,) if scenario is Scenario.IID else (first, all_prompts(BACKEND_SHIFT)(rng, first))
     served_by = draw_backends(rng, scenario, baseline_runs + later_runs, runs_an_hour)
     if drift is None:
-        answers = _serve(rng, backends, served_by, samples)
+        answers = serve(rng, backends, served_by, samples)
         return answers[:baseline_runs], answers[baseline_runs:]
     before = baseline_runs + drift_after
     # The same seed for each backend: the same prompts move, to the same new answers.
@@ -186,16 +186,17 @@ def draw_scenario(
     drifted = tuple(drift(np.random.default_rng(seed), backend) for backend in backends)
     answers = np.concatenate(
         [
-            _serve(rng, backends, served_by[:before], samples),
-            _serve(rng, drifted, served_by[before:], samples),
+            serve(rng, backends, served_by[:before], samples),
+            serve(rng, drifted, served_by[before:], samples),
         ]
     )
     return answers[:baseline_runs], answers[baseline_runs:]
 
 
-def _serve(
-    rng: np.random.Generator, backends: tuple[Endpoint, ...], served_by: Answers, samples: int
+def serve(
+    rng: np.random.Generator, backends: tuple[Endpoint, ...], served_by: Answers, samples: int = SAMPLES
 ) -> Answers:
+    """The answers of runs that these backends serve, each run by the one of its number."""
     answers = np.empty((len(served_by), PROMPTS, samples), dtype=np.int64)
     for number, backend in enumerate(backends):
         own = served_by == number

@@ -7,10 +7,11 @@ pytest.importorskip("benchmarks", reason="the benchmarks are beside the packages
 
 from alerts.evidence import Budgets, Kind
 from benchmarks import peers
-from benchmarks.canary_arm import CanaryArm, alarms_together
+from benchmarks.canary_arm import HOUR_S, CanaryArm
 from benchmarks.detection_delay import FIFTH, Cadence, Summary, delays, ours_at
 from benchmarks.detection_delay import Case as Change
 from benchmarks.false_pages import FORGETFUL, Case, Found, Quarter, pages_at, quarters_of
+from benchmarks.ledgers_together import Raised, alarms_together
 from benchmarks.recovery import steady_by
 from benchmarks.streams import Scenario, draw_scenario
 
@@ -43,11 +44,15 @@ def test_ledgers_that_are_updated_together_raise_the_alarms_of_single_ones() -> 
         watched.append((arm, arm.follow(later)))
     # A large budget, so that there are alarms to compare.
     budgets = [Budgets(pages_per_quarter=200.0), Budgets(pages_per_quarter=2.0)]
-    together = alarms_together(watched, budgets)
-    for one, by_arm in zip(budgets, together, strict=True):
-        single = [[alarm.kind for _, alarm in arm.alarms(seen, one)] for arm, seen in watched]
-        assert [{kind: kinds.count(kind) for kind in Kind} for kinds in single] == by_arm
-    assert together[0][0][Kind.PAGE] > 0
+    single = {
+        Raised(run, number, scope, alarm.kind)
+        for number, one in enumerate(budgets)
+        for scope, (arm, seen) in enumerate(watched)
+        for run, alarm in arm.alarms(seen, one)
+    }
+    together = alarms_together([arm.scope(seen) for arm, seen in watched], budgets, HOUR_S)
+    assert set(together) == single
+    assert len({(one.budgets, one.scope) for one in single if one.kind is Kind.PAGE}) > 2
 
 
 def quarter_with(pages: int, is_in_force: bool) -> Quarter:
