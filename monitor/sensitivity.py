@@ -6,11 +6,14 @@ from itertools import pairwise
 from statistics import median
 
 import numpy as np
+from sqlmodel import Session
 
 from alerts.evidence.ranks import rank
+from canaries import BaselineError
 from canaries.baseline import Baseline
 from canaries.features import RunFeatures
 from canaries.sensitivity import PagedShare, Runs, Sensitivity, Setting, horizon_runs, measure
+from canaries.store import load_features
 from canaries.thinning import is_thinned
 
 from . import MonitorError
@@ -53,6 +56,17 @@ def sensitivity_of(
     return measure(baseline.scores, baseline.calibration, runs, baseline.label, rule, setting, rng)
 
 
+def look(
+    session: Session, baseline: Baseline, slot_s: float, pages_per_quarter: float, samples: int | None = None
+) -> Sensitivity | None:
+    """The same, of a frozen baseline whose runs are in the database; ``None`` where their answers are gone."""
+    runs = load_features(session, runs_to_try(baseline))
+    try:
+        return sensitivity_of(baseline, runs, slot_s, pages_per_quarter, samples)
+    except BaselineError:
+        return None
+
+
 def usual_slot_s(runs: Sequence[RunFeatures]) -> float | None:
     """The usual time between the ``runs``, in seconds; ``None`` where they do not tell."""
     times = sorted(run.at for run in runs if run.at is not None)
@@ -62,7 +76,7 @@ def usual_slot_s(runs: Sequence[RunFeatures]) -> float | None:
 
 
 def _rule(baseline: Baseline, setting: Setting) -> PagedShare:
-    weights = baseline.scores.weights() if baseline.scores else {}
+    weights = baseline.weights()
     stakes: dict[tuple[str, ...], Stake] = {}
 
     def stake(names: tuple[str, ...]) -> Stake:
@@ -84,8 +98,7 @@ def _stake(baseline: Baseline, names: tuple[str, ...], weights: Mapping[str, flo
         ]
         for name in names
     }
-    tickets_only = baseline.scores.tickets_only() if baseline.scores else frozenset()
-    return Stake(rank(calibration, baseline.blocks), weights, tickets_only)
+    return Stake(rank(calibration, baseline.blocks), weights, baseline.tickets_only())
 
 
 def _paged_share(

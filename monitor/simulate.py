@@ -18,7 +18,8 @@ import numpy as np
 from numpy.random import Generator
 
 from alerts.evidence.accounts import Accounts
-from alerts.evidence.assumptions import LAG1_MAX, LEVEL, autocorrelation
+from alerts.evidence.assumptions import LEVEL
+from alerts.evidence.autocorrelation import LAG1_MAX, WINDOW, Autocorrelation, autocorrelation
 from alerts.evidence.ledger import QUARTER_S
 from alerts.evidence.ranks import PAGE_CALIBRATION_MIN, rank
 from canaries.baseline import Baseline, BaselineStatus, freeze, split
@@ -73,7 +74,8 @@ class Plan:
     """What is simulated. ``pages_per_quarter`` is the whole deployment's budget, ``share`` the target's part of it.
 
     ``samples`` cuts the samples of each canary in a run. ``quarters`` are watched without a change in all,
-    ``repetitions`` times each change comes.
+    ``repetitions`` times each change comes, and ``splits`` times the runs are split anew (by default as often as takes
+    half a minute).
     """
 
     slot_s: float
@@ -83,6 +85,7 @@ class Plan:
     quarters: int = 100
     repetitions: int = 100
     seed: int = 0
+    splits: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +181,7 @@ def simulate(
     baseline = replace(baseline, contract=_cut(baseline.contract, plan.samples))
     rng = np.random.default_rng(plan.seed)
     stretch = stretch_runs(baseline)
-    splits = _splits(runs)
+    splits = plan.splits or _splits(runs)
     progress = _Progress(on_progress, splits + len(CHANGES) + _QUARTER_PARTS)
     sharper = Ordinary.of(Recorded.of(runs), _surprise(baseline.scores))
     worlds = []
@@ -205,23 +208,23 @@ def stretch_runs(baseline: Baseline) -> int:
 
     Twice the lag from which on the correlation is small, so that most neighbours stay neighbours.
     """
-    longest = 1
     known = {
-        name: found for name, found in baseline.calibration.items() if not name.startswith(CANARY_PREFIX)
+        name: [value for value, _, label in found if not is_thinned(label)]
+        for name, found in baseline.calibration.items()
+        if not name.startswith(CANARY_PREFIX)
     }
-    for found in known.values():
-        values = [value for value, _, label in found if not is_thinned(label)]
-        first = autocorrelation(values)
-        if first.lag1 > LAG1_MAX and first.p_value <= LEVEL / len(known):
-            longest = max(longest, 2 * _memory(values))
-    return longest
+    found = {name: autocorrelation(values) for name, values in known.items()}
+    level = LEVEL / (2 * max(1, len(found)))
+    alike = [_memory_runs(one) for one in found.values() if one.is_alike(level)]
+    return min(2 * max(alike), max(1, len(baseline.calibration_ids) // 6)) if alike else 1
 
 
-def _memory(values: Sequence[float]) -> int:
-    x = np.array(values) - np.mean(values)
-    power = float(x @ x)
-    most = max(1, len(x) // 8)
-    return next((lag for lag in range(1, most) if float(x[:-lag] @ x[lag:]) <= LAG1_MAX * power), most)
+def _memory_runs(found: Autocorrelation) -> int:
+    """The first lag at which runs are hardly alike; of what only wanders slowly, the window in which that shows."""
+    lags = enumerate(found.lags, start=1)
+    if found.lag1 <= LAG1_MAX:
+        return WINDOW
+    return next((lag for lag, correlation in lags if correlation <= LAG1_MAX), WINDOW)
 
 
 def _usable(baseline: Baseline, runs: Sequence[RunFeatures], plan: Plan) -> list[RunFeatures]:
@@ -292,9 +295,8 @@ class _World:
             ]
             for name in self.names
         }
-        scores = self.frozen.scores
         weights = {name: plan.share * part for name, part in self.frozen.weights().items()}
-        return Stake(rank(calibration, self.frozen.blocks), weights, scores.tickets_only() if scores else ())
+        return Stake(rank(calibration, self.frozen.blocks), weights, self.frozen.tickets_only())
 
 
 def _world(

@@ -87,7 +87,7 @@ def _words(simulation: Simulation, height: int) -> Iterator[str]:
     yield _text(
         LEFT,
         height - 36,
-        "time from the change to the page, logarithmic: the dot is the median, the bar ends at 90 %",
+        "from the change to the page, logarithmic; dot: median, bar: to 90 %",
         fill=MUTED,
     )
     yield _text(20, height - 14, made, size=12, fill=MUTED)

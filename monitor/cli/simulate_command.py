@@ -7,14 +7,22 @@ import typer
 
 from monitor import MonitorError
 
-from .options import HERE, DataOption, JsonOption, existing_database, plain_console
+from .options import (
+    HERE,
+    ConfigOption,
+    DataOption,
+    JsonOption,
+    deployment_at,
+    existing_database,
+    plain_console,
+)
 
 if TYPE_CHECKING:
     from sqlmodel import Session
 
     from canaries.baseline import Baseline
     from canaries.features import RunFeatures
-    from monitor.simulate import Delay, Simulation
+    from monitor.simulate import Delay, Plan, Simulation
 
 
 def add_to(app: typer.Typer) -> None:
@@ -25,21 +33,25 @@ def add_to(app: typer.Typer) -> None:
 def simulate(
     name: Annotated[str, typer.Argument(help="A target, or the id of a frozen baseline.")],
     data: DataOption = HERE,
+    config: ConfigOption = None,
     every: Annotated[
-        str | None, typer.Option(help="Time between runs. [default: as the baseline was collected]")
+        str | None, typer.Option(help="Time between runs. [default: as configured, or as collected]")
     ] = None,
     samples: Annotated[
         int | None, typer.Option(min=1, help="Samples of each canary in a run. [default: as collected]")
     ] = None,
     pages_per_quarter: Annotated[
-        float, typer.Option(min=0, help="Budget of false pages a quarter, of the whole deployment.")
-    ] = 0.25,
+        float | None,
+        typer.Option(
+            min=0, help="Budget of false pages a quarter, of all targets. [default: as configured, or 0.25]"
+        ),
+    ] = None,
     share: Annotated[
         float | None,
         typer.Option(
             min=0,
             max=1,
-            help="The target's share of the budget. [default: shared equally by the targets here]",
+            help="The target's share of the budget. [default: as configured, or the same for each target]",
         ),
     ] = None,
     quarters: Annotated[int, typer.Option(min=2, help="Quarters to watch without a change.")] = 100,
@@ -63,10 +75,11 @@ def simulate(
     from monitor.simulation_picture import draw
 
     baseline, runs, targets = _read(name, data)
+    usual = _usual(baseline.target, runs, targets, config)
     plan = Plan(
-        slot_s=_slot_s(every, runs),
-        pages_per_quarter=pages_per_quarter,
-        share=1 / targets if share is None else share,
+        slot_s=usual.slot_s if every is None else _slot_s(every),
+        pages_per_quarter=usual.pages_per_quarter if pages_per_quarter is None else pages_per_quarter,
+        share=usual.share if share is None else share,
         samples=samples,
         quarters=quarters,
         repetitions=repetitions,
@@ -103,12 +116,30 @@ def _read(name: str, data: Path) -> "tuple[Baseline, tuple[RunFeatures, ...], in
         return database.read(work)
 
 
-def _slot_s(every: str | None, runs: "tuple[RunFeatures, ...]") -> float:
-    from canaries.duration import parse_duration
+def _usual(target: str, runs: "tuple[RunFeatures, ...]", targets: int, config: Path | None) -> "Plan":
+    """The plan of the target as it is configured; where it is not, as its runs were, at the default budget."""
+    from canaries.clock import SystemClock
+    from monitor.config import cadence_of
+    from monitor.schedule import slot_s
     from monitor.sensitivity import usual_slot_s
+    from monitor.simulate import Plan
 
-    if every is None:
-        return usual_slot_s(runs) or 3600.0
+    try:
+        deployment = deployment_at(config)
+    except MonitorError:
+        if config is not None:
+            raise
+        deployment = None
+    known = deployment.config.targets.get(target) if deployment is not None else None
+    if deployment is None or known is None:
+        return Plan(usual_slot_s(runs) or 3600.0, share=1 / targets)
+    every_s = slot_s(cadence_of(known), SystemClock().now())
+    return Plan(every_s, deployment.config.budget.pages_per_quarter, deployment.share(target))
+
+
+def _slot_s(every: str) -> float:
+    from canaries.duration import parse_duration
+
     try:
         slot_s = parse_duration(every)
     except ValueError as error:
@@ -151,8 +182,8 @@ def _show(result: "Simulation") -> None:
     )
     if result.stretch_runs > 1:
         console.print(
-            f"! Runs in a row are alike, and are drawn in stretches of about {result.stretch_runs}: the page budget's "
-            "guarantee does not hold for such runs."
+            f"! Runs in a row are alike, so they were drawn in stretches of about {result.stretch_runs}. "
+            "`anchorwatch baseline show` tells whether the page budget's guarantee holds for such runs."
         )
 
 
