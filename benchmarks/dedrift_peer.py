@@ -31,6 +31,7 @@ from rich.table import Table
 
 from alerts.evidence import Budgets
 from benchmarks.recorded_drift import runs_of, split_pages, stream
+from canaries.completion import Completion
 from canaries.completions_file import FIRST_AT
 from monitor.backtest import backtest
 
@@ -45,10 +46,8 @@ LEVEL = 0.05
 CHARACTERS = 200
 """How much of an answer the kernel compares."""
 
-Answer = tuple[str, int]
-"""A text and its tokens, as the server counted them."""
-
-Dealt = list[dict[str, Answer]]
+Dealt = list[dict[str, Completion]]
+"""Runs: an answer of each canary, of which all that is used is known of any server's: text, tokens, why it ended."""
 
 
 @dataclass(slots=True)
@@ -127,12 +126,12 @@ def _records(number: int, cycle: Dealt) -> list[dict[str, Any]]:
             "cycle_id": _cycle_id(number),
             "repetition": repetition,
             "input": {"text": canary, "metadata": {"family": "happy_path"}},
-            "output": {"text": text},
-            "tokens_out": tokens,
+            "output": {"text": answer.text},
+            "tokens_out": answer.output_tokens,
             "config": config,
         }
         for repetition, run in enumerate(cycle, start=1)
-        for canary, (text, tokens) in run.items()
+        for canary, answer in run.items()
     ]
 
 
@@ -147,7 +146,7 @@ class Discrepancy:
 
     def __init__(self, runs: Dealt, baseline_runs: int, seed: int) -> None:
         self._baseline, self._rng = baseline_runs, np.random.default_rng(seed)
-        self._kernels = [_kernel([run[canary][0] for run in runs]) for canary in runs[0]]
+        self._kernels = [_kernel([run[canary].text or "" for run in runs]) for canary in runs[0]]
 
     def alarms(self, last: int) -> bool:
         """Whether the 10 runs that end with run ``last`` differ from the baseline at 0.05."""
@@ -189,7 +188,7 @@ class Streams:
         return self.baseline_runs + self.calm_runs
 
 
-Pools = Mapping[str, Mapping[str, Sequence[Answer]]]
+Pools = Mapping[str, Mapping[str, Sequence[Completion]]]
 """The answers of each file by canary."""
 
 Results = dict[str, dict[str, Found]]
@@ -201,7 +200,7 @@ NULL = "no change"
 
 def read_pools(folder: Path) -> Pools:
     """The answers of all files of a folder but those at temperature 0, which are the same text again and again."""
-    pools: dict[str, dict[str, list[Answer]]] = {}
+    pools: dict[str, dict[str, list[Completion]]] = {}
     for path in sorted(folder.glob("*.jsonl.gz")):
         name = path.name.removesuffix(".jsonl.gz")
         if name.startswith("greedy"):
@@ -209,7 +208,15 @@ def read_pools(folder: Path) -> Pools:
         with gzip.open(path, "rt") as lines:
             for row in map(json.loads, lines):
                 answers = pools.setdefault("base" if name in BASE else name, {})
-                answers.setdefault(row["prompt_id"], []).append((row["text"], len(row["token_ids"])))
+                canary = row["prompt_id"]
+                answers.setdefault(canary, []).append(
+                    Completion(
+                        canary,
+                        text=row["text"],
+                        finish_reason=row["finish_reason"],
+                        output_tokens=len(row["token_ids"]),
+                    )
+                )
     return pools
 
 
@@ -223,9 +230,9 @@ def measure(
             if name == "base":
                 continue
             rng = random.Random(seed)  # noqa: S311 - a shuffle, not a secret
-            same = [*runs_of(pools["base"], rng)][: streams.same()]  # type: ignore[arg-type]
-            changed = [*runs_of(pools[name], rng)][: streams.changed_runs]  # type: ignore[arg-type]
-            runs: Dealt = [*same, *changed]  # type: ignore[list-item]
+            same = [*runs_of(pools["base"], rng)][: streams.same()]
+            changed = [*runs_of(pools[name], rng)][: streams.changed_runs]
+            runs: Dealt = [*same, *changed]
             found = results.setdefault(name, {})
             if tool is not None:
                 if project is None:
@@ -270,11 +277,7 @@ def _dedrift(
 
 
 def _ours(pools: Pools, name: str, seed: int, streams: Streams, budget: float, results: Results) -> None:
-    texts = [
-        {canary: [text for text, _ in answers] for canary, answers in pools[pool].items()}
-        for pool in ("base", name)
-    ]
-    recorded = stream(*texts, streams.same(), streams.changed_runs, seed)
+    recorded = stream(pools["base"], pools[name], streams.same(), streams.changed_runs, seed)
     result = backtest(recorded, streams.baseline_runs, Budgets(pages_per_quarter=budget))
     early, late = split_pages(result, streams.same())
     own = len(recorded) - streams.same()

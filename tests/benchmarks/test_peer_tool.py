@@ -21,6 +21,7 @@ from benchmarks.dedrift_peer import (
     is_behind,
     read_pools,
 )
+from canaries.completion import Completion
 
 
 def tool_that_ends_with(folder: Path, code: int) -> Path:
@@ -32,7 +33,7 @@ def tool_that_ends_with(folder: Path, code: int) -> Path:
 
 
 def runs_of_text(texts: list[str]) -> Dealt:
-    return [{"c1": (text, 3)} for text in texts]
+    return [{"c1": Completion("c1", text=text, output_tokens=3)} for text in texts]
 
 
 @pytest.mark.parametrize(("code", "alarms"), [(0, False), (2, True), (3, False)])
@@ -65,7 +66,7 @@ def test_a_tool_that_breaks_is_no_quiet_look(tmp_path: Path) -> None:
 
 def test_runs_that_do_not_fill_a_cycle_are_left_out() -> None:
     cycles = in_cycles(runs_of_text(["a", "b", "c", "d", "e"]), 2)
-    assert [[run["c1"][0] for run in cycle] for cycle in cycles] == [["a", "b"], ["c", "d"]]
+    assert [[run["c1"].text for run in cycle] for cycle in cycles] == [["a", "b"], ["c", "d"]]
 
 
 def test_a_delay_counts_runs_and_is_infinite_without_an_alarm() -> None:
@@ -96,11 +97,13 @@ def test_the_discrepancy_of_texts_sees_other_texts_and_not_the_same() -> None:
 
 def test_pools_have_the_batches_of_the_unchanged_model_together(tmp_path: Path) -> None:
     for name in ("base_a", "base_b", "base_long", "greedy_f16", "t13"):
-        row = {"prompt_id": "p1", "text": name, "token_ids": [1, 2]}
+        row = {"prompt_id": "p1", "text": name, "token_ids": [1, 2], "finish_reason": "stop"}
         with gzip.open(tmp_path / f"{name}.jsonl.gz", "wt") as file:
             file.write(json.dumps(row) + "\n")
-    assert read_pools(tmp_path) == {
-        "base": {"p1": [("base_a", 2), ("base_long", 2)]},
-        "base_b": {"p1": [("base_b", 2)]},
-        "t13": {"p1": [("t13", 2)]},
+    pools = read_pools(tmp_path)
+    assert {name: [answer.text for answer in pool["p1"]] for name, pool in pools.items()} == {
+        "base": ["base_a", "base_long"],
+        "base_b": ["base_b"],
+        "t13": ["t13"],
     }
+    assert pools["t13"]["p1"][0].output_tokens == 2
