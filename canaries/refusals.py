@@ -80,4 +80,4 @@ _STRAIGHT = str.maketrans({"\u2019": "'", "\u2018": "'", "\u02bc": "'", "\uff0c"
 def is_refusal(text: str) -> bool:
     """Whether the ``text``, in canonical form, begins like an answer that declines."""
     opening = text[:OPENING_CHARS].lower().translate(_STRAIGHT)
-    return any(phrase in opening for phrase in PHRASES)
+    return any(map(opening.__contains__, PHRASES))

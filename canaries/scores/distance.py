@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import fsum, log, sqrt
 
 from ..features import AnswerFeatures
@@ -30,7 +30,6 @@ class MeanEmbedding:
     answers: int
     weights: Mapping[str, float]
     within: float
-    _roots: dict[int, float] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     @classmethod
     def fit(cls, answers: Answers) -> "MeanEmbedding":
@@ -53,9 +52,16 @@ class MeanEmbedding:
 
     def __call__(self, answers: Answers) -> float:
         """The squared distance of ``answers`` from the train answers; it can be a little below 0."""
+        return self._distance(answers, sum(self._likeness(answer) for answer in answers) / len(answers))
+
+    def _likeness(self, answer: AnswerFeatures) -> float:
+        """The product of the answer's embedding with the mean one: ``embedded``, unrolled, as every run needs it."""
         get = self.weights.get
-        between = sum(get(token, 0.0) * weight for answer in answers for token, weight in embedded(answer))
-        return self._distance(answers, between / len(answers))
+        total = get(END, 0.0)
+        for bag in (answer.token_counts, answer.bigram_counts):
+            for token, n in bag.items():
+                total += get(token, 0.0) if n == 1 else get(token, 0.0) * sqrt(n)
+        return total * _one(answer)
 
     def left_out(self, answers: Answers) -> float:
         """The distance of ``answers``, which are some of the train answers, from the others."""
@@ -80,11 +86,17 @@ class MeanEmbedding:
 
 def embedded(answer: AnswerFeatures) -> Iterator[tuple[str, float]]:
     """The embedding of an answer: what it has, and how much of it."""
-    one = 1 / sqrt(answer.length + 1 + sum(answer.bigram_counts.values()))
+    one = _one(answer)
     yield END, one
     for bag in (answer.token_counts, answer.bigram_counts):
         for token, n in bag.items():
             yield token, one if n == 1 else one * sqrt(n)
+
+
+def _one(answer: AnswerFeatures) -> float:
+    """The weight of what an answer has once."""
+    pairs = answer.length + 1 if answer.bigram_counts else 0
+    return 1 / sqrt(answer.length + 1 + pairs)
 
 
 def _summed(answers: Answers) -> dict[str, float]:

@@ -67,6 +67,47 @@ def test_a_token_has_the_same_hash_in_every_answer_and_in_no_other_role() -> Non
     assert not one.answer_hash.startswith(token)
 
 
+def test_pairs_tell_the_order_of_words_and_not_the_words() -> None:
+    one, other = answer("dog bites man"), answer("man bites dog")
+    assert one.token_counts == other.token_counts
+    assert one.bigram_counts != other.bigram_counts
+    assert (
+        sum(one.bigram_counts.values()) == 4
+    )  # three words make four pairs: with the beginning, with the end
+    assert not any(token in pair for token in one.token_counts for pair in one.bigram_counts)
+    assert not answer("dog bites man", key=b"another secret").bigram_counts.keys() & one.bigram_counts.keys()
+
+
+def test_an_empty_answer_is_a_pair_of_its_beginning_and_its_end() -> None:
+    assert sum(answer("").bigram_counts.values()) == 1
+    assert answer("").gap_counts == {}
+
+
+def test_edges_are_the_first_and_the_last_words_at_their_places() -> None:
+    one = answer("a b c x x x d e f")
+    assert one.edge_counts == answer("a b c y d e f").edge_counts
+    assert sum(one.edge_counts.values()) == 6
+    assert len(one.edge_counts.keys() & answer("b a c x d e f").edge_counts.keys()) == 4
+    assert len(answer("a").edge_counts.keys() & answer("").edge_counts.keys()) == 4
+
+
+def test_gaps_are_the_white_space_inside_an_answer() -> None:
+    text = "\nOne:\n- a b\n\n    code \n"
+    assert answer(text).gap_counts == {" ": 2, "\n": 1, "\n\n    ": 1}
+    assert answer("a" + " " * 1000 + "b").gap_counts == {" " * 12: 1}
+
+
+def test_what_the_provider_counts_and_how_long_it_took_is_kept() -> None:
+    features = answer("yes", latency_s=1.5, ttft_s=0.25, input_tokens=12, output_tokens=3)
+    assert (features.latency_s, features.ttft_s) == (1.5, 0.25)
+    assert (features.input_tokens, features.output_tokens) == (12, 3)
+
+
+def test_a_refusal_is_noted() -> None:
+    assert answer("I'm sorry, but I can't help with that.").refused
+    assert not answer("Sure, here it is.").refused
+
+
 def test_a_secret_of_any_length_is_a_key() -> None:
     assert answer("hello", key=b"x" * 1000).answer_hash != answer("hello", key=b"x" * 1001).answer_hash
     assert answer("hello", key=b"").answer_hash
@@ -118,6 +159,10 @@ def test_features_survive_json_to_the_last_bit() -> None:
         system_fingerprint="fp",
         first_top=(("It", -1 / 3), ("The", -2.1)),
         logprobs=(-0.1, -0.2, -0.3),
+        latency_s=1 / 3,
+        ttft_s=0.1,
+        input_tokens=7,
+        output_tokens=2,
     )
     assert AnswerFeatures.from_json(features.to_json()) == features
     failed = AnswerFeatures("greeting", 1, Outcome.AUTH)

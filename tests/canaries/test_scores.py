@@ -2,30 +2,60 @@
 
 import math
 import random
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
 from canaries import BaselineError
-from canaries.completion import Outcome
-from canaries.features import AnswerFeatures, RunFeatures
+from canaries.completion import Completion, Outcome, Run
+from canaries.features import AnswerFeatures, RunFeatures, extract
 from canaries.scores import FrozenScores, expected_samples, fit
+from canaries.scores.distance import MeanEmbedding, divergence
+from canaries.scores.names import BULK_PARTS, SENTENCES, TICKETS_ONLY
 
-WORDS = [f"word{n}" for n in range(300)]
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+WORDS = ["word" + first + second for first in LETTERS[:12] for second in LETTERS[:25]]
+"""Of letters only: a digit would be a word of its own."""
 
 
 def said(canary: str, text: str, sample: int = 0, **fields: object) -> AnswerFeatures:
     words = text.split()
-    counts = {word: words.count(word) for word in words}
     return AnswerFeatures(
         canary,
         sample,
         answer_hash=f"#{text}",
-        token_counts=counts,
+        token_counts=dict(Counter(words)),
         length=len(words),
         **fields,  # type: ignore[arg-type]
     )
+
+
+def read(canary: str, text: str, sample: int = 0, **fields: object) -> AnswerFeatures:
+    """An answer with all that is kept of its text."""
+    completion = Completion(canary, sample, text=text, **fields)  # type: ignore[arg-type]
+    run = Run("run", "bot", "suite", datetime(2026, 3, 2, tzinfo=UTC), (completion,))
+    return extract(run, None, b"key").answers[0]
+
+
+def read_run(
+    rng: random.Random, canaries: int = 8, words: Sequence[str] = WORDS, n: int = 30, **fields: object
+) -> RunFeatures:
+    """A run of texts of ``n`` words, give or take a third, with all that is kept of them."""
+    weights = [1 / (1 + i) for i in range(len(words))]
+    lengths = [rng.randint(n * 2 // 3, n * 4 // 3) for _ in range(canaries)]
+    return run_of(
+        *(
+            read(f"c{i}", " ".join(rng.choices(words, weights, k=length)), **fields)
+            for i, length in enumerate(lengths)
+        )
+    )
+
+
+def of_score(scores: FrozenScores, name: str, runs: Iterable[RunFeatures]) -> list[float]:
+    return [scores.score(run)[name] for run in runs]
 
 
 def run_of(*answers: AnswerFeatures, run_id: str = "run") -> RunFeatures:
@@ -213,6 +243,265 @@ def test_a_suite_that_was_never_answered_cannot_be_frozen() -> None:
         fit(train, {"c": 1})
 
 
+# --- texts: pairs, distances, edges, layout
+
+
+def texts_of_runs(rng: random.Random, runs: int) -> list[dict[str, str]]:
+    """Texts that begin and end alike and have their words in a usual order: by canary."""
+    middles = [WORDS[40 * i % 300 :][:40] for i in range(7)] + [WORDS[20:60]]
+
+    def text(i: int) -> str:
+        start = rng.randrange(12)
+        body = middles[i][start : start + rng.randint(18, 26)]
+        return " ".join(["Dear", "customer", ",", *body, "Kind", "regards", "."])
+
+    return [{f"c{i}": text(i) for i in range(8)} for _ in range(runs)]
+
+
+def as_run(texts: dict[str, str], edit: Callable[[list[str]], str] = " ".join) -> RunFeatures:
+    return run_of(*(read(canary, edit(text.split())) for canary, text in texts.items()))
+
+
+def reversed_middle(words: list[str]) -> str:
+    return " ".join([*words[:3], *words[-4:2:-1], *words[-3:]])
+
+
+def with_preamble(words: list[str]) -> str:
+    return " ".join(["Certainly", "!", "Here", *words])
+
+
+def without_signature(words: list[str]) -> str:
+    return " ".join(words[:-3])
+
+
+def as_list(words: list[str]) -> str:
+    return "\n- ".join(words)
+
+
+@pytest.mark.parametrize(
+    ("edit", "seen_by"),
+    [
+        pytest.param(reversed_middle, "bigram_surprise", id="the same words in another order"),
+        pytest.param(reversed_middle, "text_distance", id="the same words in another order, as a distance"),
+        pytest.param(with_preamble, "edge_surprise", id="a preamble"),
+        pytest.param(without_signature, "edge_surprise", id="another end"),
+        pytest.param(as_list, "layout_surprise", id="lists"),
+    ],
+)
+def test_a_change_of_texts_is_seen_by_the_score_for_it(
+    edit: Callable[[list[str]], str], seen_by: str
+) -> None:
+    rng = random.Random(20)
+    scores = fit([as_run(texts) for texts in texts_of_runs(rng, 40)], {f"c{i}": 1 for i in range(8)})
+    usual = of_score(scores, seen_by, [as_run(texts) for texts in texts_of_runs(rng, 60)])
+    changed = of_score(scores, seen_by, [as_run(texts, edit) for texts in texts_of_runs(rng, 10)])
+    assert min(changed) > max(usual)
+
+
+def test_the_order_of_words_and_the_layout_are_nothing_to_the_surprise_of_words() -> None:
+    rng = random.Random(21)
+    scores = fit([as_run(texts) for texts in texts_of_runs(rng, 20)], {f"c{i}": 1 for i in range(8)})
+    (texts,) = texts_of_runs(rng, 1)
+    one, other, listed = as_run(texts), as_run(texts, reversed_middle), as_run(texts, " \n ".join)
+    for name in ("token_surprise", "divergence", "new_words", "length", "variety"):
+        assert scores.score(one)[name] == pytest.approx(scores.score(other)[name])
+        assert scores.score(one)[name] == pytest.approx(scores.score(listed)[name])
+
+
+@pytest.mark.parametrize("name", ["bigram_surprise", "edge_surprise", "text_distance", "new_words"])
+def test_the_usual_values_of_texts_are_honest(name: str) -> None:
+    rng = random.Random(22)
+    scores = fit([read_run(rng) for _ in range(60)], expected(read_run(rng)))
+    later = of_score(scores, name, [read_run(rng) for _ in range(150)])
+    # Standardised by the train runs' own values these would lie well above 0 without any change.
+    assert abs(sum(later) / len(later)) < 0.15
+
+
+def test_a_sampler_that_cuts_off_rare_words_shows_in_the_spread_of_surprise() -> None:
+    rng = random.Random(23)
+    scores = fit([read_run(rng) for _ in range(60)], expected(read_run(rng)))
+    usual = of_score(scores, "surprise_spread", [read_run(rng) for _ in range(80)])
+    cut = of_score(scores, "surprise_spread", [read_run(rng, words=WORDS[:60]) for _ in range(10)])
+    assert max(cut) < min(usual)
+
+
+def test_a_limit_that_makes_lengths_alike_shows_in_their_spread() -> None:
+    rng = random.Random(24)
+    scores = fit([read_run(rng) for _ in range(60)], expected(read_run(rng)))
+    usual = of_score(scores, "length_spread", [read_run(rng) for _ in range(80)])
+    same = run_of(*(read(f"c{i}", "a " * 30) for i in range(8)))
+    assert scores.score(same)["length_spread"] == pytest.approx(0)
+    assert min(usual) > 2
+
+
+def test_a_missing_canary_is_as_long_as_usual() -> None:
+    train = [run_of(*(read(f"c{i}", "a " * (10 * i + 10)) for i in range(5))) for _ in range(12)]
+    scores = fit(train, {f"c{i}": 1 for i in range(5)})
+    whole, partial = train[0], run_of(*train[0].answers[:4])
+    assert scores.score(partial)["length_spread"] == pytest.approx(scores.score(whole)["length_spread"])
+
+
+def test_answers_in_a_loop_have_little_variety() -> None:
+    rng = random.Random(25)
+    scores = fit([read_run(rng) for _ in range(40)], expected(read_run(rng)))
+    usual = of_score(scores, "variety", [read_run(rng) for _ in range(80)])
+    looping = run_of(*(read(f"c{i}", " ".join(WORDS[:3] * 10)) for i in range(8)))
+    assert scores.score(looping)["variety"] < min(usual)
+
+
+def test_new_words_are_those_that_their_own_canary_never_used() -> None:
+    train = [run_of(read("a", "one two three four"), read("b", "five six seven")) for _ in range(8)]
+    scores = fit(train, {"a": 1, "b": 1})
+    same, swapped = train[0], run_of(read("a", "five six seven five"), read("b", "one two three"))
+    assert scores.canaries[0].new_words([same.answers[0]]) == 0
+    assert scores.canaries[0].new_words([swapped.answers[0]]) == 1
+    assert scores.score(swapped)["new_words"] > 50 > scores.score(same)["new_words"]
+
+
+def test_divergence_is_nothing_for_the_same_words_and_ln_2_for_others() -> None:
+    bag = {"a": 2, "b": 2}
+    assert divergence(bag, {"a": 50, "b": 50}, 100) == pytest.approx(0)
+    assert divergence(bag, {"c": 100}, 100) == pytest.approx(math.log(2))
+    half = divergence({"a": 4}, bag, 4)  # p = (1, 0), q = (1/2, 1/2), by hand
+    assert half == pytest.approx((math.log(4 / 3) + math.log(2 / 3) / 2 + math.log(2) / 2) / 2)
+
+
+def test_divergence_compares_with_the_canaries_that_answered() -> None:
+    train = [run_of(*(read(f"c{i}", f"only {i} says this {i}{i}") for i in range(5))) for _ in range(8)]
+    scores = fit(train, {f"c{i}": 1 for i in range(5)})
+    assert scores.score(run_of(*train[0].answers[:4]))["divergence"] == pytest.approx(0, abs=1e-9)
+
+
+def test_the_distance_of_one_answer_is_that_of_its_likeness() -> None:
+    same, other = read("c", "one two three"), read("c", "four five six")
+    embedding = MeanEmbedding.fit([same] * 6)
+    assert embedding.within == pytest.approx(1, abs=1e-4)
+    assert embedding([same]) == pytest.approx(0, abs=1e-3)
+    # Of seven things (three words, an end, and four pairs make eight) only the end is shared.
+    assert embedding([other]) == pytest.approx(2 * (1 - 1 / 8), abs=1e-3)
+    assert embedding([other, other]) == pytest.approx(1 + 1 - 2 / 8, abs=1e-3)
+
+
+def test_the_distance_does_not_grow_with_missing_samples() -> None:
+    rng = random.Random(26)
+
+    def answers(n: int) -> list[AnswerFeatures]:
+        return [read("c", " ".join(rng.choices(WORDS[:40], k=20))) for _ in range(n)]
+
+    embedding = MeanEmbedding.fit(answers(200))
+    means = [sum(embedding(answers(k)) for _ in range(200)) / 200 for k in (1, 2, 4)]
+    assert means == pytest.approx([0, 0, 0], abs=0.02)
+
+
+def test_a_distance_left_out_is_that_from_the_other_answers() -> None:
+    rng = random.Random(27)
+    answers = [read("c", " ".join(rng.choices(WORDS[:20], k=20))) for _ in range(30)]
+    left_out = MeanEmbedding.fit(answers).left_out(answers[:1])
+    others = MeanEmbedding.fit(answers[1:])
+    assert left_out == pytest.approx(others(answers[:1]), abs=0.02)
+
+
+def test_words_in_a_row_are_not_looked_at_in_a_suite_of_labels() -> None:
+    rng = random.Random(28)
+    run = lambda: run_of(*(read(f"c{i}", rng.choice(["bug", "billing"])) for i in range(5)))  # noqa: E731
+    names = set(fit([run() for _ in range(20)], {f"c{i}": 1 for i in range(5)}).names())
+    texts = {"bigram_surprise", "divergence", "text_distance", "edge_surprise", "new_words", "variety"}
+    assert not names & (texts | {"surprise_spread", "length_spread", "layout_surprise"})
+
+
+def test_a_label_beside_texts_does_not_hide_their_layout() -> None:
+    rng = random.Random(29)
+
+    def run(mark: str = " ") -> RunFeatures:
+        text = mark.join(rng.choices(WORDS, k=20))
+        return run_of(read("label", "bug"), read("poem", text), read("tale", text))
+
+    scores = fit([run() for _ in range(20)], {"label": 1, "poem": 1, "tale": 1})
+    assert scores.score(run("\n"))["layout_surprise"] > scores.score(run())["layout_surprise"] + 3
+    one_word = run_of(read("label", "bug"), read("poem", "None"), read("tale", "None"))
+    assert scores.score(one_word)["layout_surprise"] == 0
+
+
+# --- what the provider says: finish reasons, log-probabilities, tokens, times
+
+
+def told(values: Sequence[object], field: str) -> RunFeatures:
+    """A run of one answer to each of the canaries, the same but for this field."""
+    return run_of(*(said(f"c{i}", "yes", **{field: value}) for i, value in enumerate(values)))
+
+
+def fitted(field: str, usual: object, canaries: int = 5) -> FrozenScores:
+    train = [told([usual] * canaries, field) for _ in range(12)]
+    return fit(train, {f"c{i}": 1 for i in range(canaries)})
+
+
+def test_answers_that_are_cut_off_or_filtered_stand_out_where_all_used_to_end() -> None:
+    scores = fitted("finish_reason", "stop")
+    shares = [
+        scores.score(told(["stop"] * 5, "finish_reason"))["unfinished"],
+        scores.score(told(["length", "stop", "STOP", "end_turn", "tool_calls"], "finish_reason"))[
+            "unfinished"
+        ],
+        scores.score(told(["length", "content_filter", "stop", "stop", "stop"], "finish_reason"))[
+            "unfinished"
+        ],
+    ]
+    assert shares == pytest.approx([0, 0.2, 0.4])
+
+
+def test_refusals_are_counted_against_the_usual_share() -> None:
+    train = [told([False, True, False, False, False], "refused") for _ in range(12)]
+    scores = fit(train, {f"c{i}": 1 for i in range(5)})
+    assert scores.score(train[0])["refusals"] == pytest.approx(0)
+    assert scores.score(told([True] * 5, "refused"))["refusals"] == pytest.approx(0.8)
+    # Without the one that always refuses the others are compared with their own share, not with that of all.
+    assert scores.score(run_of(*(train[0].answers[i] for i in (0, 2, 3, 4))))["refusals"] == pytest.approx(0)
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "usual", "other"),
+    [
+        pytest.param("mean_logprob", "mean_logprob", -1.0, -1.3, id="less sure of its tokens"),
+        pytest.param("input_tokens", "input_tokens", 120, 121, id="one more token in the same prompts"),
+        pytest.param("output_tokens", "output_tokens", 100, 200, id="twice the tokens in the answers"),
+        pytest.param("latency", "latency_s", 1.0, 2.0, id="twice as slow"),
+        pytest.param("ttft", "ttft_s", 0.1, 0.3, id="a later first token"),
+    ],
+)
+def test_what_the_provider_says_is_compared_with_the_usual(
+    name: str, field: str, usual: float, other: float
+) -> None:
+    scores = fitted(field, usual)
+    assert scores.score(told([usual] * 5, field))[name] == pytest.approx(0)
+    assert abs(scores.score(told([other] * 5, field))[name]) > 3
+    assert name not in scores.score(told([None] * 5, field))
+    assert name not in scores.score(told([other] * 3 + [None] * 2, field))
+    assert name not in fitted(field, None).names()
+
+
+def test_one_slow_answer_does_not_make_the_service_slow() -> None:
+    scores = fitted("latency_s", 1.0)
+    assert scores.score(told([60.0, 1.0, 1.0, 1.0, 1.0], "latency_s"))["latency"] == pytest.approx(0)
+
+
+def test_times_and_what_is_charged_open_tickets_only() -> None:
+    rows = [
+        run_of(*(said(f"c{i}", "yes", latency_s=1.0, ttft_s=0.1, output_tokens=3) for i in range(5)))
+        for _ in range(12)
+    ]
+    scores = fit(rows, {f"c{i}": 1 for i in range(5)})
+    assert scores.tickets_only() == {"latency", "ttft", "output_tokens"}
+    weights = scores.weights()
+    assert sum(weights.values()) == pytest.approx(1)
+    assert weights["suite_peak"] == pytest.approx(0.25 * 0.94)
+    assert fitted("latency_s", None).tickets_only() == frozenset()
+
+
+def test_every_score_is_told_in_a_sentence() -> None:
+    assert set(BULK_PARTS) | set(TICKETS_ONLY) | {"suite_peak"} == set(SENTENCES)
+    assert all(sentence.startswith(("how ", "the share ")) for sentence in SENTENCES.values())
+
+
 # --- first tokens, expectations, length
 
 
@@ -293,7 +582,7 @@ def test_frozen_scores_survive_json_to_the_last_bit() -> None:
     rng = random.Random(11)
 
     def run_with_everything() -> RunFeatures:
-        answers = texts_run(rng, canaries=3).answers
+        answers = read_run(rng, canaries=3, finish_reason="stop", latency_s=rng.random()).answers
         more = {"first_top": top(-rng.random(), -2.0, -3.0), "checks": {"json": True}}
         return run_of(*(replace(answer, **more) for answer in answers))  # type: ignore[arg-type]
 
@@ -303,13 +592,13 @@ def test_frozen_scores_survive_json_to_the_last_bit() -> None:
     assert again.to_json() == scores.to_json()
     run = run_with_everything()
     assert again.score(run) == scores.score(run)
-    assert "logprob_shift" in scores.score(run)
+    assert {"logprob_shift", "bigram_surprise", "layout_surprise", "unfinished"} <= scores.score(run).keys()
 
 
 def test_scores_do_not_depend_on_the_order_of_the_train_runs() -> None:
     rng = random.Random(12)
-    train = [texts_run(rng, canaries=3) for _ in range(20)]
-    run = texts_run(rng, canaries=3)
+    train = [read_run(rng, canaries=3) for _ in range(20)]
+    run = read_run(rng, canaries=3)
     forward, backward = (fit(t, expected(run)).score(run) for t in (train, train[::-1]))
     assert forward == pytest.approx(backward)
 
