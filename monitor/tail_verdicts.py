@@ -11,8 +11,13 @@ from .traffic.tails import is_mean, shift_of
 from .traffic.watches import show
 from .watch_traffic import incident_key, labels_of
 
+DISPERSED = 1.5
+"""Counts beside a control that vary more than this many times as much as by chance are worth a word."""
 
-def shift_verdict(watch: WatchConfig, baseline: TailBaseline, seen: Seen, memory: DriftMemory) -> Verdict:
+
+def shift_verdict(
+    watch: WatchConfig, baseline: TailBaseline, seen: Seen, memory: DriftMemory, dispersion: float = 1.0
+) -> Verdict:
     """What the watch says after a period that was bet on."""
     key, sentence = incident_key(watch), describe(watch, baseline, seen)
     if not memory.drifting:
@@ -23,7 +28,7 @@ def shift_verdict(watch: WatchConfig, baseline: TailBaseline, seen: Seen, memory
         source=Source.WATCH,
         summary=f"{watch.name} has shifted{_since(drifting)}: {sentence}",
         labels={"watch": watch.name, **labels_of(watch)},
-        evidence=tuple(_lines(watch, baseline, seen, drifting)),
+        evidence=(*_lines(watch, baseline, seen, drifting), ("guarantee", guarantee(baseline, dispersion))),
     )
     return Verdict(key, Label.BREACHED, finding, wants_rollback=memory.wants_rollback)
 
@@ -54,8 +59,10 @@ def describe(watch: WatchConfig, baseline: TailBaseline, seen: Seen) -> str:
     return f"{of}, usually {_percent(baseline.usual_share)}"
 
 
-def guarantee(baseline: TailBaseline) -> str:
-    """Whether the page budget holds for the watch, in a line."""
+def guarantee(baseline: TailBaseline, dispersion: float = 1.0) -> str:
+    """Whether the page budget holds for the watch, in a line; ``dispersion`` is that of the blocks beside a control."""
+    if dispersion > DISPERSED:
+        return f"counts vary {dispersion:.1f} times as much as chance gives: evidence is discounted by that"
     found = baseline.stickiness
     if found.block == 1:
         return "in force"
@@ -91,7 +98,6 @@ def _lines(
         lines.append(("beyond the limit" if baseline.limit is not None else "failed", str(seen.mine.hits)))
     if seen.control is not None:
         lines.append(("control", f"{seen.control.hits} of {seen.control.calls} calls"))
-    lines.append(("guarantee", guarantee(baseline)))
     if baseline.hours.classes > 1:
         lines.append(("ranked within", f"{baseline.hours.classes} classes of hours that are alike"))
     return lines

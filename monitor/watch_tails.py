@@ -60,6 +60,15 @@ class TailLook:
     transitions: tuple[Transition, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class BetOn:
+    """What betting on a period said, the page evidence after it, and how dispersed the blocks beside a control are."""
+
+    bets: Bets
+    evidence: float
+    dispersion: float = 1.0
+
+
 async def look_at_tails(
     database: Database,
     windows: Windows,
@@ -155,10 +164,10 @@ def _settled(
         verdict = silent_verdict(watch, seen)
         return after, verdict, verdict.note, 0.0
     bet = _bet_on_ranks if shift_of(watch).control is None else _bet_on_control
-    bets, evidence = bet(session, watch, share, house, baseline, seen)
-    memory = remember(before.memory, bets)
-    verdict = shift_verdict(watch, baseline, seen, memory)
-    return replace(after, memory=memory), verdict, describe(watch, baseline, seen), evidence
+    found = bet(session, watch, share, house, baseline, seen)
+    memory = remember(before.memory, found.bets)
+    verdict = shift_verdict(watch, baseline, seen, memory, found.dispersion)
+    return replace(after, memory=memory), verdict, describe(watch, baseline, seen), found.evidence
 
 
 def _seen(watch: WatchConfig, baseline: TailBaseline, calls: PeriodCalls) -> Seen:
@@ -170,7 +179,7 @@ def _seen(watch: WatchConfig, baseline: TailBaseline, calls: PeriodCalls) -> See
 
 def _bet_on_ranks(
     session: Session, watch: WatchConfig, share: float, house: House, baseline: TailBaseline, seen: Seen
-) -> tuple[Bets, float]:
+) -> BetOn:
     """Rank the period among the calibration periods of hours that are alike."""
     scope = incident_key(watch)
     ties = {start: house.tie(_run_id(watch, start)) for start, _ in baseline.calibration}
@@ -183,12 +192,12 @@ def _bet_on_ranks(
     alert_store.save_ledger(session, scope, baseline.id, step.ledger.to_bytes(), run_id)
     steady = frozenset(name for name in ranking.weights if is_steady(step.ledger, name))
     bets = Bets(step.alarms, step.beyond, steady, ranking.ranks.calibration_runs())
-    return bets, max(step.evidence.values(), default=0.0)
+    return BetOn(bets, max(step.evidence.values(), default=0.0))
 
 
 def _bet_on_control(
     session: Session, watch: WatchConfig, share: float, house: House, baseline: TailBaseline, seen: Seen
-) -> tuple[Bets, float]:
+) -> BetOn:
     """Compare the period with the control's calls of the same time."""
     control = seen.control or Tally()
     scope, component = incident_key(watch), watch.measure.value
@@ -208,7 +217,8 @@ def _bet_on_control(
     step = observe_block(ledger, block, component, share, house.budgets, tickets_only=is_ticket)
     alert_store.save_ledger(session, scope, baseline.id, step.ledger.to_bytes(), run_id)
     steady = frozenset({component} if step.ledger.is_steady else ())
-    return Bets(step.alarms, {component: step.level}, steady), step.ledger.evidence()
+    bets = Bets(step.alarms, {component: step.level}, steady)
+    return BetOn(bets, step.ledger.evidence(), step.ledger.dispersion)
 
 
 def _run_id(watch: WatchConfig, start_s: int) -> str:

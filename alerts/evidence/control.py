@@ -10,6 +10,11 @@ For a log odds ratio ``d`` the likelihood ratio of Fisher's noncentral hypergeom
 
 has mean exactly 1 given ``n_a``, ``n_b`` and ``k``: a fair bet. Its accounts drip and page as those of the ledger.
 
+Calls of one period may have more in common than chance: a noisy neighbour that only one of the two has, retries that
+fail together. Counts then vary more than a draw, by a factor that earlier blocks show (the mean of their squared
+standardised differences, as the dispersion of a quasi-likelihood). Each ``e`` is raised to the power of one over this
+factor. The factor is known before the block and at least 1, so the mean of the bet stays at most 1 (Jensen).
+
 The k-sample E-variable of Turner, Ly and Grünwald (2021, "Generic E-variables for exact sequential k-sample tests
 that allow for optional stopping") needs a guess of the common chance beforehand, and loses evidence where a shared
 load moves it. The conditional form needs none; ``benchmarks/tails.py`` has both.
@@ -32,9 +37,16 @@ LOG_ODDS: Floats = np.array([0.3, 0.6, 1.2, 2.4])
 BETS = 2 * len(LOG_ODDS)
 """First those that the watched series has more hits than the control, then those that it has fewer."""
 
+SETTLING = 12
+"""How many blocks old a difference is before it counts as usual: what has just begun must not excuse itself."""
+
+SURPRISE_MAX = 16.0
+"""The largest squared difference that is counted: one outage does not make a series deaf for ever."""
+
 FORMAT = 1
 """Version of the stored state."""
 
+_OUTER_25, _OUTER_5 = 0.674, 1.645
 _SIGNED: Floats = np.concatenate([LOG_ODDS, -LOG_ODDS])
 _RAW = np.repeat(list(SIDE_SHARES.values()), len(LOG_ODDS))
 _SHARES: Floats = np.asarray(_RAW / _RAW.sum(), dtype=np.float64)
@@ -66,14 +78,24 @@ class ControlLedger:
 
     ``wealth`` is by kind and bet, ``quiet_at`` by kind, both times in unix seconds; ``marks`` are the levels of the
     last blocks since the last alarm, newest last: 0 like the control, 1 in the outer 25 %, 2 in the outer 5 % of
-    what chance gives; negative: fewer hits than the control.
+    what chance gives; negative: fewer hits than the control. ``recent`` are the squared differences of the newest
+    blocks, ``settled`` the sum of the ``settled_blocks`` older ones.
     """
 
     wealth: tuple[tuple[float, ...], ...] = ((0.0,) * BETS,) * len(KINDS)
     at: float | None = None
     quiet_at: tuple[float | None, ...] = (None,) * len(KINDS)
     marks: tuple[int, ...] = ()
+    recent: tuple[float, ...] = ()
+    settled: float = 0.0
+    settled_blocks: int = 0
     last_block_id: str | None = None
+
+    @property
+    def dispersion(self) -> float:
+        """How many times as much as by chance the blocks vary that are old enough to tell; 1 at least."""
+        # As many blocks of pure chance are added: a few blocks say little.
+        return max(1.0, (self.settled + SETTLING) / (self.settled_blocks + SETTLING))
 
     def evidence(self, kind: Kind = Kind.PAGE) -> float:
         """How near the comparison is to an alarm of this kind, from 0 to below 1."""
@@ -107,6 +129,9 @@ class ControlLedger:
             at=fields["at"],
             quiet_at=tuple(fields["quiet_at"]),
             marks=tuple(fields["marks"]),
+            recent=tuple(fields["recent"]),
+            settled=fields["settled"],
+            settled_blocks=fields["settled_blocks"],
             last_block_id=fields["last_block_id"],
         )
 
@@ -147,7 +172,7 @@ def observe_block(
     ]
     elapsed_s = block.slot_s if ledger.at is None else min(max(at - ledger.at, 0.0), block.slot_s)
     drip = np.array(drip_per_s)[:, None] * elapsed_s * _SHARES
-    wealth = (np.array(ledger.wealth) + drip) * e_values(block)
+    wealth = (np.array(ledger.wealth) + drip) * e_values(block) ** (1.0 / ledger.dispersion)
     evidence = wealth.sum(axis=1)
     alarms = tuple(
         Alarm(kind, component, _side(wealth[i]), float(evidence[i]), _moment(ledger.quiet_at[i]))
@@ -155,9 +180,9 @@ def observe_block(
         if evidence[i] >= 1.0
     )
     wealth[evidence >= 1.0] = 0.0
-    level = level_of(block)
+    level = level_of(block, ledger.dispersion)
     after = replace(
-        ledger,
+        _settled(ledger, block),
         wealth=tuple(tuple(row) for row in wealth.tolist()),
         at=at,
         quiet_at=tuple(
@@ -179,21 +204,37 @@ def e_values(block: Block) -> Floats:
     return np.asarray(np.exp(-(top + np.log(np.exp(tilted - top).sum(axis=0)))))
 
 
-def level_of(block: Block) -> int:
+def level_of(block: Block, dispersion: float = 1.0) -> int:
     """How far the block is from what chance gives: 0, or 1 in the outer 25 %, 2 in the outer 5 % of a side.
 
-    Positive: more hits than the control. Half of the chance of the very count that was seen is counted.
+    Positive: more hits than the control. By the normal approximation, which is good enough to say that it is over.
     """
-    hits, log_chance = _possible(block)
-    chance = np.exp(log_chance)
-    half = 0.5 * float(chance[hits == block.hits].sum())
-    above, below = (
-        float(chance[hits > block.hits].sum()) + half,
-        float(chance[hits < block.hits].sum()) + half,
+    difference = _difference(block) / math.sqrt(dispersion)
+    level = 2 if abs(difference) >= _OUTER_5 else 1 if abs(difference) >= _OUTER_25 else 0
+    return level if difference > 0 else -level
+
+
+def _difference(block: Block) -> float:
+    """How many standard deviations the hits of the watched series lie above what a draw gives on average."""
+    k, n_a, n_b = block.hits + block.control_hits, block.calls, block.control_calls
+    n = n_a + n_b
+    if n < 2:
+        return 0.0
+    variance = n_a * n_b * k * (n - k) / (n * n * (n - 1))
+    return (block.hits - n_a * k / n) / math.sqrt(variance) if variance else 0.0
+
+
+def _settled(ledger: ControlLedger, block: Block) -> ControlLedger:
+    """The ledger with this block's difference; the one that is old enough now counts as usual."""
+    recent = (*ledger.recent, min(_difference(block) ** 2, SURPRISE_MAX))
+    if len(recent) <= SETTLING:
+        return replace(ledger, recent=recent)
+    return replace(
+        ledger,
+        recent=recent[1:],
+        settled=ledger.settled + recent[0],
+        settled_blocks=ledger.settled_blocks + 1,
     )
-    side = 1 if above <= below else -1
-    tail = min(above, below)
-    return side * (2 if tail <= 0.05 else 1 if tail <= 0.25 else 0)
 
 
 def _possible(block: Block) -> tuple[Floats, Floats]:

@@ -75,6 +75,16 @@ def learn(
     return HourClasses(tuple(of_slot.tolist()), tuple(usual.tolist()))
 
 
+def without_rhythm(starts_s: Sequence[float], values: Sequence[float], slot_s: float) -> list[float]:
+    """The values less the curve through the day that fits them best: what is left is not the time of the day."""
+    y = np.asarray(values, dtype=np.float64)
+    if len(y) < 24 or not _has_seen_a_day(starts_s, slot_s):
+        return list(values)
+    design = _design(np.asarray(starts_s) % DAY_S)
+    rest = y - design @ np.linalg.lstsq(design, y, rcond=None)[0]
+    return [float(one) for one in rest]
+
+
 def _design(at_s: Floats) -> Floats:
     angle = 2 * math.pi * at_s / DAY_S
     waves = [wave(order * angle) for order in range(1, HARMONICS + 1) for wave in (np.cos, np.sin)]

@@ -16,7 +16,7 @@ from alerts.evidence.ranks import Calibrated
 
 from .config import Measure, WatchConfig
 from .histogram import Histogram
-from .hour_classes import HourClasses, learn
+from .hour_classes import HourClasses, learn, without_rhythm
 from .stickiness import Stickiness, stickiness
 from .tails import Counted, Tally, limit_of, score, shift_of, together
 
@@ -121,7 +121,7 @@ def collect(watch: WatchConfig, baseline: TailBaseline, mine: Counted, control: 
         baseline = replace(baseline, calibration=(*baseline.calibration, (start, tally)))
     if not baseline.trained or len(baseline.calibration) < calibration:
         return baseline
-    return replace(baseline, stickiness=_stickiness(watch.measure, baseline), is_ready=True)
+    return replace(baseline, stickiness=_stickiness(watch, baseline), is_ready=True)
 
 
 def passed(watch: WatchConfig, baseline: TailBaseline) -> TailBaseline:
@@ -182,21 +182,15 @@ def _trained(watch: WatchConfig, baseline: TailBaseline, calibration: int) -> Ta
     return replace(baseline, train=(), trained=len(starts), limit=limit, hours=hours)
 
 
-def _stickiness(measure: Measure, baseline: TailBaseline) -> Stickiness:
+def _stickiness(watch: WatchConfig, baseline: TailBaseline) -> Stickiness:
     if not baseline.calibration:
         return Stickiness()
-    scores = [baseline.score(measure, start, tally) for start, tally in baseline.calibration]
-    return stickiness(
-        [scores, _unlike_hours([(baseline.hours.label(s), t.mean) for s, t in baseline.calibration])]
-    )
-
-
-def _unlike_hours(labelled: Sequence[tuple[str, float]]) -> list[float]:
-    """The values less the mean of their label: what is left when the time of the day is taken out."""
-    of: dict[str, list[float]] = {}
-    for label, value in labelled:
-        of.setdefault(label, []).append(value)
-    return [value - sum(of[label]) / len(of[label]) for label, value in labelled]
+    starts = [start for start, _ in baseline.calibration]
+    scores = [baseline.score(watch.measure, start, tally) for start, tally in baseline.calibration]
+    means = [tally.mean for _, tally in baseline.calibration]
+    # Without the time of the day, of which classes leave something: neighbours are of the same hours.
+    every = shift_of(watch).every
+    return stickiness([without_rhythm(starts, series, every) for series in (scores, means)])
 
 
 def _periods_needed(watch: WatchConfig) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from alerts.evidence.bets import Side
 from alerts.evidence.control import (
     BETS,
     LOG_ODDS,
+    SETTLING,
     Block,
     ControlLedger,
     e_values,
@@ -122,6 +123,42 @@ def test_false_pages_keep_the_budget_whatever_the_chance_does() -> None:
         ledger = step.ledger
         pages += sum(alarm.kind is Kind.PAGE for alarm in step.alarms)
     assert pages <= 40 + 2 * math.sqrt(40)
+
+
+def quarters_pages(own_noise: float, hours: int, generator: np.random.Generator) -> int:
+    """Pages without a difference that lasts, where each series has a noise of its own beside the chance."""
+    pages, ledger = 0, ControlLedger()
+    chances = 0.05 * np.exp(own_noise * generator.normal(size=(hours, 2)))
+    for hour, (mine, theirs) in enumerate(generator.binomial(300, chances).tolist()):
+        step = observe_block(ledger, block(mine, theirs, hour=hour), "errors", 1.0, RICH)
+        ledger = step.ledger
+        pages += sum(alarm.kind is Kind.PAGE for alarm in step.alarms)
+    return pages
+
+
+def test_a_noise_that_only_one_series_has_is_learned_and_discounted() -> None:
+    assert quarters_pages(0.3, 2190, np.random.default_rng(6)) <= 3
+
+
+def test_discounting_begins_after_the_blocks_have_settled_and_forgets_no_block() -> None:
+    steps = fed(*[(30, 15), (15, 30)] * 20)
+    dispersions = [step.ledger.dispersion for step in steps]
+    assert set(dispersions[:SETTLING]) == {1.0}
+    assert dispersions[-1] > 2
+    assert steps[-1].ledger.settled_blocks == 40 - SETTLING
+
+
+def test_a_discounted_bet_has_a_mean_of_at_most_one() -> None:
+    total, n_a, n_b = 5, 6, 8
+    for dispersion in (1.5, 4.0):
+        mean = sum(
+            comb(n_a, hits)
+            * comb(n_b, total - hits)
+            / comb(n_a + n_b, total)
+            * e_values(block(hits, total - hits, n_a, n_b)) ** (1 / dispersion)
+            for hits in range(total + 1)
+        )
+        assert (mean <= 1 + 1e-12).all()
 
 
 def test_the_same_block_twice_changes_nothing() -> None:
