@@ -39,6 +39,9 @@ STEADY_RUNS = 100
 HORIZON_S = 14 * 86_400.0
 """For how long a change may stay unnoticed before it counts as not found, in seconds."""
 
+SLOT_S_MIN = 60.0
+"""The shortest time between runs that is simulated, in seconds: a quarter has 130,000 of them."""
+
 CHANGED_RUNS = 32
 """How many changed runs are made for each change under each split; what comes is drawn from these."""
 
@@ -231,6 +234,10 @@ def _usable(baseline: Baseline, runs: Sequence[RunFeatures], plan: Plan) -> list
     if baseline.scores is None or baseline.status is BaselineStatus.COLLECTING:
         raise MonitorError(
             f"{baseline.id} is {baseline.status.value}, with {len(runs)} runs: only a frozen baseline can be simulated"
+        )
+    if plan.slot_s < SLOT_S_MIN:
+        raise MonitorError(
+            f"a quarter of runs {plan.slot_s:g} s apart takes too long to simulate: say --every {SLOT_S_MIN:g}s or more"
         )
     known = [run for run in runs if run.answers]
     if len(known) < (frozen_on := len(baseline.train_ids) + len(baseline.calibration_ids)):

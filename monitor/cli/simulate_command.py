@@ -141,14 +141,9 @@ def _slot_s(every: str) -> float:
     from canaries.duration import parse_duration
 
     try:
-        slot_s = parse_duration(every)
+        return parse_duration(every)
     except ValueError as error:
         raise MonitorError(f"--every {every}: {error}") from error
-    if slot_s < 60:
-        raise MonitorError(
-            f"--every {every}: a quarter of runs less than a minute apart takes too long to simulate"
-        )
-    return slot_s
 
 
 def _write(path: Path, svg: str) -> None:

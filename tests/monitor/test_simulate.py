@@ -321,7 +321,10 @@ def test_the_command_draws_a_picture(call: Callable[..., tuple[int, str, str]]) 
 REFUSED = {
     "no such target": (["pot"], "no target, and no baseline, is called 'pot'"),
     "not a duration": (["bot", "--every", "soon"], "--every soon: "),
-    "too often": (["bot", "--every", "1s"], "less than a minute apart"),
+    "too often": (
+        ["bot", "--every", "1s"],
+        "runs 1 s apart takes too long to simulate: say --every 60s or more",
+    ),
     "more samples": (["bot", "--samples", "3"], "have 1 sample of each canary: 3 cannot be made of them"),
     "no such folder": (["bot", "--picture", "none/delays.svg"], "none/delays.svg: cannot be written"),
     "no such configuration": (["bot", "-c", "none.yaml"], "none.yaml: cannot be read"),
