@@ -48,11 +48,7 @@ class Labeller:
     @property
     def labels(self) -> tuple[str, ...]:
         """All labels; a single empty one where all runs are ranked together."""
-        found = []
-        for group in dict.fromkeys(self.groups):
-            cut = self.arcs.get(group)
-            found += [_joined(group, cut.name(arc)) for arc in range(cut.count)] if cut else [group]
-        return tuple(found)
+        return tuple(label for group in dict.fromkeys(self.groups) for label in self._cut(group))
 
     def label(self, run: RunFeatures) -> str:
         """The label of ``run``, empty where all runs are ranked together."""
@@ -71,6 +67,13 @@ class Labeller:
         if self.regimes is None or not runs:
             return [self.groups[0]] * len(runs)
         return [self.groups[number] for number in self.regimes.of(runs)]
+
+    def regime_of(self, label: str) -> str:
+        """The label without the part of the day."""
+        return next(
+            (group for group in self.groups if label == group or label in self._cut(group)),
+            label,
+        )
 
     def surprise(self, label: str) -> float:
         """How rare a label is among the train runs: ``-log`` of its share. Moves between labels show in this."""
@@ -93,9 +96,12 @@ class Labeller:
         return f"runs are ranked within {' and '.join(parts)}"
 
     def _share(self, group: str) -> float:
+        own = sum(self.frequencies.get(label, 0) for label in self._cut(group))
+        return own / max(1, sum(self.frequencies.values()))
+
+    def _cut(self, group: str) -> list[str]:
         cut = self.arcs.get(group)
-        own = [_joined(group, cut.name(arc)) for arc in range(cut.count)] if cut else [group]
-        return sum(self.frequencies.get(label, 0) for label in own) / max(1, sum(self.frequencies.values()))
+        return [_joined(group, cut.name(arc)) for arc in range(cut.count)] if cut else [group]
 
     def _in_season(self, group: str, run: RunFeatures) -> str:
         cut = self.arcs.get(group)
