@@ -126,7 +126,7 @@ def all_targets(
         at=np.full(count, (START + timedelta(seconds=runs * SLOT_S)).timestamp()),
         slot_s=np.full(count, SLOT_S),
         drip_per_s=np.repeat(np.array(Budgets().per_quarter)[:, None] / count / QUARTER_S, count, axis=1),
-        may_page=places.may_page,
+        may_page=np.ones(count, dtype=np.bool_),
     )
     update_s = best_s(lambda: play(places, accounts, faced), repetitions)
     of = f"{targets} targets x {COMPONENTS} components, {labels} label{'s' if labels > 1 else ''}"

@@ -93,7 +93,7 @@ def alarms_together(scopes: Sequence[Scope], budgets: Sequence[Budgets], slot_s:
         if varying and now != labels:
             own = [scope.ranks.places(label) for scope, label in zip(varying, now, strict=True)]
             places, labels = Places.join([*own, *settled]), now
-        tie, may_page = np.repeat(ties[run], sizes), places.may_page & pages
+        tie, may_page = np.repeat(ties[run], sizes), pages
         for number, drip_per_s in enumerate(drips):
             played = play(
                 places, accounts[number], Faced(score, tie, (run + 1) * slot_s, slot_s, drip_per_s, may_page)

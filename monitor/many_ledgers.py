@@ -79,7 +79,7 @@ class ManyLedgers:
             at=at,
             slot_s=self._slot_s,
             drip_per_s=self._drip_per_s,
-            may_page=places.may_page & self._pages,
+            may_page=self._pages,
         )
         played = play(places, accounts, faced)
         return played.accounts, self._paging(played)

@@ -135,7 +135,8 @@ class Faced:
     """What a run puts before each component: ``score`` is NaN where it has none.
 
     ``tie``, ``at`` and ``slot_s`` are one number for a single run and arrays for runs of several targets.
-    ``drip_per_s`` is by kind; ``may_page`` says where pages and rollbacks are bet on at all.
+    ``drip_per_s`` is by kind; ``may_page`` is false for components that are for tickets only: their page and rollback
+    accounts are neither fed nor bet.
     """
 
     score: Floats
@@ -173,8 +174,9 @@ def play(places: Places, before: Accounts, run: Faced) -> Played:
 
     cap_s: Floats = np.asarray(run.slot_s * places.block, dtype=np.float64)
     dt = np.where(has_bet, _unpaid_s(before, run.at, cap_s), 0.0)
-    by_kind = np.array([run.may_page & has_bet, has_bet, run.may_page & has_bet])
-    drip = np.where(by_kind, run.drip_per_s * dt, 0.0)
+    is_loud = run.may_page & has_bet
+    by_kind, fed = np.array([is_loud, has_bet, is_loud]), is_loud & places.feeds_pages
+    drip = np.where(np.array([fed, has_bet, fed]), run.drip_per_s * dt, 0.0)
     peak = _wagered(before.wealth, gain, np.where(run.may_page, gain, 0.0), drip)
     evidence = evidence_of(peak)
     alarmed = (evidence >= 1.0) & by_kind

@@ -27,7 +27,7 @@ from alerts.evidence.accounts import (
     play,
     side_of,
 )
-from alerts.evidence.bets import LARGEST, Bools, Floats, Side
+from alerts.evidence.bets import LARGEST, Floats, Side
 from alerts.evidence.ranks import PAGE_CALIBRATION_MIN, UNLABELLED, Ranks
 
 QUARTER_S = 91.25 * 86_400
@@ -178,8 +178,9 @@ def observe(
     nothing.
 
     A component is ranked among the calibration runs of the run's label; among the unlabelled ones where it has none
-    of it, and if it has none of these either, it skips. Under a label with less than ``PAGE_CALIBRATION_MIN`` of them,
-    and in a component of ``tickets_only``, only tickets are bet on: what pages and rollbacks hold stays as it is.
+    of it, and if it has none of these either, it skips. Under a label with less than ``PAGE_CALIBRATION_MIN`` of them
+    nothing drips in for pages and rollbacks, but what other labels brought in is bet. A component of
+    ``tickets_only`` bets on tickets alone: it never pages.
 
     An older run than the last (a clock set back, a late import) bets like any other, since under
     exchangeability the order does not matter, but nothing drips: its time was paid for.
@@ -198,7 +199,7 @@ def observe(
         at=run.at.timestamp(),
         slot_s=run.slot_s,
         drip_per_s=drip_per_s,
-        may_page=_may_page(names, places.may_page, tickets_only),
+        may_page=np.array([name not in tickets_only for name in names], dtype=np.bool_),
     )
     played = play(places, ledger.accounts, faced)
     alarms = _alarms(ledger, played) if played.alarmed.any() else ()
@@ -237,12 +238,6 @@ def _shares(names: tuple[str, ...], weights: Mapping[str, float]) -> Floats:
             "the weights of a scope must be zero or more and sum to at most 1: they share out one budget"
         )
     return shares
-
-
-def _may_page(names: tuple[str, ...], may_page: Bools, tickets_only: Collection[str]) -> Bools:
-    if not tickets_only:
-        return may_page
-    return may_page & np.array([name not in tickets_only for name in names], dtype=np.bool_)
 
 
 def _alarms(ledger: Ledger, played: Played) -> tuple[Alarm, ...]:

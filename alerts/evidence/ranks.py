@@ -29,7 +29,8 @@ Calibrated = tuple[float, float, str]
 UNLABELLED = ""
 
 PAGE_CALIBRATION_MIN = 24
-"""Under a label with fewer calibration runs a component can open tickets only: it neither pages nor rolls back."""
+"""Under a label with fewer calibration runs a component gets no drip for pages and rollbacks, only for tickets. It
+still bets what it was given under other labels: what makes most runs look like a rare kind must not go unseen."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,7 +38,8 @@ class Places:
     """The thresholds that runs of one label meet, by component.
 
     ``row`` is the label each component is ranked within, as its place in :attr:`Ranks.labels`; ``n`` the
-    calibration runs there, 0 where the component has to skip. ``block`` is how many runs make one bet.
+    calibration runs there, 0 where the component has to skip; ``feeds_pages`` where they are enough for pages and
+    rollbacks to get drip. ``block`` is how many runs make one bet.
     """
 
     row: Ints
@@ -46,7 +48,7 @@ class Places:
     limit: Floats
     limit_tie: Floats
     has_rank: Bools
-    may_page: Bools
+    feeds_pages: Bools
     block: Ints
 
     @staticmethod
@@ -145,7 +147,7 @@ def _places(label: str, labels: tuple[str, ...], n: Ints, limits: Floats, block:
         limit=np.ascontiguousarray(limit[..., 0].T),
         limit_tie=np.ascontiguousarray(limit[..., 1].T),
         has_rank=found > 0,
-        may_page=found >= PAGE_CALIBRATION_MIN,
+        feeds_pages=found >= PAGE_CALIBRATION_MIN,
         block=block,
     )
     for name in Places.__slots__:
