@@ -12,10 +12,14 @@ from .traffic.tail_baseline import TailBaseline, from_plain, to_plain
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What a shift watch keeps between periods, beside its ledger: its baseline, and what raised an alarm."""
+    """What a shift watch keeps between periods, beside its ledger: its baseline, and what raised an alarm.
+
+    ``silent`` counts the latest periods with too few calls to judge.
+    """
 
     baseline: TailBaseline
     memory: DriftMemory = field(default_factory=DriftMemory)
+    silent: int = 0
 
 
 def load_comparison(session: Session, watch: str) -> Comparison | None:
@@ -24,12 +28,18 @@ def load_comparison(session: Session, watch: str) -> Comparison | None:
     if row is None:
         return None
     document = orjson.loads(row.document)
-    return Comparison(from_plain(document["baseline"]), DriftMemory.from_json(document["memory"]))
+    return Comparison(
+        from_plain(document["baseline"]), DriftMemory.from_json(document["memory"]), document["silent"]
+    )
 
 
 def save_comparison(session: Session, watch: str, comparison: Comparison) -> None:
     """Keep this of the watch, in place of what was there."""
-    document = {"baseline": to_plain(comparison.baseline), "memory": comparison.memory.to_json()}
+    document = {
+        "baseline": to_plain(comparison.baseline),
+        "memory": comparison.memory.to_json(),
+        "silent": comparison.silent,
+    }
     session.merge(
         TailRow(watch=watch, baseline_id=comparison.baseline.id, document=orjson.dumps(document).decode())
     )

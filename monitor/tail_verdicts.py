@@ -39,11 +39,14 @@ def collecting_verdict(watch: WatchConfig, baseline: TailBaseline) -> Verdict:
     return Verdict(incident_key(watch), Label.STEADY, note=note)
 
 
-def silent_verdict(watch: WatchConfig, seen: Seen) -> Verdict:
-    """What the watch says of a period with too few calls: nothing."""
+def silent_verdict(watch: WatchConfig, seen: Seen, *, is_lost: bool = False) -> Verdict:
+    """What the watch says of a period with too few calls: nothing, or when it ``is_lost`` that it knows of nothing."""
     note = f"{seen.mine.calls} calls to judge {_when(watch, seen)}, {watch.min_calls} are needed"
     if seen.control is not None:
         note += f"; its control has {seen.control.calls}"
+    if is_lost:
+        note += "; there have been too few for so long that whether it is still so is not known"
+        return Verdict(incident_key(watch), Label.STEADY, note=note)
     return Verdict(incident_key(watch), Label.NO_DATA, note=note)
 
 

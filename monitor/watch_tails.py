@@ -19,7 +19,7 @@ from alerts.incident import AlertRule, Transition
 from alerts.intake import receive
 
 from .database import Database
-from .drift import Bets, remember
+from .drift import Bets, DriftMemory, remember
 from .tail_ranking import ranking_of
 from .tail_store import Comparison, load_comparison, save_comparison
 from .tail_verdicts import collecting_verdict, describe, shift_verdict, silent_verdict
@@ -32,6 +32,10 @@ from .watched import House
 
 PERIODS_A_LOOK = 48
 """How many periods of a watch are made up for at a time: history at its start, or what passed while nothing ran."""
+
+
+SILENT_MAX = 6
+"""After so many periods in a row with too few calls an incident ends: what was rolled back has no calls any more."""
 
 
 class Windows(Protocol):
@@ -159,10 +163,12 @@ def _settled(
         verdict = collecting_verdict(watch, collected)
         return replace(before, baseline=collected), verdict, verdict.note, 0.0
     seen = _seen(watch, baseline, calls)
-    after = replace(before, baseline=passed(watch, baseline))
+    after = replace(before, baseline=passed(watch, baseline), silent=0)
     if seen.mine.calls < watch.min_calls or (seen.control and seen.control.calls < watch.min_calls):
-        verdict = silent_verdict(watch, seen)
-        return after, verdict, verdict.note, 0.0
+        is_lost = before.silent + 1 >= SILENT_MAX
+        verdict = silent_verdict(watch, seen, is_lost=is_lost)
+        memory = DriftMemory() if is_lost else before.memory
+        return replace(after, memory=memory, silent=before.silent + 1), verdict, verdict.note, 0.0
     bet = _bet_on_ranks if shift_of(watch).control is None else _bet_on_control
     found = bet(session, watch, share, house, baseline, seen)
     memory = remember(before.memory, found.bets)

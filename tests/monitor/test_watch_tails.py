@@ -200,12 +200,22 @@ async def test_a_period_with_few_calls_is_passed_over_and_holds_the_incident(bas
     baselined.serve(48, 56, slow=0.3)
     await baselined.look_hourly(48, 56)
     before = baselined.incidents()
-    baselined.serve(56, 64, calls=19)
-    looks = await baselined.look_hourly(56, 64)
+    baselined.serve(56, 61, calls=19)
+    looks = await baselined.look_hourly(56, 61)
     assert all(one.said.startswith("19 calls to judge from ") for one in looks)
     (incident,) = baselined.incidents()
     assert incident.is_open
     assert incident.finding == before[0].finding
+
+
+async def test_an_incident_ends_when_there_are_no_calls_any_more(baselined: Shop) -> None:
+    baselined.serve(48, 56, slow=0.3)
+    await baselined.look_hourly(48, 60)
+    assert baselined.incidents()[0].is_open
+    looks = await baselined.look_hourly(60, 62)
+    assert looks[-1].said.endswith("whether it is still so is not known")
+    assert not baselined.incidents()[0].is_open
+    assert baselined.comparison().memory.drifting == {}
 
 
 async def test_asking_for_another_comparison_begins_anew_and_ends_the_old_incident(baselined: Shop) -> None:
@@ -274,7 +284,7 @@ async def test_a_control_without_calls_says_nothing(shop: Shop) -> None:
     beside = watch(measure="error_share", match={"version": "1.5"}, shift={"control": {"version": "1.4"}})
     shop.serve(0, 12, series=NEW, failed=0.5)
     await shop.look(0, beside)
-    looks = await shop.look_hourly(0, 12, beside)
+    looks = await shop.look_hourly(0, 5, beside)
     assert {one.said.partition("; ")[2] for one in looks} == {"its control has 0"}
     assert shop.incidents() == ()
 
