@@ -102,7 +102,7 @@ def _with_frozen(
     if added_canaries(contract, watched.contract):
         return _growing(session, watched, current, latest, changes, now)
     why = "; ".join(changes)
-    is_known = latest is not None and (latest.event, latest.why) == (BaselineEvent.REFUSED, why)
+    is_known = latest is not None and latest.event is BaselineEvent.REFUSED and latest.why.startswith(why)
     if not is_known:
         # Another suite in its place may share canaries with it; that is not for us to call a removal.
         if removed_canaries(contract, watched.contract) and current.suite == watched.suite_name:

@@ -10,6 +10,8 @@ from datetime import datetime, timedelta
 
 from sqlmodel import Session
 
+from alerts.finding import Label, Verdict
+from alerts.intake import receive
 from alerts.store import incidents_of
 from canaries import BaselineError
 from canaries.baseline import Baseline, BaselineStatus, retire
@@ -25,11 +27,12 @@ from canaries.baseline_store import (
 )
 from canaries.contract import Contract, added_canaries, only
 from canaries.features import RunFeatures
-from canaries.reference import CHECK_PREFIX
+from canaries.proofs import ProofKind
+from canaries.reference import CHECK_PREFIX, ProofHistory
 from canaries.store import load_features
 
 from . import store
-from .canary_verdicts import baseline_key, incident_keys
+from .canary_verdicts import baseline_key, incident_keys, proof_key
 from .drift import DriftMemory
 from .guarantee import frozen_on
 from .watched import House, Watched
@@ -144,7 +147,12 @@ def canaries_removed(
         now,
     )
     gone = old.contract.canaries.keys() - contract.canaries.keys()
-    _forget_checks(session, old, gone)
+    if _forget_checks(session, old, gone):
+        # Of a suite without any check left no run would ever say that it passes.
+        verdict = Verdict(
+            proof_key(watched.name, ProofKind.VALIDATOR), Label.STEADY, note="Its canary was removed"
+        )
+        receive(session, [(verdict, watched.rule)], now, house.rollbacks)
     _carry_on(session, old, new)
     return new
 
@@ -256,8 +264,8 @@ def _anchor_without(
     return new.id, ""
 
 
-def _forget_checks(session: Session, old: Baseline, gone: set[str]) -> None:
-    """Let proofs forget the checks of canaries that are gone: no run would ever end what they hold."""
+def _forget_checks(session: Session, old: Baseline, gone: set[str]) -> bool:
+    """Let proofs forget the checks of canaries that are gone; ``True`` when these were all that was broken."""
 
     def is_kept(check: str) -> bool:
         return check.removeprefix(CHECK_PREFIX).partition("/")[0] not in gone
@@ -272,6 +280,11 @@ def _forget_checks(session: Session, old: Baseline, gone: set[str]) -> None:
         },
     )
     save_history(session, old.target, old.suite, pruned)
+    return _holds_checks(history) and not _holds_checks(pruned)
+
+
+def _holds_checks(history: ProofHistory) -> bool:
+    return any(key.startswith(CHECK_PREFIX) for key in history.held)
 
 
 def _carry_on(session: Session, old: Baseline, new: Baseline) -> None:
