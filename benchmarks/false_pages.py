@@ -2,7 +2,8 @@
 
 Each quarter is a new endpoint with a baseline of a week, of four weeks where backends stick. Every alarm of every
 component counts, even several in one run, which the product would report as one page. All budgets, and the peers, see
-the same runs. Exit status 1 when a mean is more than 1.05 times its budget.
+the same runs. Exit status 1 when a mean is more than 1.05 times its budget, over all targets or over those whose
+assumption monitor is green, or when the monitor does not see that backends stick.
 """
 
 import json
@@ -31,6 +32,9 @@ BATCH = 10
 
 SLACK = 1.05
 """A mean may be above its budget by chance: by 5 % of it."""
+
+RED_SHARE_MIN = 0.95
+"""In how many of the targets with sticky backends the monitor has to say so."""
 
 TICKETS = "Anchorwatch, tickets"
 ROLLBACKS = "Anchorwatch, rollbacks"
@@ -160,6 +164,13 @@ class Found:
         return not any(one.mean > SLACK * budget for budget, one in (*all_of_them, *self.green.items()))
 
 
+def is_reached(found: dict[Scenario, Found], budgets: tuple[float, ...]) -> bool:
+    """Whether every budget is kept, and the monitor sees what it is there to see."""
+    sticky = found.get(Scenario.STICKY)
+    is_honest = sticky is None or 1 - sticky.green_share >= RED_SHARE_MIN
+    return is_honest and all(one.keeps(budgets) for one in found.values())
+
+
 def table(found: dict[Scenario, Found]) -> Table:
     """The false alarms for people."""
     drawn = Table("procedure", *found, title="False alarms per quarter without a change: mean ± s.e.")
@@ -219,7 +230,7 @@ def main(
         print(json.dumps(facts | {"scenarios": {name: plain(one) for name, one in found.items()}}, indent=2))
     else:
         Console().print(table(found))
-    raise typer.Exit(int(not all(one.keeps(budgets) for one in found.values())))
+    raise typer.Exit(int(not is_reached(found, budgets)))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from benchmarks import peers
 from benchmarks.canary_arm import HOUR_S, CanaryArm
 from benchmarks.detection_delay import FIFTH, Cadence, Summary, delays, ours_at
 from benchmarks.detection_delay import Case as Change
-from benchmarks.false_pages import FORGETFUL, Case, Found, Quarter, pages_at, quarters_of
+from benchmarks.false_pages import FORGETFUL, Case, Found, Quarter, is_reached, pages_at, quarters_of
 from benchmarks.ledgers_together import Raised, alarms_together
 from benchmarks.recovery import steady_by
 from benchmarks.streams import Scenario, draw_scenario
@@ -72,6 +72,15 @@ def test_a_budget_is_kept_in_the_mean_and_where_the_monitor_is_green(
     quarters: list[Quarter], keeps: bool
 ) -> None:
     assert Found.of(quarters, (1.0,)).keeps((1.0,)) is keeps
+
+
+def test_a_monitor_that_overlooks_sticky_backends_fails_although_the_budget_is_kept() -> None:
+    kept = [quarter_with(0, is_in_force=False)] * 19
+    one_green = Found.of([*kept, quarter_with(0, is_in_force=True)], (1.0,))
+    assert is_reached({Scenario.STICKY: one_green}, (1.0,))
+    two_green = Found.of([*kept[1:], *[quarter_with(0, is_in_force=True)] * 2], (1.0,))
+    assert not is_reached({Scenario.STICKY: two_green}, (1.0,))
+    assert is_reached({Scenario.MIX: two_green}, (1.0,))
 
 
 def test_a_fifth_of_the_answers_changing_pages_within_four_runs() -> None:
