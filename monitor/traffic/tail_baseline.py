@@ -97,11 +97,11 @@ def open_baseline(watch: WatchConfig, now_s: float) -> TailBaseline:
     """An empty baseline that begins in the past: what is stored of production already may fill it at once."""
     shift, asked = shift_of(watch), fingerprint(watch)
     every = int(shift.every)
-    start = (int(now_s // every) - shift.periods) * every
+    is_ready = periods_needed(watch) == 0
+    start = (int(now_s // every) - (0 if is_ready else shift.periods)) * every
     if shift.since is not None:
         start = max(start, -int(-shift.since.timestamp() // every) * every)
-    empty = TailBaseline(f"{watch.name}-{start}-{asked}", asked, start)
-    return replace(empty, is_ready=_periods_needed(watch) == (0, 0))
+    return TailBaseline(f"{watch.name}-{start}-{asked}", asked, start, is_ready=is_ready)
 
 
 def collect(watch: WatchConfig, baseline: TailBaseline, mine: Counted, control: Counted) -> TailBaseline:

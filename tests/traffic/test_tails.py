@@ -185,7 +185,9 @@ def test_beside_a_control_the_calls_of_both_fix_the_limit_and_nothing_is_ranked(
 
 def test_errors_beside_a_control_need_no_baseline() -> None:
     beside = watch(measure="error_share", shift={"control": {"version": "1.0"}}, match={"version": "1.1"})
-    assert open_baseline(beside, NOON).is_ready
+    opened = open_baseline(beside, NOON + 60)
+    assert opened.is_ready
+    assert opened.next_s == NOON  # what went before is not judged
     assert periods_needed(beside) == 0
 
 
