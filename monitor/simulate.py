@@ -22,11 +22,12 @@ from alerts.evidence.assumptions import LEVEL
 from alerts.evidence.autocorrelation import LAG1_MAX, WINDOW, Autocorrelation, autocorrelation
 from alerts.evidence.ledger import QUARTER_S
 from alerts.evidence.ranks import PAGE_CALIBRATION_MIN, rank
-from canaries.baseline import Baseline, BaselineStatus, freeze, split
+from canaries.baseline import REGIME, Baseline, BaselineStatus, split
 from canaries.contract import Contract
 from canaries.features import AnswerFeatures, RunFeatures
 from canaries.imagined import Ordinary, Recorded, move_share
-from canaries.scores import CANARY_PREFIX, FrozenScores
+from canaries.labels import fit_labels
+from canaries.scores import CANARY_PREFIX, FrozenScores, fit
 from canaries.sensitivity import Scored
 from canaries.thinning import is_thinned, samples_asked, thinned
 
@@ -41,6 +42,10 @@ HORIZON_S = 14 * 86_400.0
 
 SLOT_S_MIN = 60.0
 """The shortest time between runs that is simulated, in seconds: a quarter has 130,000 of them."""
+
+FITTED_RUNS_MAX, DRAWN_RUNS_MAX = 336, 672
+"""On how many train runs the scores are fitted at most, and from how many other runs calibration and later ones are
+drawn: a baseline of thin runs has thousands, which would take minutes. Live fits on all of them, and is a bit finer."""
 
 CHANGED_RUNS = 32
 """How many changed runs are made for each change under each split; what comes is drawn from these."""
@@ -269,7 +274,8 @@ def _cut(contract: Contract, samples: int | None) -> Contract:
 
 
 def _splits(runs: Sequence[RunFeatures]) -> int:
-    answers = sum(len(run.answers) for run in runs)
+    used = min(len(runs), FITTED_RUNS_MAX + DRAWN_RUNS_MAX)
+    answers = used * sum(len(run.answers) for run in runs) // len(runs)
     return max(SPLITS_MIN, min(SPLITS_MAX, ANSWERS_FITTED // max(1, answers)))
 
 
@@ -286,13 +292,13 @@ class _World:
     """One split of the runs: the scores of those that were not trained on, as they are and changed in each way."""
 
     frozen: Baseline
-    names: tuple[str, ...]
+    calibration_runs: int
     usual: tuple[Scored, ...]
     changed: dict[str, tuple[tuple[Scored, ...], ...]]
 
     def stake(self, plan: Plan, stretch: int, rng: Generator) -> Stake:
         """A ledger's stand with calibration runs of its own."""
-        drawn = [self.usual[i] for i in _order(len(self.usual), len(self.usual), stretch, rng)]
+        drawn = [self.usual[i] for i in _order(len(self.usual), self.calibration_runs, stretch, rng)]
         ties = rng.random(len(drawn)).tolist()
         calibration = {
             name: [
@@ -300,7 +306,7 @@ class _World:
                 for run, tie in zip(drawn, ties, strict=True)
                 if name in run.scores
             ]
-            for name in self.names
+            for name in self.frozen.weights()
         }
         weights = {name: plan.share * part for name, part in self.frozen.weights().items()}
         return Stake(rank(calibration, self.frozen.blocks), weights, self.frozen.tickets_only())
@@ -315,24 +321,22 @@ def _world(
     rng: Generator,
 ) -> _World:
     ordered = _reordered(runs, stretch, rng)
-    _, others = split(ordered, len(ordered))
-    collecting = replace(baseline, id=f"{baseline.id}/{number}", status=BaselineStatus.COLLECTING)
-    # Tie breaks are drawn anew with each calibration: here they tell which run a score is of.
-    place = {run.run_id: i for i, run in enumerate(others)}
-    frozen = freeze(
-        collecting, ordered, lambda run_id: place[run_id], baseline.frozen_at or baseline.created_at
+    train, others = split(ordered, len(ordered))
+    expected = baseline.contract.expected_samples()
+    labels = fit_labels(train[-FITTED_RUNS_MAX:], len(others))
+    frozen = replace(
+        baseline,
+        id=f"{baseline.id}/{number}",
+        scores=fit(train[-FITTED_RUNS_MAX:], expected),
+        labels=labels,
+        calibration={REGIME: ()} if len(labels.labels) > 1 else {},
     )
-    usual: list[dict[str, float]] = [{} for _ in others]
-    for name, found in frozen.calibration.items():
-        for value, run, label in found:
-            if not is_thinned(label):
-                usual[int(run)][name] = value
-    labelled = [Scored(frozen.label(run), scores) for run, scores in zip(others, usual, strict=True)]
+    some = others[:DRAWN_RUNS_MAX]
     return _World(
-        frozen=replace(frozen, blocks=baseline.blocks),
-        names=tuple(frozen.calibration),
-        usual=tuple(labelled),
-        changed=_changed(frozen, others, Recorded.of(runs), sharper, rng),
+        frozen=frozen,
+        calibration_runs=len(others),
+        usual=tuple(Scored(frozen.label(run), frozen.score(run)) for run in some),
+        changed=_changed(frozen, some, Recorded.of(runs), sharper, rng),
     )
 
 
@@ -348,7 +352,7 @@ def _changed(
     frozen: Baseline, others: Sequence[RunFeatures], recorded: Recorded, sharper: Ordinary, rng: Generator
 ) -> dict[str, tuple[tuple[Scored, ...], ...]]:
     some = others[:CHANGED_RUNS]
-    canaries = [canary for canary in recorded.answers if CANARY_PREFIX + canary in frozen.calibration]
+    canaries = [canary for canary in recorded.answers if CANARY_PREFIX + canary in frozen.weights()]
 
     def of(change: Change) -> list[list[RunFeatures]]:
         if change.is_sharpening:
