@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import event
-from watched_bot import BASELINE_RUNS, DRIFTED, Bot, run_of, watched_of
+from watched_bot import BASELINE_RUNS, DOWN, DRIFTED, Bot, run_of, watched_of
 
 from canaries.completion import Completion
 from monitor import DatabaseError
@@ -54,7 +54,8 @@ def anchorwatch(
 # --- help
 
 COMMANDS = ["", "run", "demo", "init", "check-config", "replay", "baseline", "baseline list", "baseline show",
-            "baseline freeze", "baseline retire", "backtest", "backtest canaries", "alerts", "alerts list",
+            "baseline log",
+            "baseline freeze", "baseline retire", "baseline renew", "backtest", "backtest canaries", "alerts", "alerts list",
             "alerts test"]  # fmt: skip
 
 
@@ -251,6 +252,82 @@ def test_a_baseline_is_listed_shown_frozen_and_retired(anchorwatch: Command, bot
         "bot has no baseline now, as the last one is retired: its next run begins one. Earlier ones: bot-1"
         in gone.err
     )
+
+
+def test_show_tells_how_long_it_still_collects(anchorwatch: Command, bot_here: Bot) -> None:
+    shown = json.loads(anchorwatch("baseline", "show", "bot", "--json").out)["collecting"]
+    assert (shown["runs_needed"], shown["missing_runs"]) == (
+        168,
+        148,
+    )  # by the defaults: there is no configuration
+    assert "148 of 168 runs are missing, until 20" in anchorwatch("baseline", "show", "bot").out
+    Path("suite.yaml").write_text("canaries: [{id: a, prompt: b}]")
+    Path("aw.yaml").write_text(
+        "targets: {bot: {model: m, suite: suite.yaml, every: 10m, baseline: {runs: 24, refresh: off}}}"
+    )
+    configured = json.loads(anchorwatch("baseline", "show", "bot", "-c", "aw.yaml", "--json").out)[
+        "collecting"
+    ]
+    assert (configured["runs_needed"], configured["missing_runs"]) == (24, 4)
+
+
+def test_show_fits_a_narrow_terminal(
+    anchorwatch: Command, bot_here: Bot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    anchorwatch("baseline", "freeze", "bot")
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = anchorwatch("baseline", "show", "bot").out.splitlines()
+    assert max(map(len, lines)) <= 80
+    scores = json.loads(anchorwatch("baseline", "show", "bot", "--json").out)["scores"]
+    assert all(any(line.split()[:1] == [name] for line in lines) for name in scores)
+
+
+def test_a_refused_target_says_what_changed_and_what_to_do(anchorwatch: Command, bot_here: Bot) -> None:
+    anchorwatch("baseline", "freeze", "bot")
+    bot_here.watched = watched_of(model="m-next")
+    bot_here.runs(1)
+    assert [one["state"] for one in json.loads(anchorwatch("baseline", "list", "--json").out)] == ["refused"]
+    shown = anchorwatch("baseline", "show", "bot").out
+    assert 'target.model: "m" -> "m-next"' in shown
+    assert 'anchorwatch baseline renew bot --why "..."' in shown
+
+    renewed = anchorwatch("baseline", "renew", "bot", "--why", "m -> m-next")
+    assert renewed.out == "bot-1 is retired; bot-2 collects from the next run on\n"
+    bot_here.runs(1)
+    (current, _) = json.loads(anchorwatch("baseline", "list", "--json").out)
+    assert (current["id"], current["state"], current["collected_runs"]) == ("bot-2", "collecting", 1)
+
+
+def test_the_log_says_what_happened_by_whom_and_why(anchorwatch: Command, bot_here: Bot) -> None:
+    Bot(bot_here.database, watched_of(name="other")).runs(1)
+    anchorwatch("baseline", "freeze", "bot", "--why", "good enough")
+    anchorwatch("baseline", "retire", "bot", "--why", "the prompt was wrong")
+    logged = json.loads(anchorwatch("baseline", "log", "bot", "--json").out)
+    assert [(one["event"], one["actor"], one["why"]) for one in logged] == [
+        ("begun", "daemon", ""),
+        ("frozen", "operator", "good enough"),
+        ("retired", "operator", "the prompt was wrong"),
+    ]
+    people = anchorwatch("baseline", "log").out
+    assert "bot-1  retired, by the operator: the prompt was wrong" in people
+    assert "other-1  begun, by the daemon" in people
+
+
+def test_nothing_is_frozen_during_an_incident_without_force_and_a_reason(
+    anchorwatch: Command, bot_here: Bot
+) -> None:
+    bot_here.runs(3, DOWN)
+    refused = anchorwatch("baseline", "freeze", "bot")
+    assert (refused.code, refused.out) == (2, "")
+    assert "an incident of bot is open: bot: " in refused.err
+    assert "say --why" in anchorwatch("baseline", "freeze", "bot", "--force").err
+    assert anchorwatch("baseline", "freeze", "bot", "--force", "--why", "an old outage").code == 0
+
+
+def test_renewing_without_a_reason_is_refused(anchorwatch: Command, bot_here: Bot) -> None:
+    assert anchorwatch("baseline", "renew", "bot").code == 2
+    assert "say --why" in anchorwatch("baseline", "renew", "bot", "--why", " ").err
+    assert anchorwatch("baseline", "show", "bot-1").code == 0
 
 
 def test_a_run_after_the_command_is_compared(anchorwatch: Command, bot_here: Bot) -> None:
