@@ -54,9 +54,8 @@ def anchorwatch(
 # --- help
 
 COMMANDS = ["", "run", "demo", "init", "check-config", "replay", "baseline", "baseline list", "baseline show",
-            "baseline log",
-            "baseline freeze", "baseline retire", "baseline renew", "backtest", "backtest canaries", "alerts", "alerts list",
-            "alerts test"]  # fmt: skip
+            "baseline log", "baseline freeze", "baseline retire", "baseline renew", "backtest",
+            "backtest canaries", "alerts", "alerts list", "alerts test"]  # fmt: skip
 
 
 @pytest.mark.parametrize("command", COMMANDS)
