@@ -217,9 +217,12 @@ def check(
     kept = _regimes(regimes or labels, at_s, levels, seed)
     blocks = {score.name: b for score in scores if (b := score.block(levels)) > 1}
     blocks |= {one: blocks[leader] for one, leader in (follow or {}).items() if leader in blocks}
+    delay_floor_runs = PAGE_BLOCKS * max(blocks.values(), default=1)
     for name, values in (unlabelled or {}).items():
-        if autocorrelation(values, seed).is_sticky(levels.stickiness):
-            blocks[name] = block_length(np.asarray(values, dtype=np.float64))
+        own = np.asarray(values, dtype=np.float64)
+        own = own[~np.isnan(own)]
+        if autocorrelation(own, seed).is_sticky(levels.stickiness):
+            blocks[name] = block_length(own)
     is_labelled = len(set(labels)) > 1
     reasons = [*_too_little(n, covers_s), *_sticky_regimes(kept, levels)]
     for score in scores:
@@ -237,7 +240,7 @@ def check(
         {score.name: score.weekday for score in scores} if at_s else {},
         dispersion or {},
         blocks,
-        PAGE_BLOCKS * max(blocks.values(), default=1),
+        delay_floor_runs,
     )
 
 

@@ -197,9 +197,10 @@ def test_too_few_blocks_are_told_with_the_baseline_that_would_do() -> None:
 
 
 def test_the_rarity_of_labels_is_no_part_of_the_promise_but_gets_its_blocks() -> None:
-    found = check({"peak": sticky(336, 0.0, 1)}, unlabelled={"regime": sticky(336, 0.7, 2)})
+    found = check({"peak": sticky(336, 0.0, 1)}, unlabelled={"regime": [math.nan, *sticky(335, 0.7, 2)]})
     assert found.is_in_force
     assert set(found.blocks) == {"regime"}
+    assert found.delay_floor_runs == 3  # it never pages
 
 
 def wave(n: int, seed: int, swing: float = 1.5) -> list[float]:
