@@ -79,11 +79,10 @@ class FrozenCanary:
     def standardised(self, name: str, answers: Answers) -> float | None:
         """The value of a score that the canary takes part in, as it is compared over canaries."""
         value = self.value(name, answers)
-        if (
-            value is None and name == LAYOUT_SURPRISE
-        ):  # answers of single words are not missing: nothing is unusual
-            return 0.0
-        return None if value is None else self.spreads[name].standardised(value)
+        if value is not None:
+            return self.spreads[name].standardised(value)
+        # Answers of single words are not missing: nothing about their layout is unusual.
+        return 0.0 if name == LAYOUT_SURPRISE else None
 
     def new_words(self, answers: Answers) -> float:
         """The share of words that are in no train answer; 0 of no words."""
