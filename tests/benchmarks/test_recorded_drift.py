@@ -85,7 +85,17 @@ def test_changes_are_measured_in_one_go_beside_the_placebo(tmp_path: Path) -> No
     other = write(tmp_path / "other.jsonl.gz", answers(2, 20, "quite other words that nobody ever used here"))
     app = typer.Typer()
     app.command()(main)
-    sizes = "--shuffles 1 --baseline-runs 60 --calm-runs 10 --changed-runs 12 --json".split()
+    sizes = [
+        "--shuffles",
+        "1",
+        "--baseline-runs",
+        "60",
+        "--calm-runs",
+        "10",
+        "--changed-runs",
+        "12",
+        "--json",
+    ]
     result = CliRunner().invoke(app, [str(base), "--changed", str(other), *sizes])
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
