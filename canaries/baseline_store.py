@@ -247,7 +247,12 @@ def _begin(
 
 def _is_wanted(session: Session, baseline_id: str, wanted: Wanted) -> list[ColumnElement[bool]]:
     started, ours = col(RunRow.started_at), col(CompletionRow.run_id) == col(RunRow.id)
-    is_scored = (col(ScoreRow.run_id) == col(RunRow.id), col(ScoreRow.baseline_id) == baseline_id)
+    # An expression, so that a run's few scores are looked up by its id: by the index on baselines, a database would
+    # read all scores of the baseline for each run.
+    is_scored = (
+        col(ScoreRow.run_id) == col(RunRow.id),
+        func.coalesce(ScoreRow.baseline_id, "") == baseline_id,
+    )
     is_answered = col(CompletionRow.outcome) == Outcome.ANSWERED
     return [
         col(RunRow.target) == _row(session, baseline_id).target,
