@@ -19,7 +19,7 @@ from monitor.watched import House
 
 HOUR_S = 3600.0
 START = datetime(2026, 1, 5, tzinfo=UTC)
-HOUSE = House(b"benchmark")
+SECRET = b"benchmark"
 
 
 class CanaryArm:
@@ -27,14 +27,16 @@ class CanaryArm:
 
     def __init__(self, baseline: Answers, slot_s: float = HOUR_S) -> None:
         runs, prompts, samples = baseline.shape
+        # A house of its own: what a house keeps, it keeps by the baseline's id.
+        self._house = House(SECRET)
         self.slot_s, self._next = slot_s, 0
         self._features: dict[tuple[int, int, int], AnswerFeatures] = {}
         contract = Contract({}, {_name(i): {"samples": samples} for i in range(prompts)})
         collecting = Baseline("simulated", "target", "suite", contract, START)
         self.baseline = frozen_on(
-            collecting, self._runs(baseline), HOUSE, START + timedelta(seconds=runs * slot_s)
+            collecting, self._runs(baseline), self._house, START + timedelta(seconds=runs * slot_s)
         )
-        self.ranks = replace(HOUSE, ranked={}).ranks(self.baseline)
+        self.ranks = self._house.ranks(self.baseline)
         self.tickets_only = self.baseline.tickets_only()
 
     def assumptions(self) -> Assumptions:
@@ -48,7 +50,7 @@ class CanaryArm:
                 run.run_id,
                 _at(run),
                 self.slot_s,
-                HOUSE.tie(run.run_id),
+                self._house.tie(run.run_id),
                 self.baseline.score(run),
                 self.baseline.label(run),
             )
