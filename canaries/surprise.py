@@ -14,7 +14,8 @@ PRIOR_TOKENS = 50.0
 """Weight of the suite's token frequencies, in tokens, beside those of the canary itself."""
 
 LOGPROB_SPREAD_MIN = 0.01
-"""Below this, in nats, a first token's log-probability counts as not having moved at all."""
+"""By so much, in nats, a first token's log-probability may move and counts as not having moved at all: other batch
+shapes and other hardware move it by a tenth of that, and coarser weights by ten times as much."""
 
 TOP_TOKEN_SHARE_MIN = 0.5
 """A first token is followed when it is among the likeliest in this share of the train runs."""
@@ -274,7 +275,7 @@ class LogprobShift:
         shifts = 0.0
         for token, spread in self.tokens.items():
             mean = sum(top.get(token, low) for top, low in zip(row, lowest, strict=True)) / len(row)
-            shifts += abs(spread.standardised(mean))
+            shifts += max(0.0, abs(mean - spread.mean) - LOGPROB_SPREAD_MIN) / spread.sd
         return shifts / len(self.tokens)
 
 

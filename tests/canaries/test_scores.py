@@ -515,13 +515,22 @@ def test_the_logprob_shift_counts_deviations_from_the_usual_first_tokens() -> No
     same = scores.score(run_of(said("c", "yes", first_top=top(-0.105, -2.0, -3.0))))
     moved = scores.score(run_of(said("c", "yes", first_top=top(-0.105, -2.0, -3.3))))
     assert same["logprob_shift"] == pytest.approx(0, abs=1e-9)
-    assert moved["logprob_shift"] == pytest.approx(0.3 / 0.01 / 3)
+    assert moved["logprob_shift"] == pytest.approx(0.29 / 0.01 / 3)
+
+
+def test_a_hundredth_of_a_nat_is_the_noise_of_batches_and_hardware() -> None:
+    scores = fit([run_of(said("c", "yes", first_top=top(-0.1, -2.0, -3.0))) for _ in range(10)], {"c": 1})
+    shifts = [
+        scores.score(run_of(said("c", "yes", first_top=top(-0.1 - d, -2.0, -3.0 + d))))["logprob_shift"]
+        for d in (0.0, 0.009, 0.1)
+    ]
+    assert shifts == pytest.approx([0, 0, 6])
 
 
 def test_a_first_token_that_is_not_listed_is_as_likely_as_the_last_one() -> None:
     scores = fit([run_of(said("c", "yes", first_top=top(-0.1, -2.0, -3.0))) for _ in range(10)], {"c": 1})
     run = scores.score(run_of(said("c", "yes", first_top=top(-0.1, -2.0, -2.5, tokens="abx"))))
-    assert run["logprob_shift"] == pytest.approx(0.5 / 0.01 / 3)
+    assert run["logprob_shift"] == pytest.approx(0.49 / 0.01 / 3)
 
 
 def test_samples_are_averaged_before_they_are_compared() -> None:
