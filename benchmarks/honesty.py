@@ -7,6 +7,7 @@ monitor was green, the pages must keep the budget. Exit status 1 where one of th
 """
 
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -55,7 +56,7 @@ def verdict_of(case: tuple[Scenario, int, int]) -> Verdict:
 
 def _kind(reason: str) -> str:
     """A reason without its numbers."""
-    return reason.split("(")[0].split(" for about")[0].strip()
+    return re.sub(r"\d+(\.\d+)?", "…", reason.split("(")[0].split(" for about")[0]).strip()
 
 
 @dataclass(frozen=True, slots=True)

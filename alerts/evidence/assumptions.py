@@ -19,10 +19,10 @@ from .bets import Floats
 from .calendar_effects import NONE, Effect, hour_effect, weekday_effect, without_hours
 from .ledger import PAGE_CALIBRATION_MIN
 
-LEVEL = 0.03
+LEVEL = 0.02
 """Chance, over all scores looked at, of calling an exchangeable target autocorrelated."""
 
-CALENDAR_LEVEL = 0.01
+CALENDAR_LEVEL = 0.005
 """The same of calling it seasonal by the hour, and by the weekday."""
 
 CALENDAR_SHARE_MIN = 0.03

@@ -21,8 +21,9 @@ WINDOW = 24
 LAGS = 24
 """Lags whose correlation is told."""
 
-PERMUTATIONS, PERMUTATIONS_FIRST = 1_999, 399
-"""How many there are at most, and how many are enough where they show no sign of anything."""
+PERMUTATIONS, PERMUTATIONS_FIRST = 3_999, 399
+"""How many there are at most, and how many are enough where they show no sign of anything. With twenty scores each test
+may still be significant."""
 
 CLEARLY_NOTHING = 0.1
 """A p-value above which the first permutations are enough."""

@@ -11,7 +11,7 @@ DAY_S = 86_400.0
 HARMONICS = 2
 """A day's ups and downs are looked for as one wave and two: what matters lasts for hours."""
 
-PERMUTATIONS = 999
+PERMUTATIONS = 3_999
 
 DAYS_MIN = 13
 """Days, counting from a first to a last, below which no weekday came twice."""
