@@ -17,7 +17,7 @@ USUAL_EVERY_S = 900.0
 ANSWERS_UNTIL_SEEN = {1: 125, 2: 125, 4: 250, 8: 400}
 """Of 25 canaries, of which each has 20 % of its answers changed: how many answers it takes to see it, by samples a run.
 
-Medians of a simulation with two backends, hourly runs and two weeks of baseline: ``docs/statistics.md`` tells more.
+Medians of a simulation with two backends, hourly runs and two weeks of baseline, ranked without labels.
 """
 
 
