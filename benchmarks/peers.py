@@ -72,12 +72,15 @@ def look(rng: np.random.Generator, baseline: Answers, later: Answers) -> Looks:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One prompt: its answers as numbers, and how often the baseline has each. ``later`` is -1 for what it has not."""
+    """One prompt: how often the baseline has each answer, and samples as places among these.
+
+    ``known`` has those of the later runs, -1 for what the baseline has not, and ``later`` the answers themselves.
+    """
 
     counts: NDArray[np.int64]
     baseline: Answers
+    known: Answers
     later: Answers
-    unseen: Answers
 
     @classmethod
     def of(cls, baseline: Answers, later: Answers) -> "Column":
@@ -100,7 +103,7 @@ class Column:
     @property
     def times_seen(self) -> NDArray[np.int64]:
         """How often the baseline has each later sample."""
-        return np.where(self.later >= 0, self.counts[self.later], 0)
+        return np.where(self.known >= 0, self.counts[self.known], 0)
 
     def null_runs(self, rng: np.random.Generator) -> Floats:
         """How rare random runs of the baseline's samples are. Dealt out like cards: a shuffle gives many."""
@@ -112,7 +115,7 @@ class Column:
     def distance(self) -> Floats:
         """The total variation between each later run's answers and the baseline's."""
         samples = self.later.shape[1]
-        same = (self.unseen[:, :, None] == self.unseen[:, None, :]).sum(axis=2)
+        same = (self.later[:, :, None] == self.later[:, None, :]).sum(axis=2)
         # Each of an answer's samples brings an equal part of what the baseline has too.
         shared = np.minimum(same / samples, self.times_seen / self.baseline.size) / same
         return np.asarray(1.0 - shared.sum(axis=1))
@@ -235,7 +238,7 @@ def _mmd_null(rng: np.random.Generator, column: Column, size: int) -> Floats:
 
 def _mmd_windows(column: Column) -> Floats:
     """The same between each window of later runs and the whole baseline."""
-    later, counts = column.unseen, column.counts
+    later, counts = column.later, column.counts
     runs, samples = later.shape
     size, total = LAST_RUNS * samples, int(counts.sum())
     equal = np.zeros(runs - LAST_RUNS + 1)
