@@ -8,12 +8,16 @@ nobody knows yet.
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from numpy.random import Generator
 
 from .features import AnswerFeatures, RunFeatures
 
-TEXT_FIELDS = ("token_counts", "bigram_counts", "length")
+WORD_FIELDS = ("token_counts", "bigram_counts", "edge_counts")
+"""The words of an answer, and which of them are next to each other, at its beginning and at its end."""
+
+TEXT_FIELDS = (*WORD_FIELDS, "gap_counts", "length")
 """What a moved answer takes from the other one, beside a hash of its own; everything else it keeps."""
 
 ORDINARY_OF = 3
@@ -42,9 +46,11 @@ class Recorded:
         fresh = f"moved {rng.integers(1 << 62)}"
         others = [canary for canary in self.answers if canary != answer.canary]
         if not others:
-            words = {f"{fresh} {word}": n for word, n in answer.token_counts.items()}
-            pairs = {f"{fresh} {pair}": n for pair, n in answer.bigram_counts.items()}
-            return replace(answer, answer_hash=fresh, token_counts=words, bigram_counts=pairs)
+            unseen: dict[str, Any] = {
+                name: {f"{fresh} {part}": n for part, n in getattr(answer, name).items()}
+                for name in WORD_FIELDS
+            }
+            return replace(answer, answer_hash=fresh, **unseen)
         donors = self.answers[others[rng.integers(len(others))]]
         donor = donors[rng.integers(len(donors))]
         return replace(answer, answer_hash=fresh, **{name: getattr(donor, name) for name in TEXT_FIELDS})

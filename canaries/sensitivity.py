@@ -31,6 +31,9 @@ FOUND_SHARE = 0.5
 HORIZON_S = 86_400.0
 """Within what time a change has to be paged, in seconds: a day."""
 
+HORIZON_RUNS_MAX = 200
+"""The most runs that a change may take, however close they follow each other: a day of runs every seven minutes."""
+
 HORIZON_RUNS_MIN = 12
 """No rank of a run can page within a few runs, so the horizon has at least so many."""
 
@@ -150,7 +153,7 @@ class Sensitivity:
 
 def horizon_runs(slot_s: float) -> int:
     """How many runs a change has to be paged within, when they are ``slot_s`` apart."""
-    return max(HORIZON_RUNS_MIN, int(HORIZON_S // slot_s))
+    return min(max(HORIZON_RUNS_MIN, int(HORIZON_S // slot_s)), HORIZON_RUNS_MAX)
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,9 +361,12 @@ def _is_constant(answers: Sequence[AnswerFeatures]) -> bool:
 
 
 def _far_out(canary: str, drift: _CanaryDrift, calibration: Calibration) -> float:
-    """The share of runs far out when all answers of the canary are moved, on the side where more are."""
+    """The share of runs far out when all answers of the canary are moved, on the side where more are.
+
+    Ties are broken by chance, so they are half beyond.
+    """
     known = calibration.get(CANARY_PREFIX + canary, ())
-    high, low = 0, 0
+    high, low = 0.0, 0.0
     moved = drift.by_count[max(drift.by_count)]
     for run in moved:
         usual = sorted(value for value, _, name in known if name == run.label) or sorted(
@@ -368,9 +374,14 @@ def _far_out(canary: str, drift: _CanaryDrift, calibration: Calibration) -> floa
         )
         outer = max(1, round(OUTER_SHARE * len(usual)))
         value = run.scores[CANARY_PREFIX + canary]
-        high += bool(usual) and value > usual[-outer]
-        low += bool(usual) and value < usual[outer - 1]
+        if usual:
+            high += _beyond(value, usual[-outer])
+            low += _beyond(-value, -usual[outer - 1])
     return max(high, low) / len(moved)
+
+
+def _beyond(value: float, limit: float) -> float:
+    return 1.0 if value > limit else 0.5 if value == limit else 0.0
 
 
 def _canaries(scores: FrozenScores) -> tuple[str, ...]:

@@ -108,6 +108,23 @@ def _chosen(parts: Sequence[Places], name: str, chosen: Ints) -> NDArray[Any]:
     return np.asarray(np.take_along_axis(stacked, index, axis=0)[0])
 
 
+def watched(
+    ledgers: ManyLedgers,
+    accounts: Accounts,
+    draws: Sequence[tuple[Drawable, Ints]],
+    at: float,
+    slot_s: float,
+    rng: Generator,
+) -> tuple[Accounts, Ints]:
+    """The accounts after all the runs that are drawn, and how many of them paged, by ledger."""
+    pages = np.zeros(len(draws), dtype=np.int64)
+    for step in range(min(len(order) for _, order in draws)):
+        runs = [(drawable, int(order[step])) for drawable, order in draws]
+        accounts, paging = ledgers.step(accounts, at + step * slot_s, runs, rng)
+        pages += paging
+    return accounts, pages
+
+
 def first_pages(
     ledgers: ManyLedgers,
     accounts: Accounts,

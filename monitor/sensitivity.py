@@ -1,6 +1,7 @@
 """How small a change pages in time under a frozen baseline, by the ledger that live pages with."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
 from statistics import median
@@ -12,12 +13,12 @@ from alerts.evidence.ranks import rank
 from canaries import BaselineError
 from canaries.baseline import Baseline
 from canaries.features import RunFeatures
-from canaries.sensitivity import PagedShare, Runs, Sensitivity, Setting, horizon_runs, measure
+from canaries.sensitivity import PagedShare, Runs, Scored, Sensitivity, Setting, horizon_runs, measure
 from canaries.store import load_features
-from canaries.thinning import is_thinned
+from canaries.thinning import MARK, is_thinned
 
 from . import MonitorError
-from .many_ledgers import Drawable, ManyLedgers, Stake, first_pages
+from .many_ledgers import Drawable, ManyLedgers, Stake, first_pages, watched
 
 CASES = 24
 """How often each change is let loose on a ledger."""
@@ -25,7 +26,18 @@ CASES = 24
 RUNS_READ = 64
 """How many calibration runs' answers are enough to try changes on: so many are worth reading from the database."""
 
+STEADY_RUNS = 100
+"""Runs without a change before it, for the ledger to be as it usually is."""
+
 SEED = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Arm:
+    """Some scores of the baseline: what a ledger of them stands on, and the runs that it meets without a change."""
+
+    stake: Stake
+    usual: Drawable
 
 
 def runs_to_try(baseline: Baseline) -> tuple[str, ...]:
@@ -77,15 +89,16 @@ def usual_slot_s(runs: Sequence[RunFeatures]) -> float | None:
 
 def _rule(baseline: Baseline, setting: Setting) -> PagedShare:
     weights = baseline.weights()
-    stakes: dict[tuple[str, ...], Stake] = {}
+    arms: dict[tuple[str, ...], _Arm] = {}
 
-    def stake(names: tuple[str, ...]) -> Stake:
-        if names not in stakes:
-            stakes[names] = _stake(baseline, names, weights)
-        return stakes[names]
+    def arm(names: tuple[str, ...]) -> _Arm:
+        if names not in arms:
+            stake = _stake(baseline, names, weights)
+            arms[names] = _Arm(stake, Drawable.of(_usual(baseline, names, setting.samples), stake.ranks))
+        return arms[names]
 
     def paged_share(drifted: Mapping[str, Runs]) -> Mapping[str, float]:
-        return _paged_share(drifted, stake, setting)
+        return _paged_share(drifted, arm, setting)
 
     return paged_share
 
@@ -101,23 +114,39 @@ def _stake(baseline: Baseline, names: tuple[str, ...], weights: Mapping[str, flo
     return Stake(rank(calibration, baseline.blocks), weights, baseline.tickets_only())
 
 
+def _usual(baseline: Baseline, names: Sequence[str], samples: int | None) -> list[Scored]:
+    """The calibration runs as they were scored, with as many samples as are asked for; a tie break tells the run."""
+    known = {label for name in names for _, _, label in baseline.calibration[name]}
+    cut = {label for label in known if label.endswith(f"{MARK}{samples}")}
+    wanted = cut or {label for label in known if not is_thinned(label)}
+    found: dict[float, Scored] = {}
+    for name in names:
+        for value, tie, label in baseline.calibration[name]:
+            if label in wanted:
+                before = found.get(tie, Scored(label, {}))
+                found[tie] = Scored(before.label or label, {**before.scores, name: value})
+    return list(found.values())
+
+
 def _paged_share(
-    drifted: Mapping[str, Runs], stake: Callable[[tuple[str, ...]], Stake], setting: Setting
+    drifted: Mapping[str, Runs], arm: Callable[[tuple[str, ...]], _Arm], setting: Setting
 ) -> dict[str, float]:
     # The same chance for every share of moved answers: their figures differ by the change and not by luck.
     rng = np.random.default_rng(SEED)
     horizon = horizon_runs(setting.slot_s)
-    stakes, draws = [], []
+    stakes, steady, draws = [], [], []
     for runs in drifted.values():
         names = tuple(sorted({name for run in runs.scored for name in run.scores}))
-        own = stake(names)
-        drawable = Drawable.of(runs.scored, own.ranks)
+        own = arm(names)
+        drawable = Drawable.of(runs.scored, own.stake.ranks)
         for _ in range(CASES):
-            stakes.append(own)
+            stakes.append(own.stake)
+            steady.append((own.usual, rng.integers(len(own.usual.labels), size=STEADY_RUNS)))
             draws.append((drawable, rng.choice(len(runs.scored), size=horizon, p=runs.chances)))
     if not stakes:
         return {}
     ledgers = ManyLedgers(stakes, setting.slot_s, setting.pages_per_quarter)
-    found = first_pages(ledgers, ledgers.opened(), draws, 0.0, setting.slot_s, rng)
+    accounts, _ = watched(ledgers, ledgers.opened(), steady, 0.0, setting.slot_s, rng)
+    found = first_pages(ledgers, accounts, draws, STEADY_RUNS * setting.slot_s, setting.slot_s, rng)
     shares = np.isfinite(found).reshape(len(drifted), CASES).mean(axis=1)
     return dict(zip(drifted, shares.tolist(), strict=True))

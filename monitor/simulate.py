@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 from numpy.random import Generator
 
-from alerts.evidence.accounts import Accounts
 from alerts.evidence.assumptions import LEVEL
 from alerts.evidence.autocorrelation import LAG1_MAX, WINDOW, Autocorrelation, autocorrelation
 from alerts.evidence.ledger import QUARTER_S
@@ -32,7 +31,7 @@ from canaries.sensitivity import Scored
 from canaries.thinning import is_thinned, samples_asked, thinned
 
 from . import MonitorError
-from .many_ledgers import Drawable, Ints, ManyLedgers, Stake, first_pages
+from .many_ledgers import Drawable, Ints, ManyLedgers, Stake, first_pages, watched
 
 STEADY_RUNS = 100
 """Runs without a change before each change, for the ledger to be as it usually is."""
@@ -94,6 +93,7 @@ class Plan:
     repetitions: int = 100
     seed: int = 0
     splits: int | None = None
+    changes: tuple[Change, ...] = CHANGES
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,11 +190,11 @@ def simulate(
     rng = np.random.default_rng(plan.seed)
     stretch = stretch_runs(baseline)
     splits = plan.splits or _splits(runs)
-    progress = _Progress(on_progress, splits + len(CHANGES) + _QUARTER_PARTS)
+    progress = _Progress(on_progress, splits + len(plan.changes) + _QUARTER_PARTS)
     sharper = Ordinary.of(Recorded.of(runs), _surprise(baseline.scores))
     worlds = []
     for number in range(splits):
-        worlds.append(_world(baseline, runs, sharper, stretch, number, rng))
+        worlds.append(_world(baseline, runs, plan.changes, sharper, stretch, number, rng))
         progress.more()
     delays = _delays(worlds, plan, stretch, rng, progress)
     false_pages = _false_pages(worlds, plan, stretch, rng, progress)
@@ -315,6 +315,7 @@ class _World:
 def _world(
     baseline: Baseline,
     runs: Sequence[RunFeatures],
+    changes: Sequence[Change],
     sharper: Ordinary,
     stretch: int,
     number: int,
@@ -336,7 +337,7 @@ def _world(
         frozen=frozen,
         calibration_runs=len(others),
         usual=tuple(Scored(frozen.label(run), frozen.score(run)) for run in some),
-        changed=_changed(frozen, some, Recorded.of(runs), sharper, rng),
+        changed=_changed(frozen, some, changes, Recorded.of(runs), sharper, rng),
     )
 
 
@@ -349,7 +350,12 @@ def _reordered(runs: Sequence[RunFeatures], stretch: int, rng: Generator) -> lis
 
 
 def _changed(
-    frozen: Baseline, others: Sequence[RunFeatures], recorded: Recorded, sharper: Ordinary, rng: Generator
+    frozen: Baseline,
+    others: Sequence[RunFeatures],
+    changes: Sequence[Change],
+    recorded: Recorded,
+    sharper: Ordinary,
+    rng: Generator,
 ) -> dict[str, tuple[tuple[Scored, ...], ...]]:
     some = others[:CHANGED_RUNS]
     canaries = [canary for canary in recorded.answers if CANARY_PREFIX + canary in frozen.weights()]
@@ -367,7 +373,7 @@ def _changed(
         change.name: tuple(
             tuple(Scored(frozen.label(run), frozen.score(run)) for run in variant) for variant in of(change)
         )
-        for change in CHANGES
+        for change in changes
     }
 
 
@@ -400,10 +406,11 @@ def _delays(
     stakes = [world.stake(plan, stretch, rng) for world in own]
     ledgers = ManyLedgers(stakes, plan.slot_s, plan.pages_per_quarter)
     usual = [Drawable.of(world.usual, stake.ranks) for world, stake in zip(own, stakes, strict=True)]
-    accounts, _ = _watched(ledgers, ledgers.opened(), usual, STEADY_RUNS, plan, stretch, rng)
+    steady = [(one, _order(len(one.labels), STEADY_RUNS, stretch, rng)) for one in usual]
+    accounts, _ = watched(ledgers, ledgers.opened(), steady, 0.0, plan.slot_s, rng)
     most = ceil(HORIZON_S / plan.slot_s)
     delays = []
-    for change in CHANGES:
+    for change in plan.changes:
         draws = []
         for i, (world, stake) in enumerate(zip(own, stakes, strict=True)):
             variants = world.changed[change.name]
@@ -436,29 +443,10 @@ def _false_pages(
     quarter = round(QUARTER_S / plan.slot_s)
     ends = np.linspace(0, quarter, _QUARTER_PARTS + 1).round().astype(int).tolist()
     for first, last in pairwise(ends):
-        accounts, more = _watched(ledgers, accounts, usual, last - first, plan, stretch, rng, first)
+        draws = [(one, _order(len(one.labels), last - first, stretch, rng)) for one in usual]
+        accounts, more = watched(ledgers, accounts, draws, first * plan.slot_s, plan.slot_s, rng)
         pages += more
         progress.more()
     error = float(pages.std(ddof=1)) / sqrt(len(pages)) if len(pages) > 1 else float("nan")
     budget = plan.pages_per_quarter * plan.share
     return FalsePages(float(pages.mean()), error, int(pages.max()), budget, plan.quarters)
-
-
-def _watched(
-    ledgers: ManyLedgers,
-    accounts: Accounts,
-    usual: Sequence[Drawable],
-    count: int,
-    plan: Plan,
-    stretch: int,
-    rng: Generator,
-    first: int = 0,
-) -> tuple[Accounts, Ints]:
-    """The accounts after so many runs without a change, and how many of the runs paged, by ledger."""
-    pages = np.zeros(len(usual), dtype=np.int64)
-    orders = [_order(len(one.labels), count, stretch, rng).tolist() for one in usual]
-    for step in range(count):
-        runs = [(one, order[step]) for one, order in zip(usual, orders, strict=True)]
-        accounts, paging = ledgers.step(accounts, (first + step) * plan.slot_s, runs, rng)
-        pages += paging
-    return accounts, pages

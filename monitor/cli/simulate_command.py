@@ -74,6 +74,8 @@ def simulate(
     from monitor.simulate import simulate as simulated
     from monitor.simulation_picture import draw
 
+    if picture is not None and not picture.parent.is_dir():
+        raise MonitorError(f"{picture}: cannot be written: there is no such folder")
     baseline, runs, targets = _read(name, data)
     usual = _usual(baseline.target, runs, targets, config)
     plan = Plan(

@@ -9,10 +9,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from alerts.evidence.bets import tie_break
 from alerts.evidence.ledger import Budgets, Kind, Observation, observe, open_ledger
 from alerts.evidence.ranks import rank
 from canaries.baseline import Baseline, freeze
@@ -23,7 +25,7 @@ from monitor import MonitorError
 from monitor.cli import main
 from monitor.many_ledgers import Drawable, ManyLedgers, Stake
 from monitor.sensitivity import runs_to_try, sensitivity_of, usual_slot_s
-from monitor.simulate import CHANGES, Plan, Simulation, simulate, stretch_runs
+from monitor.simulate import CHANGES, Change, Plan, Simulation, simulate, stretch_runs
 from monitor.simulation_picture import draw
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
@@ -70,14 +72,12 @@ def collecting(runs: Sequence[RunFeatures], samples: int = 1) -> Baseline:
 @cache
 def frozen(say: Say = label, runs: int = 96, samples: int = 1) -> tuple[Baseline, tuple[RunFeatures, ...]]:
     found = runs_of(say, runs, samples)
-    tie = random.Random(5).random
-    return freeze(collecting(found, samples), found, lambda run_id: tie(), found[-1].at or START), tuple(
-        found
-    )
+    now = found[-1].at or START
+    return freeze(collecting(found, samples), found, lambda run_id: tie_break(b"", run_id), now), tuple(found)
 
 
-def plan(**changes: float) -> Plan:
-    return replace(Plan(HOUR, pages_per_quarter=1.0, quarters=6, repetitions=12, splits=3), **changes)  # type: ignore[arg-type]
+def plan(**changes: Any) -> Plan:
+    return replace(Plan(HOUR, pages_per_quarter=1.0, quarters=6, repetitions=12, splits=3), **changes)
 
 
 @cache
@@ -253,6 +253,18 @@ def test_the_baseline_s_own_ledger_says_what_it_could_not_see() -> None:
     assert found.horizon_runs == 24
     nothing = sensitivity_of(baseline, tried, HOUR, 0.0)
     assert (nothing.suite_mde, set(nothing.by_canary.values())) == (None, {None})
+
+
+def test_what_it_says_to_see_in_a_day_is_what_the_simulation_finds_in_a_day() -> None:
+    baseline, runs = frozen()
+    mde = sensitivity_of(baseline, runs[-48:], HOUR, 0.25).suite_mde
+    assert mde is not None
+    changes = (Change("less", mde / 3), Change("more", mde * 3))
+    result = simulate(
+        baseline, runs, plan(pages_per_quarter=0.25, quarters=2, repetitions=30, changes=changes)
+    )
+    found = delays(result)
+    assert found["more"] < 24 < found["less"]
 
 
 def test_more_runs_a_day_see_a_smaller_change_of_one_canary() -> None:
