@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from hashlib import blake2b
 from itertools import pairwise
 from typing import NamedTuple
@@ -36,6 +37,12 @@ GAP_CHARS = 12
 
 LOGPROB_MIN = -100.0
 """Servers write -9999 or minus infinity for "as good as impossible": whatever is lower counts as this."""
+
+KNOWN_WORDS_MAX = 50_000
+"""How many words of each role keep their hash in memory: some megabytes."""
+
+KNOWN_WORD_CHARS_MAX = 64
+"""Longer texts are hashed anew each time: whole answers hardly come twice, and can be megabytes long."""
 
 KEY_BYTES_MAX = 64
 """What BLAKE2b takes as its key; a longer secret is hashed first."""
@@ -196,6 +203,7 @@ def _edges(words: Sequence[str]) -> list[tuple[int, str]]:
     return [(sign * (i + 1), side[i]) for sign, side in ((1, first), (-1, last)) for i in range(EDGE_WORDS)]
 
 
+@lru_cache(maxsize=16)
 def _keyed(key: bytes, purpose: bytes, size: int) -> Callable[[str], str]:
     if len(key) > KEY_BYTES_MAX:
         key = blake2b(key).digest()
@@ -207,4 +215,6 @@ def _keyed(key: bytes, purpose: bytes, size: int) -> Callable[[str], str]:
         state.update(text.encode("utf-8", "surrogatepass"))
         return state.hexdigest()
 
-    return digest
+    # Answers say the same words again and again, run after run.
+    known = lru_cache(maxsize=KNOWN_WORDS_MAX)(digest)
+    return lambda text: known(text) if len(text) <= KNOWN_WORD_CHARS_MAX else digest(text)
