@@ -65,7 +65,7 @@ def learn(
     design, y = _design(np.asarray(starts_s) % DAY_S), np.asarray(scores, dtype=np.float64)
     if not _is_rhythmic(design, y - y.mean(), seed):
         return HourClasses()
-    curve = _design(np.arange(slots) * slot_s) @ np.linalg.lstsq(design, y, rcond=None)[0]
+    curve = _design(np.arange(slots, dtype=np.float64) * slot_s) @ np.linalg.lstsq(design, y, rcond=None)[0]
     of_slot = np.empty(slots, dtype=np.int64)
     of_slot[np.argsort(curve, kind="stable")] = np.arange(slots) * classes // slots
     mine = of_slot[(np.asarray(starts_s) % DAY_S * slots // DAY_S).astype(np.int64)]

@@ -7,8 +7,8 @@ import numpy as np
 
 from alerts.evidence.autocorrelation import autocorrelation, block_length
 
-LEVEL = 0.03
-"""Chance of calling periods sticky that come in any order."""
+LEVEL = 0.01
+"""Chance of calling periods sticky that come in any order: such a watch would find a shift days later, or never."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -186,7 +186,7 @@ def _stickiness(watch: WatchConfig, baseline: TailBaseline) -> Stickiness:
     if not baseline.calibration:
         return Stickiness()
     starts = [start for start, _ in baseline.calibration]
-    scores = [baseline.score(watch.measure, start, tally) for start, tally in baseline.calibration]
+    scores = [score(watch.measure, tally) for _, tally in baseline.calibration]
     means = [tally.mean for _, tally in baseline.calibration]
     # Without the time of the day, of which classes leave something: neighbours are of the same hours.
     every = shift_of(watch).every
