@@ -135,7 +135,7 @@ class Sensitivity:
         return (
             first,
             *self._about_canaries(),
-            *(f"{one.canary}: {one.why}; {one.advice}" for one in self.blind),
+            *(f"canary {one.canary}: {one.why}; {one.advice}" for one in self.blind),
         )
 
     def _about_canaries(self) -> tuple[str, ...]:

@@ -8,17 +8,20 @@ from typing import Any
 
 from sqlmodel import Session
 
+from alerts.evidence.ledger import Budgets
 from canaries.baseline import Baseline, BaselineStatus
 from canaries.baseline_events import BaselineEvent, latest_event
 from canaries.baseline_store import BaselineSummary
 from canaries.config import BaselineConfig
+from canaries.sensitivity import Sensitivity
 from canaries.store import recent_runs
 
 from .baseline_succession import anchor_of, outlook
 from .config import Deployment, cadence_of
-from .deployment import watched_of
+from .deployment import budgets_of, watched_of
 from .guarantee import assumptions
 from .schedule import slot_s
+from .sensitivity import look
 from .watched import House, Watched
 
 REFUSED = "refused"
@@ -73,7 +76,18 @@ def facts_of(
         "checks_that_never_failed": baseline.never_failed,
         "scores": baseline.weights() if baseline.scores else {},
         "assumptions": assumptions(baseline) if baseline.scores else None,
+        "sensitivity": _sensitivity(session, baseline, watched, deployment),
     }
+
+
+def _sensitivity(
+    session: Session, baseline: Baseline, watched: Watched, deployment: Deployment | None
+) -> Sensitivity | None:
+    """How small a change the baseline sees; nothing where it has no scores, or the answers of its runs are gone."""
+    if baseline.scores is None:
+        return None
+    budgets = budgets_of(deployment.config.budget) if deployment is not None else Budgets()
+    return look(session, baseline, watched.slot_s or 3600.0, budgets.pages_per_quarter * watched.share)
 
 
 def _collecting(summary: BaselineSummary, watched: Watched, now: datetime) -> Facts | None:

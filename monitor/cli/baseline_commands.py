@@ -82,7 +82,7 @@ def show(
         return
     console = plain_console()
     # Each says one thing of it, and nothing where there is nothing to say.
-    for section in (_show_facts, _show_next, _show_scores, _show_guarantee):
+    for section in (_show_facts, _show_next, _show_scores, _show_guarantee, _show_sensitivity):
         section(console, baseline, facts)
 
 
@@ -244,6 +244,7 @@ def _show_facts(console: "Console", baseline: "Baseline", facts: "Facts") -> Non
 _SHOWN_APART = (
     "scores",
     "assumptions",
+    "sensitivity",
     "checks_that_never_failed",
     "changes",
     "growing",
@@ -307,6 +308,13 @@ def _show_guarantee(console: "Console", baseline: "Baseline", facts: "Facts") ->
         console.print("The page budget's guarantee is in force.")
     for reason in found.reasons:
         console.print(f"! {reason}")
+
+
+def _show_sensitivity(console: "Console", baseline: "Baseline", facts: "Facts") -> None:
+    found = facts["sensitivity"]
+    if found is not None:
+        for sentence in found.sentences():
+            console.print(sentence)
 
 
 def _when(at: datetime) -> str:

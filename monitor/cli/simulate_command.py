@@ -175,7 +175,8 @@ def _show(result: "Simulation") -> None:
     console.print(table)
     console.print(
         f"{plan.repetitions} repetitions, seed {plan.seed}. The runs are drawn anew from the {result.runs} of the "
-        "baseline: nights, weekends and backends that it has not seen are not in it."
+        "baseline: nights, weekends and backends that it has not seen are not in it. A moved answer is the answer to "
+        "another canary, a more ordinary one the most ordinary of three to the same."
     )
     if result.stretch_runs > 1:
         console.print(

@@ -352,6 +352,26 @@ def test_the_command_says_what_it_cannot_do(
     assert message in err
 
 
+def test_baseline_show_tells_what_the_baseline_could_not_see(
+    frozen_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    said = []
+    for more in ([], ["--json"]):
+        monkeypatch.setattr(
+            sys, "argv", ["anchorwatch", "baseline", "show", "bot", "--data", str(frozen_file.parent), *more]
+        )
+        with pytest.raises(SystemExit):
+            main()
+        said.append(capsys.readouterr().out)
+    found = json.loads(said[1])["sensitivity"]
+    assert set(found["by_canary"]) == {"label-0", "label-1", "label-2", "text-0", "text-1", "text-2"}
+    assert "all answers replaced by ones never seen" in said[0]
+    for one in found["blind"]:
+        assert f"{one['canary']}: {one['why']}; {one['advice']}" in said[0].replace("\n", " ")
+
+
 # --- the picture
 
 
