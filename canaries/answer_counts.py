@@ -74,10 +74,10 @@ def kinds_of(train: Sequence[RunFeatures]) -> Kinds:
         few = REPEATS_SHARE_MIN * given[canary].total()
         # Sorted by how common they are, then by hash: the order must not depend on that of the runs.
         common = sorted(given[canary].items(), key=lambda item: (-item[1], item[0]))
-        answers = tuple(a for a, n in common if a and n >= few and in_runs[canary][a] >= REPEATS_RUNS_MIN)
+        repeated = tuple(a for a, n in common if a and n >= few and in_runs[canary][a] >= REPEATS_RUNS_MIN)
         # One kind only, and hardly any other: nothing varies.
-        if answers and given[canary].total() > given[canary][answers[0]]:
-            known[canary] = answers
+        if repeated and given[canary].total() > given[canary][repeated[0]]:
+            known[canary] = repeated
     return Kinds(known)
 
 

@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, astuple, dataclass, field, fields, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypeVar
 
 from . import BaselineError
 from .contract import Contract
+from .dispersion import Dispersion, dispersions
 from .features import RunFeatures
 from .labels import Labeller, fit_labels
 from .reference import Reference
@@ -52,6 +53,20 @@ class BaselineStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class CalibrationRun:
+    """What is known of a calibration run beside its scores.
+
+    ``tie`` orders it among runs with the same value and tells it from the others, ``at_s`` is its start in unix
+    seconds, ``label`` what it is ranked within, ``regime`` the same without the part of the day.
+    """
+
+    tie: float
+    at_s: float | None
+    label: str
+    regime: str
+
+
+@dataclass(frozen=True, slots=True)
 class Baseline:
     """Runs of a suite on a target to compare later runs with, once it is frozen; then it never changes.
 
@@ -72,6 +87,8 @@ class Baseline:
     scores: FrozenScores | None = None
     labels: Labeller = field(default_factory=Labeller)
     calibration: Calibration = field(default_factory=dict)
+    calibration_runs: tuple[CalibrationRun, ...] = ()
+    dispersion: Mapping[str, Dispersion] = field(default_factory=dict)
     blocks: Mapping[str, int] = field(default_factory=dict)
     reference: Reference | None = None
     anchor_id: str | None = None
@@ -146,6 +163,8 @@ class Baseline:
             "scores": self.scores.to_plain() if self.scores else None,
             "labels": self.labels.to_plain(),
             "reference": self.reference.to_plain() if self.reference else None,
+            "calibration_runs": [astuple(run) for run in self.calibration_runs],
+            "dispersion": {canary: astuple(one) for canary, one in self.dispersion.items()},
         }
         return json.dumps(plain, separators=(",", ":"), default=datetime.isoformat)
 
@@ -168,6 +187,8 @@ class Baseline:
                     name: tuple((value, tie, label) for value, tie, label in found)
                     for name, found in plain["calibration"].items()
                 },
+                "calibration_runs": tuple(CalibrationRun(*run) for run in plain.get("calibration_runs", ())),
+                "dispersion": {c: Dispersion(*one) for c, one in plain.get("dispersion", {}).items()},
                 "reference": Reference.from_plain(plain["reference"]) if plain["reference"] else None,
             }
         )
@@ -201,10 +222,11 @@ def calibrate(
     """
     ranked: dict[str, list[tuple[float, float, str]]] = {name: [] for name in scores.names()}
     labelled = labels.label_all(runs)
-    for run, label in zip(runs, labelled, strict=True):
+    for run in runs:
         fewer = (samples for samples in levels(expected) if samples < samples_asked(run))
         for one in (run, *(thinned(run, samples) for samples in fewer)):
-            within = _label(label, one, expected)
+            # A thinned run is labelled by what is left of it, as it will be when money runs short.
+            within = _label(labels.label(one), one, expected)
             for name, value in scores.score(one).items():
                 ranked[name].append((value, tie(run.run_id), within))
     if len(labels.labels) > 1:
@@ -212,6 +234,16 @@ def calibrate(
             (labels.surprise(label), tie(run.run_id), "") for run, label in zip(runs, labelled, strict=True)
         ]
     return {name: tuple(found) for name, found in ranked.items()}
+
+
+def _calibration_runs(
+    labels: Labeller, runs: Sequence[RunFeatures], tie: Callable[[str], float]
+) -> tuple[CalibrationRun, ...]:
+    found = zip(runs, labels.label_all(runs), labels.regimes_of(runs), strict=True)
+    return tuple(
+        CalibrationRun(tie(run.run_id), run.at.timestamp() if run.at else None, label, regime)
+        for run, label, regime in found
+    )
 
 
 def _label(label: str, run: RunFeatures, expected: Mapping[str, int]) -> str:
@@ -245,6 +277,8 @@ def freeze(
         calibration_ids=tuple(run.run_id for run in calibration),
         scores=scores,
         labels=labels,
+        calibration_runs=_calibration_runs(labels, calibration, tie),
+        dispersion=dispersions(calibration),
         calibration=calibrate(scores, labels, calibration, tie, expected),
         reference=reference,
     )

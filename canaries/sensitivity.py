@@ -127,7 +127,7 @@ class Sensitivity:
                 f"Were all answers replaced by ones never seen, not even that would be paged {within}{cut}."
             )
         else:
-            share = _percent(self.suite_mde)
+            share = _percent(self.suite_mde) + (" or less" if self.suite_mde <= SHARES[0] else "")
             first = (
                 f"Were {share} of all answers replaced by ones never seen, it would be paged {within} in half of "
                 f"the cases{cut}."

@@ -114,7 +114,12 @@ class ScorePoint:
 
 @dataclass(frozen=True, slots=True)
 class TargetStatus:
-    """A target under watch. ``notes`` are sentences: what was refused, what is not guaranteed."""
+    """A target under watch. ``notes`` are sentences: what was refused, what is not guaranteed.
+
+    ``is_in_force`` tells whether the page budget's guarantee holds, ``ranked_within`` what its runs are ranked within.
+    ``minimum_detectable_effect`` is the smallest share of moved answers that would be paged in time in half of the
+    cases, 1 for all of them and nothing where not even that would; ``sees`` says so in sentences, none while unknown.
+    """
 
     name: str
     model: str
@@ -129,6 +134,10 @@ class TargetStatus:
     baseline_frozen_at: datetime | None = None
     suite_scores: tuple[ScorePoint, ...] = ()
     notes: tuple[str, ...] = ()
+    is_in_force: bool | None = None
+    ranked_within: str = ""
+    minimum_detectable_effect: float | None = None
+    sees: tuple[str, ...] = ()
 
     @property
     def strongest(self) -> ScoreEvidence | None:

@@ -1,6 +1,7 @@
 """A recorded stream through the whole canary arm: the pages and tickets that live would have sent."""
 
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
@@ -22,7 +23,6 @@ from canaries.completion import Run
 from canaries.config import BaselineConfig
 from canaries.contract import Contract
 from canaries.features import extract
-from canaries.scores import expected_samples
 
 from . import MonitorError
 from .config import DATABASE_FILE
@@ -113,7 +113,7 @@ def default_baseline_runs(runs: int, slot_s: float) -> int:
 def _watched(runs: Sequence[Run], baseline_runs: int | None, share: float) -> Watched:
     slot_s = _slot_s(runs)
     needed = baseline_runs or default_baseline_runs(len(runs), slot_s)
-    samples = expected_samples([extract(run, None, SECRET) for run in runs[:needed]])
+    samples = _expected_samples(runs[:needed])
     return Watched(
         name=runs[0].target,
         suite_name=runs[0].suite,
@@ -122,7 +122,16 @@ def _watched(runs: Sequence[Run], baseline_runs: int | None, share: float) -> Wa
         slot_s=slot_s,
         share=share,
         baseline_runs=needed,
+        refresh_after_s=BaselineConfig().refresh_after_s,
     )
+
+
+def _expected_samples(runs: Sequence[Run]) -> dict[str, int]:
+    """The samples of each canary in a full run, as far as the ``runs`` tell."""
+    most: Counter[str] = Counter()
+    for run in runs:
+        most |= Counter(completion.canary for completion in run.completions)
+    return dict(sorted(most.items()))
 
 
 def _slot_s(runs: Sequence[Run]) -> float:

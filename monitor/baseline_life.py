@@ -187,11 +187,13 @@ def let_go_of_suspects(
     """
     if current.status is not BaselineStatus.COLLECTING:
         return
+    suspects = _suspect_runs(judgement, features)
     if judgement.restarts_collection:
         dropped, event = restart_collection(session, current.id), BaselineEvent.RESTARTED
+    elif suspects:
+        dropped, event = let_go_of_last(session, current.id, suspects), BaselineEvent.RUNS_LET_GO
     else:
-        dropped = let_go_of_last(session, current.id, _suspect_runs(judgement, features))
-        event = BaselineEvent.RUNS_LET_GO
+        return
     if dropped:
         proven = "; ".join(proof.summary for proof in judgement.proofs if proof.is_breached)
         note_event(session, _event(current, now, event, f"{dropped} runs: {proven}"))

@@ -41,6 +41,7 @@ from .telemetry import Metrics
 from .traffic import StoreError
 from .traffic.intake import FOLD_EVERY_S, Intake
 from .traffic.receiver import TraceReceiver
+from .watch_sensitivity import SensitivityWatch
 from .watch_tails import look_at_tails
 from .watch_traffic import look
 
@@ -52,6 +53,9 @@ FORGET_EVERY_S = 3600.0
 
 FORGET_AFTER_S = 5.0
 """How long after the start that is."""
+
+SENSITIVITY_EVERY_S = 30.0
+"""How often it is looked whether a target has another baseline, or other samples, than when it was worked out."""
 
 GAUGES_EVERY_S = 5.0
 """How often the gauges at ``/metrics`` are brought up to date."""
@@ -144,6 +148,7 @@ class Daemon:
             now,
         )
         self._rounds = await self._open_rounds(asking, now)
+        self._sensitivity = SensitivityWatch(self.database, self._house, self._rounds.watched)
         self._interrupt = self._rounds.interrupt
         await self._plan(now)
 
@@ -180,6 +185,7 @@ class Daemon:
         jobs: list[tuple[str, float, Job]] = [
             ("windows", FOLD_EVERY_S, self._fold),
             ("gauges", GAUGES_EVERY_S, self._show),
+            ("sensitivity", SENSITIVITY_EVERY_S, self._measure),
         ]
         if config.watches:
             jobs.append(("watches", config.watch_every, self._look))
@@ -286,6 +292,11 @@ class Daemon:
     async def _show(self) -> None:
         with contextlib.suppress(StatusError):  # the page says so
             self.metrics.show(await self._status.status())
+
+    async def _measure(self) -> None:
+        """Bring up to date how small a change would be seen: another baseline or fewer samples see other things."""
+        await self._sensitivity.look(self._rounds.samples)
+        self._status.sensitivity = dict(self._sensitivity.found)
 
     async def _readiness(self) -> Readiness:
         return self._self.readiness()

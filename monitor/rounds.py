@@ -92,6 +92,8 @@ class Rounds:
     house: House
     watched: Mapping[str, Watched]
     tell: Callable[[Iterable[Transition]], None]
+    samples: dict[str, int] = field(default_factory=dict)
+    """How many samples of a canary the last run of each target was planned with, at most."""
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _first_facts: dict[str, SpendFacts] = field(default_factory=dict)
     _bursts_in_a_row: Counter[str] = field(default_factory=Counter)
@@ -199,6 +201,7 @@ class Rounds:
     def _show_plan(self, name: str, plan: _Plan) -> None:
         self.tell(plan.transitions)
         self.metrics.samples_planned.labels(name).set(plan.planned.requests)
+        self.samples[name] = max(plan.planned.samples.values(), default=0)
         self.metrics.spend.labels(name).set(plan.facts.spent_usd)
         if plan.planned.is_skipped:
             self.metrics.runs.labels(name, "skipped").inc()

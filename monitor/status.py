@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import TypedDict
 
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session
@@ -19,9 +20,9 @@ from canaries.baseline import BaselineStatus
 from canaries.baseline_store import BaselineSummary
 from canaries.clock import Clock
 from canaries.completion import Outcome, RunStatus
-from canaries.contract import contract_of
 from canaries.proofs import ProofKind
 from canaries.scores import SUITE_PEAK, SUITE_SURPRISE, TOKEN_SURPRISE
+from canaries.sensitivity import Sensitivity
 from canaries.store import RunSummary
 from dashboards import StatusError
 from dashboards.view import (
@@ -46,10 +47,11 @@ from dashboards.view import (
     WatchStatus,
 )
 
-from .baseline_life import baseline_of
+from .baseline_life import baseline_of, is_comparable
 from .canary_verdicts import proof_key
 from .config import Deployment, cadence_of
 from .database import Database
+from .deployment import watched_of
 from .guarantee import known_assumptions
 from .problems import Problems
 from .schedule import Schedule, slot_s
@@ -77,6 +79,16 @@ FAILURES_SHOWN_FOR = timedelta(days=1)
 _UNITS = {Unit.SECONDS: "s", Unit.SHARE: "share", Unit.DOLLARS: "USD"}
 
 
+class _Promise(TypedDict, total=False):
+    """The fields of a target's status that its frozen baseline decides."""
+
+    notes: tuple[str, ...]
+    is_in_force: bool
+    ranked_within: str
+    minimum_detectable_effect: float | None
+    sees: tuple[str, ...]
+
+
 @dataclass
 class Status:
     """The deployment's ``StatusView``: the database, and what only the running daemon knows.
@@ -94,6 +106,7 @@ class Status:
     started_at: datetime
     looks: list[Look] = field(default_factory=list)
     tails: dict[str, TailLook] = field(default_factory=dict)
+    sensitivity: dict[str, Sensitivity] = field(default_factory=dict)
 
     async def status(self) -> DeploymentStatus:
         """The deployment as it is now. Raises StatusError when the database cannot be read."""
@@ -146,7 +159,8 @@ class Status:
         baseline = baseline_of(session, name, suite.name)
         runs = canary_store.recent_runs(session, name, limit=RUNS_LOOKED_AT)
         ended = next((run for run in runs if run.status is RunStatus.COMPLETED), None)
-        is_same = baseline is None or baseline.contract_hash == contract_of(suite, target).hash
+        watched = watched_of(self.deployment, name, slot_s(cadence_of(target), self.clock.now()))
+        is_same = baseline is None or is_comparable(session, self.house, watched, baseline)
         is_down = proof_key(name, ProofKind.ENDPOINT_DOWN) in open_now
         points = (
             canary_store.score_series(session, baseline.id, self._line_score(session, baseline), POINTS_SHOWN)
@@ -159,14 +173,14 @@ class Status:
             suite=suite.name,
             state=_target_state(baseline, is_same=is_same, is_down=is_down),
             runs_collected=baseline.collected_runs if baseline else 0,
-            runs_needed=target.baseline.runs_needed(slot_s(cadence_of(target), self.clock.now())),
+            runs_needed=watched.baseline_runs,
             last_run=_last_run(ended) if ended else None,
             next_run_at=self.schedule.next_start(canary_job(name)),
             evidence=_evidence(session, self.house, name, baseline),
             baseline_id=baseline.id if baseline else None,
             baseline_frozen_at=baseline.frozen_at if baseline else None,
             suite_scores=tuple(ScorePoint(point.at, point.value) for point in points),
-            notes=self._notes(session, baseline) if is_same else ("Not what its baseline was made of.",),
+            **(self._promise(session, name, baseline) if is_same else REFUSED),
         )
 
     def _line_score(self, session: Session, baseline: BaselineSummary) -> str:
@@ -174,10 +188,19 @@ class Status:
         names = scores.names() if scores else ()
         return next((name for name in (SUITE_SURPRISE, TOKEN_SURPRISE) if name in names), SUITE_PEAK)
 
-    def _notes(self, session: Session, baseline: BaselineSummary | None) -> tuple[str, ...]:
+    def _promise(self, session: Session, name: str, baseline: BaselineSummary | None) -> _Promise:
+        """What the baseline lets the watch promise."""
         if baseline is None or baseline.status is not BaselineStatus.FROZEN:
-            return ()
-        return known_assumptions(self.house, self.house.frozen_baseline(session, baseline.id)).reasons
+            return {}
+        frozen, seen = self.house.frozen_baseline(session, baseline.id), self.sensitivity.get(name)
+        found = known_assumptions(self.house, frozen)
+        return {
+            "notes": found.reasons,
+            "is_in_force": found.is_in_force,
+            "ranked_within": frozen.labels.describe(),
+            "minimum_detectable_effect": seen.suite_mde if seen else None,
+            "sees": seen.sentences() if seen else (),
+        }
 
     def _rollback(self, past: PastRollback) -> RollbackStatus:
         rule = self.deployment.config.rollbacks.get(past.name)
@@ -189,6 +212,10 @@ class Status:
             reason=past.reason.value,
             incident_id=past.incident_id,
         )
+
+
+REFUSED: _Promise = {"notes": ("Not what its baseline was made of.",), "is_in_force": False}
+"""What can be promised of a target that is not what its baseline was made of."""
 
 
 def canary_job(target: str) -> str:

@@ -19,6 +19,9 @@ from dashboards.view import DeploymentStatus, IncidentState, TargetState, WatchS
 SERIES_MAX = 1_000
 """How many label sets a metric fed by production traffic may have; the rest is counted under ``other``."""
 
+NOT_DETECTABLE = 2.0
+"""The minimum detectable effect that is shown where not even a change of all answers would be paged."""
+
 
 def installed_version() -> str:
     """The version of this installation."""
@@ -69,6 +72,12 @@ class Metrics:
         self.guarantee = Gauge(
             "anchorwatch_guarantee_in_force",
             "1 while the page budget holds for the target.",
+            ["target"],
+            registry=one,
+        )
+        self.detectable = Gauge(
+            "anchorwatch_minimum_detectable_effect",
+            "Smallest share of moved answers that is paged in time in half of the cases; 2 when not even all of them.",
             ["target"],
             registry=one,
         )
@@ -199,7 +208,12 @@ class Metrics:
                 )
             if target.last_run is not None:  # so that a restart leaves no gap
                 self.last_run.labels(target.name).set(target.last_run.at.timestamp())
-            self.guarantee.labels(target.name).set(target.state is TargetState.WATCHING and not target.notes)
+            self.guarantee.labels(target.name).set(
+                target.state is TargetState.WATCHING and bool(target.is_in_force)
+            )
+            if target.sees:
+                seen = target.minimum_detectable_effect
+                self.detectable.labels(target.name).set(NOT_DETECTABLE if seen is None else seen)
         for watch in status.watches:
             for watch_state in WatchState:
                 self.watch_state.labels(watch.name, watch_state.value).set(watch.state is watch_state)

@@ -158,10 +158,11 @@ def _weigh(
         return Weighed(), Verdict(incident_key(watched.name), Label.STEADY, note=note)
     if features.answered_share < watched.min_answered_share:
         return Weighed(), None
-    memory = _memory(session, watched.name, baseline.id)
-    weighed = weigh(session, watched, house, baseline, features, at, in_question=memory.drifting)
-    memory = remember(memory, weighed.bets)
-    store.save_memory(session, watched.name, baseline.id, memory.to_json())
+    before = _memory(session, watched.name, baseline.id)
+    weighed = weigh(session, watched, house, baseline, features, at, in_question=before.drifting)
+    memory = remember(before, weighed.bets)
+    if memory != before:
+        store.save_memory(session, watched.name, baseline.id, memory.to_json())
     facts = [
         ("baseline", _described(baseline)),
         ("guarantee", guarantee(house, baseline)),
