@@ -86,11 +86,11 @@ def alarms_together(scopes: Sequence[Scope], budgets: Sequence[Budgets], slot_s:
     pages = np.array([name not in scope.tickets_only for scope in ordered for name in scope.ranks.names])
     accounts = [Accounts.join([open_ledger(scope.ranks).accounts for scope in ordered])] * len(budgets)
 
-    places = Places.join(plain)
+    places = settled[0] if settled else None
     labels: tuple[str, ...] = ()
     for run, score in enumerate(scores):
         now = tuple(scope.labels[run] for scope in varying)
-        if varying and now != labels:
+        if places is None or now != labels:
             own = [scope.ranks.places(label) for scope, label in zip(varying, now, strict=True)]
             places, labels = Places.join([*own, *settled]), now
         tie, may_page = np.repeat(ties[run], sizes), pages
