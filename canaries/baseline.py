@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from . import BaselineError
 from .contract import Contract
 from .dispersion import Dispersion, dispersions
-from .features import RunFeatures
+from .features import FEATURES_VERSION, RunFeatures
 from .labels import Labeller, fit_labels
 from .reference import Reference
 from .scores import SUITE_SURPRISE, TOKEN_SURPRISE, FrozenScores, fit
@@ -173,6 +173,10 @@ class Baseline:
         """The baseline that ``to_json`` wrote."""
         plain: dict[str, Any] = json.loads(text)
         times = {name: plain[name] for name in ("created_at", "frozen_at", "retired_at")}
+        made_by = plain["contract"]["shared"].get("anchorwatch.features", FEATURES_VERSION)
+        if made_by != FEATURES_VERSION:
+            # Scores of another version cannot be read, nor compared with: its contract says so to whoever asks.
+            plain |= {"scores": None, "calibration": {}}
         return cls(
             **plain
             | {name: datetime.fromisoformat(time) if time else None for name, time in times.items()}

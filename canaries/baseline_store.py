@@ -313,7 +313,7 @@ def _row(session: Session, baseline_id: str) -> BaselineRow:
 
 
 def _summary(session: Session, row: BaselineRow) -> BaselineSummary:
-    collected = select(func.count()).select_from(RunRow).where(col(RunRow.collected_for) == row.id)
+    frozen_on = row.train_runs + row.calibration_runs
     return BaselineSummary(
         id=row.id,
         target=row.target,
@@ -323,10 +323,15 @@ def _summary(session: Session, row: BaselineRow) -> BaselineSummary:
         created_at=_time(row.created_at),
         frozen_at=None if row.frozen_at is None else _time(row.frozen_at),
         retired_at=None if row.retired_at is None else _time(row.retired_at),
-        collected_runs=session.exec(collected).one(),
+        collected_runs=frozen_on or _collected(session, row.id),
         train_runs=row.train_runs,
         calibration_runs=row.calibration_runs,
     )
+
+
+def _collected(session: Session, baseline_id: str) -> int:
+    query = select(func.count()).select_from(RunRow).where(col(RunRow.collected_for) == baseline_id)
+    return session.exec(query).one()
 
 
 def _time(seconds: float) -> datetime:

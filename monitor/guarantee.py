@@ -54,14 +54,16 @@ def frozen_on(baseline: Baseline, runs: Sequence[RunFeatures], house: House, now
     """
     frozen = freeze(baseline, runs, house.tie, now)
     # Frozen with it, and not worked out again later: another version of a library might find other blocks.
-    return replace(frozen, blocks=assumptions(frozen).blocks)
+    return replace(frozen, blocks=known_assumptions(house, frozen).blocks)
 
 
 def known_assumptions(house: House, baseline: Baseline) -> Assumptions:
     """The same, made once for each baseline: it takes a while, and a frozen baseline never changes."""
-    if baseline.id not in house.assumed:
-        house.assumed[baseline.id] = assumptions(baseline)
-    return house.assumed[baseline.id]
+    # Not by its id alone: one whose freezing was undone may be frozen again, with another run.
+    key = baseline.target, baseline.calibration_ids
+    if key not in house.assumed:
+        house.assumed[key] = assumptions(baseline)
+    return house.assumed[key]
 
 
 def guarantee(house: House, baseline: Baseline) -> str:

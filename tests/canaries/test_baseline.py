@@ -1,5 +1,6 @@
 """Baselines: how runs are split, what makes two runs comparable, and that what is frozen stays as it is."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -260,3 +261,18 @@ def test_a_baseline_is_retired_once() -> None:
     assert (retired.status, retired.retired_at) == (BaselineStatus.RETIRED, NOW + timedelta(days=1))
     with pytest.raises(BaselineError, match="retired already"):
         retire(retired, NOW)
+
+
+def test_a_baseline_of_another_version_is_read_without_the_scores_that_nobody_can_read() -> None:
+    frozen = freeze(collecting(), runs(40), tie, NOW)
+    plain = json.loads(frozen.to_json())
+    plain["contract"]["shared"]["anchorwatch.features"] = 1
+    plain["scores"] = {"vocabulary": {}}
+    old = Baseline.from_json(json.dumps(plain))
+    assert (old.id, old.status, old.scores, dict(old.calibration)) == (
+        frozen.id,
+        BaselineStatus.FROZEN,
+        None,
+        {},
+    )
+    assert describe_change(old.contract, frozen.contract) == ("anchorwatch.features: 1 -> 2",)
