@@ -66,7 +66,8 @@ def weekday_effect(values: Floats, at_s: Floats, seed: int = 0) -> Effect:
         return NONE
     days, day_of = np.unique(at_s // DAY_S, return_inverse=True)
     left = values - values.mean()
-    sums, counts = np.bincount(day_of, left), np.bincount(day_of)
+    sums = np.bincount(day_of, left).astype(np.float64)
+    counts = np.bincount(day_of).astype(np.float64)
     # Day 0 of unix time was a Thursday; which one a number stands for does not matter here.
     weekday = np.eye(7)[days.astype(np.int64) % 7]
     orders = np.random.default_rng(seed).permuted(np.tile(np.arange(len(days)), (PERMUTATIONS, 1)), axis=1)

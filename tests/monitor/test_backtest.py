@@ -175,7 +175,9 @@ def test_the_result_has_the_agreed_shape() -> None:
     for notice in (*result["pages"], *result["tickets"]):
         assert set(notice) == {"run", "target", "score", "summary"}
     found = result["assumptions"]["bot"]
-    assert {"calibration_runs", "autocorrelation", "is_in_force", "reasons", "blocks", "regimes"} <= set(found)
+    assert {"calibration_runs", "autocorrelation", "is_in_force", "reasons", "blocks", "regimes"} <= set(
+        found
+    )
     assert {"lag1", "p_value"} <= set(found["autocorrelation"]["suite_peak"])
 
 

@@ -36,7 +36,9 @@ def test_without_a_rhythm_there_is_one_class_in_nineteen_of_twenty_cases() -> No
 
 
 @pytest.mark.parametrize(
-    ("calibration", "classes"), [(47, 1), (48, 2), (84, 3), (336, 6)], ids=["few", "two", "a week", "four weeks"]
+    ("calibration", "classes"),
+    [(47, 1), (48, 2), (84, 3), (336, 6)],
+    ids=["few", "two", "a week", "four weeks"],
 )
 def test_every_class_gets_enough_calibration_periods(calibration: int, classes: int) -> None:
     found = learn(starts(168), scores(np.random.default_rng(3), 168, 3.0), HOUR_S, calibration)
