@@ -227,7 +227,7 @@ def calibrate(
     ranked: dict[str, list[tuple[float, float, str]]] = {name: [] for name in scores.names()}
     labelled = labels.label_all(runs)
     for run in runs:
-        fewer = (samples for samples in levels(expected) if samples < samples_asked(run))
+        fewer = (samples for samples in levels(expected) if samples < samples_asked(run, expected))
         for one in (run, *(thinned(run, samples) for samples in fewer)):
             # A thinned run is labelled by what is left of it, as it will be when money runs short.
             within = _label(labels.label(one), one, expected)
@@ -251,7 +251,7 @@ def _calibration_runs(
 
 
 def _label(label: str, run: RunFeatures, expected: Mapping[str, int]) -> str:
-    asked = samples_asked(run)
+    asked = samples_asked(run, expected)
     # Only so many as a run is thinned to on purpose: one that lacks an answer or two is ranked with the others.
     return thinned_label(label, asked) if asked in levels(expected) else label
 
@@ -269,7 +269,9 @@ def freeze(
         )
     train, calibration = split(runs, len(runs))
     expected = baseline.contract.expected_samples()
-    scores, labels = fit(train, expected), fit_labels(train, len(calibration))
+    # As they will be read for every later run: calibration runs must be scored by the very same functions.
+    scores = FrozenScores.from_json(fit(train, expected).to_json())
+    labels = fit_labels(train, len(calibration))
     reference = Reference()
     for run in runs:
         reference = reference.learn(run)

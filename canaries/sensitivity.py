@@ -402,4 +402,6 @@ def _percent(share: float) -> str:
 
 
 def _duration(seconds: float) -> str:
-    return f"{seconds / 3600:.3g} h" if seconds < 2 * 86_400 else f"{seconds / 86_400:.3g} days"
+    units = (("days", 86_400.0), ("h", 3_600.0), ("min", 60.0))
+    unit, length = next(((unit, length) for unit, length in units if seconds >= 2 * length), ("s", 1.0))
+    return f"{seconds / length:.3g} {unit}"

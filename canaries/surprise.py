@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import fsum, log, sqrt
+from statistics import median
 
 from .features import AnswerFeatures
 
@@ -28,18 +29,18 @@ Answers = Sequence[AnswerFeatures]
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Where a quantity of the train runs lies and how far it moves from run to run."""
+    """Where a quantity of the train runs lies and how far it moves from run to run; ``usual`` is its median."""
 
     mean: float
     sd: float
+    usual: float = 0.0
 
     @classmethod
     def of(cls, values: Sequence[float], floor: float = SPREAD_FLOOR) -> "Spread":
         """Mean and standard deviation of ``values``, at least one, with ``floor`` added to the latter."""
         mean = fsum(values) / len(values)
-        return cls(
-            mean, sqrt(fsum((value - mean) ** 2 for value in values) / max(1, len(values) - 1)) + floor
-        )
+        sd = sqrt(fsum((value - mean) ** 2 for value in values) / max(1, len(values) - 1))
+        return cls(mean, sd + floor, median(values))
 
     def standardised(self, value: float) -> float:
         """How many standard deviations ``value`` lies above the mean."""

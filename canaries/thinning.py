@@ -23,9 +23,9 @@ def levels(expected: Mapping[str, int]) -> tuple[int, ...]:
     return tuple(found)
 
 
-def samples_asked(run: RunFeatures) -> int:
-    """How many samples the run asked for at most of a canary, answered or not."""
-    return max((answer.sample + 1 for answer in run.answers), default=0)
+def samples_asked(run: RunFeatures, expected: Mapping[str, int]) -> int:
+    """How many samples the run asked for at most of a canary that is ``expected``, answered or not."""
+    return max((answer.sample + 1 for answer in run.answers if answer.canary in expected), default=0)
 
 
 def thinned(run: RunFeatures, samples: int) -> RunFeatures:

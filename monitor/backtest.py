@@ -25,6 +25,7 @@ from canaries.contract import Contract
 from canaries.features import extract
 
 from . import MonitorError
+from .baseline_succession import anchor_of
 from .config import DATABASE_FILE
 from .database import Database
 from .drift import subject
@@ -127,11 +128,12 @@ def _watched(runs: Sequence[Run], baseline_runs: int | None, share: float) -> Wa
 
 
 def _expected_samples(runs: Sequence[Run]) -> dict[str, int]:
-    """The samples of each canary in a full run, as far as the ``runs`` tell."""
-    most: Counter[str] = Counter()
+    """The samples of each canary in a full run: as many as most of the ``runs`` have that have any."""
+    counts: dict[str, Counter[int]] = {}
     for run in runs:
-        most |= Counter(completion.canary for completion in run.completions)
-    return dict(sorted(most.items()))
+        for canary, samples in Counter(completion.canary for completion in run.completions).items():
+            counts.setdefault(canary, Counter())[samples] += 1
+    return {canary: max(found, key=lambda n: (found[n], n)) for canary, found in sorted(counts.items())}
 
 
 def _slot_s(runs: Sequence[Run]) -> float:
@@ -179,7 +181,8 @@ def _explanation(session: Session, watched: Watched, house: House, run: Run, set
     # The run that completes a baseline is part of it, and not compared with it.
     is_compared = current is not None and current.status is BaselineStatus.FROZEN and not settled.has_frozen
     baseline = house.frozen_baseline(session, current.id) if current is not None and is_compared else None
-    return explain(watched.name, run.id, baseline, watched.share, settled.weighed)
+    anchor = anchor_of(session, house, baseline) if baseline is not None else None
+    return explain(watched.name, run.id, baseline, anchor, watched.share, settled.weighed)
 
 
 def _notice(run: Run, transition: Transition) -> Notice | None:

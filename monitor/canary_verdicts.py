@@ -117,8 +117,8 @@ def baseline_verdict(watched: Watched, changes: tuple[str, ...], freezing_proble
     key = baseline_key(watched.name)
     if changes:
         summary = (
-            f"{watched.name} is not compared any more: it is not what its baseline was made of. "
-            f"`anchorwatch baseline retire {watched.name}` starts a new one."
+            f"{watched.name} is not compared any more: it is not what its baseline was made of. Undo the change, or "
+            f'`anchorwatch baseline renew {watched.name} --why "..."` starts a new one.'
         )
     elif freezing_problem:
         summary = f"{watched.name} has collected its runs, but they make no baseline: {freezing_problem}"

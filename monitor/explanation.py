@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from alerts.evidence.ledger import Kind
-from canaries.baseline import Baseline
+from canaries.baseline import ANCHOR, ANCHOR_SHARE, Baseline
 
 from .weighing import Weighed
 
@@ -17,7 +17,7 @@ class ScoreExplained:
     """One score of a run: its value, where it lies among the calibration runs, and what the bets on it did.
 
     ``above`` of the ``calibration_runs`` it was ranked against have a smaller value, ``share`` is its part of the page
-    budget. Evidence is from 0 to below 1, where it pages; it is 0 after a page.
+    budget. Evidence pages at 1, and begins again at 0 with the next run.
     """
 
     score: str
@@ -44,7 +44,12 @@ class Explanation:
 
 
 def explain(
-    target: str, run_id: str, baseline: Baseline | None, share: float, weighed: Weighed
+    target: str,
+    run_id: str,
+    baseline: Baseline | None,
+    anchor: Baseline | None,
+    share: float,
+    weighed: Weighed,
 ) -> Explanation:
     """Why the run said what it said; scores that paged come first, then by evidence. ``share`` is the target's."""
     if baseline is None or not weighed.scores:
@@ -52,43 +57,41 @@ def explain(
             "the baseline was still collecting" if baseline is None else "it has too few answers"
         )
         return Explanation(run_id, target, why)
-    weights, sentences = baseline.weights(), baseline.describe()
-    scores = [
-        ScoreExplained(
-            score=name,
-            value=value,
-            above=_above(baseline, name, value, weighed.label),
-            calibration_runs=weighed.bets.calibration_runs.get(name, 0),
-            place=_place(weighed.bets.beyond, name),
-            share=weights.get(name, 0.0) * share,
-            evidence_before=weighed.evidence_before.get(name, 0.0),
-            evidence=weighed.evidence.get(name, 0.0),
-            alarms=tuple(alarm.kind.value for alarm in weighed.bets.alarms if alarm.component == name),
-            sees=sentences.get(name, ""),
-        )
-        for name, value in weighed.scores.items()
-    ]
-    scores.sort(
-        key=lambda one: (
-            Kind.PAGE not in one.alarms,
-            not one.alarms,
-            -max(one.evidence, one.evidence_before),
-            one.score,
-        )
-    )
+    scores = [_explained(name, baseline, anchor, share, weighed) for name in weighed.scores]
+    scores.sort(key=_importance)
     alarmed = ", ".join(f"{one.score} ({', '.join(one.alarms)})" for one in scores if one.alarms)
     why = f"evidence reached 1 in {alarmed}" if alarmed else "no score's evidence reached 1"
     return Explanation(run_id, target, why, weighed.label, tuple(scores))
 
 
+def _explained(
+    name: str, baseline: Baseline, anchor: Baseline | None, share: float, weighed: Weighed
+) -> ScoreExplained:
+    alarms = [alarm for alarm in weighed.bets.alarms if alarm.component == name]
+    reached = [alarm.evidence for alarm in alarms if alarm.kind is Kind.PAGE]
+    if name == ANCHOR and anchor is not None:
+        ranked, weight = anchor.calibration[anchor.anchor_name], ANCHOR_SHARE
+    else:
+        ranked = baseline.calibration.get(name, ())
+        weight = baseline.weights().get(name, 0.0) * (1 - ANCHOR_SHARE if anchor else 1)
+    within = [v for v, _, one in ranked if one == weighed.label] or [v for v, _, one in ranked if not one]
+    value = weighed.scores[name]
+    return ScoreExplained(
+        score=name,
+        value=value,
+        above=sum(v < value for v in within),
+        calibration_runs=len(within),
+        place=_place(weighed.bets.beyond, name),
+        share=weight * share,
+        evidence_before=weighed.evidence_before.get(name, 0.0),
+        evidence=reached[0] if reached else weighed.evidence.get(name, 0.0),
+        alarms=tuple(alarm.kind.value for alarm in alarms),
+        sees=baseline.describe().get(name, ""),
+    )
+
+
 def _importance(one: ScoreExplained) -> tuple[bool, bool, float, str]:
     return Kind.PAGE not in one.alarms, not one.alarms, -max(one.evidence, one.evidence_before), one.score
-
-
-def _above(baseline: Baseline, name: str, value: float, label: str) -> int:
-    ranked = baseline.calibration.get(name, ())
-    within = [v for v, _, one in ranked if one == label] or [v for v, _, one in ranked if not one]
-    return sum(v < value for v in within)
 
 
 def _place(beyond: Mapping[str, int], name: str) -> str:

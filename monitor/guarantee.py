@@ -59,8 +59,8 @@ def frozen_on(baseline: Baseline, runs: Sequence[RunFeatures], house: House, now
 
 def known_assumptions(house: House, baseline: Baseline) -> Assumptions:
     """The same, made once for each baseline: it takes a while, and a frozen baseline never changes."""
-    # Not by its id alone: one whose freezing was undone may be frozen again, with another run.
-    key = baseline.target, baseline.calibration_ids
+    # Not by its id: one whose freezing was undone may be frozen again, with another run.
+    key = baseline.target, baseline.contract.hash, baseline.calibration_ids
     if key not in house.assumed:
         house.assumed[key] = assumptions(baseline)
     return house.assumed[key]

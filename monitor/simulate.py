@@ -256,7 +256,7 @@ def _usable(baseline: Baseline, runs: Sequence[RunFeatures], plan: Plan) -> list
             f"{baseline.id} has {calibration} calibration runs: it opens tickets only. Pages need "
             f"{PAGE_CALIBRATION_MIN}, so let more runs be collected"
         )
-    most = max(samples_asked(run) for run in known)
+    most = max(samples_asked(run, baseline.contract.expected_samples()) for run in known)
     if plan.samples is not None and plan.samples > most:
         raise MonitorError(
             f"the runs of {baseline.id} have {most} sample{'s' if most > 1 else ''} of each canary: {plan.samples} "

@@ -76,11 +76,11 @@ def _words(simulation: Simulation, height: int) -> Iterator[str]:
     plan, false = simulation.plan, simulation.false_pages
     cadence = (
         f"a run every {duration(plan.slot_s)}, {simulation.answers_a_run} answers each; {plan.pages_per_quarter:g} "
-        f"false pages a quarter allowed, {false.budget:.2g} of them for this target"
+        f"false pages a quarter allowed, {false.budget:.3g} of them for this target"
     )
     made = (
         f"{plan.repetitions} changes of each kind, on runs drawn anew from the {simulation.runs} of "
-        f"{simulation.baseline}; seed {plan.seed}. Without a change: {false.per_quarter:.2g} pages a quarter."
+        f"{simulation.baseline}; seed {plan.seed}. Without a change: {false.per_quarter:.3g} pages a quarter."
     )
     yield _text(20, 28, _title(simulation), size=18, weight=600)
     yield _text(20, 50, cadence, fill=MUTED)

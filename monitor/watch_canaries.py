@@ -20,7 +20,7 @@ from canaries.thinning import levels, samples_asked
 
 from . import store
 from .baseline_life import Freezing, freeze_when_due, let_go_of_suspects, stand
-from .baseline_succession import refresh_when_due
+from .baseline_succession import Refreshing, refresh_when_due
 from .canary_verdicts import LastRuns, baseline_verdict, coverage_verdict, proof_key, proof_verdicts
 from .drift import DriftMemory, incident_key, remember
 from .drift import verdict as drift_verdict
@@ -84,7 +84,7 @@ def settle(
     verdicts += [one for one in (drift, looked_at) if one is not None]
     transitions = receive(session, [(one, watched.rule) for one in verdicts], now, house.rollbacks)
     # After the incidents of this run: an open one keeps the baseline that it is about.
-    refreshed = refresh_when_due(session, watched, house, current, now)
+    refreshed = Refreshing() if is_refused else refresh_when_due(session, watched, house, current, now)
     said = (*standing.notes, refreshed.note, refreshed.problem)
     return Settled(
         run.id,
@@ -126,7 +126,8 @@ def _may_be_collected(
     """Whether the run may become part of a baseline: answered, and no incident of its target open or opened by it."""
     if features.answered_share < watched.min_answered_share:
         return False
-    if samples_asked(features) in levels(watched.contract.expected_samples()):
+    expected = watched.contract.expected_samples()
+    if samples_asked(features, expected) in levels(expected):
         return False  # thinned, as money ran short: it varies more than the runs that are to come
     if any(one.label is Label.BREACHED for one in proven):
         return False

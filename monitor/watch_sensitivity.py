@@ -49,7 +49,11 @@ class SensitivityWatch:
     def _frozen(self, session: Session, watched: Watched) -> Baseline | None:
         current = baseline_of(session, watched.name, watched.suite_name)
         is_frozen = current is not None and current.status is BaselineStatus.FROZEN
-        return self.house.frozen_baseline(session, current.id) if current is not None and is_frozen else None
+        baseline = (
+            self.house.frozen_baseline(session, current.id) if current is not None and is_frozen else None
+        )
+        # One of an earlier version has no scores that could be read.
+        return baseline if baseline is not None and baseline.scores is not None else None
 
     async def _work_out(self, name: str, baseline: Baseline, cut: int | None) -> None:
         def read(session: Session) -> tuple[RunFeatures, ...]:

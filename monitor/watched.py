@@ -59,7 +59,7 @@ class House:
     rollbacks: Mapping[str, RollbackRule] = field(default_factory=dict)
     frozen: dict[str, Baseline] = field(default_factory=dict)
     ranked: dict[str, Ranks] = field(default_factory=dict)
-    assumed: dict[tuple[str, tuple[str, ...]], Assumptions] = field(default_factory=dict)
+    assumed: dict[tuple[str, str, tuple[str, ...]], Assumptions] = field(default_factory=dict)
 
     def tie(self, run_id: str) -> float:
         """The number that orders a run among runs with the same score."""

@@ -10,7 +10,7 @@ import alerts.store as alert_store
 import canaries.store as canary_store
 from alerts.evidence.ledger import Ledger, Observation, Step, is_steady, observe, open_ledger
 from alerts.evidence.ranks import Ranks
-from canaries.baseline import ANCHOR, ANCHOR_SHARE, Baseline
+from canaries.baseline import ANCHOR, ANCHOR_SHARE, REGIME, Baseline
 from canaries.features import RunFeatures
 from canaries.thinning import is_thinned
 
@@ -115,8 +115,10 @@ def _bet(
     baseline, label = arm.baseline, arm.baseline.label(run)
     scores = baseline.anchor_score(run) if is_anchor else baseline.score(run)
     if is_thinned(label):
-        # A block is a mean of full runs.
-        scores = {name: value for name, value in scores.items() if name not in baseline.blocks}
+        # A block is a mean of full runs, and so are the regimes' ranks of full runs only.
+        scores = {
+            name: value for name, value in scores.items() if name not in arm.ranks.blocks and name != REGIME
+        }
     weights = {ANCHOR: 1.0} if is_anchor else baseline.weights()
     saved = alert_store.load_ledger(session, arm.scope, baseline.id)
     ledger = Ledger.from_bytes(saved.state, arm.ranks) if saved else open_ledger(arm.ranks)

@@ -84,6 +84,11 @@ class FrozenCanary:
         # Answers of single words are not missing: nothing about their layout is unusual.
         return 0.0 if name == LAYOUT_SURPRISE else None
 
+    def usual(self, name: str) -> float:
+        """What the score usually is of this canary, as it is compared over canaries."""
+        spread = self.spreads[name]
+        return spread.standardised(spread.usual)
+
     def new_words(self, answers: Answers) -> float:
         """The share of words that are in no train answer; 0 of no words."""
         total = sum(answer.length for answer in answers)

@@ -37,6 +37,9 @@ from .names import (
 PRESENT_SHARE_MIN = 0.8
 """A score over the suite needs this share of the canaries; the missing ones are filled in."""
 
+WHOLE_RUN_ONLY = (DIVERGENCE, SURPRISE_SPREAD, LENGTH_SPREAD, VALIDATOR_FAILURES)
+"""What is measured over all answers of a run together, and says something else of a run that lacks a canary."""
+
 WORDY_LENGTH_MIN = 3.0
 """From this mean length on, in tokens, a suite's answers are looked at as texts."""
 
@@ -130,23 +133,28 @@ class FrozenScores:
     def _suite_score(self, name: str, present: Present) -> float | None:
         if name == SUITE_SURPRISE:
             return self._suite_surprise(present)
-        if name == DIVERGENCE:
-            return self._divergence(present)
-        if name == SURPRISE_SPREAD:
-            return _surprise_spread(present)
-        if name == LENGTH_SPREAD:
-            return self._length_spread(present)
-        if name == VALIDATOR_FAILURES:
-            return _failing_share([a for _, answers in present for a in answers if a.checks])
         if name == LOGPROB_SHIFT:
-            values = [c.logprobs(answers) for c, answers in present if c.logprobs]
-        else:
-            values = [c.standardised(name, answers) for c, answers in present if name in c.spreads]
-        known = [value for value in values if value is not None]
-        if not known or len(known) < PRESENT_SHARE_MIN * len(self._taking_part(name)):
+            return self._logprob_shift(present)
+        if name in WHOLE_RUN_ONLY:
+            return self._of_whole_run(name, present) if len(present) == len(self.canaries) else None
+        taking_part = self._taking_part(name)
+        values = {c.id: c.standardised(name, answers) for c, answers in present if name in c.spreads}
+        if sum(value is not None for value in values.values()) < PRESENT_SHARE_MIN * len(taking_part):
             return None
+        found = []
+        for canary in taking_part:
+            value = values.get(canary.id)
+            # A missing canary counts as it usually is: left out, it would move even a score that never moved.
+            found.append(canary.usual(name) if value is None else value)
         # One slow answer says nothing of a service; one odd answer may say all of a model.
-        return median(known) if name in TICKETS_ONLY else mean(known)
+        return median(found) if name in TICKETS_ONLY else mean(found)
+
+    def _logprob_shift(self, present: Present) -> float | None:
+        shifts = [
+            shift for c, answers in present if c.logprobs and (shift := c.logprobs(answers)) is not None
+        ]
+        needed = PRESENT_SHARE_MIN * len(self._taking_part(LOGPROB_SHIFT))
+        return mean(shifts) if shifts and len(shifts) >= needed else None
 
     def _suite_surprise(self, present: Present) -> float:
         values = [(canary.spreads[SUITE_SURPRISE], canary.answers(answers)) for canary, answers in present]
@@ -159,18 +167,17 @@ class FrozenScores:
         missing = [canary.spreads[SUITE_SURPRISE] for canary in self.canaries if canary.id not in there]
         return total + sum(spread.mean + spread.sd * shift for spread in missing)
 
-    def _divergence(self, present: Present) -> float:
-        reference, total = self._words.counts, self._words.total
-        if len(present) < len(self.canaries):  # compare with what the same canaries said
-            reference = sum_counts(canary.text.counts for canary, _ in present)
-            total = sum(reference.values())
-        return divergence(tokens_of(a for _, answers in present for a in answers), reference, total)
+    def _of_whole_run(self, name: str, present: Present) -> float | None:
+        if name == DIVERGENCE:
+            return self._divergence(present)
+        if name == SURPRISE_SPREAD:
+            return _surprise_spread(present)
+        answers = [answer for _, own in present for answer in own]
+        return _length_spread(answers) if name == LENGTH_SPREAD else _failing_share(answers)
 
-    def _length_spread(self, present: Present) -> float | None:
-        lengths = [float(answer.length) for _, answers in present for answer in answers]
-        there = {canary.id for canary, _ in present}
-        lengths += [canary.spreads[LENGTH].mean for canary in self.canaries if canary.id not in there]
-        return pstdev(lengths) if len(lengths) > 1 else None
+    def _divergence(self, present: Present) -> float:
+        bag = tokens_of(a for _, answers in present for a in answers)
+        return divergence(bag, self._words.counts, self._words.total)
 
     def _peak(self, own: Sequence[tuple[FrozenCanary, float]]) -> float:
         shifts = [canary.surprise_spread.standardised(value) for canary, value in own]
@@ -214,5 +221,10 @@ def _surprise_spread(present: Present) -> float:
     return sqrt(max(0.0, second / total - (first / total) ** 2))
 
 
+def _length_spread(answers: Answers) -> float | None:
+    return pstdev([float(answer.length) for answer in answers]) if len(answers) > 1 else None
+
+
 def _failing_share(answers: Answers) -> float | None:
-    return mean([not all(answer.checks.values()) for answer in answers]) if answers else None
+    checked = [answer for answer in answers if answer.checks]
+    return mean([not all(answer.checks.values()) for answer in checked]) if checked else None

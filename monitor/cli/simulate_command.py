@@ -163,10 +163,10 @@ def _show(result: "Simulation") -> None:
     plan, false, console = result.plan, result.false_pages, plain_console()
     console.print(
         f"{result.baseline}, a run every {duration(plan.slot_s)} with {result.answers_a_run} answers; "
-        f"{plan.pages_per_quarter:g} false pages a quarter allowed, {false.budget:.2g} of them for this target"
+        f"{plan.pages_per_quarter:g} false pages a quarter allowed, {false.budget:.3g} of them for this target"
     )
     console.print(
-        f"False pages: {false.per_quarter:.2g} ± {false.standard_error:.1g} a quarter in {false.quarters} simulated "
+        f"False pages: {false.per_quarter:.3g} ± {false.standard_error:.2g} a quarter in {false.quarters} simulated "
         f"ones, {false.most} in the worst; the budget is {false.budget:.3g}"
     )
     table = Table("change", "median", "90 %", "answers", "found", title="From the change to the page")

@@ -141,7 +141,7 @@ def _show_explanation(one: "Explanation") -> None:
     console = plain_console()
     within = f", ranked within {one.label}" if one.label else ""
     console.print(f"\nrun {one.run} of {one.target}{within}: {one.why}")
-    table = Table("score", "value", "above", "place", "evidence", "alarm")
+    table = Table("score", "value", "runs below it", "place", "evidence", "alarm")
     for score in one.scores:
         table.add_row(
             score.score,

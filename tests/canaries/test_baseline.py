@@ -276,3 +276,24 @@ def test_a_baseline_of_another_version_is_read_without_the_scores_that_nobody_ca
         {},
     )
     assert describe_change(old.contract, frozen.contract) == ("anchorwatch.features: 1 -> 2",)
+
+
+def test_calibration_runs_are_scored_as_a_baseline_that_was_read_again_scores_later_ones() -> None:
+    """A label that is now and then a sentence, beside texts: its white space is no layout of its own."""
+
+    def run(n: int) -> RunFeatures:
+        gaps = {" ": 3} if n % 3 == 0 else {}
+        label = AnswerFeatures(
+            "a", answer_hash=f"{n % 3}", token_counts={"yes": 1}, gap_counts=gaps, length=1
+        )
+        words = {f"w{(n + i) % 9}": 1 for i in range(5)}
+        text = AnswerFeatures(
+            "b", answer_hash=f"{n}", token_counts=words, gap_counts={"\n": 1 + n % 2}, length=5
+        )
+        return RunFeatures(f"run-{n}", (label, text))
+
+    stored = [run(n) for n in range(40)]
+    frozen = freeze(collecting(), stored, tie, NOW)
+    again = Baseline.from_json(frozen.to_json())
+    for name, values in frozen.calibration.items():
+        assert [value for value, _, _ in values] == [again.score(one)[name] for one in stored[16:]]

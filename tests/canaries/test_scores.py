@@ -334,13 +334,6 @@ def test_a_limit_that_makes_lengths_alike_shows_in_their_spread() -> None:
     assert min(usual) > 2
 
 
-def test_a_missing_canary_is_as_long_as_usual() -> None:
-    train = [run_of(*(read(f"c{i}", "a " * (10 * i + 10)) for i in range(5))) for _ in range(12)]
-    scores = fit(train, {f"c{i}": 1 for i in range(5)})
-    whole, partial = train[0], run_of(*train[0].answers[:4])
-    assert scores.score(partial)["length_spread"] == pytest.approx(scores.score(whole)["length_spread"])
-
-
 def test_answers_in_a_loop_have_little_variety() -> None:
     rng = random.Random(25)
     scores = fit([read_run(rng) for _ in range(40)], expected(read_run(rng)))
@@ -364,12 +357,6 @@ def test_divergence_is_nothing_for_the_same_words_and_ln_2_for_others() -> None:
     assert divergence(bag, {"c": 100}, 100) == pytest.approx(math.log(2))
     half = divergence({"a": 4}, bag, 4)  # p = (1, 0), q = (1/2, 1/2), by hand
     assert half == pytest.approx((math.log(4 / 3) + math.log(2 / 3) / 2 + math.log(2) / 2) / 2)
-
-
-def test_divergence_compares_with_the_canaries_that_answered() -> None:
-    train = [run_of(*(read(f"c{i}", f"only {i} says this {i}{i}") for i in range(5))) for _ in range(8)]
-    scores = fit(train, {f"c{i}": 1 for i in range(5)})
-    assert scores.score(run_of(*train[0].answers[:4]))["divergence"] == pytest.approx(0, abs=1e-9)
 
 
 def test_the_distance_of_one_answer_is_that_of_its_likeness() -> None:

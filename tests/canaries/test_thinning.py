@@ -29,14 +29,14 @@ def test_a_run_is_thinned_by_halves_down_to_one_sample(most, expected):
 def test_a_thinned_run_keeps_the_first_samples_of_each_canary():
     few = thinned(run(0), 2)
     assert [(a.canary, a.sample) for a in few.answers] == [("a", 0), ("a", 1), ("b", 0)]
-    assert samples_asked(few) == 2
+    assert samples_asked(few, EXPECTED) == 2
     assert few.run_id == "run-0"
 
 
 def test_a_sample_that_failed_was_asked_for():
     failed = RunFeatures("run", (AnswerFeatures("a", 3, Outcome.TIMEOUT),))
-    assert samples_asked(failed) == 4
-    assert samples_asked(RunFeatures("run", ())) == 0
+    assert samples_asked(failed, EXPECTED) == 4
+    assert samples_asked(RunFeatures("run", ()), EXPECTED) == 0
 
 
 def test_the_label_tells_that_a_run_was_thinned():

@@ -318,7 +318,7 @@ def test_the_run_that_paged_is_explained_by_the_score_that_did() -> None:
     leading = one.scores[0]
     assert (leading.score, "page" in leading.alarms) == (page.score, True)
     assert 0 < leading.evidence_before < 1
-    assert leading.evidence == 0  # a page takes the evidence
+    assert leading.evidence >= 1
     assert (leading.above, leading.calibration_runs, leading.place) == (24, 24, "beyond all high")
     assert "page" in one.why
     assert leading.score in one.why

@@ -393,7 +393,7 @@ def test_a_changed_suite_is_not_compared_and_the_ticket_says_what_changed(frozen
     assert told(second) == []
     ticket = frozen_bot.open()["baseline/bot"]
     assert ticket.severity is Severity.TICKET
-    assert "`anchorwatch baseline retire bot` starts a new one" in ticket.finding.summary
+    assert '`anchorwatch baseline renew bot --why "..."` starts a new one' in ticket.finding.summary
     assert ticket.finding.evidence == (
         ("changed", "canaries 'label-0', 'label-1', 'label-2': messages changed"),
     )
