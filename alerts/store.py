@@ -20,6 +20,13 @@ from .tables import IncidentRow, LedgerRow, RollbackRow
 ROLLBACK_HISTORY = 100
 """How many of the latest decisions on one rollback the guard looks at."""
 
+# Built once, as every run needs it: SQLAlchemy takes longer to build a statement than SQLite to answer it.
+_OPEN_INCIDENTS = (
+    select(IncidentRow)
+    .where(col(IncidentRow.state) != State.RESOLVED.value)
+    .order_by(col(IncidentRow.opened_at), col(IncidentRow.id))
+)
+
 
 @dataclass(frozen=True, slots=True)
 class LedgerState:
@@ -31,12 +38,7 @@ class LedgerState:
 
 def open_incidents(session: Session) -> tuple[Incident, ...]:
     """All pending and firing incidents, the oldest first."""
-    rows = session.exec(
-        select(IncidentRow)
-        .where(col(IncidentRow.state) != State.RESOLVED.value)
-        .order_by(col(IncidentRow.opened_at), col(IncidentRow.id))
-    )
-    return tuple(_incident(row) for row in rows)
+    return tuple(_incident(row) for row in session.exec(_OPEN_INCIDENTS))
 
 
 def incidents(session: Session, limit: int = 100) -> tuple[Incident, ...]:

@@ -1,4 +1,4 @@
-"""What a run costs the ledger in time and in bytes: ``python -m benchmarks.ledger_speed``.
+"""What a run costs the ledger, and a backtest, in time and in bytes: ``python -m benchmarks.ledger_speed``.
 
 Each figure stands beside the limit it has to keep; exit status 1 when one does not. Times are processor times, the
 best of several repetitions, as everything else that the machine does can only make them longer.
@@ -20,10 +20,20 @@ from alerts.evidence import Budgets, Ledger, Observation, Ranks, observe, open_l
 from alerts.evidence.accounts import Accounts, Faced, play
 from alerts.evidence.ledger import QUARTER_S
 from alerts.evidence.ranks import Places
+from canaries.completion import Completion, Outcome, Run
+from monitor.backtest import backtest
 
 COMPONENTS = 52
 CALIBRATION_RUNS = 336
 """Half of four weeks of hourly runs."""
+
+PROMPTS, VOCABULARY = 25, 2_000
+"""Of a backtest: the prompts of a run, and how many words there are to choose from."""
+
+SHORT, LONG = 5, 40
+"""The words of an answer."""
+
+BASELINE_RUNS = 168
 
 SLOT_S = 3600.0
 START = datetime(2026, 1, 5, tzinfo=UTC)
@@ -133,9 +143,39 @@ def all_targets(
     return [Figure(f"one update: {of}", update_s * 1e3, 50.0, "ms")]
 
 
+def answered_run(rng: np.random.Generator, words_each: int, number: int) -> Run:
+    """A run of texts whose words are as unlike each other in frequency as those of a language (Zipf's law)."""
+    at = START + timedelta(seconds=number * SLOT_S)
+    words = np.minimum(rng.zipf(1.3, size=(PROMPTS, words_each)), VOCABULARY).tolist()
+    letters = str.maketrans("0123456789", "abcdefghij")  # digits beside letters would be tokens of their own
+    answers = [
+        Completion(
+            f"prompt-{i:02}",
+            0,
+            Outcome.ANSWERED,
+            text=" ".join(map(str, row)).translate(letters),
+            latency_s=1.0,
+        )
+        for i, row in enumerate(words)
+    ]
+    return Run(f"run-{number}", "endpoint", "suite", at, tuple(answers))
+
+
+def backtested(rng: np.random.Generator, words_each: int, runs: int) -> Figure:
+    """A whole backtest, its freezing and its refreshes included, by the run."""
+    stream = [answered_run(rng, words_each, i) for i in range(runs)]
+    whole_s = best_s(lambda: backtest(stream, BASELINE_RUNS, Budgets()), repetitions=1)
+    return Figure(
+        f"one run of a backtest of {runs}: {PROMPTS} answers of {words_each} words",
+        whole_s / runs * 1e3,
+        6.0,
+        "ms",
+    )
+
+
 def table(figures: list[Figure]) -> Table:
     """The figures for people."""
-    drawn = Table("figure", title="What a run costs the ledger")
+    drawn = Table("figure", title="What a run costs")
     for heading in ("measured", "limit", "of the limit"):
         drawn.add_column(heading, justify="right")
     for one in figures:
@@ -148,17 +188,20 @@ def table(figures: list[Figure]) -> Table:
 def main(
     targets: Annotated[int, typer.Option(min=1, help="Targets of the update of all.")] = 1000,
     runs: Annotated[int, typer.Option(min=1, help="Runs that a ledger has seen before.")] = 1500,
+    backtest_runs: Annotated[int, typer.Option(min=200, help="Runs of the backtest.")] = 2000,
     repetitions: Annotated[int, typer.Option(min=1, help="The best of so many is shown.")] = 10,
     seed: Annotated[int, typer.Option(help="Seed of the scores.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Measure the ledger's time and space against their limits."""
+    """Measure the time and space of a run against their limits."""
     rng = np.random.default_rng(seed)
     figures = [
         *one_target(rng, 1, runs, repetitions),
         *one_target(rng, 4, runs, repetitions),
         *all_targets(rng, targets, 1, runs, repetitions),
         *all_targets(rng, targets, 4, runs, repetitions),
+        backtested(rng, SHORT, backtest_runs),
+        backtested(rng, LONG, backtest_runs),
     ]
     if as_json:
         rows = [

@@ -115,8 +115,8 @@ class Baseline:
 
     def anchor_score(self, run: RunFeatures) -> dict[str, float]:
         """The anchor's score of ``run``; nothing when the run lacks what it needs."""
-        scores = self.score(run)
-        return {ANCHOR: scores[self.anchor_name]} if self.anchor_name in scores else {}
+        score = self._frozen().suite_score(self.anchor_name, run)
+        return {} if score is None else {ANCHOR: score}
 
     @property
     def has_regimes(self) -> bool:

@@ -4,12 +4,22 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
+from sqlalchemy import bindparam
 from sqlmodel import Session, col, select
 
 from .tables import BaselineEventRow
 
 EVENTS_MAX = 10_000
 """The most events that one look gives: a target has a few a month."""
+
+# Built once, as every run needs it: SQLAlchemy takes longer to build a statement than SQLite to answer it.
+_LATEST = (
+    select(BaselineEventRow)
+    .where(col(BaselineEventRow.target) == bindparam("target"))
+    .where(col(BaselineEventRow.baseline_id) == bindparam("baseline_id"))
+    .order_by(col(BaselineEventRow.position).desc())
+    .limit(1)
+)
 
 
 class BaselineEvent(StrEnum):
@@ -78,13 +88,7 @@ def events(session: Session, target: str | None = None) -> tuple[Event, ...]:
 
 def latest_event(session: Session, target: str, baseline_id: str) -> Event | None:
     """The last that happened to a baseline of ``target``."""
-    query = (
-        select(BaselineEventRow)
-        .where(BaselineEventRow.target == target, BaselineEventRow.baseline_id == baseline_id)
-        .order_by(col(BaselineEventRow.position).desc())
-        .limit(1)
-    )
-    row = session.exec(query).one_or_none()
+    row = session.exec(_LATEST, params={"target": target, "baseline_id": baseline_id}).one_or_none()
     return _event(row) if row else None
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from sqlalchemy import ColumnElement, exists, func, or_
+from sqlalchemy import ColumnElement, bindparam, exists, func, or_
 from sqlalchemy.orm import defer
 from sqlmodel import Session, col, select, update
 
@@ -19,6 +19,14 @@ from .tables import BaselineRow, CompletionRow, ProofHistoryRow, RunRow, ScoreRo
 
 # A document is large, and a summary is wanted with every run.
 _WITHOUT_DOCUMENT = defer(BaselineRow.document)  # type: ignore[arg-type]  # SQLModel gives columns their value's type
+
+# Built once, as every run needs it: SQLAlchemy takes longer to build a statement than SQLite to answer it.
+_CURRENT = (
+    select(BaselineRow)
+    .where(col(BaselineRow.target) == bindparam("target"), col(BaselineRow.suite) == bindparam("suite"))
+    .where(col(BaselineRow.status) != BaselineStatus.RETIRED)
+    .options(_WITHOUT_DOCUMENT)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +79,7 @@ def ensure_baseline(
 
 def current_baseline(session: Session, target: str, suite: str) -> BaselineSummary | None:
     """The baseline of ``suite`` on ``target`` that is not retired."""
-    here = (col(BaselineRow.target) == target, col(BaselineRow.suite) == suite)
-    is_current = col(BaselineRow.status) != BaselineStatus.RETIRED
-    query = select(BaselineRow).where(*here, is_current).options(_WITHOUT_DOCUMENT)
-    row = session.exec(query).one_or_none()
+    row = session.exec(_CURRENT, params={"target": target, "suite": suite}).one_or_none()
     return _summary(session, row) if row else None
 
 

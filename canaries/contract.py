@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from hashlib import blake2b
 from typing import Any
 
@@ -20,7 +21,7 @@ NAMED_CANARIES_MAX = 3
 """More canaries with the same change are counted, not named."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Contract:
     """The identity of suite and target. Prompts and expectations are in it as hashes only.
 
@@ -31,7 +32,7 @@ class Contract:
     shared: Mapping[str, Any]
     canaries: Mapping[str, Mapping[str, Any]]
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """The same for the same contract, whatever the order in which it was written."""
         return _hash(asdict(self))

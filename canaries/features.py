@@ -1,7 +1,7 @@
 """What a run is scored on: hashes, counts and facts of its answers, and no text."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -149,10 +149,10 @@ def extract(run: Run, suite: Suite | None, key: bytes) -> RunFeatures:
 class _Hashes(NamedTuple):
     """The keyed hashes of each role."""
 
-    answer: Callable[[str], str]
-    token: Callable[[str], str]
-    bigram: Callable[[str], str]
-    edge: Callable[[str], str]
+    answer: Mapping[str, str]
+    token: Mapping[str, str]
+    bigram: Mapping[str, str]
+    edge: Mapping[str, str]
 
 
 def _features(
@@ -163,20 +163,20 @@ def _features(
     words = tokens(text)
     # Counted before they are hashed: a long text says the same words over and over. No two hashes are added up, as
     # hardly ever two words of one answer share one.
-    counts = {hashes.token(token): n for token, n in Counter(words).items()}
+    counts = {hashes.token[token]: n for token, n in Counter(words).items()}
     pairs = Counter(pairwise(["", *words, ""]))
-    bigrams = {hashes.bigram(f"{first}\0{second}"): n for (first, second), n in pairs.items()}
+    bigrams = {hashes.bigram[f"{first}\0{second}"]: n for (first, second), n in pairs.items()}
     # Expectations are about what the application would get: the raw answer.
     checks = validate(canary.expectations, raw, completion.finish_reason) if canary else ()
     logprobs = [max(LOGPROB_MIN, logprob) for logprob in completion.logprobs or ()]
     first_top = tuple(
-        (hashes.token(t), max(LOGPROB_MIN, logprob)) for t, logprob in completion.first_top or ()
+        (hashes.token[t], max(LOGPROB_MIN, logprob)) for t, logprob in completion.first_top or ()
     )
-    edges = Counter(hashes.edge(f"{place}\0{word}") for place, word in _edges(words))
+    edges = Counter(hashes.edge[f"{place}\0{word}"] for place, word in _edges(words))
     return AnswerFeatures(
         completion.canary,
         completion.sample,
-        answer_hash=hashes.answer(text),
+        answer_hash=hashes.answer[text],
         token_counts=dict(sorted(counts.items())),
         bigram_counts=dict(sorted(bigrams.items())),
         edge_counts=dict(sorted(edges.items())),
@@ -203,18 +203,25 @@ def _edges(words: Sequence[str]) -> list[tuple[int, str]]:
     return [(sign * (i + 1), side[i]) for sign, side in ((1, first), (-1, last)) for i in range(EDGE_WORDS)]
 
 
-@lru_cache(maxsize=16)
-def _keyed(key: bytes, purpose: bytes, size: int) -> Callable[[str], str]:
-    if len(key) > KEY_BYTES_MAX:
-        key = blake2b(key).digest()
-    start = blake2b(key=key, digest_size=size, person=purpose)
+class _Digests(dict[str, str]):
+    """The keyed hash of any text, as the value of a mapping: answers say the same words again, run after run."""
 
-    def digest(text: str) -> str:
-        state = start.copy()
+    def __init__(self, key: bytes, purpose: bytes, size: int) -> None:
+        super().__init__()
+        if len(key) > KEY_BYTES_MAX:
+            key = blake2b(key).digest()
+        self._start = blake2b(key=key, digest_size=size, person=purpose)
+
+    def __missing__(self, text: str) -> str:
+        state = self._start.copy()
         # Lone surrogates can come out of a JSON answer; they are hashed as they are.
         state.update(text.encode("utf-8", "surrogatepass"))
-        return state.hexdigest()
+        digest = state.hexdigest()
+        if len(text) <= KNOWN_WORD_CHARS_MAX:
+            if len(self) >= KNOWN_WORDS_MAX:
+                self.clear()
+            self[text] = digest
+        return digest
 
-    # Answers say the same words again and again, run after run.
-    known = lru_cache(maxsize=KNOWN_WORDS_MAX)(digest)
-    return lambda text: known(text) if len(text) <= KNOWN_WORD_CHARS_MAX else digest(text)
+
+_keyed = lru_cache(maxsize=16)(_Digests)

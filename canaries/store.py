@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import case, delete, func, insert, or_
+from sqlalchemy import bindparam, case, delete, func, insert, or_
 from sqlmodel import Session, col, select
 
 from .baseline import BaselineStatus
@@ -25,6 +25,12 @@ IDS_AT_ONCE = 500
 
 FORGOTTEN_AT_ONCE = 20
 """How many runs are deleted at a time, so that nobody waits long for the database: some megabytes."""
+
+# Built once, as every run needs them: SQLAlchemy takes longer to build a statement than SQLite to answer it.
+_RUN = select(RunRow).where(col(RunRow.id) == bindparam("run_id"))
+_STATUS = select(RunRow.status).where(col(RunRow.id) == bindparam("run_id"))
+_DELETE_SCORES = delete(ScoreRow).where(col(ScoreRow.run_id) == bindparam("run_id"))
+_INSERT_SCORES, _INSERT_COMPLETIONS = insert(ScoreRow), insert(CompletionRow)
 
 
 class Content(StrEnum):
@@ -127,7 +133,7 @@ def _float(value: float | None) -> float | None:
 
 def has_ended(session: Session, run_id: str) -> bool:
     """Whether a run is stored with its end, be it that it was interrupted."""
-    status = session.exec(select(RunRow.status).where(col(RunRow.id) == run_id)).one_or_none()
+    status = session.exec(_STATUS, params={"run_id": run_id}).one_or_none()
     return status is not None and status != RunStatus.RUNNING
 
 
@@ -152,7 +158,7 @@ def save_run(
     by_place = {(answer.canary, answer.sample): answer for answer in features.answers}
     rows = [_completion_row(run.id, c, by_place[c.canary, c.sample], content) for c in run.completions]
     if rows:
-        session.connection().execute(insert(CompletionRow), rows)
+        session.connection().execute(_INSERT_COMPLETIONS, rows)
     return True
 
 
@@ -221,13 +227,13 @@ def silent_canaries(session: Session, run_ids: Sequence[str]) -> tuple[str, ...]
 def save_scores(session: Session, run_id: str, baseline_id: str, scores: Mapping[str, float]) -> None:
     """Store the scores of a run, in place of those that it has already."""
     connection = session.connection()
-    connection.execute(delete(ScoreRow).where(col(ScoreRow.run_id) == run_id))
+    connection.execute(_DELETE_SCORES, {"run_id": run_id})
     rows = [
         {"run_id": run_id, "name": name, "value": value, "baseline_id": baseline_id}
         for name, value in scores.items()
     ]
     if rows:
-        connection.execute(insert(ScoreRow), rows)
+        connection.execute(_INSERT_SCORES, rows)
 
 
 def score_series(session: Session, baseline_id: str, name: str, limit: int = 200) -> tuple[ScorePoint, ...]:
@@ -262,7 +268,7 @@ def forget_runs(session: Session, before: datetime, limit: int = FORGOTTEN_AT_ON
 
 
 def _run_row(session: Session, run_id: str) -> RunRow | None:
-    return session.exec(select(RunRow).where(col(RunRow.id) == run_id)).one_or_none()
+    return session.exec(_RUN, params={"run_id": run_id}).one_or_none()
 
 
 def _new_run_row(run_id: str, target: str, suite: str, now: datetime) -> RunRow:

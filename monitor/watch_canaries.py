@@ -116,7 +116,8 @@ def _prove(
     else:
         judgement = judge(features, history, baseline.reference if baseline else None, watched.down_after)
         let_go_of_suspects(session, current, judgement, features, now)
-    save_history(session, watched.name, current.suite, judgement.history)
+    if judgement.history != history:
+        save_history(session, watched.name, current.suite, judgement.history)
     return proof_verdicts(watched, judgement.proofs)
 
 

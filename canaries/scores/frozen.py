@@ -120,15 +120,26 @@ class FrozenScores:
 
     def score(self, run: RunFeatures) -> dict[str, float]:
         """The scores of ``run``. A score is left out when the run lacks what it needs."""
-        answered = run.answered()
-        present = [(canary, answered[canary.id]) for canary in self.canaries if canary.id in answered]
+        present = self._present(run)
         own = [(canary, canary.surprise(answers)) for canary, answers in present]
         scores: dict[str, float] = {}
-        if present and len(present) >= PRESENT_SHARE_MIN * len(self.canaries):
+        if self._are_enough(present):
             found = {name: self._suite_score(name, present) for name in (*self._bulk, *self._tickets_only)}
             scores = {name: value for name, value in found.items() if value is not None}
             scores[SUITE_PEAK] = self._peak(own)
         return scores | {CANARY_PREFIX + canary.id: value for canary, value in own}
+
+    def suite_score(self, name: str, run: RunFeatures) -> float | None:
+        """One score over the suite, as ``score`` gives it; ``None`` when the run lacks what it needs."""
+        present = self._present(run)
+        return self._suite_score(name, present) if self._are_enough(present) else None
+
+    def _present(self, run: RunFeatures) -> Present:
+        answered = run.answered()
+        return [(canary, answered[canary.id]) for canary in self.canaries if canary.id in answered]
+
+    def _are_enough(self, present: Present) -> bool:
+        return len(present) >= max(1, PRESENT_SHARE_MIN * len(self.canaries))
 
     def _suite_score(self, name: str, present: Present) -> float | None:
         if name == SUITE_SURPRISE:
