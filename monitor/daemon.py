@@ -245,13 +245,13 @@ class Daemon:
         log.info("stopped")
 
     def _announce(self) -> None:
-        for what, listener in (("pages and API", self.pages), ("OTLP/HTTP", self.traces)):
-            print(f"{what}: {address(listener)}", flush=True)  # noqa: T201 - data for whoever started us
         log.info(
             "watching",
             targets=len(self.deployment.config.targets),
             watches=len(self.deployment.config.watches),
         )
+        for what, listener in (("pages and API", self.pages), ("OTLP/HTTP", self.traces)):
+            print(f"{what}: {address(listener)}", flush=True)  # noqa: T201 - data for whoever started us
 
     # Traffic
 

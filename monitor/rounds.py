@@ -241,7 +241,9 @@ class Rounds:
         if settled.has_frozen:
             log.info("baseline frozen", target=asked.run.target)
         for note in settled.notes:
-            self.self_watch.problem(note)
+            log.info("baseline changed", target=asked.run.target, what=note)
+        if settled.refreshing_problem:
+            self.self_watch.problem(settled.refreshing_problem)
         self.metrics.count_run(asked.run, asked.cost_usd, settled.scores, settled.evidence)
 
     def _plan_burst(self, name: str, settled: Settled, plan: _Plan, spent_usd: float) -> None:

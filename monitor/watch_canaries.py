@@ -33,9 +33,9 @@ from .weighing import Weighed, weigh
 class Settled:
     """What a run did: its scores and bets, and the transitions of incidents.
 
-    ``has_frozen`` tells that its baseline was frozen by it, ``freezing_problem`` why it could not be although due;
-    ``notes`` are sentences about what else happened to the baseline, ``is_in_blocks`` tells that runs are ranked in
-    blocks, as they stick together.
+    ``has_frozen`` tells that its baseline was frozen by it, ``freezing_problem`` why it could not be although due,
+    ``refreshing_problem`` why no newer runs could take its place although due; ``notes`` are sentences about what else
+    happened to the baseline, ``is_in_blocks`` tells that runs are ranked in blocks, as they stick together.
     """
 
     run_id: str
@@ -43,6 +43,7 @@ class Settled:
     transitions: tuple[Transition, ...] = ()
     has_frozen: bool = False
     freezing_problem: str = ""
+    refreshing_problem: str = ""
     notes: tuple[str, ...] = ()
     is_in_blocks: bool = False
 
@@ -85,14 +86,14 @@ def settle(
     transitions = receive(session, [(one, watched.rule) for one in verdicts], now, house.rollbacks)
     # After the incidents of this run: an open one keeps the baseline that it is about.
     refreshed = Refreshing() if is_refused else refresh_when_due(session, watched, house, current, now)
-    said = (*standing.notes, refreshed.note, refreshed.problem)
     return Settled(
         run.id,
         weighed,
         transitions,
         has_frozen=frozen.has_happened,
         freezing_problem=frozen.problem,
-        notes=tuple(note for note in said if note),
+        refreshing_problem=refreshed.problem,
+        notes=(*standing.notes, refreshed.note) if refreshed.note else standing.notes,
         is_in_blocks=baseline is not None and bool(baseline.blocks),
     )
 

@@ -2,14 +2,21 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from monitor import MonitorError
 
-from .options import HERE, ConfigOption, DataOption, JsonOption, existing_database, plain_console
+from .options import (
+    HERE,
+    ConfigOption,
+    DataOption,
+    JsonOption,
+    deployment_knowing,
+    existing_database,
+    plain_console,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -73,7 +80,7 @@ def show(
     def look(session: "Session") -> "tuple[Baseline, Facts]":
         summary = _find(session, name)
         baseline = load_baseline(session, summary.id)
-        return baseline, facts_of(session, summary, baseline, _deployment(config), now)
+        return baseline, facts_of(session, summary, baseline, deployment_knowing(summary.target, config), now)
 
     with existing_database(data) as database:
         baseline, facts = database.read(look)
@@ -189,18 +196,6 @@ def renew(
     with existing_database(data) as database:
         old, new = database.write(work)
     typer.echo(f"{old} is retired; {new} collects from the next run on")
-
-
-def _deployment(config: Path | None) -> Any:
-    """The deployment that the target belongs to; nothing where no configuration can be read and none was named."""
-    from .options import deployment_at
-
-    try:
-        return deployment_at(config)
-    except MonitorError:
-        if config is not None:
-            raise
-        return None
 
 
 def _find(session: "Session", name: str) -> "BaselineSummary":

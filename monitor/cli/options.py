@@ -38,6 +38,28 @@ def deployment_at(config: Path | None) -> "Deployment":
     return load(config)
 
 
+def deployment_knowing(target: str, config: Path | None) -> "Deployment | None":
+    """The deployment that ``target`` is configured in; where there is none, says so and gives nothing.
+
+    Raises ConfigError when the file that was named cannot be used.
+    """
+    try:
+        deployment = deployment_at(config)
+    except MonitorError as error:
+        if config is not None:
+            raise
+        why = f"the configuration here cannot be used: {error}"
+    else:
+        if target in deployment.config.targets:
+            return deployment
+        why = f"{target} is not in {config or 'the configuration here, or there is none'}"
+    typer.echo(
+        f"note: {why}\nThe cadence of its runs and the default budget are assumed; -c names the configuration.",
+        err=True,
+    )
+    return None
+
+
 def plain_console() -> "Console":
     """Standard output for tables and lines. It shows text as it is: what a model answered is no markup of ours."""
     from rich.console import Console

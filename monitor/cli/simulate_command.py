@@ -12,7 +12,7 @@ from .options import (
     ConfigOption,
     DataOption,
     JsonOption,
-    deployment_at,
+    deployment_knowing,
     existing_database,
     plain_console,
 )
@@ -126,16 +126,10 @@ def _usual(target: str, runs: "tuple[RunFeatures, ...]", targets: int, config: P
     from monitor.sensitivity import usual_slot_s
     from monitor.simulate import Plan
 
-    try:
-        deployment = deployment_at(config)
-    except MonitorError:
-        if config is not None:
-            raise
-        deployment = None
-    known = deployment.config.targets.get(target) if deployment is not None else None
-    if deployment is None or known is None:
+    deployment = deployment_knowing(target, config)
+    if deployment is None:
         return Plan(usual_slot_s(runs) or 3600.0, share=1 / targets)
-    every_s = slot_s(cadence_of(known), SystemClock().now())
+    every_s = slot_s(cadence_of(deployment.config.targets[target]), SystemClock().now())
     return Plan(every_s, deployment.config.budget.pages_per_quarter, deployment.share(target))
 
 

@@ -314,7 +314,8 @@ def call(
 
 def test_the_command_tells_people_and_machines_the_same(call: Callable[..., tuple[int, str, str]]) -> None:
     code, people, err = call("bot")
-    assert (code, err) == (0, "")
+    assert code == 0
+    assert err.startswith("note: bot is not in the configuration here, or there is none\n")
     assert "bot-1, a run every 1 h with 6 answers; 0.25 false pages a quarter allowed" in people
     assert "2 repetitions, seed 0. The runs are drawn anew from the 48 of the baseline" in people
     machines = json.loads(call("bot", "--json")[1])
@@ -323,6 +324,22 @@ def test_the_command_tells_people_and_machines_the_same(call: Callable[..., tupl
         runs = "not in 14 days" if one["median"] is None else f"{one['median']['runs']:g} runs"
         line = next(line for line in people.splitlines() if one["change"] in line)
         assert runs in line
+
+
+def test_a_target_that_is_configured_is_simulated_as_it_is_configured(
+    call: Callable[..., tuple[int, str, str]],
+) -> None:
+    Path("suite.yaml").write_text("name: s\ncanaries: [{id: c0, prompt: Hello}]\n")
+    Path("anchorwatch.yaml").write_text(
+        """
+budget: {pages_per_quarter: 1}
+targets:
+  bot: {provider: openai, model: m, base_url: "http://127.0.0.1:1/v1", suite: suite.yaml, every: 30m}
+"""
+    )
+    code, people, err = call("bot")
+    assert (code, err) == (0, "")
+    assert "a run every 30 min with 6 answers; 1 false pages a quarter allowed" in people
 
 
 def test_the_command_draws_a_picture(call: Callable[..., tuple[int, str, str]]) -> None:
