@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import orjson
-from sqlalchemy import func
+from sqlalchemy import bindparam, func, insert, update
 from sqlmodel import Session, col, select
 
 from .finding import Finding, Severity, Source
@@ -20,12 +20,18 @@ from .tables import IncidentRow, LedgerRow, RollbackRow
 ROLLBACK_HISTORY = 100
 """How many of the latest decisions on one rollback the guard looks at."""
 
-# Built once, as every run needs it: SQLAlchemy takes longer to build a statement than SQLite to answer it.
+# Built once, as every run needs them: SQLAlchemy takes longer to build a statement than SQLite to answer it.
 _OPEN_INCIDENTS = (
     select(IncidentRow)
     .where(col(IncidentRow.state) != State.RESOLVED.value)
     .order_by(col(IncidentRow.opened_at), col(IncidentRow.id))
 )
+_THIS_LEDGER = (
+    col(LedgerRow.scope) == bindparam("in_scope"),
+    col(LedgerRow.baseline_id) == bindparam("of_baseline"),
+)
+_LEDGER = select(LedgerRow.state, LedgerRow.last_run_id).where(*_THIS_LEDGER)
+_UPDATE_LEDGER, _INSERT_LEDGER = update(LedgerRow).where(*_THIS_LEDGER), insert(LedgerRow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,13 +161,17 @@ def mark_rollback_failed(session: Session, name: str, incident_id: str, now: dat
 
 def load_ledger(session: Session, scope: str, baseline_id: str) -> LedgerState | None:
     """What was last saved for this scope and baseline, if anything was."""
-    row = session.get(LedgerRow, (scope, baseline_id))
-    return None if row is None else LedgerState(row.state, row.last_run_id)
+    here = {"in_scope": scope, "of_baseline": baseline_id}
+    found = session.exec(_LEDGER, params=here).one_or_none()
+    return None if found is None else LedgerState(*found)
 
 
 def save_ledger(session: Session, scope: str, baseline_id: str, state: bytes, last_run_id: str) -> None:
     """Keep the state of a ledger, in place of the one before."""
-    session.merge(LedgerRow(scope=scope, baseline_id=baseline_id, state=state, last_run_id=last_run_id))
+    connection, here = session.connection(), {"in_scope": scope, "of_baseline": baseline_id}
+    values = {"state": state, "last_run_id": last_run_id}
+    if not connection.execute(_UPDATE_LEDGER, here | values).rowcount:
+        connection.execute(_INSERT_LEDGER, {"scope": scope, "baseline_id": baseline_id} | values)
 
 
 def unix(at: datetime | None) -> float | None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import bindparam, case, delete, func, insert, or_
+from sqlalchemy import bindparam, case, delete, func, insert, or_, update
 from sqlmodel import Session, col, select
 
 from .baseline import BaselineStatus
@@ -27,8 +27,8 @@ FORGOTTEN_AT_ONCE = 20
 """How many runs are deleted at a time, so that nobody waits long for the database: some megabytes."""
 
 # Built once, as every run needs them: SQLAlchemy takes longer to build a statement than SQLite to answer it.
-_RUN = select(RunRow).where(col(RunRow.id) == bindparam("run_id"))
 _STATUS = select(RunRow.status).where(col(RunRow.id) == bindparam("run_id"))
+_INSERT_RUN, _UPDATE_RUN = insert(RunRow), update(RunRow).where(col(RunRow.id) == bindparam("run_id"))
 _DELETE_SCORES = delete(ScoreRow).where(col(ScoreRow.run_id) == bindparam("run_id"))
 _INSERT_SCORES, _INSERT_COMPLETIONS = insert(ScoreRow), insert(CompletionRow)
 
@@ -91,8 +91,14 @@ def start_run(
     The estimate stands until ``note_cost``: of a run that is interrupted nobody learns what it did cost.
     """
     if _run_row(session, run_id) is None:
-        row = _new_run_row(run_id, target, suite, now)
-        row.cost_usd = estimate_usd
+        row = RunRow(
+            id=run_id,
+            target=target,
+            suite=suite,
+            status=RunStatus.RUNNING,
+            started_at=now.timestamp(),
+            cost_usd=estimate_usd,
+        )
         session.add(row)
         session.flush()
 
@@ -133,8 +139,7 @@ def _float(value: float | None) -> float | None:
 
 def has_ended(session: Session, run_id: str) -> bool:
     """Whether a run is stored with its end, be it that it was interrupted."""
-    status = session.exec(_STATUS, params={"run_id": run_id}).one_or_none()
-    return status is not None and status != RunStatus.RUNNING
+    return _status(session, run_id) not in (None, RunStatus.RUNNING)
 
 
 def save_run(
@@ -144,21 +149,25 @@ def save_run(
 
     ``collected_for`` is the collecting baseline that the run may become a part of.
     """
-    row = _run_row(session, run.id) or _new_run_row(run.id, run.target, run.suite, run.at)
-    if row.status != RunStatus.RUNNING:
+    status, connection = _status(session, run.id), session.connection()
+    if status not in (None, RunStatus.RUNNING):
         return False
-    row.status = run.status
-    row.started_at = run.at.timestamp()
-    row.finished_at = run.finished_at.timestamp() if run.finished_at else None
-    row.outcomes = json.dumps(Counter(completion.outcome.value for completion in run.completions))
-    row.retries = sum(completion.attempts - 1 for completion in run.completions)
-    row.collected_for = collected_for
-    session.add(row)
-    session.flush()
+    values = {
+        "status": run.status,
+        "started_at": run.at.timestamp(),
+        "finished_at": run.finished_at.timestamp() if run.finished_at else None,
+        "outcomes": json.dumps(Counter(completion.outcome.value for completion in run.completions)),
+        "retries": sum(completion.attempts - 1 for completion in run.completions),
+        "collected_for": collected_for,
+    }
+    if status is None:
+        connection.execute(_INSERT_RUN, {"id": run.id, "target": run.target, "suite": run.suite} | values)
+    else:
+        connection.execute(_UPDATE_RUN, {"run_id": run.id} | values)
     by_place = {(answer.canary, answer.sample): answer for answer in features.answers}
     rows = [_completion_row(run.id, c, by_place[c.canary, c.sample], content) for c in run.completions]
     if rows:
-        session.connection().execute(_INSERT_COMPLETIONS, rows)
+        connection.execute(_INSERT_COMPLETIONS, rows)
     return True
 
 
@@ -267,12 +276,12 @@ def forget_runs(session: Session, before: datetime, limit: int = FORGOTTEN_AT_ON
     return len(run_ids)
 
 
+def _status(session: Session, run_id: str) -> str | None:
+    return session.exec(_STATUS, params={"run_id": run_id}).one_or_none()
+
+
 def _run_row(session: Session, run_id: str) -> RunRow | None:
-    return session.exec(_RUN, params={"run_id": run_id}).one_or_none()
-
-
-def _new_run_row(run_id: str, target: str, suite: str, now: datetime) -> RunRow:
-    return RunRow(id=run_id, target=target, suite=suite, status=RunStatus.RUNNING, started_at=now.timestamp())
+    return session.exec(select(RunRow).where(col(RunRow.id) == run_id)).one_or_none()
 
 
 def _completion_row(

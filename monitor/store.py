@@ -3,12 +3,19 @@
 import secrets
 from datetime import datetime
 
-from sqlmodel import Session
+from sqlalchemy import bindparam
+from sqlmodel import Session, col, select
 
 from .tables import CanaryWatchRow, SettingRow
 
 _SECRET = "deployment_secret"  # noqa: S105 - the name of the setting, not its value
 _ALIVE_AT = "alive_at"
+
+# Built once, as every run needs it: SQLAlchemy takes longer to build a statement than SQLite to answer it.
+_MEMORY = select(CanaryWatchRow.state_json).where(
+    col(CanaryWatchRow.target) == bindparam("of_target"),
+    col(CanaryWatchRow.baseline_id) == bindparam("of_baseline"),
+)
 
 
 def deployment_secret(session: Session) -> bytes:
@@ -34,8 +41,8 @@ def save_alive(session: Session, now: datetime) -> None:
 
 def load_memory(session: Session, target: str, baseline_id: str) -> str | None:
     """What was saved for the target under this baseline, as JSON, or ``None``."""
-    row = session.get(CanaryWatchRow, target)
-    return row.state_json if row is not None and row.baseline_id == baseline_id else None
+    here = {"of_target": target, "of_baseline": baseline_id}
+    return session.exec(_MEMORY, params=here).one_or_none()
 
 
 def save_memory(session: Session, target: str, baseline_id: str, state_json: str) -> None:
