@@ -61,9 +61,10 @@ format: $(DEV) ## put the code into its shape
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
+BENCHMARKS := false_pages honesty detection_delay deployment bursts tails ledger_speed proof_noise watch_noise recovery
 .PHONY: bench
 bench: $(DEV) ## the figures of docs/benchmarks.md
-	for benchmark in false_pages detection_delay recovery; do $(VENV)/bin/python -m "benchmarks.$$benchmark"; done
+	for benchmark in $(BENCHMARKS); do $(VENV)/bin/python -m "benchmarks.$$benchmark"; done
 
 .PHONY: lock
 lock: $(DEV) ## pin anew what pyproject.toml asks for; UPGRADE=1 takes the newest versions
