@@ -15,7 +15,7 @@ from alerts.evidence import Budgets, Kind, Observation, open_ledger, rank
 from alerts.evidence.ledger import QUARTER_S, observe
 from benchmarks.repetitions import repeat
 from canaries.config import BurstConfig
-from monitor.burst import BurstFacts, next_burst
+from monitor.canary_flow.burst import BurstFacts, next_burst
 
 CALIBRATION_RUNS = 168
 SCORES = ("suite", "peak", "length", "tokens")

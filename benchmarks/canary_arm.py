@@ -14,7 +14,7 @@ from benchmarks.streams import Answers
 from canaries.baseline import Baseline
 from canaries.contract import Contract
 from canaries.features import AnswerFeatures, RunFeatures
-from monitor.guarantee import assumptions, frozen_on
+from monitor.canary_flow.guarantee import assumptions, frozen_on
 from monitor.watched import House
 
 HOUR_S = 3600.0

@@ -1,8 +1,8 @@
 """What proofs tell while nothing changes, and how soon when something does: ``python -m benchmarks.proof_noise``.
 
-Runs every 15 minutes go through ``canaries.proofs.judge``, the verdicts of ``monitor.watch_canaries`` and the real
-life of an incident: a baseline of 168 runs, the rest of the first quarter after it. Exit status 1 when a scenario in
-which nothing changes pages more often than once in four quarters.
+Runs every 15 minutes go through ``canaries.proofs.judge``, the verdicts of ``monitor.canary_flow.watch_canaries`` and
+the real life of an incident: a baseline of 168 runs, the rest of the first quarter after it. Exit status 1 when a
+scenario in which nothing changes pages more often than once in four quarters.
 """
 
 import json
@@ -25,7 +25,7 @@ from canaries.contract import Contract
 from canaries.features import AnswerFeatures, RunFeatures
 from canaries.proofs import judge
 from canaries.reference import ProofHistory, Reference
-from monitor.canary_verdicts import proof_verdicts
+from monitor.canary_flow.canary_verdicts import proof_verdicts
 from monitor.watched import Watched
 
 BASELINE_RUNS = 168

@@ -19,7 +19,7 @@ from alerts.incident import Incident, step
 from monitor.traffic.config import WatchConfig
 from monitor.traffic.watches import judge
 from monitor.traffic.windows import MINUTE_S, Series, Window
-from monitor.watch_traffic import Look
+from monitor.traffic_flow.watch_traffic import Look
 
 THRESHOLD_S = 8.0
 SIGMA = 0.5

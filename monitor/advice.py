@@ -8,8 +8,8 @@ from dashboards.words import span
 
 from .config import Deployment, cadence_of
 from .schedule import slot_s
-from .spend import expectation
-from .spend_facts import first_facts
+from .spending.spend import expectation
+from .spending.spend_facts import first_facts
 
 USUAL_EVERY_S = 900.0
 """How often a target should be replayed: thin runs, and many of them."""

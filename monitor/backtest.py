@@ -25,13 +25,13 @@ from canaries.contract import Contract
 from canaries.features import extract
 
 from . import MonitorError
-from .baseline_succession import anchor_of
+from .canary_flow.baseline_succession import anchor_of
+from .canary_flow.explanation import Explanation, explain
+from .canary_flow.guarantee import known_assumptions
+from .canary_flow.watch_canaries import Settled, settle
 from .config import DATABASE_FILE
 from .database import Database
 from .drift import subject
-from .explanation import Explanation, explain
-from .guarantee import known_assumptions
-from .watch_canaries import Settled, settle
 from .watched import House, Watched
 
 SECRET = bytes(32)

@@ -27,11 +27,12 @@ from dashboards.app import build_app
 from dashboards.view import Readiness
 
 from . import DatabaseError
+from .canary_flow.rounds import Rounds
 from .config import DATABASE_FILE, Deployment, cadence_of
 from .database import Database
 from .deployment import watched_of
+from .foresight.watch_sensitivity import SensitivityWatch
 from .messenger import Messenger
-from .rounds import Rounds
 from .schedule import Every, Schedule, slot_s
 from .self_watch import Job, SelfWatch, why
 from .serving import Server, address, bind, server
@@ -41,9 +42,8 @@ from .telemetry import Metrics
 from .traffic import StoreError
 from .traffic.intake import FOLD_EVERY_S, Intake
 from .traffic.receiver import TraceReceiver
-from .watch_sensitivity import SensitivityWatch
-from .watch_tails import look_at_tails
-from .watch_traffic import look
+from .traffic_flow.watch_tails import look_at_tails
+from .traffic_flow.watch_traffic import look
 
 FLUSH_GRACE_S = 6.0
 """How long the last messages may take when the daemon stops; what is left is kept and sent at the next start."""

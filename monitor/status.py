@@ -47,18 +47,18 @@ from dashboards.view import (
     WatchStatus,
 )
 
-from .baseline_life import baseline_of, is_comparable
-from .canary_verdicts import proof_key
+from .canary_flow.baseline_life import baseline_of, is_comparable
+from .canary_flow.canary_verdicts import proof_key
+from .canary_flow.guarantee import known_assumptions
 from .config import Deployment, cadence_of
 from .database import Database
 from .deployment import watched_of
-from .guarantee import known_assumptions
 from .problems import Problems
 from .schedule import Schedule, slot_s
 from .telemetry import Metrics, installed_version
 from .traffic.config import Unit
-from .watch_tails import TailLook
-from .watch_traffic import Look, incident_key
+from .traffic_flow.watch_tails import TailLook
+from .traffic_flow.watch_traffic import Look, incident_key
 from .watched import House
 
 INCIDENTS_SHOWN = 50

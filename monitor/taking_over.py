@@ -16,11 +16,11 @@ from canaries.completion import RunStatus
 from canaries.store import RunSummary
 
 from . import store
-from .canary_verdicts import incident_keys
+from .canary_flow.canary_verdicts import incident_keys
 from .config import Config, Deployment
 from .deployment import house_of
 from .pulse import absence
-from .watch_traffic import incident_key
+from .traffic_flow.watch_traffic import incident_key
 from .watched import House
 
 REPEAT_AFTER_S = 60.0

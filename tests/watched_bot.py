@@ -19,8 +19,8 @@ from canaries.contract import contract_of
 from canaries.features import extract
 from canaries.suite import Canary, Expectations, Message, Suite
 from monitor import schema
+from monitor.canary_flow.watch_canaries import Settled, settle
 from monitor.database import Database
-from monitor.watch_canaries import Settled, settle
 from monitor.watched import House, Watched
 
 START = datetime(2026, 3, 2, tzinfo=UTC)

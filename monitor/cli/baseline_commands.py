@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from canaries.baseline import Baseline
     from canaries.baseline_store import BaselineSummary
-    from monitor.baseline_facts import Facts
+    from monitor.canary_flow.baseline_facts import Facts
 
 app = typer.Typer(help="What runs are compared with.", no_args_is_help=True)
 
@@ -45,7 +45,7 @@ def list_(data: DataOption = HERE, as_json: JsonOption = False) -> None:
     from rich.table import Table
 
     from canaries.baseline_store import list_baselines
-    from monitor.baseline_facts import state_of
+    from monitor.canary_flow.baseline_facts import state_of
 
     with existing_database(data) as database:
         found = database.read(
@@ -73,7 +73,7 @@ def show(
 
     from canaries.baseline_store import load_baseline
     from canaries.clock import SystemClock
-    from monitor.baseline_facts import facts_of
+    from monitor.canary_flow.baseline_facts import facts_of
 
     now = SystemClock().now()
 
@@ -135,7 +135,7 @@ def freeze(
     """
     from canaries.clock import SystemClock
     from monitor import store
-    from monitor.baseline_life import freeze_by_operator
+    from monitor.canary_flow.baseline_life import freeze_by_operator
     from monitor.watched import House
 
     if force and not why:
@@ -184,7 +184,7 @@ def renew(
     Example: anchorwatch baseline renew support-bot --why "gpt-5 -> gpt-5.1"
     """
     from canaries.clock import SystemClock
-    from monitor.baseline_life import renew_baseline
+    from monitor.canary_flow.baseline_life import renew_baseline
 
     if not why.strip():
         raise MonitorError(f"a baseline is renewed for a change that somebody made: {REASON_NEEDED}")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from canaries.baseline import Baseline
     from canaries.features import RunFeatures
-    from monitor.simulate import Delay, Plan, Simulation
+    from monitor.foresight.simulate import Delay, Plan, Simulation
 
 
 def add_to(app: typer.Typer) -> None:
@@ -70,9 +70,9 @@ def simulate(
     from rich.console import Console
     from rich.progress import Progress
 
-    from monitor.simulate import Plan
-    from monitor.simulate import simulate as simulated
-    from monitor.simulation_picture import draw
+    from monitor.foresight.simulate import Plan
+    from monitor.foresight.simulate import simulate as simulated
+    from monitor.foresight.simulation_picture import draw
 
     if picture is not None and not picture.parent.is_dir():
         raise MonitorError(f"{picture}: cannot be written: there is no such folder")
@@ -122,9 +122,9 @@ def _usual(target: str, runs: "tuple[RunFeatures, ...]", targets: int, config: P
     """The plan of the target as it is configured; where it is not, as its runs were, at the default budget."""
     from canaries.clock import SystemClock
     from monitor.config import cadence_of
+    from monitor.foresight.sensitivity import usual_slot_s
+    from monitor.foresight.simulate import Plan
     from monitor.schedule import slot_s
-    from monitor.sensitivity import usual_slot_s
-    from monitor.simulate import Plan
 
     deployment = deployment_knowing(target, config)
     if deployment is None:
@@ -152,7 +152,7 @@ def _write(path: Path, svg: str) -> None:
 def _show(result: "Simulation") -> None:
     from rich.table import Table
 
-    from monitor.simulation_picture import duration
+    from monitor.foresight.simulation_picture import duration
 
     plan, false, console = result.plan, result.false_pages, plain_console()
     console.print(
@@ -180,8 +180,8 @@ def _show(result: "Simulation") -> None:
 
 
 def _cells(delay: "Delay", result: "Simulation") -> tuple[str, str, str]:
-    from monitor.simulate import HORIZON_S
-    from monitor.simulation_picture import duration
+    from monitor.foresight.simulate import HORIZON_S
+    from monitor.foresight.simulation_picture import duration
 
     def cell(runs: float | None) -> str:
         if runs is None:

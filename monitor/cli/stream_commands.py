@@ -13,7 +13,7 @@ from .options import ConfigOption, JsonOption, deployment_at, plain_console
 
 if TYPE_CHECKING:
     from monitor.backtest import Backtest
-    from monitor.explanation import Explanation
+    from monitor.canary_flow.explanation import Explanation
 
 backtest_app = typer.Typer(
     help="What would have paged: recorded data through the live code.", no_args_is_help=True

@@ -19,9 +19,9 @@ from canaries.completions_file import read_runs
 from canaries.contract import Contract
 from monitor import MonitorError
 from monitor.backtest import SECRET, Backtest, backtest, default_baseline_runs, to_json
+from monitor.canary_flow.explanation import Explanation
 from monitor.database import Database
 from monitor.drift import subject
-from monitor.explanation import Explanation
 from monitor.watched import House, Watched
 
 BUDGETS = Budgets(pages_per_quarter=1.0)

@@ -21,10 +21,10 @@ from canaries.completion import Run
 from canaries.features import extract
 from canaries.store import forget_runs, load_features
 from canaries.suite import Canary, Suite
-from monitor.baseline_life import freeze_by_operator, is_comparable, renew_baseline
-from monitor.baseline_succession import GUARD, Outlook, anchor_of, outlook
+from monitor.canary_flow.baseline_life import freeze_by_operator, is_comparable, renew_baseline
+from monitor.canary_flow.baseline_succession import GUARD, Outlook, anchor_of, outlook
+from monitor.canary_flow.watch_canaries import settle
 from monitor.database import Database
-from monitor.watch_canaries import settle
 from monitor.watched import House
 
 DAYS = 5

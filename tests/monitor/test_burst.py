@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from canaries.config import BurstConfig
-from monitor.burst import BurstFacts, BurstReason, next_burst
+from monitor.canary_flow.burst import BurstFacts, BurstReason, next_burst
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 RULE = BurstConfig()

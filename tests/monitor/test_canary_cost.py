@@ -10,7 +10,7 @@ from canaries.completion import Completion, Outcome, Run
 from canaries.config import PriceConfig, TargetConfig
 from canaries.store import TokenMeans
 from canaries.suite import Canary, Expectations, Message, Suite
-from monitor.canary_cost import ANSWER_TOKENS, TOKENS_A_MESSAGE, cost_usd, sample_costs
+from monitor.spending.canary_cost import ANSWER_TOKENS, TOKENS_A_MESSAGE, cost_usd, sample_costs
 
 AT = datetime(2026, 3, 2, tzinfo=UTC)
 ANSWER = Completion(

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from canaries.baseline import Baseline
 from canaries.contract import Contract
 from canaries.features import AnswerFeatures, RunFeatures
-from monitor.guarantee import frozen_on, guarantee, known_assumptions
+from monitor.canary_flow.guarantee import frozen_on, guarantee, known_assumptions
 from monitor.watched import House
 
 START = datetime(2026, 1, 5, tzinfo=UTC)

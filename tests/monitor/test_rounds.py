@@ -17,12 +17,12 @@ from alerts.incident import Incident, Transition
 from canaries.config import PriceConfig, TargetConfig
 from canaries.suite import Suite
 from canaries.tables import CompletionRow, RunRow
+from monitor.canary_flow.rounds import Rounds
 from monitor.config import Config, Deployment
 from monitor.database import Database
-from monitor.rounds import Rounds
 from monitor.schedule import Every, Schedule
 from monitor.self_watch import SelfWatch
-from monitor.spend import spend_key
+from monitor.spending.spend import spend_key
 from monitor.status import canary_job
 from monitor.telemetry import Metrics
 from monitor.watched import Watched

@@ -13,8 +13,8 @@ from watched_bot import BASELINE_RUNS, DRIFTED, STEADY, Answers, Bot, run_of, su
 from canaries.baseline_store import list_baselines
 from canaries.completion import Completion, Outcome, Run, RunStatus
 from canaries.store import Content, mark_interrupted, recent_runs, start_run
+from monitor.canary_flow.watch_canaries import Settled
 from monitor.database import Database
-from monitor.watch_canaries import Settled
 
 RENAMED = Answers(served_model="m-2026-07")
 

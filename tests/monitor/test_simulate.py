@@ -23,10 +23,10 @@ from canaries.features import AnswerFeatures, RunFeatures
 from canaries.sensitivity import Scored
 from monitor import MonitorError
 from monitor.cli import main
-from monitor.many_ledgers import Drawable, ManyLedgers, Stake
-from monitor.sensitivity import runs_to_try, sensitivity_of, usual_slot_s
-from monitor.simulate import CHANGES, Change, Plan, Simulation, simulate, stretch_runs
-from monitor.simulation_picture import draw
+from monitor.foresight.many_ledgers import Drawable, ManyLedgers, Stake
+from monitor.foresight.sensitivity import runs_to_try, sensitivity_of, usual_slot_s
+from monitor.foresight.simulate import CHANGES, Change, Plan, Simulation, simulate, stretch_runs
+from monitor.foresight.simulation_picture import draw
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 HOUR = 3600.0

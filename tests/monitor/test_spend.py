@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alerts.finding import Label, Severity
-from monitor.spend import (
+from monitor.spending.spend import (
     DAY_S,
     SpendFacts,
     SpendReason,

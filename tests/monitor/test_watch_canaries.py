@@ -33,9 +33,9 @@ from canaries.baseline_store import (
 from canaries.completion import Outcome
 from canaries.proofs import ProofKind
 from canaries.store import recent_runs, score_series
-from monitor.baseline_life import baseline_of, freeze_baseline
+from monitor.canary_flow.baseline_life import baseline_of, freeze_baseline
+from monitor.canary_flow.watch_canaries import Settled
 from monitor.database import Database
-from monitor.watch_canaries import Settled
 
 RENAMED = Answers(served_model="m-2026-07")
 REFINGERED = Answers(fingerprint="fp-2")

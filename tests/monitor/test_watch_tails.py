@@ -13,11 +13,11 @@ from alerts.evidence.ledger import Budgets
 from alerts.finding import Severity
 from alerts.incident import Incident, State
 from monitor.database import Database
-from monitor.tail_store import Comparison, load_comparison
 from monitor.traffic.config import WatchConfig
 from monitor.traffic.tails import WATERMARK_S
 from monitor.traffic.windows import Series, Window
-from monitor.watch_tails import PERIODS_A_LOOK, TailLook, look_at_tails
+from monitor.traffic_flow.tail_store import Comparison, load_comparison
+from monitor.traffic_flow.watch_tails import PERIODS_A_LOOK, TailLook, look_at_tails
 from monitor.watched import House
 
 START = datetime(2026, 3, 2, tzinfo=UTC)

@@ -10,7 +10,7 @@ from alerts.finding import Finding, Label, Severity, Source
 from monitor.traffic.calls import Call
 from monitor.traffic.config import WatchConfig
 from monitor.traffic.windows import Window, WindowBook, series_of
-from monitor.watch_traffic import Look, incident_key, look
+from monitor.traffic_flow.watch_traffic import Look, incident_key, look
 
 from .conftest import NOON, MakeCall
 

@@ -11,7 +11,7 @@ from canaries.features import RunFeatures
 from canaries.scores import CANARY_PREFIX
 from canaries.thinning import is_thinned
 
-from .watched import House
+from ..watched import House
 
 IN_FORCE = "in force"
 

@@ -25,19 +25,27 @@ from canaries.features import RunFeatures, extract
 from canaries.replay import replay
 from canaries.suite import Suite
 
+from ..config import Deployment
+from ..database import Database
+from ..drift import incident_key
+from ..schedule import Schedule
+from ..self_watch import SelfWatch, why
+from ..spending.canary_cost import cost_usd
+from ..spending.spend import (
+    Planned,
+    SpendFacts,
+    expectation,
+    has_money_for_more,
+    plan_run,
+    spend_verdict,
+    window,
+)
+from ..spending.spend_facts import RUNS_AVERAGED, facts_now, first_facts
+from ..status import canary_job
+from ..telemetry import Metrics
+from ..watched import House, Watched
 from .burst import BurstFacts, next_burst
-from .canary_cost import cost_usd
-from .config import Deployment
-from .database import Database
-from .drift import incident_key
-from .schedule import Schedule
-from .self_watch import SelfWatch, why
-from .spend import Planned, SpendFacts, expectation, has_money_for_more, plan_run, spend_verdict, window
-from .spend_facts import RUNS_AVERAGED, facts_now, first_facts
-from .status import canary_job
-from .telemetry import Metrics
 from .watch_canaries import Settled, settle
-from .watched import House, Watched
 
 STOP_GRACE_S = 20.0
 """How long runs may go on after the signal to stop, unless it comes a second time; then they are interrupted."""

@@ -11,8 +11,8 @@ from canaries.config import TargetConfig
 from canaries.store import TokenMeans
 from canaries.suite import Canary, Suite
 
-from .traffic.calls import Call, CostBasis, Operation
-from .traffic.pricing import cost_of
+from ..traffic.calls import Call, CostBasis, Operation
+from ..traffic.pricing import cost_of
 
 BYTES_A_TOKEN = 4
 """How many bytes of text make a token, roughly, where nobody has counted."""

@@ -6,9 +6,9 @@ from datetime import datetime
 from alerts.finding import Finding, Label, Severity, Source, Verdict
 from alerts.incident import AlertRule
 
-from .traffic.config import WatchConfig
-from .traffic.intake import Intake
-from .traffic.watches import Judgement, judge, look_back, show
+from ..traffic.config import WatchConfig
+from ..traffic.intake import Intake
+from ..traffic.watches import Judgement, judge, look_back, show
 
 
 @dataclass(frozen=True, slots=True)

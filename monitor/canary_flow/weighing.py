@@ -14,9 +14,9 @@ from canaries.baseline import ANCHOR, ANCHOR_SHARE, REGIME, Baseline
 from canaries.features import RunFeatures
 from canaries.thinning import is_thinned
 
+from ..drift import Bets
+from ..watched import House, Watched
 from .baseline_succession import anchor_of
-from .drift import Bets
-from .watched import House, Watched
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,11 +31,11 @@ from canaries.proofs import ProofKind
 from canaries.reference import CHECK_PREFIX, ProofHistory
 from canaries.store import load_features
 
-from . import store
+from .. import store
+from ..drift import DriftMemory
+from ..watched import House, Watched
 from .canary_verdicts import baseline_key, incident_keys, proof_key
-from .drift import DriftMemory
 from .guarantee import frozen_on
-from .watched import House, Watched
 
 GUARD = timedelta(hours=72)
 """Runs younger than this, and runs so long before an incident, are in no refreshed baseline: drift is slow to show."""

@@ -11,9 +11,9 @@ from canaries.config import TargetConfig
 from canaries.store import TokenMeans
 from canaries.suite import Suite
 
+from ..config import cadence_of
+from ..schedule import slot_s, starts_per_day
 from .canary_cost import sample_costs
-from .config import cadence_of
-from .schedule import slot_s, starts_per_day
 from .spend import SpendFacts, window
 
 RUNS_AVERAGED = 20

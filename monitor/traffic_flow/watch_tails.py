@@ -18,17 +18,17 @@ from alerts.finding import Verdict
 from alerts.incident import AlertRule, Transition
 from alerts.intake import receive
 
-from .database import Database
-from .drift import Bets, DriftMemory, remember
+from ..database import Database
+from ..drift import Bets, DriftMemory, remember
+from ..traffic.config import WatchConfig
+from ..traffic.tail_baseline import Seen, TailBaseline, collect, fingerprint, open_baseline, passed
+from ..traffic.tails import Counted, Tally, count, is_due, minutes_of, shift_of
+from ..traffic.windows import Window
+from ..watched import House
 from .tail_ranking import ranking_of
 from .tail_store import Comparison, load_comparison, save_comparison
 from .tail_verdicts import collecting_verdict, describe, shift_verdict, silent_verdict
-from .traffic.config import WatchConfig
-from .traffic.tail_baseline import Seen, TailBaseline, collect, fingerprint, open_baseline, passed
-from .traffic.tails import Counted, Tally, count, is_due, minutes_of, shift_of
-from .traffic.windows import Window
 from .watch_traffic import incident_key
-from .watched import House
 
 PERIODS_A_LOOK = 48
 """How many periods of a watch are made up for at a time: history at its start, or what passed while nothing ran."""

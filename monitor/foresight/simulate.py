@@ -30,7 +30,7 @@ from canaries.scores import CANARY_PREFIX, FrozenScores, fit
 from canaries.sensitivity import Scored
 from canaries.thinning import is_thinned, samples_asked, thinned
 
-from . import MonitorError
+from .. import MonitorError
 from .many_ledgers import Drawable, Ints, ManyLedgers, Stake, first_pages, watched
 
 STEADY_RUNS = 100

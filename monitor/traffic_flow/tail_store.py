@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 import orjson
 from sqlmodel import Session
 
-from .drift import DriftMemory
-from .tables import TailRow
-from .traffic.tail_baseline import TailBaseline, from_plain, to_plain
+from ..drift import DriftMemory
+from ..tables import TailRow
+from ..traffic.tail_baseline import TailBaseline, from_plain, to_plain
 
 
 @dataclass(frozen=True, slots=True)

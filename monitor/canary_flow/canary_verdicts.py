@@ -10,9 +10,9 @@ from alerts.finding import Finding, Label, Severity, Source, Verdict
 from canaries.features import RunFeatures
 from canaries.proofs import Proof, ProofKind
 
-from .drift import incident_key
-from .spend import spend_key
-from .watched import Watched
+from ..drift import incident_key
+from ..spending.spend import spend_key
+from ..watched import Watched
 
 SILENT_SHOWN = 5
 """How many canaries without an answer a finding names."""

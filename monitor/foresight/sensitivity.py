@@ -17,7 +17,7 @@ from canaries.sensitivity import PagedShare, Runs, Scored, Sensitivity, Setting,
 from canaries.store import load_features
 from canaries.thinning import MARK, is_thinned
 
-from . import MonitorError
+from .. import MonitorError
 from .many_ledgers import Drawable, ManyLedgers, Stake, first_pages, watched
 
 CASES = 24

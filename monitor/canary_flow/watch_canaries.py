@@ -18,14 +18,14 @@ from canaries.features import RunFeatures
 from canaries.proofs import ProofKind, judge, judge_answering
 from canaries.thinning import levels, samples_asked
 
-from . import store
+from .. import store
+from ..drift import DriftMemory, incident_key, remember
+from ..drift import verdict as drift_verdict
+from ..watched import House, Watched
 from .baseline_life import Freezing, freeze_when_due, let_go_of_suspects, stand
 from .baseline_succession import Refreshing, refresh_when_due
 from .canary_verdicts import LastRuns, baseline_verdict, coverage_verdict, proof_key, proof_verdicts
-from .drift import DriftMemory, incident_key, remember
-from .drift import verdict as drift_verdict
 from .guarantee import guarantee
-from .watched import House, Watched
 from .weighing import Weighed, weigh
 
 

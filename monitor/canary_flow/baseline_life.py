@@ -33,10 +33,10 @@ from canaries.proofs import Judgement
 from canaries.reference import CHECK_PREFIX
 from canaries.store import load_features
 
+from ..watched import House, Watched
 from .baseline_succession import canaries_removed
 from .canary_verdicts import baseline_key, incident_keys
 from .guarantee import frozen_on
-from .watched import House, Watched
 
 
 @dataclass(frozen=True, slots=True)

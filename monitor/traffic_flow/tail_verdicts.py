@@ -4,11 +4,11 @@ from datetime import UTC, datetime
 
 from alerts.finding import Finding, Label, Severity, Source, Verdict
 
-from .drift import Drifting, DriftMemory
-from .traffic.config import Measure, WatchConfig
-from .traffic.tail_baseline import Seen, TailBaseline, periods_needed
-from .traffic.tails import is_mean, shift_of
-from .traffic.watches import show
+from ..drift import Drifting, DriftMemory
+from ..traffic.config import Measure, WatchConfig
+from ..traffic.tail_baseline import Seen, TailBaseline, periods_needed
+from ..traffic.tails import is_mean, shift_of
+from ..traffic.watches import show
 from .watch_traffic import incident_key, labels_of
 
 DISPERSED = 1.5

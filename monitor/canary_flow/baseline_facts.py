@@ -16,13 +16,13 @@ from canaries.config import BaselineConfig
 from canaries.sensitivity import Sensitivity
 from canaries.store import recent_runs
 
+from ..config import Deployment, cadence_of
+from ..deployment import budgets_of, watched_of
+from ..foresight.sensitivity import look
+from ..schedule import slot_s
+from ..watched import House, Watched
 from .baseline_succession import anchor_of, outlook
-from .config import Deployment, cadence_of
-from .deployment import budgets_of, watched_of
 from .guarantee import assumptions
-from .schedule import slot_s
-from .sensitivity import look
-from .watched import House, Watched
 
 REFUSED = "refused"
 """The state of a frozen baseline that its target does not match any more."""

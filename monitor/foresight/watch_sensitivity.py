@@ -11,10 +11,10 @@ from canaries.features import RunFeatures
 from canaries.sensitivity import Sensitivity
 from canaries.store import load_features
 
-from .baseline_life import baseline_of
-from .database import Database
+from ..canary_flow.baseline_life import baseline_of
+from ..database import Database
+from ..watched import House, Watched
 from .sensitivity import runs_to_try, sensitivity_of
-from .watched import House, Watched
 
 Known = tuple[str, int | None]
 """What a sensitivity was worked out for: the baseline, and the samples where they were cut."""

@@ -1,0 +1,1 @@
+"""From a finished run to incidents: rounds, baselines, bets, verdicts."""

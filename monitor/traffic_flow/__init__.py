@@ -1,0 +1,1 @@
+"""From windows of production calls to incidents: fixed thresholds, and tails that shift."""
