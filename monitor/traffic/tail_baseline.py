@@ -20,7 +20,7 @@ from .hour_classes import HourClasses, learn, without_rhythm
 from .stickiness import Stickiness, stickiness
 from .tails import Counted, Tally, limit_of, score, shift_of, together
 
-FORMAT = 1
+FORMAT = 2
 """Version of the stored document."""
 
 
@@ -38,14 +38,15 @@ class TailBaseline:
     """All that is known of what is usual, and how far the collection is.
 
     ``next_s`` is the start of the first period that was not looked at yet, in unix seconds. ``train`` is emptied when
-    the limit is fixed; ``trained`` tells from how many periods. ``fingerprint`` is of what the operator asked for.
+    the limit is fixed, and ``train_means`` keeps its means. ``fingerprint`` is of what the operator
+    asked for.
     """
 
     id: str
     fingerprint: str
     next_s: int
     train: tuple[tuple[int, Counted], ...] = ()
-    trained: int = 0
+    train_means: tuple[tuple[int, float], ...] = ()
     limit: float | None = None
     hours: HourClasses = field(default_factory=HourClasses)
     calibration: tuple[tuple[int, Tally], ...] = ()
@@ -55,7 +56,7 @@ class TailBaseline:
     @property
     def collected(self) -> int:
         """How many periods went into it so far."""
-        return max(self.trained, len(self.train)) + len(self.calibration)
+        return len(self.train_means) + len(self.train) + len(self.calibration)
 
     @property
     def usual_share(self) -> float:
@@ -112,14 +113,14 @@ def collect(watch: WatchConfig, baseline: TailBaseline, mine: Counted, control: 
     if counted.tally(watch.measure, None).calls < watch.min_calls:
         return baseline
     train, calibration = _periods_needed(watch)
-    if not baseline.trained:
+    if not baseline.train_means:
         baseline = replace(baseline, train=(*baseline.train, (start, counted)))
         if len(baseline.train) >= train:
             baseline = _trained(watch, baseline, calibration)
     else:
         tally = counted.tally(watch.measure, baseline.limit)
         baseline = replace(baseline, calibration=(*baseline.calibration, (start, tally)))
-    if not baseline.trained or len(baseline.calibration) < calibration:
+    if not baseline.train_means or len(baseline.calibration) < calibration:
         return baseline
     return replace(baseline, stickiness=_stickiness(watch, baseline), is_ready=True)
 
@@ -142,7 +143,7 @@ def to_plain(baseline: TailBaseline) -> dict[str, Any]:
         "fingerprint": baseline.fingerprint,
         "next_s": baseline.next_s,
         "train": [[start, one.calls, one.failed, one.values.to_json()] for start, one in baseline.train],
-        "trained": baseline.trained,
+        "train_means": baseline.train_means,
         "limit": baseline.limit,
         "hours": [baseline.hours.of_slot, baseline.hours.usual],
         "calibration": [[start, one.calls, one.hits, one.mean] for start, one in baseline.calibration],
@@ -163,7 +164,7 @@ def from_plain(data: Mapping[str, Any]) -> TailBaseline:
             (start, Counted(calls, failed, Histogram.from_json(values)))
             for start, calls, failed, values in data["train"]
         ),
-        trained=data["trained"],
+        train_means=tuple((start, mean) for start, mean in data["train_means"]),
         limit=data["limit"],
         hours=HourClasses(*map(tuple, data["hours"])),
         calibration=tuple(
@@ -179,18 +180,24 @@ def _trained(watch: WatchConfig, baseline: TailBaseline, calibration: int) -> Ta
     limit = limit_of(watch.measure, (one for _, one in baseline.train))
     scores = [score(watch.measure, one.tally(watch.measure, limit)) for _, one in baseline.train]
     hours = learn(starts, scores, shift_of(watch).every, calibration)
-    return replace(baseline, train=(), trained=len(starts), limit=limit, hours=hours)
+    means = tuple((start, one.tally(watch.measure, None).mean) for start, one in baseline.train)
+    return replace(baseline, train=(), train_means=means, limit=limit, hours=hours)
 
 
 def _stickiness(watch: WatchConfig, baseline: TailBaseline) -> Stickiness:
     if not baseline.calibration:
         return Stickiness()
-    starts = [start for start, _ in baseline.calibration]
-    scores = [score(watch.measure, tally) for _, tally in baseline.calibration]
-    means = [tally.mean for _, tally in baseline.calibration]
-    # Without the time of the day, of which classes leave something: neighbours are of the same hours.
+    scores = [(start, score(watch.measure, tally)) for start, tally in baseline.calibration]
+    # Means need no limit, so that those of the train periods can be looked at, too: it takes many to see a slow load.
+    means = [*baseline.train_means, *((start, tally.mean) for start, tally in baseline.calibration)]
     every = shift_of(watch).every
-    return stickiness([without_rhythm(starts, series, every) for series in (scores, means)])
+    # Without the time of the day, of which classes leave something: neighbours are of the same hours.
+    return stickiness(
+        [
+            without_rhythm([start for start, _ in series], [value for _, value in series], every)
+            for series in (scores, means)
+        ]
+    )
 
 
 def _periods_needed(watch: WatchConfig) -> tuple[int, int]:

@@ -27,7 +27,7 @@ def baseline(block: int = 1, periods: int = 120) -> TailBaseline:
         "b",
         "f",
         HOUR_S * periods,
-        trained=periods,
+        train_means=tuple((0, 0.0) for _ in range(periods)),
         calibration=calibration,
         stickiness=Stickiness(0.5, block),
     )

@@ -105,7 +105,7 @@ async def baselined(shop: Shop) -> Shop:
 
 async def test_history_that_is_stored_already_is_the_baseline(baselined: Shop) -> None:
     baseline = baselined.comparison().baseline
-    assert baseline.trained == 24
+    assert len(baseline.train_means) == 24
     assert len(baseline.calibration) == 24
     assert baseline.limit == pytest.approx(np.exp(0.5 * 1.645), rel=0.05)
     assert baseline.usual_share == pytest.approx(0.05, abs=0.01)
@@ -265,7 +265,7 @@ async def test_a_load_that_both_share_is_no_shift(shop: Shop) -> None:
     await shop.look(24.01, beside)
     await shop.look_hourly(24, 48, beside)
     baseline = shop.comparison().baseline
-    assert baseline.trained == 24
+    assert len(baseline.train_means) == 24
     assert shop.incidents() == ()
 
 

@@ -138,6 +138,17 @@ def test_a_period_is_due_when_late_calls_had_their_time() -> None:
 # The baseline
 
 
+def test_a_load_that_lasts_is_seen_in_the_train_periods_too() -> None:
+    rng, asked = np.random.default_rng(6), watch(shift={"baseline": "1w"})
+    baseline, load = open_baseline(asked, NOON), 0.0
+    while not baseline.is_ready:
+        is_calm = bool(baseline.train_means)  # the periods that are ranked against show next to nothing of it
+        load = 0.0 if is_calm else 0.9 * load + 0.1 * rng.normal()
+        values = np.exp(load + 0.5 * rng.normal(size=100))
+        baseline = collect(asked, baseline, counted(*values.tolist()), Counted())
+    assert baseline.stickiness.block > 1
+
+
 def test_the_first_half_fixes_the_limit_and_the_second_is_ranked_against() -> None:
     rng, baseline = np.random.default_rng(4), open_baseline(watch(), NOON)
     for _ in range(3):
