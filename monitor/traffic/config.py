@@ -1,7 +1,9 @@
 """What an operator can set about production traffic: the receiver, and watches."""
 
 import re
+from datetime import date
 from enum import StrEnum
+from fnmatch import fnmatchcase
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -18,6 +20,14 @@ from canaries.duration import Duration
 
 Pattern = str | list[str]
 """One value, or a list of them; ``*`` and ``?`` stand for any characters and any one character."""
+
+
+def fits(pattern: Pattern | None, value: str) -> bool:
+    """Whether the value is one that the pattern stands for; no pattern stands for all."""
+    if pattern is None:
+        return True
+    return any(fnmatchcase(value, one) for one in ([pattern] if isinstance(pattern, str) else pattern))
+
 
 KEEP_FIRING_S = 900.0
 """How long a watch must be steady before its incident ends, unless it looks back further or is told otherwise."""
@@ -215,6 +225,48 @@ class WatchConfig(BaseModel):
             if self.shift.control == self.match:
                 raise ValueError("the control is what the watch itself looks at: name other calls")
         return self
+
+
+Dollars = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
+
+
+class ModelPriceConfig(BaseModel):
+    """What a model's tokens cost you, instead of by the price list: a price agreed on, or of a model of your own.
+
+    Prices are dollars for a million tokens. It holds for calls that started on the day ``from`` or later.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    model: Pattern = Field(description="The model that answered, or the one asked for.")
+    provider: Pattern | None = Field(
+        None, description="As in OpenTelemetry: openai, azure.ai.openai, ...; without it whoever answered."
+    )
+    from_: date | None = Field(
+        None, alias="from", description="The first day it holds, in UTC; without it all days."
+    )
+    input_usd_per_mtok: Dollars = Field(
+        description="Input that is neither read from a cache nor written to one."
+    )
+    cached_input_usd_per_mtok: Dollars | None = Field(
+        None, description="Input read from a cache; without it, as other input."
+    )
+    cache_write_usd_per_mtok: Dollars | None = Field(
+        None, description="Input written to a cache; without it, as other input."
+    )
+    output_usd_per_mtok: Dollars = Field(description="Output, reasoning included; 0 for embeddings.")
+
+    @property
+    def since(self) -> date:
+        """The first day it holds."""
+        return self.from_ or date.min
+
+    @field_validator("model", "provider")
+    @classmethod
+    def _names_something(cls, value: Pattern | None) -> Pattern | None:
+        if value is not None and (not value or not all([value] if isinstance(value, str) else value)):
+            raise ValueError('write a name, a pattern ("gpt-4o*") or a list of them')
+        return value
 
 
 class OtlpConfig(BaseModel):

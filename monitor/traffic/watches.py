@@ -4,12 +4,11 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from fnmatch import fnmatchcase
 
 from alerts.finding import Label
 
 from . import confidence
-from .config import MatchConfig, Measure, Pattern, Unit, WatchConfig
+from .config import MatchConfig, Measure, Unit, WatchConfig, fits
 from .histogram import Histogram, merged
 from .windows import MINUTE_S, Series, Window, minute_of
 
@@ -94,12 +93,12 @@ def _why(watch: WatchConfig) -> str:
 def matches(match: MatchConfig, series: Series) -> bool:
     """Whether a watch with this ``match`` looks at calls of this series."""
     return (
-        _fits(match.service, series.service)
-        and _fits(match.environment, series.environment)
-        and _fits(match.version, series.version)
-        and _fits(match.operation, series.operation)
-        and _fits(match.provider, series.provider)
-        and (_fits(match.model, series.request_model) or _fits(match.model, series.response_model))
+        fits(match.service, series.service)
+        and fits(match.environment, series.environment)
+        and fits(match.version, series.version)
+        and fits(match.operation, series.operation)
+        and fits(match.provider, series.provider)
+        and (fits(match.model, series.request_model) or fits(match.model, series.response_model))
     )
 
 
@@ -108,12 +107,6 @@ def show(value: float, unit: Unit) -> str:
     if unit is Unit.SHARE:
         return f"{value * 100:.3g} %"
     return f"${value:.3g}" if unit is Unit.DOLLARS else f"{value:.3g} s"
-
-
-def _fits(pattern: Pattern | None, value: str) -> bool:
-    if pattern is None:
-        return True
-    return any(fnmatchcase(value, one) for one in ([pattern] if isinstance(pattern, str) else pattern))
 
 
 def _compare(watch: WatchConfig, measured: _Measured, span: str) -> Judgement:
