@@ -1,0 +1,393 @@
+"""The one reader of all dialects: a span and a dialect's table to a report of a call, or to why there is none."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from ..calls import Call, CostBasis, ErrorClass, FinishReason, Operation
+from ..otlp import Event, Span
+from . import errors
+from .answers import Answer, read_answer
+from .documents import dig, parse
+from .tables import Clock, Dialect, FirstToken, Place
+from .usage import Usage, complete, read_usage, whole
+from .values import count, finish_reason, flag, provider, seconds, text, unix_seconds
+
+Value = TypeVar("Value")
+
+FIRST_TOKEN_SLACK_S = 0.1
+"""How much later than the end of its span a first token may lie: clocks and rounding."""
+
+_TOOL_MARKS = ("gen_ai.tool.name", "gen_ai.tool.call.id", "tool.name")
+_CONTAINER_NAME = re.compile(
+    r"agent|workflow|\btool|chain|\btask\b|pipeline|\bstep\b|\bturn\b|session|retriev|rerank|guardrail|memory"
+    r"|raw_gen_ai_request",
+    re.IGNORECASE,
+)
+_EMBEDDING_NAME = re.compile(r"embed", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What one span reports of a call.
+
+    ``emitter`` is who wrote the span, ``is_declared`` that the span itself says that it is a call. A report
+    that ``is_ending`` tells the end of a stream whose beginning is another span; ``prompt`` tells which.
+    ``sources`` names the attribute that gave each fact.
+    """
+
+    call: Call
+    parent_span_id: str
+    emitter: str
+    is_declared: bool
+    is_ending: bool
+    prompt: int | None
+    sources: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class NoCall:
+    """Why a span is no call."""
+
+    why: str
+
+
+def read_span(span: Span, dialect: Dialect) -> Report | NoCall:
+    """The report of the span in this dialect, or why there is none."""
+    kind = _kind(span, dialect)
+    if isinstance(kind, NoCall):
+        return kind
+    told = Told(span)
+    operation = kind.operation or _concluded(told, dialect)
+    if operation is None:
+        return NoCall("it does not say that it is a call, and tells nothing that only calls have")
+    told.sources["operation"] = kind.source
+    return _report(told, dialect, operation, kind)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    operation: Operation | None
+    value: str = ""
+    source: str = "concluded: it tells what only calls have"
+
+
+def _kind(span: Span, dialect: Dialect) -> _Kind | NoCall:
+    """What the span says that it is."""
+    for kinds in dialect.kinds:
+        written = text(span.attributes.get(kinds.key))
+        if written is None:
+            continue
+        value = written.lower()
+        if kinds.after:
+            value = value.rsplit(kinds.after, 1)[-1]
+        if value in kinds.calls:
+            return _Kind(kinds.calls[value], value, kinds.key)
+        if kinds.is_final or value in kinds.containers:
+            return NoCall(f"{kinds.key} is {written}: it wraps calls, or is none")
+    return _Kind(None)
+
+
+def _concluded(told: "Told", dialect: Dialect) -> Operation | None:
+    """The operation of a span that does not say what it is, when it tells what only calls have."""
+    span, facts = told.span, dialect.facts
+    if not dialect.concludes or _CONTAINER_NAME.search(span.name):
+        return None
+    if any(mark in span.attributes for mark in _TOOL_MARKS):
+        return None
+    if told.find("", (*facts.request_model, *facts.response_model), text) is None:
+        return None
+    evidence = (
+        told.find("", (*facts.input, *facts.output), count),
+        told.find("", facts.response_id, text),
+        told.find("", facts.finish_reason, finish_reason),
+        told.find("", facts.provider, provider) if span.is_error else None,
+    )
+    if all(one is None for one in evidence):
+        return None
+    hints = [span.name, *(str(span.attributes.get(key, "")) for key in ("http.url", "url.full", "url.path"))]
+    return Operation.EMBEDDINGS if any(map(_EMBEDDING_NAME.search, hints)) else Operation.CHAT
+
+
+class Told:
+    """What a span tells; remembers what gave each fact, and the documents that it parsed."""
+
+    def __init__(self, span: Span) -> None:
+        """Start with nothing looked up."""
+        self.span = span
+        self.sources: dict[str, str] = {}
+        self._documents: dict[str, object] = {}
+
+    def find(
+        self, fact: str, where: Sequence[Place], convert: Callable[[object], Value | None]
+    ) -> Value | None:
+        """The first of the places that holds something which ``convert`` can read."""
+        attributes = self.span.attributes
+        for place in where:
+            raw = self._deep(place) if place.is_event or place.path else attributes.get(place.key)
+            if raw is None:
+                continue
+            value = convert(raw)
+            if value is not None:
+                self.sources[fact] = place.written
+                return value
+        return None
+
+    def _deep(self, place: Place) -> object:
+        attributes, path = self.span.attributes, place.path
+        if place.is_event:
+            event = last_event(self.span.events, place.key)
+            if event is None or not path:
+                return None
+            attributes, key, path = event.attributes, path[0], path[1:]
+            return dig(attributes.get(key), path)
+        if place.key not in attributes:
+            return None
+        if place.key not in self._documents:
+            self._documents[place.key] = parse(attributes[place.key])
+        return dig(self._documents[place.key], path)
+
+
+def last_event(events: Sequence[Event], name: str) -> Event | None:
+    """The last event of the name."""
+    return next((event for event in reversed(events) if event.name == name), None)
+
+
+def _report(told: Told, dialect: Dialect, operation: Operation, kind: _Kind) -> Report:
+    span, facts = told.span, dialect.facts
+    answer = _answer(told, dialect)
+    usage = _usage(told, dialect).filled_from(answer.usage)
+    is_ending = (
+        dialect.log_kind is not None and span.attributes.get(dialect.log_kind[0]) == dialect.log_kind[1]
+    )
+    finish = told.find("finish_reason", facts.finish_reason, finish_reason) or _of(
+        told, "finish_reason", answer.finish
+    )
+    response_id = _response_id(told, dialect) or _of(told, "response_id", answer.id)
+    failure = _failure(told, dialect, finish, usage, response_id)
+    request_model, response_model = _models(told, dialect, answer, response_id, failure is not None)
+    streaming, ttft_s = _stream(told, dialect, kind, answer, is_ending)
+    duration_s = span.duration_s
+    if is_ending:
+        duration_s = told.find("duration_s", _one(dialect.log_duration), seconds) or duration_s
+    return Report(
+        call=Call(
+            operation=operation,
+            provider=told.find("provider", facts.provider, provider),
+            request_model=request_model,
+            response_model=response_model,
+            response_id=response_id,
+            input_tokens=usage.input,
+            cached_input_tokens=usage.cached,
+            cache_write_input_tokens=usage.written,
+            output_tokens=_output(operation, usage),
+            reasoning_tokens=usage.reasoning,
+            error=failure is not None,
+            error_class=failure[0] if failure else None,
+            http_status=failure[1] if failure else None,
+            finish_reason=finish,
+            streaming=streaming,
+            ttft_s=ttft_s,
+            duration_s=duration_s,
+            session_id=told.find("session_id", facts.session, text),
+            service_name=text(span.resource.get("service.name")),
+            service_version=text(span.resource.get("service.version"))
+            or told.find("service_version", facts.service_version, text),
+            environment=text(span.resource.get("deployment.environment.name"))
+            or text(span.resource.get("deployment.environment"))
+            or told.find("environment", facts.environment, text),
+            cost_usd=None,
+            cost_basis=CostBasis.UNPRICED,
+            dialect=dialect.name,
+            span_ids=(span.span_id,),
+            trace_id=span.trace_id,
+            started_at=span.end_ns / 1e9 - duration_s if is_ending else span.start_ns / 1e9,
+            ended_at=span.end_ns / 1e9,
+        ),
+        parent_span_id=span.parent_span_id,
+        emitter=span.scope,
+        is_declared=kind.operation is not None,
+        is_ending=is_ending,
+        prompt=_prompt(span, dialect),
+        sources=told.sources,
+    )
+
+
+def _one(key: str) -> tuple[Place, ...]:
+    return (Place(key, key, (), False),) if key else ()
+
+
+def _of(told: Told, fact: str, value: Value | None) -> Value | None:
+    if value is not None:
+        told.sources[fact] = told.sources.get("answer", "")
+    return value
+
+
+def _answer(told: Told, dialect: Dialect) -> Answer:
+    """What the documents with the provider's answer say, the first that says anything."""
+    for place in dialect.facts.answers:
+        document = told.find("answer", (place,), _document)
+        if document is not None and (answer := read_answer(document)) != Answer():
+            return answer
+    return Answer()
+
+
+def _document(raw: object) -> object:
+    parsed = parse(raw)
+    return parsed if isinstance(parsed, dict | list) else None
+
+
+def _usage(told: Told, dialect: Dialect) -> Usage:
+    facts = dialect.facts
+    written = Usage()
+    for place in facts.usage:
+        written = written.filled_from(told.find("usage", (place,), _read_usage) or Usage())
+    flat = Usage(
+        told.find("input_tokens", facts.input, count),
+        _part(told, "cached_input_tokens", facts.cached),
+        _part(told, "cache_write_input_tokens", facts.written),
+        told.find("output_tokens", facts.output, count),
+        _part(told, "reasoning_tokens", facts.reasoning),
+    )
+    is_beside = any(part in told.span.scope for part in dialect.scopes_with_cache_beside)
+    flat = whole(flat, told.find("total", facts.total, count), is_beside)
+    return complete(written.filled_from(flat))
+
+
+def _read_usage(raw: object) -> Usage | None:
+    usage = read_usage(parse(raw))
+    return None if usage.is_empty else usage
+
+
+_PART_NAMES = {
+    "cached_input_tokens": re.compile(r"(?=.*cache)(?!.*(writ|creat|cost)).*(read|cached|hit)"),
+    "cache_write_input_tokens": re.compile(r"(?=.*cache)(?!.*(cost|ephemeral)).*(writ|creat)"),
+    "reasoning_tokens": re.compile(r"(?!.*cost).*(reason|thought|thinking)"),
+}
+_USAGE_PREFIXES = ("gen_ai.usage.", "llm.usage.", "llm.token_count.", "ai.usage.")
+
+
+def _part(told: Told, fact: str, where: Sequence[Place]) -> int | None:
+    """A part of the tokens: from its places, else by the words in its name, where no table knows the name."""
+    found = told.find(fact, where, count)
+    if found is not None:
+        return found
+    for key, raw in told.span.attributes.items():
+        if key.startswith(_USAGE_PREFIXES) and _PART_NAMES[fact].match(key.lower()):
+            number = count(raw)
+            if number is not None:
+                told.sources[fact] = key
+                return number
+    return None
+
+
+def _output(operation: Operation, usage: Usage) -> int | None:
+    # Some write a 0 for embeddings, which have no output to count.
+    return usage.output or None if operation is Operation.EMBEDDINGS else usage.output
+
+
+def _response_id(told: Told, dialect: Dialect) -> str | None:
+    found = told.find("response_id", dialect.facts.response_id, text)
+    if found and any(told.span.attributes.get(key) == found for key in dialect.ids_made_up):
+        told.sources.pop("response_id")
+        return None
+    return found
+
+
+def _models(
+    told: Told, dialect: Dialect, answer: Answer, response_id: str | None, is_failed: bool
+) -> tuple[str | None, str | None]:
+    facts = dialect.facts
+    asked = told.find("request_model", facts.request_model, text)
+    answered = told.find("response_model", facts.response_model, text)
+    if answered is None and answer.model is not None:
+        answered = _of(told, "response_model", answer.model)
+    if is_failed and answered is None:
+        asked = asked or told.find("request_model", facts.outcome_model, text)
+    elif answered is None:
+        answered = told.find("response_model", facts.outcome_model, text)
+    if dialect.echoes_request_model and answered == asked and response_id is None:
+        answered = None
+    return asked, answered
+
+
+def _stream(
+    told: Told, dialect: Dialect, kind: _Kind, answer: Answer, is_ending: bool
+) -> tuple[bool | None, float | None]:
+    """Whether the call was a stream, and when its first token came."""
+    streaming = told.find("streaming", dialect.facts.streaming, flag)
+    if is_ending or answer.is_chunked or kind.value in dialect.streams:
+        streaming = True
+    for place in dialect.facts.first_token:
+        ttft_s = _first_token_s(told, place)
+        if ttft_s is not None:
+            if dialect.tells_first_token_of_all and not streaming:
+                return streaming, None
+            return True if streaming is None else streaming, ttft_s
+    return streaming, None
+
+
+def _first_token_s(told: Told, first: FirstToken) -> float | None:
+    span, place = told.span, first.place
+    if first.clock is Clock.EVENT:
+        event = next((one for one in span.events if one.name == place.key), None)
+        if event is None:
+            return None
+        told.sources["ttft_s"] = f"@{place.written}"
+        found: float | None = (event.at_ns - span.start_ns) / 1e9
+    elif first.clock is Clock.MOMENT:
+        at = told.find("ttft_s", (place,), unix_seconds)
+        found = None if at is None else at - span.start_ns / 1e9
+    else:
+        found = told.find("ttft_s", (place,), seconds)
+        if found is not None and _is_milliseconds(first.clock, found, span):
+            found /= 1000
+    is_possible = found is not None and 0 <= found <= span.duration_s + FIRST_TOKEN_SLACK_S
+    return found if is_possible else None
+
+
+def _is_milliseconds(clock: Clock, found: float, span: Span) -> bool:
+    if clock is Clock.EITHER:
+        return found > span.duration_s + FIRST_TOKEN_SLACK_S
+    return clock is Clock.MILLISECONDS
+
+
+def _failure(
+    told: Told, dialect: Dialect, finish: FinishReason | None, usage: Usage, response_id: str | None
+) -> tuple[ErrorClass, int | None] | None:
+    """The class of the error and its HTTP status, when the call failed."""
+    span, facts = told.span, dialect.facts
+    is_answered = bool(usage.output) or finish is not None
+    # An exception that was caught by a retry is on the spans of calls that were answered, too.
+    is_raised = any(event.name == "exception" for event in span.events)
+    is_raised = is_raised and not is_answered and response_id is None
+    kind = told.find("error", facts.error_types, text)
+    said = told.find("error", facts.failed, text)
+    is_failed = span.is_error or (kind is not None and "error.type" in span.attributes) or is_raised
+    is_failed = is_failed or (said is not None and said.lower() in ("error", "failed", "failure"))
+    if not is_failed:
+        told.sources.pop("error", None)
+        return None
+    told.sources.setdefault("error", "status" if span.is_error else "exception event")
+    error_class, status = errors.classify(
+        span, _texts(told, facts.error_types), _texts(told, facts.error_messages)
+    )
+    if finish is FinishReason.LENGTH and usage.output and status is None:
+        # A library's own word for an answer that was cut at its limit: the provider did answer.
+        told.sources.pop("error")
+        return None
+    return error_class, status
+
+
+def _texts(told: Told, where: Sequence[Place]) -> list[str]:
+    return [str(found) for place in where if (found := told.find("", (place,), _any)) is not None]
+
+
+def _any(raw: object) -> str | None:
+    return raw if isinstance(raw, str) else str(raw) if isinstance(raw, int | float) else None
+
+
+def _prompt(span: Span, dialect: Dialect) -> int | None:
+    written = span.attributes.get(dialect.prompt) if dialect.prompt else None
+    return hash(written) if isinstance(written, str) else None

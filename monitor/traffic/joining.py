@@ -1,0 +1,434 @@
+"""Every call counted once: the reports of one call by several spans are joined.
+
+An SDK and the library that instruments it report the same call, one below the other or in two traces that know
+nothing of each other; a stream may be told by a span for its beginning and one for its end. Reports of one call
+have the same id of the provider's answer. Where one of them has none, they come from different emitters of one
+service, lie in the same time, agree on everything, and have the same tokens or the same error. Two different ids
+are two calls, and so are two alike reports by one emitter: calls are made in parallel, and tried again.
+
+Reports are joined in the order of how sure it is, each with one of each emitter, so that calls that are made in
+parallel pair up. ``Joiner`` waits a bounded time for what belongs together, for it comes in different requests.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+from .calls import Call, ErrorClass, FinishReason
+from .dialects import Report
+
+TELLING_ID_MIN = 16
+"""An id shorter than this may come twice: some local servers draw theirs from a thousand."""
+
+SLACK_S = 0.005
+"""How far one report's time may reach out of the other's: clocks are read one after the other, some in whole ms."""
+
+SLACK_SHARE = 0.1
+"""The same as a share of the shorter one: the end of a stream is not the same moment for everybody."""
+
+ID_SLACK_S = 5.0
+"""How far apart two reports with one id may lie: the clocks of two machines. A cached answer comes later again."""
+
+CONTINUED_MAX_S = 1.0
+"""How long after the span of its beginning the end of a stream may begin."""
+
+HELD_MAX = 50_000
+"""How many reports are held at most; beyond it the oldest are given up without waiting."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Two spans that were taken for reports of one call, and why."""
+
+    span_id: str
+    other_span_id: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """One call, with all reports of it and what linked them."""
+
+    call: Call
+    reports: tuple[Report, ...]
+    links: tuple[Link, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Wrapper:
+    """A report that was taken for no call of its own after all: it wraps the calls below it."""
+
+    report: Report
+    why: str
+
+
+def join(reports: Sequence[Report]) -> tuple[list[Joined], list[Wrapper]]:
+    """The calls behind the reports, in the order in which they began, and what only wraps them."""
+    distinct = list({(one.call.trace_id, one.call.span_ids[0]): one for one in reports}.values())
+    groups = _Groups(distinct)
+    for sureness in (_same_id, _continued, _nested, _alike):
+        for one, other, why in sureness(distinct):
+            groups.link(one, other, why)
+    members = groups.members()
+    wrapping = _wrapping(distinct, groups)
+    calls = [_united(group, groups) for group in members if not (len(group) == 1 and group[0] in wrapping)]
+    calls.sort(key=lambda joined: joined.call.started_at)
+    return calls, [Wrapper(distinct[i], why) for i, why in sorted(wrapping.items())]
+
+
+class Joiner:
+    """Holds reports until what belongs to them must have come, and gives up finished calls."""
+
+    def __init__(self, wait_s: float, held_max: int = HELD_MAX) -> None:
+        """Start with nothing held. ``wait_s``: how long a report waits for others of its call."""
+        self._wait_s = wait_s
+        self._held_max = held_max
+        self._held: list[tuple[float, Report]] = []
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def add(self, reports: Iterable[Report], now: float) -> None:
+        """Hold these reports, which came at ``now``."""
+        self._held.extend((now, one) for one in reports)
+
+    def finished(self, now: float) -> list[Joined]:
+        """The calls whose first report has waited long enough; they are not held any longer."""
+        excess = len(self._held) - self._held_max
+        ripe = {
+            one.call.span_ids[0]
+            for place, (came, one) in enumerate(self._held)
+            if came + self._wait_s <= now or place < excess
+        }
+        if not ripe:
+            return []
+        calls, wrappers = join([one for _, one in self._held])
+        done = [joined for joined in calls if not ripe.isdisjoint(joined.call.span_ids)]
+        gone = {span_id for joined in done for span_id in joined.call.span_ids}
+        gone |= ripe.intersection(wrapper.report.call.span_ids[0] for wrapper in wrappers)
+        self._held = [held for held in self._held if held[1].call.span_ids[0] not in gone]
+        return done
+
+
+Pair = tuple[int, int, str]
+
+
+class _Groups:
+    """Which reports are of one call, by their places in the list."""
+
+    def __init__(self, reports: Sequence[Report]) -> None:
+        self._reports = reports
+        self._group = list(range(len(reports)))
+        self._members = [[place] for place in range(len(reports))]
+        self.links: dict[int, list[Link]] = defaultdict(list)
+
+    def of(self, place: int) -> int:
+        return self._group[place]
+
+    def members(self) -> list[list[int]]:
+        return [
+            group for place, group in enumerate(self._members) if group and self._group[group[0]] == place
+        ]
+
+    def link(self, one: int, other: int, why: str) -> None:
+        """Join the groups of two reports, unless a report of the one cannot be of the other's call."""
+        left, right = self._group[one], self._group[other]
+        if left == right:
+            return
+        pairs = [(a, b) for a in self._members[left] for b in self._members[right]]
+        if any(not self._may_join(a, b, {a, b} == {one, other}) for a, b in pairs):
+            return
+        for member in self._members[right]:
+            self._group[member] = left
+        self._members[left] += self._members[right]
+        self._members[right] = []
+        links = self.links[left]
+        links += self.links.pop(right, [])
+        links.append(Link(self._span(one), self._span(other), why))
+
+    def _may_join(self, a: int, b: int, is_linked: bool) -> bool:
+        one, other = self._reports[a], self._reports[b]
+        return _ids_agree(one.call, other.call) and (is_linked or not _are_rivals(one, other))
+
+    def _span(self, place: int) -> str:
+        return self._reports[place].call.span_ids[0]
+
+
+def _ids_agree(one: Call, other: Call) -> bool:
+    return one.response_id is None or other.response_id is None or one.response_id == other.response_id
+
+
+def _are_rivals(one: Report, other: Report) -> bool:
+    """One emitter tells a call in two spans only as parent and child, and as beginning and end of a stream."""
+    if one.emitter != other.emitter or one.is_ending != other.is_ending:
+        return False
+    has_same_id = one.call.response_id is not None and one.call.response_id == other.call.response_id
+    return not (has_same_id or _is_child(one, other) or _is_child(other, one))
+
+
+def _same_id(reports: Sequence[Report]) -> Iterator[Pair]:
+    by_id: dict[str, list[int]] = defaultdict(list)
+    for place, report in enumerate(reports):
+        response_id = report.call.response_id
+        if response_id and len(response_id) >= TELLING_ID_MIN:
+            by_id[response_id].append(place)
+    for same in by_id.values():
+        same.sort(key=lambda place: reports[place].call.started_at)
+        for one, other in pairwise(same):
+            if _apart_s(reports[one].call, reports[other].call) <= ID_SLACK_S:
+                yield one, other, "the same response id"
+
+
+def _continued(reports: Sequence[Report]) -> Iterator[Pair]:
+    """The ends of streams with their beginnings, each with the last that began before it and is not taken."""
+    begun: dict[object, list[int]] = defaultdict(list)
+    for place in _in_time(reports):
+        report = reports[place]
+        key = (report.emitter, report.call.service_name, report.call.request_model, report.prompt)
+        if not report.is_ending:
+            if (
+                report.call.output_tokens is None
+                and report.call.finish_reason is None
+                and not report.call.error
+            ):
+                begun[key].append(place)
+            continue
+        near = [one for one in begun[key] if _continues(reports[one].call, report.call)]
+        if near:
+            nearest = min(near, key=lambda one: abs(report.call.started_at - reports[one].call.ended_at))
+            begun[key].remove(nearest)
+            yield nearest, place, "the end of the stream that the other one began"
+
+
+def _in_time(reports: Sequence[Report]) -> list[int]:
+    return sorted(range(len(reports)), key=lambda place: reports[place].call.started_at)
+
+
+def _continues(beginning: Call, end: Call) -> bool:
+    return -SLACK_S <= end.started_at - beginning.ended_at <= CONTINUED_MAX_S
+
+
+def _nested(reports: Sequence[Report]) -> Iterator[Pair]:
+    """A report with the one report below it that tells the same call."""
+    for parent, children in _children(reports).items():
+        outer = reports[parent].call
+        same = [child for child in children if _agree(outer, reports[child].call)]
+        with_tokens = [child for child in same if _same_tokens(outer, reports[child].call)]
+        if len(same) == 1 or len(with_tokens) == 1:
+            yield parent, (with_tokens or same)[0], "one is the parent of the other, and they agree"
+        elif same and outer.error and all(reports[child].call.error for child in same):
+            yield parent, same[-1], "one is the parent of the other, and failed as its last attempt did"
+
+
+def _children(reports: Sequence[Report]) -> Mapping[int, list[int]]:
+    """The places of the reports directly below each report."""
+    places = {(one.call.trace_id, one.call.span_ids[0]): place for place, one in enumerate(reports)}
+    children: dict[int, list[int]] = defaultdict(list)
+    for place in _in_time(reports):
+        report = reports[place]
+        parent = places.get((report.call.trace_id, report.parent_span_id))
+        if parent is not None and parent != place:
+            children[parent].append(place)
+    return children
+
+
+def _is_child(one: Report, other: Report) -> bool:
+    return one.call.trace_id == other.call.trace_id and one.parent_span_id == other.call.span_ids[0]
+
+
+def _alike(reports: Sequence[Report]) -> Iterator[Pair]:
+    """Reports of different emitters at the same time, with the same tokens or the same error, the nearest first."""
+    found: list[tuple[float, int, int, str]] = []
+    for places in _comparable(reports).values():
+        open_places: list[int] = []
+        for place in sorted(places, key=lambda one: reports[one].call.started_at):
+            call = reports[place].call
+            open_places = [
+                one for one in open_places if reports[one].call.ended_at + SLACK_S >= call.started_at
+            ]
+            for other in open_places:
+                if _are_alike(reports[other], reports[place]):
+                    why = "the same error" if call.error else "the same tokens"
+                    distance = _distance(reports[other].call, call)
+                    found.append((distance, other, place, f"{why} at the same time"))
+            open_places.append(place)
+    found.sort()
+    yield from ((one, other, why) for _, one, other, why in found)
+
+
+def _comparable(reports: Sequence[Report]) -> Mapping[object, list[int]]:
+    """Places of reports that may be alike: of one service and operation, with the same tokens or an error."""
+    buckets: dict[object, list[int]] = defaultdict(list)
+    for place, report in enumerate(reports):
+        call = report.call
+        same = (call.service_name, call.environment, call.operation)
+        if call.error:
+            buckets[(*same, "error")].append(place)
+        if call.input_tokens is not None:
+            buckets[(*same, call.input_tokens)].append(place)
+    return buckets
+
+
+def _are_alike(one: Report, other: Report) -> bool:
+    if one.emitter == other.emitter or not _agree(one.call, other.call):
+        return False
+    if not _is_inside(one.call, other.call):
+        return False
+    if one.call.error and other.call.error:
+        return True
+    return one.call.error == other.call.error and _same_tokens(one.call, other.call)
+
+
+def _same_tokens(one: Call, other: Call) -> bool:
+    return (
+        one.input_tokens is not None
+        and one.input_tokens == other.input_tokens
+        and one.output_tokens == other.output_tokens
+    )
+
+
+def _agree(one: Call, other: Call) -> bool:
+    """Nothing that both tell rules out that they are one call."""
+    classes = {one.error_class, other.error_class} - {None, ErrorClass.OTHER}
+    return (
+        one.operation is other.operation
+        and _ids_agree(one, other)
+        and len(classes) <= 1
+        and (one.http_status is None or other.http_status is None or one.http_status == other.http_status)
+        and _models_agree(one, other)
+    )
+
+
+def _models_agree(one: Call, other: Call) -> bool:
+    """The models are the same, as far as they are told: some cut off a vendor's prefix or a version's suffix."""
+    mine = [model for model in (one.request_model, one.response_model) if model]
+    others = [model for model in (other.request_model, other.response_model) if model]
+    if not mine or not others:
+        return True
+    return any(_is_same_model(a, b) for a in mine for b in others)
+
+
+def _is_same_model(one: str, other: str) -> bool:
+    one, other = one.lower().rsplit("/", 1)[-1], other.lower().rsplit("/", 1)[-1]
+    return one in other or other in one
+
+
+def _is_inside(one: Call, other: Call) -> bool:
+    """The time of one lies within that of the other, but for the slack."""
+    shorter = min(one.ended_at - one.started_at, other.ended_at - other.started_at)
+    overlap = min(one.ended_at, other.ended_at) - max(one.started_at, other.started_at)
+    return overlap >= shorter - max(2 * SLACK_S, SLACK_SHARE * shorter)
+
+
+def _apart_s(one: Call, other: Call) -> float:
+    return max(one.started_at, other.started_at) - min(one.ended_at, other.ended_at)
+
+
+def _distance(one: Call, other: Call) -> float:
+    return abs(one.started_at - other.started_at) + abs(one.ended_at - other.ended_at)
+
+
+def _wrapping(reports: Sequence[Report], groups: _Groups) -> dict[int, str]:
+    """Reports that stand alone and have calls of others below them: no call makes a call."""
+    wrapping = {}
+    for parent, children in _children(reports).items():
+        below = {groups.of(child) for child in children} - {groups.of(parent)}
+        if below and not reports[parent].is_declared:
+            wrapping[parent] = "calls lie below it, and it does not say that it is one"
+        elif len(below) > 1:
+            wrapping[parent] = f"{len(below)} calls lie below it"
+    return wrapping
+
+
+def _united(group: list[int], groups: _Groups) -> Joined:
+    reports = sorted((groups._reports[place] for place in group), key=_fullness, reverse=True)
+    links = tuple(groups.links.get(groups.of(group[0]), ()))
+    return Joined(_unite([one.call for one in reports]), tuple(reports), links)
+
+
+def _fullness(report: Report) -> tuple[object, ...]:
+    """How much a report tells: usage before all else, then the answer, then who asked least indirectly."""
+    call = report.call
+    usage = (
+        call.input_tokens,
+        call.output_tokens,
+        call.cached_input_tokens,
+        call.cache_write_input_tokens,
+        call.reasoning_tokens,
+    )
+    return (
+        sum(one is not None for one in usage),
+        sum(one or 0 for one in usage[:2]),
+        call.response_id is not None,
+        report.is_declared,
+        -call.duration_s,
+        call.span_ids,
+    )
+
+
+_FILLED = (
+    "provider",
+    "request_model",
+    "response_id",
+    "input_tokens",
+    "cached_input_tokens",
+    "cache_write_input_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "http_status",
+    "finish_reason",
+    "ttft_s",
+    "session_id",
+    "service_name",
+    "service_version",
+    "environment",
+)
+"""Facts that the fullest report that tells them gives."""
+
+
+def _unite(calls: list[Call]) -> Call:
+    """One call of the reports of it, the fullest first: the union of what they tell."""
+    first = calls[0]
+    if len(calls) == 1:
+        return first
+    started_at, ended_at = min(one.started_at for one in calls), max(one.ended_at for one in calls)
+    filled: dict[str, Any] = {
+        name: next((value for one in calls if (value := getattr(one, name)) is not None), None)
+        for name in _FILLED
+    }
+    is_error = any(one.error for one in calls) and not any(_is_answered(one) for one in calls)
+    if not is_error:
+        filled["http_status"] = None
+    streaming = {one.streaming for one in calls}
+    return replace(
+        first,
+        **filled,
+        response_model=_response_model(calls),
+        error=is_error,
+        error_class=_error_class(calls) if is_error else None,
+        streaming=True if True in streaming else False if False in streaming else None,
+        duration_s=ended_at - started_at,
+        span_ids=tuple(span_id for one in calls for span_id in one.span_ids),
+        started_at=started_at,
+        ended_at=ended_at,
+    )
+
+
+def _is_answered(call: Call) -> bool:
+    return (
+        not call.error and bool(call.output_tokens) and call.finish_reason not in (None, FinishReason.OTHER)
+    )
+
+
+def _error_class(calls: list[Call]) -> ErrorClass:
+    told = [one.error_class for one in calls if one.error_class is not None]
+    return next((one for one in told if one is not ErrorClass.OTHER), ErrorClass.OTHER)
+
+
+def _response_model(calls: list[Call]) -> str | None:
+    """The model that answered: some write the requested one in its place, which then is the less telling."""
+    told = [one.response_model for one in calls if one.response_model is not None]
+    asked = {one.request_model for one in calls}
+    return next((model for model in told if model not in asked), told[0] if told else None)
