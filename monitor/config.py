@@ -14,7 +14,7 @@ from alerts.config import BudgetConfig, ReceiverConfig, RollbackConfig
 from canaries.config import TargetConfig
 from canaries.document import DocumentError, Duration, Places, Problem, load_document_with_places
 from canaries.suite import Suite, load_suite
-from monitor.traffic.config import OtlpConfig, WatchConfig
+from monitor.traffic.config import ModelPriceConfig, OtlpConfig, WatchConfig
 
 from . import MonitorError
 from .schedule import Cron, Every, cron_problem, slot_s
@@ -69,6 +69,9 @@ class Config(BaseModel):
     otlp: OtlpConfig = Field(default_factory=OtlpConfig, description="The receiver of production traces.")
     storage: StorageConfig = Field(default_factory=StorageConfig, description="What is kept.")
     targets: dict[str, TargetConfig] = Field(default_factory=dict, description="Model endpoints under watch.")
+    prices: list[ModelPriceConfig] = Field(
+        default_factory=list, description="What models cost you, where it is not the list price."
+    )
     watches: list[WatchConfig] = Field(default_factory=list, description="Rules over production traffic.")
     watch_every: Annotated[Duration, Field(gt=0, description="How often watches are looked at.")] = 60.0
     receivers: dict[str, ReceiverConfig] = Field(default_factory=dict, description="Who is told.")
@@ -198,6 +201,22 @@ def _cross_references(tree: Any, places: Places) -> Iterator[Problem]:
             yield places.problem(("watches", index, "name"), f'a second watch is called "{name}"')
         seen.add(str(name))
         yield from _unknown_names(tree, places, ("watches", index), watch)
+    yield from _repeated_prices(tree, places)
+
+
+def _repeated_prices(tree: Any, places: Places) -> Iterator[Problem]:
+    """Prices of the same models that begin on the same day: nobody could tell which of them counts."""
+    prices = tree.get("prices") if isinstance(tree, dict) else None
+    seen: dict[tuple[str, ...], int] = {}
+    for index, price in enumerate(prices if isinstance(prices, list) else []):
+        if not isinstance(price, dict):
+            continue
+        key = tuple(str(price.get(name)) for name in ("model", "provider", "from"))
+        if (first := seen.setdefault(key, index)) != index:
+            yield places.problem(
+                ("prices", index, "model"),
+                f"prices[{first}] is for the same model and days; dated prices each have their own `from`",
+            )
 
 
 def _unknown_names(

@@ -40,6 +40,7 @@ from .taking_over import first_start, take_over
 from .telemetry import Metrics
 from .traffic import StoreError
 from .traffic.intake import FOLD_EVERY_S, Intake
+from .traffic.pricing import PriceBook
 from .traffic.receiver import TraceReceiver
 from .watch_sensitivity import SensitivityWatch
 from .watch_tails import look_at_tails
@@ -130,7 +131,7 @@ class Daemon:
             lambda session: take_over(session, self.deployment, self._self.problem, now)
         )
         self._messenger = Messenger(self.clock, self.metrics, self._self)
-        self._intake = Intake(self.database, self.clock, self.metrics)
+        self._intake = Intake(self.database, self.clock, self.metrics, PriceBook(config.prices))
         if recovered := await self._intake.recover():
             log.info("calls counted again from the journal", calls=recovered)
         public_url = str(config.http.public_url) if config.http.public_url else None

@@ -143,6 +143,12 @@ class Metrics:
             ["service", "model"],
             registry=one,
         )
+        self.call_costs = Counter(
+            "anchorwatch_call_costs",
+            "Calls that should have a cost, by how sure it is.",
+            ["service", "basis"],
+            registry=one,
+        )
         self.otlp_requests = Counter(
             "anchorwatch_otlp_requests", "Trace export requests by HTTP status.", ["code"], registry=one
         )
@@ -175,7 +181,11 @@ class Metrics:
         )
         build = Gauge("anchorwatch_build_info", "1, with the version.", ["version"], registry=one)
         build.labels(installed_version()).set(1)
-        self._traffic_series: dict[str, set[tuple[str, ...]]] = {"calls": set(), "unpriced": set()}
+        self._traffic_series: dict[str, set[tuple[str, ...]]] = {
+            "calls": set(),
+            "unpriced": set(),
+            "call_costs": set(),
+        }
 
     def render(self) -> bytes:
         """The page at ``/metrics``, in the Prometheus text format."""
@@ -242,6 +252,10 @@ class Metrics:
     def count_unpriced(self, service: str, model: str) -> None:
         """Count one answered call without a known price."""
         self.unpriced.labels(*self._bounded("unpriced", (service, model))).inc()
+
+    def count_cost(self, service: str, basis: str) -> None:
+        """Count one call that should have a cost, by how sure it is."""
+        self.call_costs.labels(*self._bounded("call_costs", (service, basis))).inc()
 
     def count_request(self, code: int) -> None:
         """Count one trace export request by the status of its answer."""

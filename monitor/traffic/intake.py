@@ -22,6 +22,7 @@ from ..database import Database
 from . import OverloadError, StoreError, dialects, pricing, store
 from .calls import Call, ErrorClass
 from .otlp import Encoding, decode
+from .pricing import PriceBook
 from .windows import Admission, Window, WindowBook, minute_of
 
 FUTURE_MAX_S = 300.0
@@ -64,6 +65,9 @@ class TrafficMetrics(Protocol):
     def count_unpriced(self, service: str, model: str) -> None:
         """One answered call without a known price."""
 
+    def count_cost(self, service: str, basis: str) -> None:
+        """One call that should have a cost, by how sure it is: answered, or failed after it used tokens."""
+
     def count_request(self, code: int) -> None:
         """One export request, by the HTTP status of its answer."""
 
@@ -86,11 +90,18 @@ class _Waiting:
 class Intake:
     """Takes export requests, and holds the windows that are not stored yet."""
 
-    def __init__(self, database: Database, clock: Clock, metrics: TrafficMetrics) -> None:
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        metrics: TrafficMetrics,
+        prices: PriceBook = pricing.LIST_PRICES,
+    ) -> None:
         """Start with nothing counted. Await ``recover`` before the first request."""
         self._database = database
         self._clock = clock
         self._metrics = metrics
+        self._prices = prices
         self._admission = Admission()
         self._unfolded = WindowBook()
         self._journaled_up_to = 0
@@ -122,7 +133,7 @@ class Intake:
             if self._is_full():
                 raise OverloadError("more traffic than can be stored at the moment")
             # In a thread: a large body takes long enough to hold up everybody else.
-            read = await asyncio.to_thread(_read, body, encoding, self._clock.now())
+            read = await asyncio.to_thread(_read, body, encoding, self._clock.now(), self._prices)
         if read.calls:
             await self._store(read.calls)
         self._tell(read)
@@ -214,6 +225,8 @@ class Intake:
     def _tell(self, read: "_Read") -> None:
         for call in read.calls:
             self._metrics.count_call(_labels(call))
+            if call.cost_usd is not None or not call.error:
+                self._metrics.count_cost(call.service_name or "", call.cost_basis)
             if call.cost_usd is None and not call.error:
                 self._metrics.count_unpriced(call.service_name or "", call.model or "")
         for result, spans in (
@@ -232,7 +245,7 @@ class _Read:
     rejected: Mapping[str, int]
 
 
-def _read(body: bytes, encoding: Encoding, now: datetime) -> _Read:
+def _read(body: bytes, encoding: Encoding, now: datetime, prices: PriceBook) -> _Read:
     decoded = decode(body, encoding)
     rejected = Counter(decoded.rejected)
     calls: list[Call] = []
@@ -244,7 +257,7 @@ def _read(body: bytes, encoding: Encoding, now: datetime) -> _Read:
         elif problem := _untimely(call, now.timestamp()):
             rejected[problem] += 1
         else:
-            calls.append(pricing.price(call))
+            calls.append(prices.price(call))
     return _Read(calls, other, rejected)
 
 

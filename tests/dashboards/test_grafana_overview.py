@@ -61,6 +61,7 @@ def work_goes_on(metrics: Metrics) -> None:
     metrics.spans.labels("call").inc(5)
     metrics.calls.labels("web", "chat", "openai", "gpt-4o-mini", "ok").inc(5)
     metrics.unpriced.labels("web", "local").inc()
+    metrics.call_costs.labels("web", "inferred").inc(5)
     metrics.otlp_requests.labels("200").inc()
     metrics.watch_value.labels("p95").set(1.4)
     metrics.watch_state.labels("p95", "steady").set(1)

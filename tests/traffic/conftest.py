@@ -138,6 +138,7 @@ class CountingMetrics:
         self.spans: Counter[str] = Counter()
         self.calls: Counter[tuple[str, ...]] = Counter()
         self.unpriced: Counter[tuple[str, str]] = Counter()
+        self.costs: Counter[tuple[str, str]] = Counter()
         self.requests: Counter[int] = Counter()
 
     def count_spans(self, result: str, spans: int) -> None:
@@ -148,6 +149,9 @@ class CountingMetrics:
 
     def count_unpriced(self, service: str, model: str) -> None:
         self.unpriced[service, model] += 1
+
+    def count_cost(self, service: str, basis: str) -> None:
+        self.costs[service, basis] += 1
 
     def count_request(self, code: int) -> None:
         self.requests[code] += 1

@@ -7,8 +7,10 @@ from sqlmodel import Session, func, select
 
 from monitor.database import Database
 from monitor.traffic import OtlpError, OverloadError, StoreError, intake, store
+from monitor.traffic.config import ModelPriceConfig
 from monitor.traffic.intake import AGE_MAX_S, FUTURE_MAX_S, KEEP_WINDOWS_S, Intake
 from monitor.traffic.otlp import Encoding
+from monitor.traffic.pricing import PriceBook
 from monitor.traffic.tables import TrafficJournalRow
 from monitor.traffic.windows import MINUTE_S, SERIES_MAX, Series, Window, WindowBook, minute_of
 
@@ -224,6 +226,23 @@ async def test_calls_are_told_to_the_metrics(taking, metrics, make_payload) -> N
         ("shop", "chat", "openai", model, "rate_limit"): 1,
     }
     assert metrics.unpriced == {("shop", "ours"): 1}
+    assert metrics.costs == {("shop", "exact"): 3, ("shop", "unpriced"): 1}
+
+
+async def test_a_failed_call_that_used_nothing_is_not_missing_a_cost(taking, metrics, make_payload) -> None:
+    refused = {name: value for name, value in CHAT.items() if "usage" not in name}
+    await taking.accept(make_payload(attributes=refused, is_error=True), PROTOBUF)
+    await taking.accept(make_payload(attributes=refused), PROTOBUF)
+    assert metrics.costs == {("shop", "unpriced"): 1}
+
+
+async def test_calls_are_priced_as_the_operator_says(database, clock, metrics, make_payload) -> None:
+    own = ModelPriceConfig(model="gpt-4o-mini*", input_usd_per_mtok=1, output_usd_per_mtok=10)
+    taking = Intake(database, clock, metrics, PriceBook([own]))
+    await taking.accept(make_payload(spans=2), PROTOBUF)
+    (window,) = await taking.windows(0, 10**10)
+    assert window.cost_usd.total == pytest.approx(2 * 0.002)
+    assert window.cost_bases == {"exact": 2}
 
 
 async def test_what_cannot_be_read_is_refused_and_nothing_is_kept(taking, database) -> None:
