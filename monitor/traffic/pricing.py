@@ -1,4 +1,8 @@
-"""What a call cost, and how sure that is: by the operator's own prices, else by list price."""
+"""What a call cost, and how sure that is: by the operator's own prices, else by list price.
+
+A cost is worked out of the tokens that the call tells. Where its spans do not tell how much of the input came from a
+cache, all of it is priced as plain input, which is the most it can have cost with sellers that ask less for reads.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -8,6 +8,7 @@ from datetime import datetime
 from alerts.finding import Label
 
 from . import confidence
+from .calls import CostBasis
 from .config import MatchConfig, Measure, Unit, WatchConfig, fits
 from .histogram import Histogram, merged
 from .windows import MINUTE_S, Series, Window, minute_of
@@ -132,7 +133,7 @@ def _compare(watch: WatchConfig, measured: _Measured, span: str) -> Judgement:
 def _measure(measure: Measure, windows: list[Window]) -> _Measured | None:
     if measure is Measure.ERROR_SHARE:
         return _error_share(windows)
-    remark = _unpriced_remark(windows) if measure.unit is Unit.DOLLARS else ""
+    remark = _costs_remark(windows) if measure.unit is Unit.DOLLARS else ""
     histogram = merged(histogram_of(measure, window) for window in windows)
     if measure.quantile is None:
         return _mean(histogram, remark)
@@ -180,6 +181,12 @@ def _error_share(windows: list[Window]) -> _Measured | None:
     return _Measured(failed / calls, low, high, calls, remark)
 
 
-def _unpriced_remark(windows: list[Window]) -> str:
+def _costs_remark(windows: list[Window]) -> str:
+    """How far the costs can be trusted, where not all of them are known for sure."""
+    ambiguous = sum(window.cost_bases.get(CostBasis.AMBIGUOUS, 0) for window in windows)
     unpriced = sum(window.unpriced for window in windows)
-    return f"; {unpriced} more calls have no known price" if unpriced else ""
+    remarks = (
+        f"; of {ambiguous} calls the cost is ambiguous" if ambiguous else "",
+        f"; {unpriced} more calls have no known price" if unpriced else "",
+    )
+    return "".join(remarks)
