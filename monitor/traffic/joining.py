@@ -37,6 +37,9 @@ CONTINUED_MAX_S = 1.0
 HELD_MAX = 50_000
 """How many reports are held at most; beyond it the oldest are given up without waiting."""
 
+COUNTED_MAX = 100_000
+"""How many spans and ids of calls that were given up are remembered, to know late reports of them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Link:
@@ -66,7 +69,7 @@ class Wrapper:
 
 def join(reports: Sequence[Report]) -> tuple[list[Joined], list[Wrapper]]:
     """The calls behind the reports, in the order in which they began, and what only wraps them."""
-    distinct = list({(one.call.trace_id, one.call.span_ids[0]): one for one in reports}.values())
+    distinct = list({_key(one): one for one in reports}.values())
     groups = _Groups(distinct)
     for sureness in (_same_id, _continued, _nested, _alike):
         for one, other, why in sureness(distinct):
@@ -79,13 +82,18 @@ def join(reports: Sequence[Report]) -> tuple[list[Joined], list[Wrapper]]:
 
 
 class Joiner:
-    """Holds reports until what belongs to them must have come, and gives up finished calls."""
+    """Holds reports until what belongs to them must have come, and gives up finished calls.
+
+    What comes even later is not counted again, as far as it can be told: by the id of the answer, or because
+    what was counted lies below it.
+    """
 
     def __init__(self, wait_s: float, held_max: int = HELD_MAX) -> None:
         """Start with nothing held. ``wait_s``: how long a report waits for others of its call."""
         self._wait_s = wait_s
         self._held_max = held_max
         self._held: list[tuple[float, Report]] = []
+        self._counted: dict[object, float] = {}
 
     def __len__(self) -> int:
         return len(self._held)
@@ -95,21 +103,51 @@ class Joiner:
         self._held.extend((now, one) for one in reports)
 
     def finished(self, now: float) -> list[Joined]:
-        """The calls whose first report has waited long enough; they are not held any longer."""
+        """The calls of which a report has waited long enough; they are not held any longer."""
         excess = len(self._held) - self._held_max
         ripe = {
-            one.call.span_ids[0]
+            _key(one)
             for place, (came, one) in enumerate(self._held)
             if came + self._wait_s <= now or place < excess
         }
         if not ripe:
             return []
         calls, wrappers = join([one for _, one in self._held])
-        done = [joined for joined in calls if not ripe.isdisjoint(joined.call.span_ids)]
-        gone = {span_id for joined in done for span_id in joined.call.span_ids}
-        gone |= ripe.intersection(wrapper.report.call.span_ids[0] for wrapper in wrappers)
-        self._held = [held for held in self._held if held[1].call.span_ids[0] not in gone]
-        return done
+        done = [joined for joined in calls if not ripe.isdisjoint(map(_key, joined.reports))]
+        gone = {_key(one) for joined in done for one in joined.reports}
+        gone |= ripe.intersection(_key(wrapper.report) for wrapper in wrappers)
+        self._held = [held for held in self._held if _key(held[1]) not in gone]
+        new = [joined for joined in done if not any(map(self._is_late, joined.reports))]
+        for joined in new:
+            self._remember(joined)
+        return new
+
+    def _is_late(self, report: Report) -> bool:
+        """The report is of a call that was given up already."""
+        call = report.call
+        if _key(report) in self._counted:
+            return True
+        ended_at = self._counted.get(call.response_id) if _is_telling(call.response_id) else None
+        return ended_at is not None and call.started_at - ended_at <= ID_SLACK_S
+
+    def _remember(self, joined: Joined) -> None:
+        call = joined.call
+        for report in joined.reports:
+            self._counted[_key(report)] = call.ended_at
+            if report.parent_span_id:
+                self._counted[report.call.trace_id, report.parent_span_id] = call.ended_at
+        if _is_telling(call.response_id):
+            self._counted[call.response_id] = call.ended_at
+        while len(self._counted) > COUNTED_MAX:
+            del self._counted[next(iter(self._counted))]
+
+
+def _key(report: Report) -> object:
+    return report.call.trace_id, report.call.span_ids[0]
+
+
+def _is_telling(response_id: str | None) -> bool:
+    return response_id is not None and len(response_id) >= TELLING_ID_MIN
 
 
 Pair = tuple[int, int, str]
@@ -119,7 +157,7 @@ class _Groups:
     """Which reports are of one call, by their places in the list."""
 
     def __init__(self, reports: Sequence[Report]) -> None:
-        self._reports = reports
+        self.reports = reports
         self._group = list(range(len(reports)))
         self._members = [[place] for place in range(len(reports))]
         self.links: dict[int, list[Link]] = defaultdict(list)
@@ -149,11 +187,11 @@ class _Groups:
         links.append(Link(self._span(one), self._span(other), why))
 
     def _may_join(self, a: int, b: int, is_linked: bool) -> bool:
-        one, other = self._reports[a], self._reports[b]
+        one, other = self.reports[a], self.reports[b]
         return _ids_agree(one.call, other.call) and (is_linked or not _are_rivals(one, other))
 
     def _span(self, place: int) -> str:
-        return self._reports[place].call.span_ids[0]
+        return self.reports[place].call.span_ids[0]
 
 
 def _ids_agree(one: Call, other: Call) -> bool:
@@ -172,7 +210,7 @@ def _same_id(reports: Sequence[Report]) -> Iterator[Pair]:
     by_id: dict[str, list[int]] = defaultdict(list)
     for place, report in enumerate(reports):
         response_id = report.call.response_id
-        if response_id and len(response_id) >= TELLING_ID_MIN:
+        if response_id is not None and _is_telling(response_id):
             by_id[response_id].append(place)
     for same in by_id.values():
         same.sort(key=lambda place: reports[place].call.started_at)
@@ -224,7 +262,7 @@ def _nested(reports: Sequence[Report]) -> Iterator[Pair]:
 
 def _children(reports: Sequence[Report]) -> Mapping[int, list[int]]:
     """The places of the reports directly below each report."""
-    places = {(one.call.trace_id, one.call.span_ids[0]): place for place, one in enumerate(reports)}
+    places = {_key(one): place for place, one in enumerate(reports)}
     children: dict[int, list[int]] = defaultdict(list)
     for place in _in_time(reports):
         report = reports[place]
@@ -277,8 +315,21 @@ def _are_alike(one: Report, other: Report) -> bool:
     if not _is_inside(one.call, other.call):
         return False
     if one.call.error and other.call.error:
-        return True
+        return _providers_agree(one.call.provider, other.call.provider)
     return one.call.error == other.call.error and _same_tokens(one.call, other.call)
+
+
+def _providers_agree(one: str | None, other: str | None) -> bool:
+    if one is None or other is None or one == other:
+        return True
+    return any({one, other} <= family for family in _FAMILIES)
+
+
+_FAMILIES = (
+    {"openai", "azure.ai.openai", "azure.ai.inference"},
+    {"gcp.gemini", "gcp.vertex_ai"},
+)
+"""Providers that one and the same call is taken to by the SDK that both have in common."""
 
 
 def _same_tokens(one: Call, other: Call) -> bool:
@@ -291,14 +342,29 @@ def _same_tokens(one: Call, other: Call) -> bool:
 
 def _agree(one: Call, other: Call) -> bool:
     """Nothing that both tell rules out that they are one call."""
-    classes = {one.error_class, other.error_class} - {None, ErrorClass.OTHER}
     return (
         one.operation is other.operation
         and _ids_agree(one, other)
-        and len(classes) <= 1
+        and _classes_agree(one.error_class, other.error_class)
         and (one.http_status is None or other.http_status is None or one.http_status == other.http_status)
         and _models_agree(one, other)
     )
+
+
+_NARROWER = {
+    ErrorClass.BAD_REQUEST: {ErrorClass.CONTEXT_LENGTH},
+    ErrorClass.SERVER_ERROR: {ErrorClass.OVERLOADED},
+    ErrorClass.RATE_LIMIT: {ErrorClass.OVERLOADED},
+    ErrorClass.CONNECTION: {ErrorClass.TIMEOUT, ErrorClass.BAD_RESPONSE},
+    ErrorClass.OTHER: set(ErrorClass),
+}
+"""Classes that a less telling report of the same failure may give as another, wider one."""
+
+
+def _classes_agree(one: ErrorClass | None, other: ErrorClass | None) -> bool:
+    if one is None or other is None or one is other:
+        return True
+    return one in _NARROWER.get(other, ()) or other in _NARROWER.get(one, ())
 
 
 def _models_agree(one: Call, other: Call) -> bool:
@@ -343,24 +409,21 @@ def _wrapping(reports: Sequence[Report], groups: _Groups) -> dict[int, str]:
 
 
 def _united(group: list[int], groups: _Groups) -> Joined:
-    reports = sorted((groups._reports[place] for place in group), key=_fullness, reverse=True)
+    reports = sorted((groups.reports[place] for place in group), key=_fullness, reverse=True)
     links = tuple(groups.links.get(groups.of(group[0]), ()))
     return Joined(_unite([one.call for one in reports]), tuple(reports), links)
 
 
 def _fullness(report: Report) -> tuple[object, ...]:
-    """How much a report tells: usage before all else, then the answer, then who asked least indirectly."""
+    """How much a report tells: usage before all else, first hand before the rest, then the answer."""
     call = report.call
-    usage = (
-        call.input_tokens,
-        call.output_tokens,
-        call.cached_input_tokens,
-        call.cache_write_input_tokens,
-        call.reasoning_tokens,
-    )
+    main = (call.input_tokens, call.output_tokens)
+    parts = (call.cached_input_tokens, call.cache_write_input_tokens, call.reasoning_tokens)
     return (
-        sum(one is not None for one in usage),
-        sum(one or 0 for one in usage[:2]),
+        sum(one is not None for one in main),
+        report.is_first_hand,
+        sum(one is not None for one in parts),
+        sum(one or 0 for one in main),
         call.response_id is not None,
         report.is_declared,
         -call.duration_s,
@@ -423,8 +486,12 @@ def _is_answered(call: Call) -> bool:
 
 
 def _error_class(calls: list[Call]) -> ErrorClass:
-    told = [one.error_class for one in calls if one.error_class is not None]
-    return next((one for one in told if one is not ErrorClass.OTHER), ErrorClass.OTHER)
+    """The narrowest of the classes that are told."""
+    narrowest = ErrorClass.OTHER
+    for call in calls:
+        if call.error_class in _NARROWER.get(narrowest, ()):
+            narrowest = call.error_class or narrowest
+    return narrowest
 
 
 def _response_model(calls: list[Call]) -> str | None:

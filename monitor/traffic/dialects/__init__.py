@@ -1,11 +1,10 @@
 """Spans to reports of calls: a table for each way of writing a call down, and one reader for all of them."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from ..calls import Call
 from ..otlp import Span
-from .general import GENERAL, GENERAL_FACTS
+from .general import GENERAL
 from .google_adk import GOOGLE_ADK
 from .haystack import HAYSTACK
 from .langfuse import LANGFUSE
@@ -46,8 +45,6 @@ DIALECTS: Sequence[Dialect] = (
 )
 """All dialects, the most telling first: the first that claims a span reads it."""
 
-_GENERAL = replace(GENERAL, facts=GENERAL_FACTS)
-
 _BEGINNINGS = (
     "gen_ai.",
     "llm.",
@@ -65,12 +62,14 @@ _BEGINNINGS = (
 )
 """How the attributes begin that make a span worth a closer look. Most spans of an application have none."""
 
+_SCOPES = tuple(scope for dialect in DIALECTS for scope in dialect.scopes)
+
 _NOTHING = NoCall("it has no attributes that spans of calls have")
 
 
 def examine(span: Span) -> Report | NoCall:
     """What the span reports of a call, not priced yet, or why it reports none."""
-    if not any(map(_is_telling, span.attributes)):
+    if not any(map(_is_telling, span.attributes)) and not span.scope.startswith(_SCOPES):
         return _NOTHING
     return read_span(span, _dialect(span))
 
@@ -90,4 +89,4 @@ def _dialect(span: Span) -> Dialect:
     for dialect in DIALECTS:
         if any(mark in attributes for mark in dialect.marks) or scope.startswith(tuple(dialect.scopes)):
             return dialect
-    return _GENERAL
+    return GENERAL

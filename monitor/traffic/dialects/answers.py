@@ -104,13 +104,14 @@ def _finish(nodes: list[Mapping[str, object]]) -> FinishReason | None:
 def _response_status(nodes: list[Mapping[str, object]]) -> FinishReason | None:
     """OpenAI's Responses tell a status, and why it is not ``completed``; asked-for tools are items of the output."""
     for node in nodes:
-        if "status" not in node or "output" not in node:
+        if "status" not in node or not ("output" in node or "incomplete_details" in node):
             continue
         details = node.get("incomplete_details")
         if isinstance(details, dict):
             return finish_reason(details.get("reason")) or FinishReason.LENGTH
-        status = text(node.get("status"))
-        if status == "completed" and any(one.get("type") == "function_call" for one in nodes):
-            return FinishReason.TOOL_CALLS
-        return finish_reason(status) if status in ("completed", "incomplete") else None
+        # "completed" is the state of the answer, and no reason: it may have been completed in many ways.
+        if text(node.get("status")) == "incomplete":
+            return FinishReason.LENGTH
+        is_asking = any(one.get("type") == "function_call" for one in nodes)
+        return FinishReason.TOOL_CALLS if is_asking else None
     return None

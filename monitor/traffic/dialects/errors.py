@@ -12,6 +12,9 @@ _STATUS_IN_TEXT = re.compile(
     |["']code["']\ ?:\ ?|\bcode[:=]\ ?|\b\w*(?:error|exception)[:(\ ]+)([45]\d\d)\b""",
     re.IGNORECASE | re.VERBOSE,
 )
+_STATUS_IN_STACK = re.compile(r"\b(?:error code: |http/1\.1 |status code:? )([45]\d\d)\b", re.IGNORECASE)
+_STACK_MAX = 20_000
+
 _STATUS_KEYS = ("http.response.status_code", "http.status_code", "http.response_status_code", "error.code")
 _MESSAGE_MAX = 10_000
 
@@ -38,7 +41,7 @@ _BY_WORDS = (
     ),
     (
         ErrorClass.SERVER_ERROR,
-        r"internal.?server|server.?error|serviceunavailable|service unavailable|api_error|\binternal\b",
+        r"internal.?server|server.?error|server had an error|service.?unavailable|api_error|\binternal\b",
     ),
     (
         ErrorClass.BAD_REQUEST,
@@ -84,7 +87,15 @@ def _http_status(span: Span, types: Sequence[str], message: str) -> int | None:
         if re.fullmatch(r"\s*[45]\d\d\s*", kind):
             return int(kind)
     found = next(filter(None, map(_STATUS_IN_TEXT.search, message.split("\n"))), None)
+    found = found or _in_stack(span)
     return int(found.group(1)) if found else None
+
+
+def _in_stack(span: Span) -> re.Match[str] | None:
+    """A library may wrap the provider's error in its own: then the stack trace alone has the first message."""
+    stacks = (event.attributes.get("exception.stacktrace") for event in span.events)
+    texts = (stack[-_STACK_MAX:] for stack in stacks if isinstance(stack, str))
+    return next(filter(None, map(_STATUS_IN_STACK.search, texts)), None)
 
 
 def _by_status(status: int | None, message: str) -> ErrorClass | None:

@@ -97,6 +97,7 @@ GENERAL_FACTS = Facts(
         "ai.telemetry.metadata.sessionId",
         "ai.telemetry.metadata.session_id",
         "metadata > session_id",
+        "llm.invocation_parameters > metadata > session_id",
         "metadata.session_id",
         "gcp.vertex.agent.session_id",
     ),
@@ -189,6 +190,7 @@ GENERAL = Dialect(
         OPERATION_NAME,
         Kinds("llm.request.type", OPERATIONS),
     ),
+    facts=GENERAL_FACTS,
     concludes=True,
     scopes_with_cache_beside=("bedrock",),
 )

@@ -28,7 +28,7 @@ LANGFUSE = Dialect(
         environment=places("langfuse.environment"),
         first_token=first_token(Clock.MOMENT, "langfuse.observation.completion_start_time"),
         usage=places("langfuse.observation.usage_details"),
-        answers=places("langfuse.observation.output"),
+        answers=places("langfuse.observation.output", "langfuse.observation.metadata.*"),
         failed=places("langfuse.observation.level"),
         error_messages=places("langfuse.observation.status_message"),
     ).before(GENERAL_FACTS),

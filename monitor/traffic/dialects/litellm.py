@@ -9,6 +9,7 @@ LITELLM = Dialect(
     scopes=("litellm",),
     kinds=(OPERATION_NAME, Kinds("llm.request.type", OPERATIONS)),
     facts=Facts(
+        provider_of_model=places("litellm.provider.model"),
         usage=places("metadata.usage_object"),
         error_types=places("error.type", "metadata.error_information > error_class"),
     ).before(GENERAL_FACTS),

@@ -12,6 +12,7 @@ OPENLLMETRY = Dialect(
     scopes=("@traceloop/",),
     kinds=(_TRACELOOP_KIND, OPERATION_NAME, Kinds("llm.request.type", OPERATIONS)),
     facts=GENERAL_FACTS,
+    concludes=True,
     scopes_with_cache_beside=("bedrock", "@traceloop/instrumentation-anthropic"),
 )
 

@@ -8,8 +8,16 @@ ANTHROPIC_SDK = Dialect(
     scopes=("com.anthropic.sdk",),
     kinds=(OPERATION_NAME,),
     facts=GENERAL_FACTS,
+    provider="anthropic",
+    is_first_hand=True,
     concludes=True,
 )
 MISTRAL_SDK = Dialect(
-    "mistral_sdk", scopes=("mistralai_sdk",), kinds=(OPERATION_NAME,), facts=GENERAL_FACTS, concludes=True
+    "mistral_sdk",
+    scopes=("mistralai_sdk",),
+    kinds=(OPERATION_NAME,),
+    facts=GENERAL_FACTS,
+    provider="mistral_ai",
+    is_first_hand=True,
+    concludes=True,
 )

@@ -12,7 +12,7 @@ from .answers import Answer, read_answer
 from .documents import dig, parse
 from .tables import Clock, Dialect, FirstToken, Place
 from .usage import Usage, complete, read_usage, whole
-from .values import count, finish_reason, flag, provider, seconds, text, unix_seconds
+from .values import count, finish_reason, flag, provider, provider_of_model, seconds, text, unix_seconds
 
 Value = TypeVar("Value")
 
@@ -32,14 +32,15 @@ _EMBEDDING_NAME = re.compile(r"embed", re.IGNORECASE)
 class Report:
     """What one span reports of a call.
 
-    ``emitter`` is who wrote the span, ``is_declared`` that the span itself says that it is a call. A report
-    that ``is_ending`` tells the end of a stream whose beginning is another span; ``prompt`` tells which.
-    ``sources`` names the attribute that gave each fact.
+    ``emitter`` is who wrote the span, ``is_first_hand`` that it spoke with the provider itself, ``is_declared``
+    that the span says itself that it is a call. A report that ``is_ending`` tells the end of a stream whose
+    beginning is another span; ``prompt`` tells which. ``sources`` names the attribute that gave each fact.
     """
 
     call: Call
     parent_span_id: str
     emitter: str
+    is_first_hand: bool
     is_declared: bool
     is_ending: bool
     prompt: int | None
@@ -82,10 +83,14 @@ def _kind(span: Span, dialect: Dialect) -> _Kind | NoCall:
         value = written.lower()
         if kinds.after:
             value = value.rsplit(kinds.after, 1)[-1]
+        if kinds.is_ending:
+            value = next((ending for ending in kinds.calls if value.endswith(ending)), value)
         if value in kinds.calls:
             return _Kind(kinds.calls[value], value, kinds.key)
         if kinds.is_final or value in kinds.containers:
             return NoCall(f"{kinds.key} is {written}: it wraps calls, or is none")
+    if span.name in dialect.names:
+        return _Kind(dialect.names[span.name], source="the name of the span")
     return _Kind(None)
 
 
@@ -102,7 +107,7 @@ def _concluded(told: "Told", dialect: Dialect) -> Operation | None:
         told.find("", (*facts.input, *facts.output), count),
         told.find("", facts.response_id, text),
         told.find("", facts.finish_reason, finish_reason),
-        told.find("", facts.provider, provider) if span.is_error else None,
+        dialect.provider or told.find("", facts.provider, text) if span.is_error else None,
     )
     if all(one is None for one in evidence):
         return None
@@ -125,7 +130,7 @@ class Told:
         """The first of the places that holds something which ``convert`` can read."""
         attributes = self.span.attributes
         for place in where:
-            raw = self._deep(place) if place.is_event or place.path else attributes.get(place.key)
+            raw = self._deep(place) if place.is_deep else attributes.get(place.key)
             if raw is None:
                 continue
             value = convert(raw)
@@ -142,6 +147,9 @@ class Told:
                 return None
             attributes, key, path = event.attributes, path[0], path[1:]
             return dig(attributes.get(key), path)
+        if place.key.endswith(".*"):
+            prefix = place.key.removesuffix("*")
+            return {key[len(prefix) :]: raw for key, raw in attributes.items() if key.startswith(prefix)}
         if place.key not in attributes:
             return None
         if place.key not in self._documents:
@@ -166,7 +174,11 @@ def _report(told: Told, dialect: Dialect, operation: Operation, kind: _Kind) -> 
     )
     response_id = _response_id(told, dialect) or _of(told, "response_id", answer.id)
     failure = _failure(told, dialect, finish, usage, response_id)
-    request_model, response_model = _models(told, dialect, answer, response_id, failure is not None)
+    provider_name = told.find("provider", facts.provider, provider)
+    provider_name = provider_name or told.find("provider", facts.provider_of_model, provider_of_model)
+    provider_name = provider_name or dialect.provider
+    models = _Models(told, dialect, operation, provider_name, response_id)
+    request_model, response_model = models.read(answer, failure is not None)
     streaming, ttft_s = _stream(told, dialect, kind, answer, is_ending)
     duration_s = span.duration_s
     if is_ending:
@@ -174,15 +186,15 @@ def _report(told: Told, dialect: Dialect, operation: Operation, kind: _Kind) -> 
     return Report(
         call=Call(
             operation=operation,
-            provider=told.find("provider", facts.provider, provider),
+            provider=provider_name,
             request_model=request_model,
             response_model=response_model,
             response_id=response_id,
             input_tokens=usage.input,
-            cached_input_tokens=usage.cached,
+            cached_input_tokens=_cached(operation, usage),
             cache_write_input_tokens=usage.written,
             output_tokens=_output(operation, usage),
-            reasoning_tokens=usage.reasoning,
+            reasoning_tokens=_reasoning(provider_name, usage),
             error=failure is not None,
             error_class=failure[0] if failure else None,
             http_status=failure[1] if failure else None,
@@ -207,6 +219,7 @@ def _report(told: Told, dialect: Dialect, operation: Operation, kind: _Kind) -> 
         ),
         parent_span_id=span.parent_span_id,
         emitter=span.scope,
+        is_first_hand=dialect.is_first_hand,
         is_declared=kind.operation is not None,
         is_ending=is_ending,
         prompt=_prompt(span, dialect),
@@ -261,8 +274,8 @@ def _read_usage(raw: object) -> Usage | None:
 
 
 _PART_NAMES = {
-    "cached_input_tokens": re.compile(r"(?=.*cache)(?!.*(writ|creat|cost)).*(read|cached|hit)"),
-    "cache_write_input_tokens": re.compile(r"(?=.*cache)(?!.*(cost|ephemeral)).*(writ|creat)"),
+    "cached_input_tokens": re.compile(r"(?=.*cache)(?!.*(writ|creat|cost|audio)).*(read|cached|hit)"),
+    "cache_write_input_tokens": re.compile(r"(?=.*cache)(?!.*(cost|ephemeral|audio)).*(writ|creat)"),
     "reasoning_tokens": re.compile(r"(?!.*cost).*(reason|thought|thinking)"),
 }
 _USAGE_PREFIXES = ("gen_ai.usage.", "llm.usage.", "llm.token_count.", "ai.usage.")
@@ -287,6 +300,19 @@ def _output(operation: Operation, usage: Usage) -> int | None:
     return usage.output or None if operation is Operation.EMBEDDINGS else usage.output
 
 
+def _cached(operation: Operation, usage: Usage) -> int | None:
+    # The same with the cache, which embeddings do not go through.
+    return usage.cached or None if operation is Operation.EMBEDDINGS else usage.cached
+
+
+_NOT_COUNTING_REASONING = ("anthropic", "aws.bedrock")
+
+
+def _reasoning(provider_name: str | None, usage: Usage) -> int | None:
+    # Who does not count reasoning has not said that there was none.
+    return usage.reasoning or None if provider_name in _NOT_COUNTING_REASONING else usage.reasoning
+
+
 def _response_id(told: Told, dialect: Dialect) -> str | None:
     found = told.find("response_id", dialect.facts.response_id, text)
     if found and any(told.span.attributes.get(key) == found for key in dialect.ids_made_up):
@@ -295,21 +321,48 @@ def _response_id(told: Told, dialect: Dialect) -> str | None:
     return found
 
 
-def _models(
-    told: Told, dialect: Dialect, answer: Answer, response_id: str | None, is_failed: bool
-) -> tuple[str | None, str | None]:
-    facts = dialect.facts
-    asked = told.find("request_model", facts.request_model, text)
-    answered = told.find("response_model", facts.response_model, text)
-    if answered is None and answer.model is not None:
-        answered = _of(told, "response_model", answer.model)
-    if is_failed and answered is None:
-        asked = asked or told.find("request_model", facts.outcome_model, text)
-    elif answered is None:
-        answered = told.find("response_model", facts.outcome_model, text)
-    if dialect.echoes_request_model and answered == asked and response_id is None:
-        answered = None
-    return asked, answered
+_ALIASING = ("openai", "anthropic", "azure.ai.openai")
+"""Providers that answer an alias with the dated name of the model behind it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Models:
+    """What is needed to tell the model that was asked for from the one that answered."""
+
+    told: Told
+    dialect: Dialect
+    operation: Operation
+    provider: str | None
+    response_id: str | None
+
+    def read(self, answer: Answer, is_failed: bool) -> tuple[str | None, str | None]:
+        """The model that was asked for, and the one that answered."""
+        told, facts = self.told, self.dialect.facts
+        asked = told.find("request_model", facts.request_model, text)
+        answered = told.find("response_model", facts.response_model, text)
+        answered = answered or _of(told, "response_model", answer.model)
+        if answered is None and is_failed:
+            asked = asked or told.find("request_model", facts.outcome_model, text)
+        elif answered is None:
+            answered = told.find("response_model", facts.outcome_model, text)
+            answered = None if self._is_echo(asked, answered, self.provider in _ALIASING) else answered
+        if self._is_echo(asked, answered, self.dialect.echoes_request_model or is_failed):
+            answered = None
+        asked = self._without_provider(asked, answered)
+        if self.operation is Operation.EMBEDDINGS and not is_failed:
+            # No aliases, no fallbacks: embeddings of two models do not go together.
+            return asked or answered, answered or asked
+        return asked, answered
+
+    def _is_echo(self, asked: str | None, answered: str | None, may_be: bool) -> bool:
+        """Without an answer's id, the same name again is not known to be the answer's."""
+        return may_be and answered is not None and answered == asked and self.response_id is None
+
+    def _without_provider(self, asked: str | None, answered: str | None) -> str | None:
+        """The model without the provider that LiteLLM's users write in front of it."""
+        prefix, _, model = (asked or "").partition("/")
+        is_provider = provider(prefix) == self.provider if self.provider else model == answered
+        return model if model and is_provider else asked
 
 
 def _stream(

@@ -1,8 +1,9 @@
 """What a dialect's table is made of: where each fact of a call may lie in a span.
 
 A place is written as a path: ``gen_ai.request.model`` is an attribute, ``llm.invocation_parameters > model`` lies
-in the JSON in an attribute, ``@gen_ai.choice > finish_reason`` is an attribute of the last event of that name.
-The places of a fact are synonyms, the most telling first: the first that holds it wins, and they are never added.
+in the JSON in an attribute, ``langfuse.observation.metadata.*`` is the document of all attributes that begin so,
+and ``@gen_ai.choice > finish_reason`` is an attribute of the last event of that name. The places of a fact are
+synonyms, the most telling first: the first that holds it wins, and they are never added.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,11 @@ class Place:
     key: str
     path: tuple[str, ...]
     is_event: bool
+
+    @property
+    def is_deep(self) -> bool:
+        """It is more than the value of one attribute."""
+        return self.is_event or bool(self.path) or self.key.endswith(".*")
 
 
 def places(*written: str) -> tuple[Place, ...]:
@@ -62,7 +68,8 @@ class Kinds:
     """An attribute that tells what a span is: its values (in lower case) that are calls.
 
     ``is_final``: any other value is no call. Else the next attribute decides, unless the value is one of
-    ``containers``. ``after``: only what comes after the last of this counts.
+    ``containers``. ``after``: only what comes after the last of this counts. ``is_ending``: the values
+    need only end like those that are calls.
     """
 
     key: str
@@ -70,6 +77,7 @@ class Kinds:
     is_final: bool = True
     containers: frozenset[str] = frozenset()
     after: str = ""
+    is_ending: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +85,8 @@ class Facts:
     """Where the facts of a call lie."""
 
     provider: tuple[Place, ...] = ()
+    provider_of_model: tuple[Place, ...] = ()
+    """Models with their provider in front: ``openai/gpt-4o``."""
     request_model: tuple[Place, ...] = ()
     response_model: tuple[Place, ...] = ()
     outcome_model: tuple[Place, ...] = ()
@@ -131,6 +141,12 @@ class Dialect:
     """What the names of the instrumentation scopes begin with that speak it."""
     kinds: Sequence[Kinds] = ()
     facts: Facts = field(default_factory=Facts)
+    names: Mapping[str, Operation] = field(default_factory=dict)
+    """Names of spans that are calls, where no attribute says so."""
+    provider: str | None = None
+    """Whose calls they are when the spans do not say: an SDK of a provider asks no other."""
+    is_first_hand: bool = False
+    """It is written by who spoke with the provider, and copies its counts as they came."""
     concludes: bool = False
     """A span that does not say what it is counts as a call when it tells what only calls have."""
     scopes_with_cache_beside: Sequence[str] = ()

@@ -45,20 +45,20 @@ class Usage:
             output=other.output if self.output is None else self.output,
             reasoning=other.reasoning if self.reasoning is None else self.reasoning,
         )
-        return complete(filled, other.input if other.input is not None else None)
+        return complete(filled, other)
 
 
 NO_USAGE = Usage()
 """Nothing is told."""
 
 
-def complete(usage: Usage, whole_input: int | None = None) -> Usage:
-    """The usage with its parts added where they prove to lie beside the whole."""
-    beside = (usage.cached or 0) + (usage.written or 0)
-    if usage.input is not None and (beside > usage.input or usage.input + beside == whole_input):
+def complete(usage: Usage, other: Usage = NO_USAGE) -> Usage:
+    """The usage with its parts added where they prove to lie beside the whole, by themselves or by the other."""
+    beside, reasoning = (usage.cached or 0) + (usage.written or 0), usage.reasoning or 0
+    if usage.input is not None and (beside > usage.input or usage.input + beside == other.input):
         usage = replace(usage, input=usage.input + beside)
-    if usage.output is not None and (usage.reasoning or 0) > usage.output:
-        usage = replace(usage, output=usage.output + (usage.reasoning or 0))
+    if usage.output is not None and (reasoning > usage.output or usage.output + reasoning == other.output):
+        usage = replace(usage, output=usage.output + reasoning)
     return usage
 
 

@@ -157,6 +157,12 @@ def provider(value: object) -> str | None:
     return _PROVIDER_OF.get(spelling, name)
 
 
+def provider_of_model(value: object) -> str | None:
+    """The provider that stands in front of a model, as in ``openai/gpt-4o``, when it is a known one."""
+    prefix, slash, _ = (text(value) or "").partition("/")
+    return _PROVIDER_OF.get(re.sub(r"[\s-]", "_", prefix.lower())) if slash else None
+
+
 _FINISH_REASONS = {
     FinishReason.STOP: (
         "stop",
