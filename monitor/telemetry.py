@@ -152,6 +152,11 @@ class Metrics:
         self.otlp_requests = Counter(
             "anchorwatch_otlp_requests", "Trace export requests by HTTP status.", ["code"], registry=one
         )
+        self.otlp_repeats = Counter(
+            "anchorwatch_otlp_repeats",
+            "Trace export requests that were sent again although they were stored.",
+            registry=one,
+        )
         self.watch_value = Gauge(
             "anchorwatch_watch_value", "Latest value of a watch.", ["watch"], registry=one
         )
@@ -260,6 +265,10 @@ class Metrics:
     def count_request(self, code: int) -> None:
         """Count one trace export request by the status of its answer."""
         self.otlp_requests.labels(str(code)).inc()
+
+    def count_repeat(self) -> None:
+        """Count one trace export request that was sent again although it was stored."""
+        self.otlp_repeats.inc()
 
     def _bounded(self, metric: str, values: Iterable[str]) -> tuple[str, ...]:
         """The label values, or ``other`` for each once the metric has ``SERIES_MAX`` label sets."""

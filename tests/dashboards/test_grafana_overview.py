@@ -63,6 +63,7 @@ def work_goes_on(metrics: Metrics) -> None:
     metrics.unpriced.labels("web", "local").inc()
     metrics.call_costs.labels("web", "inferred").inc(5)
     metrics.otlp_requests.labels("200").inc()
+    metrics.count_repeat()
     metrics.watch_value.labels("p95").set(1.4)
     metrics.watch_state.labels("p95", "steady").set(1)
     metrics.incidents.labels("firing", "page").set(1)
