@@ -214,16 +214,19 @@ def _explain(accounts: "Sequence[SpanAccount]", as_json: bool) -> None:
         return
     console = plain_console()
     for account in accounts:
-        plain = _plain(account)
-        console.print(f"{plain['name']}  span {plain['span_id']}, by {plain['scope'] or 'an unnamed scope'}")
-        verdict = (
-            f"a call, in the dialect {plain['dialect']}" if plain["is_call"] else f"no call: {plain['why']}"
-        )
-        console.print(f"  {verdict}")
-        for fact in plain["facts"]:
-            console.print(f"    {fact['fact']:<26}{fact['value']!s:<32}{fact['from']}")
-        for link in plain["joined"]:
-            console.print(f"  the same call as span {link['span_id']}: {link['why']}")
+        for line in _account_lines(_plain(account)):
+            console.print(line, soft_wrap=True)
+
+
+def _account_lines(plain: dict[str, Any]) -> list[str]:
+    verdict = f"a call, in the dialect {plain['dialect']}" if plain["is_call"] else f"no call: {plain['why']}"
+    lines = [
+        f"{plain['name']}  span {plain['span_id']}, by {plain['scope'] or 'an unnamed scope'}",
+        f"  {verdict}",
+    ]
+    lines += [f"    {one['fact']:<26}{one['value']!s:<32}{one['from']}" for one in plain["facts"]]
+    lines += [f"  the same call as span {link['span_id']}: {link['why']}" for link in plain["joined"]]
+    return lines
 
 
 def _plain(account: "SpanAccount") -> dict[str, Any]:

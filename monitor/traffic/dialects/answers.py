@@ -55,7 +55,8 @@ def read_answer(document: object) -> Answer:
     usage = Usage()
     for node in nodes:
         for key in _USAGE_KEYS:
-            usage = usage.filled_from(read_usage(node.get(key)))
+            if isinstance(written := node.get(key), dict):
+                usage = usage.filled_from(read_usage(written))
     return Answer(
         next((found for node in nodes if (found := _id(node))), None),
         next((found for node in nodes if (found := _model(node))), None),

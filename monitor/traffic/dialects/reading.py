@@ -228,7 +228,7 @@ def _report(told: Told, dialect: Dialect, operation: Operation, kind: _Kind) -> 
 
 
 def _one(key: str) -> tuple[Place, ...]:
-    return (Place(key, key, (), False),) if key else ()
+    return (Place(key, key),) if key else ()
 
 
 def _of(told: Told, fact: str, value: Value | None) -> Value | None:

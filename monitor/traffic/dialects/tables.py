@@ -20,13 +20,10 @@ class Place:
 
     written: str
     key: str
-    path: tuple[str, ...]
-    is_event: bool
-
-    @property
-    def is_deep(self) -> bool:
-        """It is more than the value of one attribute."""
-        return self.is_event or bool(self.path) or self.key.endswith(".*")
+    path: tuple[str, ...] = ()
+    is_event: bool = False
+    is_deep: bool = False
+    """It is more than the value of one attribute."""
 
 
 def places(*written: str) -> tuple[Place, ...]:
@@ -37,7 +34,8 @@ def places(*written: str) -> tuple[Place, ...]:
 def _place(written: str) -> Place:
     key, *path = (step.strip() for step in written.split(" > "))
     is_event = key.startswith("@")
-    return Place(written, key.removeprefix("@"), tuple(path), is_event)
+    is_deep = is_event or bool(path) or key.endswith(".*")
+    return Place(written, key.removeprefix("@"), tuple(path), is_event, is_deep)
 
 
 class Clock(Enum):

@@ -25,7 +25,13 @@ class Usage:
     @property
     def is_empty(self) -> bool:
         """Nothing is told."""
-        return self == Usage()
+        return (
+            self.input is None
+            and self.output is None
+            and self.cached is None
+            and self.written is None
+            and self.reasoning is None
+        )
 
     def filled_from(self, other: "Usage") -> "Usage":
         """This usage, and what it does not tell from the other, as far as the two agree."""
@@ -55,6 +61,8 @@ NO_USAGE = Usage()
 def complete(usage: Usage, other: Usage = NO_USAGE) -> Usage:
     """The usage with its parts added where they prove to lie beside the whole, by themselves or by the other."""
     beside, reasoning = (usage.cached or 0) + (usage.written or 0), usage.reasoning or 0
+    if not beside and not reasoning:
+        return usage
     if usage.input is not None and (beside > usage.input or usage.input + beside == other.input):
         usage = replace(usage, input=usage.input + beside)
     if usage.output is not None and (reasoning > usage.output or usage.output + reasoning == other.output):
