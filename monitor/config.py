@@ -1,5 +1,6 @@
 """The configuration of a deployment: the packages' own models put together, read whole or refused whole."""
 
+import contextlib
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -8,13 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, HttpUrl
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl, ValidationError
 
 from alerts.config import BudgetConfig, ReceiverConfig, RollbackConfig
 from canaries.config import TargetConfig
 from canaries.document import DocumentError, Duration, Places, Problem, load_document_with_places
 from canaries.suite import Suite, load_suite
-from monitor.traffic.config import ModelPriceConfig, OtlpConfig, WatchConfig
+from monitor.traffic.config import ModelPriceConfig, OtlpConfig, TlsConfig, WatchConfig
 
 from . import MonitorError
 from .schedule import Cron, Every, cron_problem, slot_s
@@ -89,6 +90,11 @@ class Deployment:
     """The suite of each target, by the target's name."""
     source: Path | None = None
 
+    @property
+    def folder(self) -> Path:
+        """Where paths in the configuration start."""
+        return self.source.parent if self.source else Path()
+
     def share(self, target: str) -> float:
         """The target's share of the budgets, by importance; all targets and all shift watches together have 1."""
         return self.config.targets[target].importance / self._importance
@@ -128,6 +134,7 @@ def load(path: Path | None, env: Mapping[str, str] | None = None) -> Deployment:
     def check(tree: Any, places: Places) -> Iterator[Problem]:
         yield from _cross_references(tree, places)
         yield from _suite_problems(tree, places, path.parent, env, suites)
+        yield from _tls_problems(tree, places, path.parent)
 
     try:
         config, places = load_document_with_places(text, str(path), Config, env, check)
@@ -174,6 +181,18 @@ def _suite_problems(
             if path not in faulty:
                 yield from error.problems
             faulty.add(path)
+
+
+def _tls_problems(tree: Any, places: Places, folder: Path) -> Iterator[Problem]:
+    """Files for TLS that cannot be used. What is wrong with the section itself is told as of every other."""
+    section = _section(tree, "otlp").get("tls")
+    if section is None:
+        return
+    from .traffic.tls import faults
+
+    with contextlib.suppress(ValidationError):
+        for setting, problem in faults(TlsConfig.model_validate(section), folder):
+            yield places.problem(("otlp", "tls", setting), problem)
 
 
 def _cross_references(tree: Any, places: Places) -> Iterator[Problem]:

@@ -5,6 +5,7 @@ import contextlib
 import random
 import signal
 import socket
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -42,6 +43,7 @@ from .traffic import StoreError
 from .traffic.intake import FOLD_EVERY_S, Intake
 from .traffic.pricing import PriceBook
 from .traffic.receiver import TraceReceiver
+from .traffic.tls import server_context
 from .watch_sensitivity import SensitivityWatch
 from .watch_tails import look_at_tails
 from .watch_traffic import look
@@ -81,10 +83,16 @@ def run_daemon(
             traces_port = config.otlp.http_port if otlp_http_port is None else otlp_http_port
             traces = bind(config.otlp.host, traces_port, "OTLP/HTTP", "--otlp-http-port")
             sockets.callback(traces.close)
-            daemon = Daemon(deployment, database, SystemClock(), random.Random(), pages, traces)  # noqa: S311
+            rng = random.Random()  # noqa: S311 - for jitter
+            daemon = Daemon(deployment, database, SystemClock(), rng, pages, traces, _tls(deployment))
             return uvloop.run(daemon.run())
     finally:
         database.close()
+
+
+def _tls(deployment: Deployment) -> ssl.SSLContext | None:
+    tls = deployment.config.otlp.tls
+    return server_context(tls, deployment.folder) if tls else None
 
 
 @dataclass
@@ -97,6 +105,7 @@ class Daemon:
     rng: random.Random
     pages: socket.socket
     traces: socket.socket
+    traces_tls: ssl.SSLContext | None = None
 
     async def run(self) -> int:
         """Start everything, wait for the signal, and stop everything in order; gives the exit code."""
@@ -209,7 +218,10 @@ class Daemon:
         receiver = TraceReceiver(
             self._intake, self.deployment.config.otlp, self.metrics, is_news=self._self.is_news
         )
-        servers = {"pages": (server(app), self.pages), "traces": (server(receiver), self.traces)}
+        servers = {
+            "pages": (server(app), self.pages),
+            "traces": (server(receiver, self.traces_tls), self.traces),
+        }
         tasks = {
             name: asyncio.create_task(one.serve(sockets=[listener]), name=name)
             for name, (one, listener) in servers.items()
@@ -251,8 +263,10 @@ class Daemon:
             targets=len(self.deployment.config.targets),
             watches=len(self.deployment.config.watches),
         )
-        for what, listener in (("pages and API", self.pages), ("OTLP/HTTP", self.traces)):
-            print(f"{what}: {address(listener)}", flush=True)  # noqa: T201 - data for whoever started us
+        scheme = "https" if self.traces_tls else "http"
+        places = {"pages and API": address(self.pages), "OTLP/HTTP": address(self.traces, scheme)}
+        for what, place in places.items():
+            print(f"{what}: {place}", flush=True)  # noqa: T201 - data for whoever started us
 
     # Traffic
 

@@ -9,7 +9,8 @@ The text of prompts and answers is never kept. The exceptions::
     ├── OtlpError      a body is not an OTLP trace export; sending it again cannot help
     │   └── OversizeError  it holds too much; smaller batches are taken
     ├── OverloadError  too much at once; ``retry_after_s`` says when to come back
-    └── StoreError     the calls could not be stored and were not accepted; ``retry_after_s`` as above
+    ├── StoreError     the calls could not be stored and were not accepted; ``retry_after_s`` as above
+    └── UnknownSenderError  a token is needed, and was not shown (in ``senders``)
 """
 
 from .. import MonitorError

@@ -4,13 +4,16 @@ import re
 from datetime import date
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
     ConfigDict,
     Field,
+    SecretStr,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -269,13 +272,35 @@ class ModelPriceConfig(BaseModel):
         return value
 
 
-class OtlpConfig(BaseModel):
-    """The receiver of production traces (OTLP over HTTP), and what it takes at most."""
+class TlsConfig(BaseModel):
+    """The files, in PEM form, with which the receiver of traces proves who it is, and has senders prove it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    certificate: Path = Field(description="The certificate, and those between it and its authority.")
+    key: Path = Field(description="The certificate's private key, without a passphrase.")
+    client_ca: Path | None = Field(
+        None, description="The authorities of senders: who has no certificate of theirs is not let in."
+    )
+
+
+def _token(token: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[!-~]+", token.get_secret_value()):
+        raise ValueError("must be plain ASCII without spaces, and not empty: senders put it into a header")
+    return token
+
+
+class OtlpConfig(BaseModel):
+    """The receiver of production traces (OTLP over HTTP), who may send, and what it takes at most."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
     host: str = Field("127.0.0.1", description="Address to listen on.")
     http_port: int = Field(4318, ge=0, le=65535, description="Port of OTLP/HTTP; 0 takes a free one.")
+    token: Annotated[SecretStr, AfterValidator(_token)] | None = Field(
+        None, description="What senders must show as a bearer token; write ${NAME}, not the token."
+    )
+    tls: TlsConfig | None = Field(None, description="Take traces over TLS; without it over plain HTTP.")
     max_body_bytes: int = Field(8 * 2**20, ge=1024, description="Largest request body, as sent.")
     max_decompressed_bytes: int = Field(16 * 2**20, ge=1024, description="Largest request body, unpacked.")
     max_in_flight_bytes: int = Field(
@@ -283,6 +308,13 @@ class OtlpConfig(BaseModel):
         ge=1024,
         description="Largest sum of unpacked bodies at work; beyond it senders are asked to wait.",
     )
+
+    @field_validator("token", "tls", mode="before")
+    @classmethod
+    def _is_not_left_empty(cls, value: object) -> object:
+        if value is None:  # whoever wrote the line meant to close the door
+            raise ValueError("is left empty; without the line everybody may send, over plain HTTP")
+        return value
 
 
 _UNITS_OF_TIME_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}

@@ -320,8 +320,9 @@ def test_what_is_commented_out_in_the_first_configuration_can_be_used_too(tmp_pa
     lines = (templates / "anchorwatch.yaml").read_text().splitlines()
     used = [line.replace("# ", "", 1) if _is_an_option(line) else line for line in lines]
     (tmp_path / "anchorwatch.yaml").write_text("\n".join(used))
-    env = {"OPENAI_API_KEY": "sk-1", "SLACK_BOT_TOKEN": "xoxb-1", "ROLLBACK_SECRET": WHSEC}
+    env = {"OPENAI_API_KEY": "sk-1", "SLACK_BOT_TOKEN": "xoxb-1", "ROLLBACK_SECRET": WHSEC, "OTLP_TOKEN": "t"}
     config = load(tmp_path / "anchorwatch.yaml", env).config
+    assert config.otlp.token is not None
     assert config.targets["support-bot"].rollback == "deploy"
     assert config.targets["support-bot"].baseline.runs == 672
     assert config.rollbacks["deploy"].mode.value == "dry-run"
