@@ -299,6 +299,22 @@ CASES = {
         {"error": False, "error_class": None, "finish_reason": "length"},
         {"error": "Response incomplete"},
     ),
+    "a stream that began and did not end": Case(
+        {"langfuse.observation.type": "generation", "langfuse.observation.output": "Your parcel left the",
+         "langfuse.observation.completion_start_time": json.dumps(iso(0.5))},
+        {"error": True, "error_class": "connection", "http_status": None, "streaming": True},
+    ),
+    "a stream without counts that ended": Case(
+        {"gen_ai.operation.name": "chat", "gen_ai.is_streaming": True,
+         "gen_ai.response.finish_reasons": ["stop"]},
+        {"error": False, "error_class": None},
+        {"events": [("gen_ai.content.completion.chunk", 0.4, {})]},
+    ),
+    "langfuse's parameters of the request": Case(
+        {"langfuse.observation.type": "generation",
+         "langfuse.observation.model.parameters": '{"stream": true, "max_tokens": "Infinity"}'},
+        {"streaming": True, "error": False},
+    ),
     "an answer after an attempt that failed": Case(
         {"gen_ai.operation.name": "chat", "gen_ai.usage.output_tokens": 4},
         {"error": False},

@@ -96,6 +96,8 @@ GENERAL_FACTS = Facts(
         "langfuse.session.id",
         "ai.telemetry.metadata.sessionId",
         "ai.telemetry.metadata.session_id",
+        "ai.settings.context.sessionId",
+        "ai.settings.context.session_id",
         "metadata > session_id",
         "llm.invocation_parameters > metadata > session_id",
         "metadata.session_id",

@@ -23,6 +23,7 @@ LANGFUSE = Dialect(
             "langfuse.observation.metadata > finish_reason",
             "langfuse.observation.metadata > finishReason",
         ),
+        streaming=places("langfuse.observation.model.parameters > stream"),
         session=places("session.id", "langfuse.session.id", "langfuse.observation.metadata.session_id"),
         service_version=places("langfuse.release", "langfuse.version"),
         environment=places("langfuse.environment"),
@@ -32,4 +33,5 @@ LANGFUSE = Dialect(
         failed=places("langfuse.observation.level"),
         error_messages=places("langfuse.observation.status_message"),
     ).before(GENERAL_FACTS),
+    tells_ends_of_streams=True,
 )

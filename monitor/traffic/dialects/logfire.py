@@ -15,6 +15,7 @@ LOGFIRE = Dialect(
         streaming=places("request_data > stream"),
         answers=places("gen_ai.output.messages", "response_data"),
     ).before(GENERAL_FACTS),
+    tells_ends_of_streams=True,
     concludes=True,
     echoes_request_model=True,
     log_kind=("logfire.span_type", "log"),

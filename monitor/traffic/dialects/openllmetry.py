@@ -13,6 +13,7 @@ OPENLLMETRY = Dialect(
     kinds=(_TRACELOOP_KIND, OPERATION_NAME, Kinds("llm.request.type", OPERATIONS)),
     facts=GENERAL_FACTS,
     concludes=True,
+    tells_ends_of_streams=True,
     scopes_with_cache_beside=("bedrock", "@traceloop/instrumentation-anthropic"),
 )
 

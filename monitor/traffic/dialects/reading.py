@@ -173,13 +173,14 @@ def _report(told: Told, dialect: Dialect, operation: Operation, kind: _Kind) -> 
         told, "finish_reason", answer.finish
     )
     response_id = _response_id(told, dialect) or _of(told, "response_id", answer.id)
-    failure = _failure(told, dialect, finish, usage, response_id)
+    streaming, ttft_s = _stream(told, dialect, kind, answer, is_ending)
+    has_begun = bool(streaming) and (is_ending or ttft_s is not None)
+    failure = _failure(told, dialect, _Outcome(finish, usage, response_id, has_begun))
     provider_name = told.find("provider", facts.provider, provider)
     provider_name = provider_name or told.find("provider", facts.provider_of_model, provider_of_model)
     provider_name = provider_name or dialect.provider
     models = _Models(told, dialect, operation, provider_name, response_id)
     request_model, response_model = models.read(answer, failure is not None)
-    streaming, ttft_s = _stream(told, dialect, kind, answer, is_ending)
     duration_s = span.duration_s
     if is_ending:
         duration_s = told.find("duration_s", _one(dialect.log_duration), seconds) or duration_s
@@ -406,31 +407,52 @@ def _is_milliseconds(clock: Clock, found: float, span: Span) -> bool:
     return clock is Clock.MILLISECONDS
 
 
-def _failure(
-    told: Told, dialect: Dialect, finish: FinishReason | None, usage: Usage, response_id: str | None
-) -> tuple[ErrorClass, int | None] | None:
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What came back, as far as it is told; ``has_begun``: the beginning of a stream did."""
+
+    finish: FinishReason | None
+    usage: Usage
+    response_id: str | None
+    has_begun: bool
+
+    @property
+    def is_answered(self) -> bool:
+        return bool(self.usage.output) or self.finish is not None
+
+
+def _failure(told: Told, dialect: Dialect, outcome: _Outcome) -> tuple[ErrorClass, int | None] | None:
     """The class of the error and its HTTP status, when the call failed."""
     span, facts = told.span, dialect.facts
-    is_answered = bool(usage.output) or finish is not None
-    # An exception that was caught by a retry is on the spans of calls that were answered, too.
-    is_raised = any(event.name == "exception" for event in span.events)
-    is_raised = is_raised and not is_answered and response_id is None
-    kind = told.find("error", facts.error_types, text)
-    said = told.find("error", facts.failed, text)
-    is_failed = span.is_error or (kind is not None and "error.type" in span.attributes) or is_raised
-    is_failed = is_failed or (said is not None and said.lower() in ("error", "failed", "failure"))
-    if not is_failed:
+    if not _is_failed(told, dialect, outcome):
         told.sources.pop("error", None)
+        if dialect.tells_ends_of_streams and outcome.has_begun and not outcome.is_answered:
+            told.sources["error"] = "concluded: the stream began, and nothing tells of its end"
+            return ErrorClass.CONNECTION, None
         return None
     told.sources.setdefault("error", "status" if span.is_error else "exception event")
     error_class, status = errors.classify(
         span, _texts(told, facts.error_types), _texts(told, facts.error_messages)
     )
-    if finish is FinishReason.LENGTH and usage.output and status is None:
+    if outcome.finish is FinishReason.LENGTH and outcome.usage.output and status is None:
         # A library's own word for an answer that was cut at its limit: the provider did answer.
         told.sources.pop("error")
         return None
     return error_class, status
+
+
+def _is_failed(told: Told, dialect: Dialect, outcome: _Outcome) -> bool:
+    """The span says that the call failed."""
+    span, facts = told.span, dialect.facts
+    kind = told.find("error", facts.error_types, text)
+    said = told.find("error", facts.failed, text)
+    if span.is_error or (kind is not None and "error.type" in span.attributes):
+        return True
+    if said is not None and said.lower() in ("error", "failed", "failure"):
+        return True
+    # An exception that was caught by a retry is on the spans of calls that were answered, too.
+    is_raised = any(event.name == "exception" for event in span.events)
+    return is_raised and not outcome.is_answered and outcome.response_id is None
 
 
 def _texts(told: Told, where: Sequence[Place]) -> list[str]:

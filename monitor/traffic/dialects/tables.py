@@ -157,6 +157,8 @@ class Dialect:
     """Values of the first of ``kinds`` that only streams have."""
     tells_first_token_of_all: bool = False
     """It tells a first token also of calls that were no streams, where it is the end of the call."""
+    tells_ends_of_streams: bool = False
+    """A stream that began, and of which it tells no end, was cut: it takes that for success."""
     log_kind: tuple[str, str] | None = None
     """An attribute and its value that mark the end of a stream, told by a span of its own without length."""
     log_duration: str = ""
