@@ -180,7 +180,7 @@ def _report(told: Told, dialect: Dialect, operation: Operation, kind: _Kind) -> 
     provider_name = provider_name or told.find("provider", facts.provider_of_model, provider_of_model)
     provider_name = provider_name or dialect.provider
     models = _Models(told, dialect, operation, provider_name, response_id)
-    request_model, response_model = models.read(answer, failure is not None)
+    request_model, response_model = models.read(answer, failure is not None and not has_begun)
     duration_s = span.duration_s
     if is_ending:
         duration_s = told.find("duration_s", _one(dialect.log_duration), seconds) or duration_s
@@ -336,21 +336,21 @@ class _Models:
     provider: str | None
     response_id: str | None
 
-    def read(self, answer: Answer, is_failed: bool) -> tuple[str | None, str | None]:
+    def read(self, answer: Answer, is_refused: bool) -> tuple[str | None, str | None]:
         """The model that was asked for, and the one that answered."""
         told, facts = self.told, self.dialect.facts
         asked = told.find("request_model", facts.request_model, text)
         answered = told.find("response_model", facts.response_model, text)
         answered = answered or _of(told, "response_model", answer.model)
-        if answered is None and is_failed:
+        if answered is None and is_refused:
             asked = asked or told.find("request_model", facts.outcome_model, text)
         elif answered is None:
             answered = told.find("response_model", facts.outcome_model, text)
             answered = None if self._is_echo(asked, answered, self.provider in _ALIASING) else answered
-        if self._is_echo(asked, answered, self.dialect.echoes_request_model or is_failed):
+        if self._is_echo(asked, answered, self.dialect.echoes_request_model or is_refused):
             answered = None
         asked = self._without_provider(asked, answered)
-        if self.operation is Operation.EMBEDDINGS and not is_failed:
+        if self.operation is Operation.EMBEDDINGS and not is_refused:
             # No aliases, no fallbacks: embeddings of two models do not go together.
             return asked or answered, answered or asked
         return asked, answered
