@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 
 from . import OtlpError, OverloadError, OversizeError, StoreError
-from .body import InFlight, Receive, RefusedError, SenderGoneError, read_body
+from .body import PACKINGS, InFlight, Receive, RefusedError, SenderGoneError, read_body
 from .config import OtlpConfig
 from .intake import Intake, TrafficMetrics
 from .otlp import Encoding, failure, response
@@ -93,10 +93,10 @@ class TraceReceiver:
         try:
             _check_place(scope)
             self._senders.check(headers.get(b"authorization"))
-            is_gzip = _check_form(headers)
+            packing = _packing(headers)
             with self._in_flight.share() as share:
                 async with asyncio.timeout(self._body_wait_s):
-                    body = await read_body(receive, is_gzip, self._config, share)
+                    body = await read_body(receive, packing, self._config, share)
                 accepted = await self._intake.accept(body, encoding)
             return _Answer(200, response(encoding, accepted.rejected))
         except RefusedError as error:
@@ -138,15 +138,17 @@ def _check_place(scope: Scope) -> None:
         raise RefusedError(405, "traces are taken by POST")
 
 
-def _check_form(headers: dict[bytes, str]) -> bool:
-    """Whether the body is gzip. Raises RefusedError when it is in no form that is read."""
+def _packing(headers: dict[bytes, str]) -> str | None:
+    """What the body is packed with. Raises RefusedError when it is in no form that is read."""
     content_type = headers.get(b"content-type", "").split(";")[0].strip().lower()
     if content_type not in _ENCODINGS:
         raise RefusedError(415, f"content type must be {' or '.join(Encoding)}")
     packing = headers.get(b"content-encoding", "identity").strip().lower()
-    if packing not in ("identity", "gzip", ""):
-        raise RefusedError(415, "content encoding must be gzip or none")
-    return packing == "gzip"
+    if packing in ("identity", ""):
+        return None
+    if packing not in PACKINGS:
+        raise RefusedError(415, f"content encoding must be {', '.join(PACKINGS)} or none")
+    return packing
 
 
 def _refusal(encoding: Encoding, status: int, text: object, retry_after_s: int | None = None) -> _Answer:

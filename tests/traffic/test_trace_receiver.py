@@ -50,10 +50,14 @@ async def counted(of: Intake) -> int:
 
 
 @pytest.mark.parametrize("path", receiver.PATHS)
-@pytest.mark.parametrize("packing", [{}, {"content-encoding": "gzip"}], ids=["plain", "gzip"])
-async def test_protobuf_is_taken(client, taking, metrics, make_payload, path, packing) -> None:
-    body = gzip.compress(make_payload(spans=3)) if packing else make_payload(spans=3)
-    answer = await client.post(path, content=body, headers=PROTOBUF | packing)
+@pytest.mark.parametrize(
+    ("packing", "pack"),
+    [("identity", bytes), ("gzip", gzip.compress), ("deflate", zlib.compress)],
+    ids=["plain", "gzip", "deflate"],
+)
+async def test_protobuf_is_taken(client, taking, metrics, make_payload, path, packing, pack) -> None:
+    body = pack(make_payload(spans=3))
+    answer = await client.post(path, content=body, headers=PROTOBUF | {"content-encoding": packing})
     assert (answer.status_code, answer.content) == (200, b"")
     assert answer.headers["content-type"] == "application/x-protobuf"
     assert await counted(taking) == 3
@@ -117,6 +121,7 @@ async def test_a_body_in_chunks_of_joined_gzip_members_is_whole(client, taking, 
         ("POST", "/v1/traces", PROTOBUF, b"\x0a\xff", 400, "not a protobuf"),
         ("POST", "/v1/traces", JSON, b"{", 400, "not JSON"),
         ("POST", "/v1/traces", PROTOBUF | {"content-encoding": "gzip"}, b"plain", 400, "is not gzip"),
+        ("POST", "/v1/traces", PROTOBUF | {"content-encoding": "deflate"}, b"plain", 400, "is not deflate"),
         (
             "POST",
             "/v1/traces",
@@ -144,6 +149,7 @@ async def test_a_body_in_chunks_of_joined_gzip_members_is_whole(client, taking, 
         "bad protobuf",
         "bad JSON",
         "not gzip",
+        "not deflate",
         "cut gzip",
         "too large",
         "unpacks too large",
@@ -301,7 +307,7 @@ def traced(exporter: OTLPSpanExporter, attributes: dict[str, object]) -> None:
     provider.shutdown()
 
 
-@pytest.mark.parametrize("compression", [Compression.NoCompression, Compression.Gzip], ids=str)
+@pytest.mark.parametrize("compression", list(Compression), ids=str)
 async def test_the_official_exporter_is_understood(database, metrics, compression) -> None:
     taking = Intake(database, SystemClock(), metrics)
     async with Listening(TraceReceiver(taking, OtlpConfig(), metrics)) as url:
