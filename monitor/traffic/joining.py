@@ -34,6 +34,9 @@ ID_SLACK_S = 5.0
 CONTINUED_MAX_S = 1.0
 """How long after the span of its beginning the end of a stream may begin."""
 
+NEAREST_MAX = 64
+"""With how many reports of another emitter, those that began last before it, a report is compared."""
+
 HELD_MAX = 50_000
 """How many reports are held at most; beyond it the oldest are given up without waiting."""
 
@@ -220,24 +223,32 @@ def _same_id(reports: Sequence[Report]) -> Iterator[Pair]:
 
 
 def _continued(reports: Sequence[Report]) -> Iterator[Pair]:
-    """The ends of streams with their beginnings, each with the last that began before it and is not taken."""
+    """The ends of streams with their beginnings, each with the nearest that is not taken."""
+    with_ends = {report.emitter for report in reports if report.is_ending}
     begun: dict[object, list[int]] = defaultdict(list)
-    for place in _in_time(reports):
+    for place in _in_time(reports) if with_ends else ():
         report = reports[place]
         key = (report.emitter, report.call.service_name, report.call.request_model, report.prompt)
+        if _is_beginning(report) and report.emitter in with_ends:
+            begun[key].append(place)
         if not report.is_ending:
-            if (
-                report.call.output_tokens is None
-                and report.call.finish_reason is None
-                and not report.call.error
-            ):
-                begun[key].append(place)
             continue
+        begun[key] = [one for one in begun[key] if not _is_past(reports[one].call, report.call)]
         near = [one for one in begun[key] if _continues(reports[one].call, report.call)]
         if near:
             nearest = min(near, key=lambda one: abs(report.call.started_at - reports[one].call.ended_at))
             begun[key].remove(nearest)
             yield nearest, place, "the end of the stream that the other one began"
+
+
+def _is_beginning(report: Report) -> bool:
+    call = report.call
+    is_open = call.output_tokens is None and call.finish_reason is None and not call.error
+    return is_open and not report.is_ending
+
+
+def _is_past(beginning: Call, end: Call) -> bool:
+    return beginning.ended_at + CONTINUED_MAX_S < end.started_at
 
 
 def _in_time(reports: Sequence[Report]) -> list[int]:
@@ -280,20 +291,24 @@ def _alike(reports: Sequence[Report]) -> Iterator[Pair]:
     """Reports of different emitters at the same time, with the same tokens or the same error, the nearest first."""
     found: list[tuple[float, int, int, str]] = []
     for places in _comparable(reports).values():
-        open_places: list[int] = []
+        begun: dict[str, list[int]] = {reports[place].emitter: [] for place in places}
+        if len(begun) == 1:
+            continue
         for place in sorted(places, key=lambda one: reports[one].call.started_at):
-            call = reports[place].call
-            open_places = [
-                one for one in open_places if reports[one].call.ended_at + SLACK_S >= call.started_at
-            ]
-            for other in open_places:
-                if _are_alike(reports[other], reports[place]):
-                    why = "the same error" if call.error else "the same tokens"
-                    distance = _distance(reports[other].call, call)
-                    found.append((distance, other, place, f"{why} at the same time"))
-            open_places.append(place)
+            report = reports[place]
+            for emitter, others in begun.items():
+                if emitter != report.emitter:
+                    alike = [one for one in others[-NEAREST_MAX:] if _are_alike(reports[one], report)]
+                    found += [_by_distance(reports, one, place) for one in alike]
+            begun[report.emitter].append(place)
     found.sort()
     yield from ((one, other, why) for _, one, other, why in found)
+
+
+def _by_distance(reports: Sequence[Report], one: int, other: int) -> tuple[float, int, int, str]:
+    first, second = reports[one].call, reports[other].call
+    why = "the same error" if second.error else "the same tokens"
+    return _distance(first, second), one, other, f"{why} at the same time"
 
 
 def _comparable(reports: Sequence[Report]) -> Mapping[object, list[int]]:

@@ -150,7 +150,8 @@ def test_calls_alike_in_parallel_are_each_counted_once_when_each_is_told_twice(e
         )
     calls = calls_of(*spans)
     assert len(calls) == 14
-    assert all(len(one.span_ids) == 2 for one in calls)
+    pairs = {frozenset(one.span_ids) for one in calls}
+    assert pairs == {frozenset((id_of(100 + number), id_of(200 + number))) for number in range(14)}
 
 
 # --- wrappers
@@ -322,3 +323,13 @@ def test_pieces_give_the_calls_that_the_whole_gives() -> None:
     pieces |= {frozenset(one.call.span_ids) for one in joiner.finished(now + 10)}
     assert pieces == whole
     assert len(whole) == 60
+
+
+def test_an_outage_does_not_hold_up_the_joining() -> None:
+    failed = [
+        otel(n, None, trace=n, at_s=0.01 * n, for_s=60.0, error="Request timed out.") for n in range(1, 3001)
+    ]
+    seen = [framework(5000 + n, None, trace=5000 + n, at_s=0.01 * n - 0.001, for_s=60.002, error="Request timed out.")
+            for n in range(1, 3001)]  # fmt: skip
+    calls, _ = join(reports(failed + seen))
+    assert len(calls) == 3000
