@@ -27,7 +27,7 @@ from dashboards import StatusError
 from dashboards.app import build_app
 from dashboards.view import Readiness
 
-from . import DatabaseError
+from . import DatabaseError, MonitorError
 from .config import DATABASE_FILE, Deployment, cadence_of
 from .database import Database
 from .deployment import watched_of
@@ -40,10 +40,11 @@ from .status import Status, canary_job
 from .taking_over import first_start, take_over
 from .telemetry import Metrics
 from .traffic import StoreError
+from .traffic.config import TlsConfig
 from .traffic.intake import FOLD_EVERY_S, Intake
 from .traffic.pricing import PriceBook
 from .traffic.receiver import TraceReceiver
-from .traffic.tls import server_context
+from .traffic.tls import renew, server_context
 from .watch_sensitivity import SensitivityWatch
 from .watch_tails import look_at_tails
 from .watch_traffic import look
@@ -62,6 +63,9 @@ SENSITIVITY_EVERY_S = 30.0
 
 GAUGES_EVERY_S = 5.0
 """How often the gauges at ``/metrics`` are brought up to date."""
+
+CERTIFICATES_EVERY_S = 600.0
+"""How often the files for TLS are read again: they are renewed while the daemon runs."""
 
 log = structlog.get_logger()
 
@@ -197,6 +201,9 @@ class Daemon:
             ("gauges", GAUGES_EVERY_S, self._show),
             ("sensitivity", SENSITIVITY_EVERY_S, self._measure),
         ]
+        if config.otlp.tls and self.traces_tls:
+            follow = partial(self._renew, self.traces_tls, config.otlp.tls)
+            jobs.append(("certificates", CERTIFICATES_EVERY_S, follow))
         if config.watches:
             jobs.append(("watches", config.watch_every, self._look))
         for name, every_s, work in jobs:
@@ -292,6 +299,13 @@ class Daemon:
 
     async def _fold(self) -> None:
         await self._intake.fold()
+
+    async def _renew(self, context: ssl.SSLContext, tls: TlsConfig) -> None:
+        """Follow certificates that were renewed; one that cannot be used is told, and the last one goes on."""
+        try:
+            renew(context, tls, self.deployment.folder)
+        except MonitorError as error:
+            self._self.problem(f"A renewed certificate cannot be used, and the last one goes on: {error}.")
 
     # Old records
 

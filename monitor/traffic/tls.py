@@ -10,14 +10,22 @@ from .config import TlsConfig
 
 def server_context(tls: TlsConfig, folder: Path) -> ssl.SSLContext:
     """The context of a server; relative paths start at ``folder``. Raises MonitorError when there can be none."""
+    context = _context()
+    renew(context, tls, folder)
+    return context
+
+
+def renew(context: ssl.SSLContext, tls: TlsConfig, folder: Path) -> None:
+    """Take what the files hold now, for every connection from now on: certificates run out sooner than daemons.
+
+    Raises MonitorError when they cannot be used; then the context stays as it was.
+    """
     for setting, problem in faults(tls, folder):
         raise MonitorError(f"otlp.tls.{setting}: {problem}")
-    context = _context()
     context.load_cert_chain(folder / tls.certificate, folder / tls.key)
     if tls.client_ca is not None:
         context.load_verify_locations(folder / tls.client_ca)
         context.verify_mode = ssl.CERT_REQUIRED
-    return context
 
 
 def faults(tls: TlsConfig, folder: Path) -> Iterator[tuple[str, str]]:

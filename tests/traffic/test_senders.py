@@ -19,11 +19,12 @@ from pydantic import SecretStr, ValidationError
 from structlog.testing import capture_logs
 
 from canaries.clock import SystemClock
+from monitor import MonitorError
 from monitor.serving import address, bind, server
 from monitor.traffic.config import OtlpConfig, TlsConfig
 from monitor.traffic.intake import Intake
 from monitor.traffic.receiver import TraceReceiver
-from monitor.traffic.tls import server_context
+from monitor.traffic.tls import renew, server_context
 
 from .conftest import CHAT, CountingMetrics
 
@@ -230,6 +231,32 @@ async def test_plain_http_and_old_tls_get_no_answer_from_a_port_with_tls(
                 with pytest.raises(httpx.TransportError):
                     await client.post(f"{odd_url}/v1/traces", content=b"", headers=PROTOBUF)
     assert not metrics.requests
+
+
+async def test_a_renewed_certificate_is_shown_without_a_restart(ours, authority, trusting, tmp_path) -> None:
+    tls = TlsConfig(certificate=Path("tls.crt"), key=Path("tls.key"))
+    shutil.copy(ours.certificate, tmp_path / "tls.crt")
+    shutil.copy(ours.key, tmp_path / "tls.key")
+    context = server_context(tls, tmp_path)
+
+    async def shown() -> bytes:
+        listening = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0, ssl=context)
+        port = listening.sockets[0].getsockname()[1]
+        _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=trusting())
+        certificate: bytes = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+        writer.close()
+        listening.close()
+        return certificate
+
+    before = await shown()
+    renewed = authority.issue("renewed")
+    shutil.copy(renewed.key, tmp_path / "tls.key")
+    with pytest.raises(MonitorError, match="is not the key of"):  # half of it is there: the last one goes on
+        renew(context, tls, tmp_path)
+    assert await shown() == before
+    shutil.copy(renewed.certificate, tmp_path / "tls.crt")
+    renew(context, tls, tmp_path)
+    assert await shown() == ssl.PEM_cert_to_DER_cert(renewed.certificate.read_text()) != before
 
 
 def test_paths_start_at_the_folder_of_the_configuration(ours: Identity, tmp_path: Path) -> None:

@@ -318,6 +318,27 @@ async def test_the_official_exporter_is_understood(database, metrics, compressio
     assert window.output_tokens.total == 100
 
 
+async def test_what_the_official_exporter_sends_again_after_its_answer_got_lost_counts_once(
+    database, metrics
+) -> None:
+    class Forgetful(Intake):
+        answers_lost = 1
+
+        async def accept(self, body: bytes, encoding: Encoding) -> Accepted:
+            accepted = await super().accept(body, encoding)
+            if self.answers_lost:
+                self.answers_lost -= 1
+                raise StoreError("stored, but nobody will know", retry_after_s=0)
+            return accepted
+
+    taking = Forgetful(database, SystemClock(), metrics)
+    async with Listening(TraceReceiver(taking, OtlpConfig(), metrics)) as url:
+        exporter = OTLPSpanExporter(f"{url}/v1/traces", compression=Compression.Gzip)
+        await asyncio.to_thread(traced, exporter, CHAT)
+    assert metrics.requests == {503: 1, 200: 1}
+    assert (await counted(taking), metrics.repeats) == (1, 1)
+
+
 async def test_the_official_exporter_sends_again_what_could_not_be_stored(database, metrics) -> None:
     class Flaky(Intake):
         refusals = 1
