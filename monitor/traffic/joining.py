@@ -308,6 +308,8 @@ def _alike(reports: Sequence[Report]) -> Iterator[Pair]:
 def _by_distance(reports: Sequence[Report], one: int, other: int) -> tuple[float, int, int, str]:
     first, second = reports[one].call, reports[other].call
     why = "the same error" if second.error else "the same tokens"
+    if _is_untold(reports[one]) or _is_untold(reports[other]):
+        why = "the provider's own SDK tells of it"
     return _distance(first, second), one, other, f"{why} at the same time"
 
 
@@ -316,12 +318,32 @@ def _comparable(reports: Sequence[Report]) -> Mapping[object, list[int]]:
     buckets: dict[object, list[int]] = defaultdict(list)
     for place, report in enumerate(reports):
         call = report.call
-        same = (call.service_name, call.environment, call.operation)
+        same = _service(call)
         if call.error:
             buckets[(*same, "error")].append(place)
         if call.input_tokens is not None:
             buckets[(*same, call.input_tokens)].append(place)
+    _with_untold(reports, buckets)
     return buckets
+
+
+def _with_untold(reports: Sequence[Report], buckets: dict[object, list[int]]) -> None:
+    """Beside the reports that tell nothing of what came back, all that may tell it in their place."""
+    services = {_service(report.call) for report in reports if _is_untold(report)}
+    for place, report in enumerate(reports) if services else ():
+        if _service(report.call) in services:
+            buckets[(*_service(report.call), "untold")].append(place)
+
+
+def _service(call: Call) -> tuple[object, ...]:
+    return call.service_name, call.environment, call.operation
+
+
+def _is_untold(report: Report) -> bool:
+    """A provider's SDK tells of every call; of some streams it tells no more than that they were asked for."""
+    call = report.call
+    told = (call.response_id, call.input_tokens, call.output_tokens, call.finish_reason)
+    return report.is_first_hand and not call.error and all(one is None for one in told)
 
 
 def _are_alike(one: Report, other: Report) -> bool:
@@ -329,7 +351,7 @@ def _are_alike(one: Report, other: Report) -> bool:
         return False
     if not _is_inside(one.call, other.call):
         return False
-    if one.call.error and other.call.error:
+    if (one.call.error and other.call.error) or _is_untold(one) or _is_untold(other):
         return _providers_agree(one.call.provider, other.call.provider)
     return one.call.error == other.call.error and _same_tokens(one.call, other.call)
 

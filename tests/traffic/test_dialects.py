@@ -271,6 +271,11 @@ CASES = {
         {"dialect": "mistral_sdk", "provider": "mistral_ai", "operation": "chat", "input_tokens": 3},
         {"scope": "mistralai_sdk_tracer", "name": "chat_completion_v1_chat_completions_post"},
     ),
+    "mistral's own sdk, a stream without an outcome": Case(
+        {"gen_ai.request.model": "mistral-small", "http.url": "https://api.mistral.ai/v1/chat/completions"},
+        {"operation": "chat", "provider": "mistral_ai", "input_tokens": None},
+        {"scope": "mistralai_sdk_tracer", "name": "stream_chat"},
+    ),
     "an unknown library that names no operation, embedding": Case(
         {"gen_ai.request.model": "embed-v4", "gen_ai.usage.input_tokens": 3},
         {"dialect": "general", "operation": "embeddings"},

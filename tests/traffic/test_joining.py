@@ -37,6 +37,13 @@ def framework(number: int, tokens: tuple[int, int] | None = (50, 9), **told: Any
     return otel(number, tokens, **told)
 
 
+def untold(model: str) -> Span:
+    """A span of a provider's own SDK that tells what was asked for, and nothing of what came back."""
+    return span_of(
+        {"gen_ai.request.model": model}, scope="mistralai_sdk_tracer", name="chat_stream", for_s=0.4
+    )
+
+
 def reports(spans: Sequence[Span]) -> list[Report]:
     return [found for span in spans if isinstance(found := dialects.examine(span), Report)]
 
@@ -77,6 +84,10 @@ ONE_CALL = {
     ),
     "the same span exported twice": (otel(1), otel(1)),
     "three reports": (otel(1, response_id=ID), framework(2), framework(3, response_id=ID, scope="third", trace=3)),
+    "a stream of which the provider's own sdk tells no outcome": (
+        untold("gpt-4.1"),
+        framework(2),
+    ),
     "a model with and without its vendor": (
         otel(1, attributes={"gen_ai.request.model": "us.amazon.nova-lite-v1:0"}),
         framework(2, attributes={"gen_ai.request.model": "nova-lite-v1:0"}),
@@ -122,6 +133,16 @@ TWO_CALLS = {
     "an id that is drawn from a thousand": (
         otel(1, response_id="chatcmpl-123"),
         otel(2, (7, 7), response_id="chatcmpl-123", trace=2),
+    ),
+    "of another model, of which the provider's own sdk tells no outcome": (
+        span_of(
+            {"gen_ai.request.model": "small"},
+            number=1,
+            scope="mistralai_sdk_tracer",
+            name="chat_stream",
+            for_s=0.4,
+        ),
+        framework(2),
     ),
     "text and embeddings": (otel(1), framework(2, attributes={"gen_ai.operation.name": "embeddings"})),
 }

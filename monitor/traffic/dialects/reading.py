@@ -103,6 +103,8 @@ def _concluded(told: "Told", dialect: Dialect) -> Operation | None:
         return None
     if told.find("", (*facts.request_model, *facts.response_model), text) is None:
         return None
+    if dialect.is_first_hand:  # it asks the provider, and does nothing else
+        return _operation_by_name(span)
     evidence = (
         told.find("", (*facts.input, *facts.output), count),
         told.find("", facts.response_id, text),
@@ -111,6 +113,10 @@ def _concluded(told: "Told", dialect: Dialect) -> Operation | None:
     )
     if all(one is None for one in evidence):
         return None
+    return _operation_by_name(span)
+
+
+def _operation_by_name(span: Span) -> Operation:
     hints = [span.name, *(str(span.attributes.get(key, "")) for key in ("http.url", "url.full", "url.path"))]
     return Operation.EMBEDDINGS if any(map(_EMBEDDING_NAME.search, hints)) else Operation.CHAT
 

@@ -154,7 +154,11 @@ def provider(value: object) -> str | None:
     # "openai.chat", "google.vertex.chat": the API behind the dot, by JavaScript's AI SDK
     while spelling not in _PROVIDER_OF and "." in spelling:
         spelling = spelling.rsplit(".", 1)[0]
-    return _PROVIDER_OF.get(spelling, name)
+    return _PROVIDER_OF.get(spelling, _API.sub("", name))
+
+
+_API = re.compile(r"\.(chat|responses|messages|completion|(text-?)?embeddings?)$")
+"""An API's name behind that of a provider that is not known by name."""
 
 
 def provider_of_model(value: object) -> str | None:
