@@ -320,6 +320,28 @@ CASES = {
          "langfuse.observation.model.parameters": '{"stream": true, "max_tokens": "Infinity"}'},
         {"streaming": True, "error": False},
     ),
+    "an answer that the library could not use": Case(
+        {"gen_ai.operation.name": "chat", "gen_ai.usage.output_tokens": 4,
+         "gen_ai.response.finish_reasons": ["stop"]},
+        {"error": False},
+        {"error": "OutputParserException: no such tool"},
+    ),
+    "an answer that was cut off by the network": Case(
+        {"gen_ai.operation.name": "chat", "gen_ai.usage.output_tokens": 4,
+         "gen_ai.response.finish_reasons": ["stop"]},
+        {"error": True, "error_class": "connection"},
+        {"error": "peer closed connection"},
+    ),
+    "a provider that does not tell what it wrote to its cache": Case(
+        {"gen_ai.operation.name": "chat", "gen_ai.system": "openai",
+         "gen_ai.usage.cache_creation.input_tokens": 0},
+        {"cache_write_input_tokens": None},
+    ),
+    "a provider that tells that it wrote nothing to its cache": Case(
+        {"gen_ai.operation.name": "chat", "gen_ai.system": "anthropic",
+         "gen_ai.usage.cache_creation.input_tokens": 0},
+        {"cache_write_input_tokens": 0},
+    ),
     "an answer after an attempt that failed": Case(
         {"gen_ai.operation.name": "chat", "gen_ai.usage.output_tokens": 4},
         {"error": False},

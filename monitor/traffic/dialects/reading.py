@@ -199,7 +199,7 @@ def _report(told: Told, dialect: Dialect, operation: Operation, kind: _Kind) -> 
             response_id=response_id,
             input_tokens=usage.input,
             cached_input_tokens=_cached(operation, usage),
-            cache_write_input_tokens=usage.written,
+            cache_write_input_tokens=_written(provider_name, usage),
             output_tokens=_output(operation, usage),
             reasoning_tokens=_reasoning(provider_name, usage),
             error=failure is not None,
@@ -310,6 +310,14 @@ def _output(operation: Operation, usage: Usage) -> int | None:
 def _cached(operation: Operation, usage: Usage) -> int | None:
     # The same with the cache, which embeddings do not go through.
     return usage.cached or None if operation is Operation.EMBEDDINGS else usage.cached
+
+
+_COUNTING_WRITES = ("anthropic", "aws.bedrock", None)
+
+
+def _written(provider_name: str | None, usage: Usage) -> int | None:
+    # Libraries write a 0 for providers that do not tell what they wrote to their caches.
+    return usage.written if provider_name in _COUNTING_WRITES else usage.written or None
 
 
 _NOT_COUNTING_REASONING = ("anthropic", "aws.bedrock")
@@ -440,11 +448,17 @@ def _failure(told: Told, dialect: Dialect, outcome: _Outcome) -> tuple[ErrorClas
     error_class, status = errors.classify(
         span, _texts(told, facts.error_types), _texts(told, facts.error_messages)
     )
-    if outcome.finish is FinishReason.LENGTH and outcome.usage.output and status is None:
-        # A library's own word for an answer that was cut at its limit: the provider did answer.
+    if _is_aftermath(outcome, error_class, status):
         told.sources.pop("error")
         return None
     return error_class, status
+
+
+def _is_aftermath(outcome: _Outcome, error_class: ErrorClass, status: int | None) -> bool:
+    """The provider did answer: a library calls an answer an error that was cut at its limit, or that it cannot use."""
+    if not outcome.usage.output or outcome.finish is None or status is not None:
+        return False
+    return outcome.finish is FinishReason.LENGTH or error_class is ErrorClass.OTHER
 
 
 def _is_failed(told: Told, dialect: Dialect, outcome: _Outcome) -> bool:
