@@ -353,7 +353,17 @@ def _are_alike(one: Report, other: Report) -> bool:
         return False
     if (one.call.error and other.call.error) or _is_untold(one) or _is_untold(other):
         return _providers_agree(one.call.provider, other.call.provider)
-    return one.call.error == other.call.error and _same_tokens(one.call, other.call)
+    if one.call.error != other.call.error:
+        return _are_one_cut(one.call, other.call)
+    return _same_tokens(one.call, other.call)
+
+
+def _are_one_cut(one: Call, other: Call) -> bool:
+    """Some do not notice that a stream was cut: they tell no error, and no reason why it ended either."""
+    unaware = other if one.error else one
+    has_same_input = one.input_tokens is not None and one.input_tokens == other.input_tokens
+    outputs = {one.output_tokens, other.output_tokens} - {None}
+    return has_same_input and unaware.finish_reason is None and len(outputs) <= 1
 
 
 def _providers_agree(one: str | None, other: str | None) -> bool:

@@ -71,6 +71,7 @@ ONE_CALL = {
         otel(1, None, error="Error code: 429"),
         framework(2, None, error="RateLimitError"),
     ),
+    "a cut that one did not notice": (otel(1, (50, 3), error="peer closed connection"), framework(2, (50, 3))),
     "an error that one tells more narrowly": (
         otel(1, None, error="x", attributes={"http.response.status_code": 400}),
         framework(2, None, error="maximum context length", attributes={"http.response.status_code": 400}),
@@ -127,6 +128,10 @@ TWO_CALLS = {
         framework(2, None, error="429", attributes={"gen_ai.system": "cohere", "gen_ai.request.model": "m"}),
     ),
     "one failed, one did not": (otel(1, None, error="429"), framework(2)),
+    "one was cut, one was not": (
+        otel(1, (50, 3), error="peer closed connection"),
+        framework(2, (50, 3), attributes={"gen_ai.response.finish_reasons": ["stop"]}),
+    ),
     "an attempt and the next": (otel(1, None, error="429", for_s=0.5), otel(2, at_s=0.6, for_s=1.0)),
     "nothing told but the time": (otel(1, None), framework(2, None)),
     "an id again, hours later": (otel(1, response_id=ID), framework(2, response_id=ID, at_s=7200.0)),
