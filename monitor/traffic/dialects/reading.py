@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import TypeVar
 
 from ..calls import Call, CostBasis, ErrorClass, FinishReason, Operation
@@ -484,5 +485,8 @@ def _any(raw: object) -> str | None:
 
 
 def _prompt(span: Span, dialect: Dialect) -> int | None:
+    """A number in place of the prompt, which is not kept: the same in every process."""
     written = span.attributes.get(dialect.prompt) if dialect.prompt else None
-    return hash(written) if isinstance(written, str) else None
+    if not isinstance(written, str):
+        return None
+    return int.from_bytes(blake2b(written.encode(errors="replace"), digest_size=7).digest())
