@@ -304,6 +304,12 @@ CASES = {
         {"error": False, "error_class": None, "finish_reason": "length"},
         {"error": "Response incomplete"},
     ),
+    "the id of a message is not that of the answer": Case(
+        {"gen_ai.operation.name": "chat", "gen_ai.output.messages": json.dumps(
+            [{"role": "assistant", "id": "msg-of-the-library-00001", "finish_reason": "tool_call",
+              "parts": [{"type": "tool_call", "id": "call_00000000000000001", "name": "f"}]}])},
+        {"response_id": None, "finish_reason": "tool_calls"},
+    ),
     "a stream that began and did not end": Case(
         {"langfuse.observation.type": "generation", "langfuse.observation.output": "Your parcel left the",
          "langfuse.observation.completion_start_time": json.dumps(iso(0.5))},

@@ -7,6 +7,7 @@ from ..otlp import Span
 from .general import GENERAL
 from .google_adk import GOOGLE_ADK
 from .haystack import HAYSTACK
+from .kinds import NoCall
 from .langfuse import LANGFUSE
 from .langsmith import LANGSMITH
 from .litellm import LITELLM
@@ -17,7 +18,7 @@ from .openlit import OPENLIT
 from .openllmetry import OPENLLMETRY, OPENLLMETRY_OLD
 from .otel_genai import OTEL_GENAI, OTEL_GENAI_OLD
 from .provider_sdks import ANTHROPIC_SDK, MISTRAL_SDK
-from .reading import NoCall, Report, read_span
+from .reading import Report, read_span
 from .strands import STRANDS
 from .tables import Dialect
 from .vercel_ai import VERCEL_AI

@@ -20,7 +20,7 @@ _MODEL_KEYS = ("model", "model_name", "modelVersion", "model_version")
 _ID_KEYS = ("id", "responseId", "response_id")
 _USAGE_KEYS = ("usage", "token_usage", "usage_metadata", "usageMetadata", "tokenUsage")
 
-_ANSWER_MARKS = (
+_ID_MARKS = (
     "choices",
     "candidates",
     "usage",
@@ -29,10 +29,11 @@ _ANSWER_MARKS = (
     "usage_metadata",
     "object",
     "model_provider",
-    "stop_reason",
-    "finish_reason",
 )
-"""Beside one of these, ``model`` and ``id`` are those of an answer, and not of a tool call or a message."""
+"""Beside one of these, ``id`` is that of an answer, and not of a tool call or a message."""
+
+_MODEL_MARKS = (*_ID_MARKS, *_ID_KEYS, *_FINISH_KEYS)
+"""The same for ``model``."""
 
 _FRAMEWORK_IDS = ("lc_", "run-", "run_", "lc-")
 """How the ids begin that LangChain gives to its own messages."""
@@ -80,19 +81,15 @@ def _objects(document: object) -> Iterator[Mapping[str, object]]:
             queue.extend(item for item in node[:ITEMS_MAX] if isinstance(item, dict | list))
 
 
-def _is_answer(node: Mapping[str, object]) -> bool:
-    return any(mark in node for mark in _ANSWER_MARKS)
-
-
 def _id(node: Mapping[str, object]) -> str | None:
-    if not _is_answer(node) and not any(key in node for key in _MODEL_KEYS):
+    if not any(mark in node for mark in (*_ID_MARKS, *_MODEL_KEYS)):
         return None
     found = next((one for key in _ID_KEYS if (one := text(node.get(key)))), None)
     return None if found and found.startswith(_FRAMEWORK_IDS) else found
 
 
 def _model(node: Mapping[str, object]) -> str | None:
-    if not _is_answer(node) and not any(key in node for key in _ID_KEYS):
+    if not any(mark in node for mark in _MODEL_MARKS):
         return None
     return next((one for key in _MODEL_KEYS if (one := text(node.get(key)))), None)
 
