@@ -12,10 +12,7 @@ _FILLED = (
     "request_model",
     "response_id",
     "input_tokens",
-    "cached_input_tokens",
-    "cache_write_input_tokens",
     "output_tokens",
-    "reasoning_tokens",
     "http_status",
     "finish_reason",
     "ttft_s",
@@ -26,19 +23,26 @@ _FILLED = (
 )
 """Facts that the fullest report that tells them gives."""
 
+_PARTS = {
+    "cached_input_tokens": "input_tokens",
+    "cache_write_input_tokens": "input_tokens",
+    "reasoning_tokens": "output_tokens",
+}
+"""Parts, and the whole that they cannot be more than."""
+
 
 def fullness(report: Report) -> tuple[object, ...]:
-    """How much a report tells: usage before all else, first hand before the rest, then the answer."""
+    """How much a report tells: usage before all else, from who says that it is a call, at first hand best."""
     call = report.call
     main = (call.input_tokens, call.output_tokens)
     parts = (call.cached_input_tokens, call.cache_write_input_tokens, call.reasoning_tokens)
     return (
         sum(one is not None for one in main),
+        report.is_declared,  # what only wraps a call may tell a sum
         report.is_first_hand,
         sum(one is not None for one in parts),
         sum(one or 0 for one in main),
         call.response_id is not None,
-        report.is_declared,
         -call.duration_s,
         call.span_ids,
     )
@@ -54,6 +58,7 @@ def unite(calls: list[Call]) -> Call:
         name: next((value for one in calls if (value := getattr(one, name)) is not None), None)
         for name in _FILLED
     }
+    filled |= {name: _part(calls, name, filled[whole]) for name, whole in _PARTS.items()}
     is_error = any(one.error for one in calls) and not any(_is_answered(one) for one in calls)
     if not is_error:
         filled["http_status"] = None
@@ -70,6 +75,11 @@ def unite(calls: list[Call]) -> Call:
         started_at=started_at,
         ended_at=ended_at,
     )
+
+
+def _part(calls: list[Call], name: str, whole: int | None) -> int | None:
+    told = (getattr(one, name) for one in calls)
+    return next((part for part in told if part is not None and part <= (whole or 0)), None)
 
 
 def _is_answered(call: Call) -> bool:

@@ -266,6 +266,18 @@ def test_what_each_tells_is_united() -> None:
     assert call.duration_s == pytest.approx(2.02)
 
 
+def test_a_part_that_is_more_than_the_whole_is_left_out() -> None:
+    strange = framework(2, None, response_id=ID, attributes={"gen_ai.usage.cache_read.input_tokens": 90})
+    (call,) = calls_of(otel(1, response_id=ID), strange)
+    assert (call.input_tokens, call.cached_input_tokens) == (50, None)
+
+
+def test_what_wraps_one_call_does_not_tell_its_tokens() -> None:
+    (call,) = calls_of(wrapper(1), otel(2, (50, 9), parent=1, at_s=0.1, for_s=0.5))
+    assert (call.input_tokens, call.output_tokens) == (50, 9)
+    assert set(call.span_ids) == {id_of(1), id_of(2)}
+
+
 def test_a_failure_that_only_one_saw_is_a_failure() -> None:
     cut = otel(1, None, response_id=ID, error="peer closed connection")
     (call,) = calls_of(cut, framework(2, None, response_id=ID))
