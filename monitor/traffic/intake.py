@@ -5,6 +5,9 @@ that. ``fold`` adds the windows in memory to the stored ones and cuts the journa
 ``recover`` counts again, at start, what the journal holds. So each accepted call is in the stored windows or
 in the journal, and in one of them.
 
+Spans of one request that report the same call are joined before that: it is journaled, priced and counted once. What
+another request reports of it is not joined.
+
 A request that is sent again is answered as before and not counted again: its mark is stored with its calls.
 """
 
@@ -24,6 +27,8 @@ from canaries.clock import Clock
 from ..database import Database
 from . import OverloadError, StoreError, dialects, pricing, store
 from .calls import Call, ErrorClass
+from .dialects import Report
+from .joining import join
 from .otlp import Encoding, decode
 from .pricing import PriceBook
 from .repeats import Accepted, Answered, Repeats, mark_of
@@ -271,7 +276,7 @@ class Intake:
             if call.cost_usd is None and not call.error:
                 self._metrics.count_unpriced(call.service_name or "", call.model or "")
         for result, spans in (
-            ("call", len(read.calls)),
+            ("call", read.taken),
             ("other", read.other),
             ("rejected", sum(read.rejected.values())),
         ):
@@ -281,30 +286,39 @@ class Intake:
 
 @dataclass(frozen=True, slots=True)
 class _Read:
+    """What a request holds: its calls, of how many spans, the spans that tell of no call, and what was refused."""
+
     calls: Sequence[Call]
+    taken: int
     other: int
     rejected: Mapping[str, int]
 
     @property
     def accepted(self) -> Accepted:
         """What is answered."""
-        return Accepted(len(self.calls), self.other, self.rejected)
+        return Accepted(self.taken, self.other, self.rejected)
 
 
 def _read(body: bytes, encoding: Encoding, now: datetime, prices: PriceBook) -> _Read:
     decoded = decode(body, encoding)
-    rejected = Counter(decoded.rejected)
-    calls: list[Call] = []
-    other = 0
+    reports: list[Report] = []
+    untimely: Counter[str] = Counter()
     for span in decoded.spans:
-        call = dialects.read(span)
-        if call is None:
-            other += 1
-        elif problem := _untimely(call, now.timestamp()):
-            rejected[problem] += 1
+        found = dialects.examine(span)
+        if not isinstance(found, Report):
+            continue
+        if problem := _untimely(found.call, now.timestamp()):
+            untimely[problem] += 1
         else:
-            calls.append(prices.price(call))
-    return _Read(calls, other, rejected)
+            reports.append(found)
+    joined, _ = join(reports)
+    taken = sum(len(one.reports) for one in joined)
+    return _Read(
+        calls=[prices.price(one.call) for one in joined],
+        taken=taken,
+        other=len(decoded.spans) - taken - untimely.total(),
+        rejected=untimely + Counter(decoded.rejected),
+    )
 
 
 def _untimely(call: Call, now: float) -> str | None:

@@ -31,7 +31,7 @@ def mark_of(body: bytes, encoding: Encoding) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """What became of a request's spans."""
+    """What became of a request's spans: those that report calls, those that do not, and why some were refused."""
 
     calls: int
     other: int

@@ -2,6 +2,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from exported_spans import START_NS, payload_of, span_of
 from sqlalchemy import text
 from sqlmodel import Session, func, select
 
@@ -212,6 +213,33 @@ async def test_spans_that_are_no_calls_are_counted_and_not_kept(
     assert (accepted.calls, accepted.other) == (0, 4)
     assert metrics.spans == {"other": 4}
     assert journal_entries(database) == 0
+
+
+async def test_two_spans_of_a_request_that_report_one_call_are_one_call(taking, metrics, clock) -> None:
+    model = {"gen_ai.request.model": "gpt-4o-mini", "gen_ai.response.model": "gpt-4o-mini-2024-07-18"}
+    told = model | {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai"}
+    told |= {"gen_ai.usage.input_tokens": 1_000, "gen_ai.usage.output_tokens": 100}
+    told |= {"gen_ai.response.id": "chatcmpl-8f2e1c0b9a7d6e5f"}
+    outer = {
+        "openinference.span.kind": "LLM",
+        "llm.model_name": "gpt-4o-mini-2024-07-18",
+        "llm.token_count.prompt": 1_000,
+        "llm.token_count.completion": 100,
+        "output.value": '{"id": "chatcmpl-8f2e1c0b9a7d6e5f"}',
+    }
+    now_s = NOON - START_NS / 1e9 - 10
+    spans = [
+        span_of(told, scope="sdk", number=1, trace=1, at_s=now_s),
+        span_of(
+            outer, scope="openinference.instrumentation", number=2, trace=2, at_s=now_s - 0.01, for_s=2.02
+        ),
+    ]
+    accepted = await taking.accept(payload_of(spans), PROTOBUF)
+    assert (accepted.calls, accepted.other, accepted.rejected) == (2, 0, {})
+    assert metrics.spans == {"call": 2}
+    assert sum(metrics.calls.values()) == 1
+    (window,) = await taking.windows(0, minute_of(NOON))
+    assert (window.calls, window.input_tokens.total, window.cost_usd.n) == (1, 1_000, 1)
 
 
 async def test_calls_are_told_to_the_metrics(taking, metrics, make_payload) -> None:
