@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime
+from ipaddress import ip_address
 
 from canaries.config import WEEK_S, TargetConfig
 from dashboards.words import span
@@ -10,6 +11,7 @@ from .config import Deployment, cadence_of
 from .schedule import slot_s
 from .spending.spend import expectation
 from .spending.spend_facts import first_facts
+from .traffic.config import OtlpConfig
 
 USUAL_EVERY_S = 900.0
 """How often a target should be replayed: thin runs, and many of them."""
@@ -31,11 +33,29 @@ def spending(deployment: Deployment, now: datetime) -> dict[str, str]:
 
 def advice(deployment: Deployment, now: datetime) -> tuple[str, ...]:
     """What would see changes sooner or be wrong less often, a sentence each."""
-    return tuple(
+    about_targets = (
         f"target {name}: {sentence}"
         for name, target in deployment.config.targets.items()
         for sentence in _about(target, deployment.suites[name].expected_samples(target.samples), now)
     )
+    about_traces = (f"otlp: {sentence}" for sentence in _about_senders(deployment.config.otlp))
+    return (*about_targets, *about_traces)
+
+
+def _about_senders(otlp: OtlpConfig) -> Iterator[str]:
+    if _is_of_this_machine(otlp.host):
+        return
+    if otlp.token is None and (otlp.tls is None or otlp.tls.client_ca is None):
+        yield f"whoever reaches {otlp.host} may send traces: `token` or `tls: client_ca` says who may"
+    elif otlp.tls is None:
+        yield f"senders show the token to {otlp.host} in the clear: `tls` hides it"
+
+
+def _is_of_this_machine(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _about(target: TargetConfig, samples: dict[str, int], now: datetime) -> Iterator[str]:

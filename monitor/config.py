@@ -1,5 +1,6 @@
 """The configuration of a deployment: the packages' own models put together, read whole or refused whole."""
 
+import contextlib
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -8,13 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, HttpUrl
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl, ValidationError
 
 from alerts.config import BudgetConfig, ReceiverConfig, RollbackConfig
 from canaries.config import TargetConfig
 from canaries.document import DocumentError, Duration, Places, Problem, load_document_with_places
 from canaries.suite import Suite, load_suite
-from monitor.traffic.config import OtlpConfig, WatchConfig
+from monitor.traffic.config import ModelPriceConfig, OtlpConfig, TlsConfig, WatchConfig
 
 from . import MonitorError
 from .schedule import Cron, Every, cron_problem, slot_s
@@ -69,6 +70,9 @@ class Config(BaseModel):
     otlp: OtlpConfig = Field(default_factory=OtlpConfig, description="The receiver of production traces.")
     storage: StorageConfig = Field(default_factory=StorageConfig, description="What is kept.")
     targets: dict[str, TargetConfig] = Field(default_factory=dict, description="Model endpoints under watch.")
+    prices: list[ModelPriceConfig] = Field(
+        default_factory=list, description="What models cost you, where it is not the list price."
+    )
     watches: list[WatchConfig] = Field(default_factory=list, description="Rules over production traffic.")
     watch_every: Annotated[Duration, Field(gt=0, description="How often watches are looked at.")] = 60.0
     receivers: dict[str, ReceiverConfig] = Field(default_factory=dict, description="Who is told.")
@@ -85,6 +89,11 @@ class Deployment:
     suites: Mapping[str, Suite]
     """The suite of each target, by the target's name."""
     source: Path | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Where paths in the configuration start."""
+        return self.source.parent if self.source else Path()
 
     def share(self, target: str) -> float:
         """The target's share of the budgets, by importance; all targets and all shift watches together have 1."""
@@ -125,6 +134,7 @@ def load(path: Path | None, env: Mapping[str, str] | None = None) -> Deployment:
     def check(tree: Any, places: Places) -> Iterator[Problem]:
         yield from _cross_references(tree, places)
         yield from _suite_problems(tree, places, path.parent, env, suites)
+        yield from _tls_problems(tree, places, path.parent)
 
     try:
         config, places = load_document_with_places(text, str(path), Config, env, check)
@@ -173,6 +183,18 @@ def _suite_problems(
             faulty.add(path)
 
 
+def _tls_problems(tree: Any, places: Places, folder: Path) -> Iterator[Problem]:
+    """Files for TLS that cannot be used. What is wrong with the section itself is told as of every other."""
+    section = _section(tree, "otlp").get("tls")
+    if section is None:
+        return
+    from .traffic.tls import faults
+
+    with contextlib.suppress(ValidationError):
+        for setting, problem in faults(TlsConfig.model_validate(section), folder):
+            yield places.problem(("otlp", "tls", setting), problem)
+
+
 def _cross_references(tree: Any, places: Places) -> Iterator[Problem]:
     """What no single value shows: names that are defined nowhere, or twice. ``tree`` may be in any state."""
     for section in ("targets", "receivers", "rollbacks"):
@@ -198,6 +220,22 @@ def _cross_references(tree: Any, places: Places) -> Iterator[Problem]:
             yield places.problem(("watches", index, "name"), f'a second watch is called "{name}"')
         seen.add(str(name))
         yield from _unknown_names(tree, places, ("watches", index), watch)
+    yield from _repeated_prices(tree, places)
+
+
+def _repeated_prices(tree: Any, places: Places) -> Iterator[Problem]:
+    """Prices of the same models that begin on the same day: nobody could tell which of them counts."""
+    prices = tree.get("prices") if isinstance(tree, dict) else None
+    seen: dict[tuple[str, ...], int] = {}
+    for index, price in enumerate(prices if isinstance(prices, list) else []):
+        if not isinstance(price, dict):
+            continue
+        key = tuple(str(price.get(name)) for name in ("model", "provider", "from"))
+        if (first := seen.setdefault(key, index)) != index:
+            yield places.problem(
+                ("prices", index, "model"),
+                f"prices[{first}] is for the same model and days; dated prices each have their own `from`",
+            )
 
 
 def _unknown_names(

@@ -5,6 +5,7 @@ import contextlib
 import random
 import signal
 import socket
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -26,7 +27,7 @@ from dashboards import StatusError
 from dashboards.app import build_app
 from dashboards.view import Readiness
 
-from . import DatabaseError
+from . import DatabaseError, MonitorError
 from .canary_flow.rounds import Rounds
 from .config import DATABASE_FILE, Deployment, cadence_of
 from .database import Database
@@ -40,8 +41,11 @@ from .status import Status, canary_job
 from .taking_over import first_start, take_over
 from .telemetry import Metrics
 from .traffic import StoreError
+from .traffic.config import TlsConfig
 from .traffic.intake import FOLD_EVERY_S, Intake
+from .traffic.pricing import PriceBook
 from .traffic.receiver import TraceReceiver
+from .traffic.tls import renew, server_context
 from .traffic_flow.watch_tails import look_at_tails
 from .traffic_flow.watch_traffic import look
 
@@ -59,6 +63,9 @@ SENSITIVITY_EVERY_S = 30.0
 
 GAUGES_EVERY_S = 5.0
 """How often the gauges at ``/metrics`` are brought up to date."""
+
+CERTIFICATES_EVERY_S = 600.0
+"""How often the files for TLS are read again: they are renewed while the daemon runs."""
 
 log = structlog.get_logger()
 
@@ -80,10 +87,16 @@ def run_daemon(
             traces_port = config.otlp.http_port if otlp_http_port is None else otlp_http_port
             traces = bind(config.otlp.host, traces_port, "OTLP/HTTP", "--otlp-http-port")
             sockets.callback(traces.close)
-            daemon = Daemon(deployment, database, SystemClock(), random.Random(), pages, traces)  # noqa: S311
+            rng = random.Random()  # noqa: S311 - for jitter
+            daemon = Daemon(deployment, database, SystemClock(), rng, pages, traces, _tls(deployment))
             return uvloop.run(daemon.run())
     finally:
         database.close()
+
+
+def _tls(deployment: Deployment) -> ssl.SSLContext | None:
+    tls = deployment.config.otlp.tls
+    return server_context(tls, deployment.folder) if tls else None
 
 
 @dataclass
@@ -96,6 +109,7 @@ class Daemon:
     rng: random.Random
     pages: socket.socket
     traces: socket.socket
+    traces_tls: ssl.SSLContext | None = None
 
     async def run(self) -> int:
         """Start everything, wait for the signal, and stop everything in order; gives the exit code."""
@@ -130,7 +144,7 @@ class Daemon:
             lambda session: take_over(session, self.deployment, self._self.problem, now)
         )
         self._messenger = Messenger(self.clock, self.metrics, self._self)
-        self._intake = Intake(self.database, self.clock, self.metrics)
+        self._intake = Intake(self.database, self.clock, self.metrics, PriceBook(config.prices))
         if recovered := await self._intake.recover():
             log.info("calls counted again from the journal", calls=recovered)
         public_url = str(config.http.public_url) if config.http.public_url else None
@@ -187,6 +201,9 @@ class Daemon:
             ("gauges", GAUGES_EVERY_S, self._show),
             ("sensitivity", SENSITIVITY_EVERY_S, self._measure),
         ]
+        if config.otlp.tls and self.traces_tls:
+            follow = partial(self._renew, self.traces_tls, config.otlp.tls)
+            jobs.append(("certificates", CERTIFICATES_EVERY_S, follow))
         if config.watches:
             jobs.append(("watches", config.watch_every, self._look))
         for name, every_s, work in jobs:
@@ -208,7 +225,10 @@ class Daemon:
         receiver = TraceReceiver(
             self._intake, self.deployment.config.otlp, self.metrics, is_news=self._self.is_news
         )
-        servers = {"pages": (server(app), self.pages), "traces": (server(receiver), self.traces)}
+        servers = {
+            "pages": (server(app), self.pages),
+            "traces": (server(receiver, self.traces_tls), self.traces),
+        }
         tasks = {
             name: asyncio.create_task(one.serve(sockets=[listener]), name=name)
             for name, (one, listener) in servers.items()
@@ -250,8 +270,10 @@ class Daemon:
             targets=len(self.deployment.config.targets),
             watches=len(self.deployment.config.watches),
         )
-        for what, listener in (("pages and API", self.pages), ("OTLP/HTTP", self.traces)):
-            print(f"{what}: {address(listener)}", flush=True)  # noqa: T201 - data for whoever started us
+        scheme = "https" if self.traces_tls else "http"
+        places = {"pages and API": address(self.pages), "OTLP/HTTP": address(self.traces, scheme)}
+        for what, place in places.items():
+            print(f"{what}: {place}", flush=True)  # noqa: T201 - data for whoever started us
 
     # Traffic
 
@@ -277,6 +299,13 @@ class Daemon:
 
     async def _fold(self) -> None:
         await self._intake.fold()
+
+    async def _renew(self, context: ssl.SSLContext, tls: TlsConfig) -> None:
+        """Follow certificates that were renewed; one that cannot be used is told, and the last one goes on."""
+        try:
+            renew(context, tls, self.deployment.folder)
+        except MonitorError as error:
+            self._self.problem(f"A renewed certificate cannot be used, and the last one goes on: {error}.")
 
     # Old records
 

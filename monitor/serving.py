@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import ssl
 from collections.abc import Iterator
 from typing import Any
 
@@ -42,10 +43,10 @@ def bind(host: str, port: int, what: str, option: str) -> socket.socket:
     return listener
 
 
-def address(listener: socket.socket) -> str:
+def address(listener: socket.socket, scheme: str = "http") -> str:
     """Where a bound socket is reached, as ``http://host:port``."""
     host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 class Server(uvicorn.Server):
@@ -57,20 +58,21 @@ class Server(uvicorn.Server):
         yield
 
 
-def server(app: Any) -> Server:
+def server(app: Any, tls: ssl.SSLContext | None = None) -> Server:
     """A server for an ASGI app, to be awaited with ``serve(sockets=[...])``."""
-    return Server(
-        uvicorn.Config(
-            app,
-            lifespan="off",
-            http="h11",  # slower than httptools, but it bounds what the headers of a request may take
-            h11_max_incomplete_event_size=HEADERS_MAX_BYTES,
-            log_config=None,
-            log_level="error",  # below that stands what any stranger can provoke, a line for each request
-            access_log=False,
-            server_header=False,
-            backlog=BACKLOG,
-            limit_concurrency=CONNECTIONS_MAX,
-            timeout_graceful_shutdown=STOP_GRACE_S,
-        )
+    config = uvicorn.Config(
+        app,
+        lifespan="off",
+        http="h11",  # slower than httptools, but it bounds what the headers of a request may take
+        h11_max_incomplete_event_size=HEADERS_MAX_BYTES,
+        log_config=None,
+        log_level="error",  # below that stands what any stranger can provoke, a line for each request
+        access_log=False,
+        server_header=False,
+        backlog=BACKLOG,
+        limit_concurrency=CONNECTIONS_MAX,
+        timeout_graceful_shutdown=STOP_GRACE_S,
     )
+    config.load()
+    config.ssl = tls  # by itself it would only take the names of files
+    return Server(config)

@@ -143,8 +143,19 @@ class Metrics:
             ["service", "model"],
             registry=one,
         )
+        self.call_costs = Counter(
+            "anchorwatch_call_costs",
+            "Calls that should have a cost, by how sure it is.",
+            ["service", "basis"],
+            registry=one,
+        )
         self.otlp_requests = Counter(
             "anchorwatch_otlp_requests", "Trace export requests by HTTP status.", ["code"], registry=one
+        )
+        self.otlp_repeats = Counter(
+            "anchorwatch_otlp_repeats",
+            "Trace export requests that were sent again although they were stored.",
+            registry=one,
         )
         self.watch_value = Gauge(
             "anchorwatch_watch_value", "Latest value of a watch.", ["watch"], registry=one
@@ -175,7 +186,11 @@ class Metrics:
         )
         build = Gauge("anchorwatch_build_info", "1, with the version.", ["version"], registry=one)
         build.labels(installed_version()).set(1)
-        self._traffic_series: dict[str, set[tuple[str, ...]]] = {"calls": set(), "unpriced": set()}
+        self._traffic_series: dict[str, set[tuple[str, ...]]] = {
+            "calls": set(),
+            "unpriced": set(),
+            "call_costs": set(),
+        }
 
     def render(self) -> bytes:
         """The page at ``/metrics``, in the Prometheus text format."""
@@ -243,9 +258,17 @@ class Metrics:
         """Count one answered call without a known price."""
         self.unpriced.labels(*self._bounded("unpriced", (service, model))).inc()
 
+    def count_cost(self, service: str, basis: str) -> None:
+        """Count one call that should have a cost, by how sure it is."""
+        self.call_costs.labels(*self._bounded("call_costs", (service, basis))).inc()
+
     def count_request(self, code: int) -> None:
         """Count one trace export request by the status of its answer."""
         self.otlp_requests.labels(str(code)).inc()
+
+    def count_repeat(self) -> None:
+        """Count one trace export request that was sent again although it was stored."""
+        self.otlp_repeats.inc()
 
     def _bounded(self, metric: str, values: Iterable[str]) -> tuple[str, ...]:
         """The label values, or ``other`` for each once the metric has ``SERIES_MAX`` label sets."""

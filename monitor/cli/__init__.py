@@ -12,7 +12,14 @@ from alerts import AlertError
 from canaries import CanaryError
 from monitor import MonitorError
 
-from . import alerts_commands, baseline_commands, daemon_commands, simulate_command, stream_commands
+from . import (
+    alerts_commands,
+    baseline_commands,
+    daemon_commands,
+    simulate_command,
+    spans_commands,
+    stream_commands,
+)
 
 app = typer.Typer(
     name="anchorwatch",
@@ -40,6 +47,7 @@ stream_commands.add_to(app)
 simulate_command.add_to(app)
 app.add_typer(baseline_commands.app, name="baseline")
 app.add_typer(alerts_commands.app, name="alerts")
+app.add_typer(spans_commands.app, name="spans")
 
 
 def main() -> None:

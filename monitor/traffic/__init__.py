@@ -1,14 +1,16 @@
 """Production traffic: spans in, minute windows and judgements of them out.
 
-span > call > window > watch: ``otlp`` reads bytes, ``dialects`` find the calls, ``pricing`` says what they
-cost, ``windows`` add them up, ``watches`` judge; ``intake`` makes it durable and ``receiver`` speaks HTTP.
+span > call > window > watch: ``otlp`` reads bytes, ``dialects`` find the calls, ``joining`` counts each once
+(``decoding`` does so for recorded spans), ``pricing`` says what they cost, ``windows`` add them up, ``watches``
+judge; ``intake`` makes it durable, ``repeats`` knows what comes again, and ``receiver`` speaks HTTP.
 The text of prompts and answers is never kept. The exceptions::
 
     TrafficError
     ├── OtlpError      a body is not an OTLP trace export; sending it again cannot help
     │   └── OversizeError  it holds too much; smaller batches are taken
     ├── OverloadError  too much at once; ``retry_after_s`` says when to come back
-    └── StoreError     the calls could not be stored and were not accepted; ``retry_after_s`` as above
+    ├── StoreError     the calls could not be stored and were not accepted; ``retry_after_s`` as above
+    └── UnknownSenderError  a token is needed, and was not shown (in ``senders``)
 """
 
 from .. import MonitorError

@@ -8,6 +8,9 @@ from typing import Any
 from . import OverloadError, TrafficError
 from .config import OtlpConfig
 
+PACKINGS = {"gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
+"""What a body may be packed with, by its name in HTTP: both are of the exporters' choices."""
+
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 
@@ -61,8 +64,8 @@ class Share:
         self.taken += size
 
 
-async def read_body(receive: Receive, is_gzip: bool, limits: OtlpConfig, share: Share) -> bytes:
-    """The whole body, unpacked.
+async def read_body(receive: Receive, packing: str | None, limits: OtlpConfig, share: Share) -> bytes:
+    """The whole body, unpacked; ``packing`` is one of ``PACKINGS``.
 
     Raises RefusedError when it is too large or cannot be unpacked, OverloadError when there is no room for it
     now, SenderGoneError when it never becomes whole. No more than the limits is ever held, whatever the
@@ -70,7 +73,7 @@ async def read_body(receive: Receive, is_gzip: bool, limits: OtlpConfig, share: 
     """
     received = 0
     body = bytearray()
-    gunzip = Gunzip(limits.max_decompressed_bytes) if is_gzip else None
+    unpacker = Gunzip(limits.max_decompressed_bytes, packing) if packing else None
     is_last = False
     while not is_last:
         message = await receive()
@@ -83,26 +86,27 @@ async def read_body(receive: Receive, is_gzip: bool, limits: OtlpConfig, share: 
             raise RefusedError(
                 413, f"the body is larger than {limits.max_body_bytes} bytes; send smaller batches"
             )
-        plain = gunzip.feed(chunk) if gunzip else chunk
+        plain = unpacker.feed(chunk) if unpacker else chunk
         share.take(len(plain))
         body += plain
-    if gunzip:
-        gunzip.finish()
+    if unpacker:
+        unpacker.finish()
     return bytes(body)
 
 
 class Gunzip:
-    """Unpacks a gzip stream piece by piece, and stops at a limit of its output."""
+    """Unpacks a stream piece by piece, and stops at a limit of its output."""
 
-    def __init__(self, max_bytes: int) -> None:
-        """Start at the beginning of a stream."""
+    def __init__(self, max_bytes: int, packing: str = "gzip") -> None:
+        """Start at the beginning of a stream that is packed with one of ``PACKINGS``."""
+        self._packing = packing
         self._max_bytes = max_bytes
         self._left = max_bytes
-        self._member = _member()
+        self._member = self._next_member()
         self._is_inside = False
 
     def feed(self, packed: bytes) -> bytes:
-        """What ``packed`` unpacks to. Raises RefusedError at the limit, or when it is not gzip."""
+        """What ``packed`` unpacks to. Raises RefusedError at the limit, or when it is something else."""
         plain = bytearray()
         while packed:
             self._is_inside = True
@@ -110,22 +114,22 @@ class Gunzip:
                 # One byte more than allowed: to get it is how we know that there is more.
                 plain += self._member.decompress(packed, self._left + 1 - len(plain))
             except zlib.error as error:
-                raise RefusedError(400, f"the body is not gzip: {error}") from error
+                raise RefusedError(400, f"the body is not {self._packing}: {error}") from error
             if len(plain) > self._left:
                 raise RefusedError(
                     413, f"the body unpacks to more than {self._max_bytes} bytes; send smaller batches"
                 )
             packed = self._member.unconsumed_tail
             if self._member.eof:  # gzip files may be joined end to end
-                packed, self._member, self._is_inside = self._member.unused_data, _member(), False
+                packed, self._member = self._member.unused_data, self._next_member()
+                self._is_inside = False
         self._left -= len(plain)
         return bytes(plain)
 
     def finish(self) -> None:
         """Say that the stream ends here. Raises RefusedError when it was cut."""
         if self._is_inside:
-            raise RefusedError(400, "the gzip body ends in the middle")
+            raise RefusedError(400, f"the {self._packing} body ends in the middle")
 
-
-def _member() -> "zlib._Decompress":
-    return zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    def _next_member(self) -> "zlib._Decompress":
+        return zlib.decompressobj(wbits=PACKINGS[self._packing])

@@ -1,14 +1,19 @@
 """What an operator can set about production traffic: the receiver, and watches."""
 
 import re
+from datetime import date
 from enum import StrEnum
+from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
     ConfigDict,
     Field,
+    SecretStr,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -18,6 +23,14 @@ from canaries.duration import Duration
 
 Pattern = str | list[str]
 """One value, or a list of them; ``*`` and ``?`` stand for any characters and any one character."""
+
+
+def fits(pattern: Pattern | None, value: str) -> bool:
+    """Whether the value is one that the pattern stands for; no pattern stands for all."""
+    if pattern is None:
+        return True
+    return any(fnmatchcase(value, one) for one in ([pattern] if isinstance(pattern, str) else pattern))
+
 
 KEEP_FIRING_S = 900.0
 """How long a watch must be steady before its incident ends, unless it looks back further or is told otherwise."""
@@ -217,13 +230,77 @@ class WatchConfig(BaseModel):
         return self
 
 
-class OtlpConfig(BaseModel):
-    """The receiver of production traces (OTLP over HTTP), and what it takes at most."""
+Dollars = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
+
+
+class ModelPriceConfig(BaseModel):
+    """What a model's tokens cost you, instead of by the price list: a price agreed on, or of a model of your own.
+
+    Prices are dollars for a million tokens. It holds for calls that started on the day ``from`` or later.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    model: Pattern = Field(description="The model that answered, or the one asked for.")
+    provider: Pattern | None = Field(
+        None, description="As in OpenTelemetry: openai, azure.ai.openai, ...; without it whoever answered."
+    )
+    from_: date | None = Field(
+        None, alias="from", description="The first day it holds, in UTC; without it all days."
+    )
+    input_usd_per_mtok: Dollars = Field(
+        description="Input that is neither read from a cache nor written to one."
+    )
+    cached_input_usd_per_mtok: Dollars | None = Field(
+        None, description="Input read from a cache; without it, as other input."
+    )
+    cache_write_usd_per_mtok: Dollars | None = Field(
+        None, description="Input written to a cache; without it, as other input."
+    )
+    output_usd_per_mtok: Dollars = Field(description="Output, reasoning included; 0 for embeddings.")
+
+    @property
+    def since(self) -> date:
+        """The first day it holds."""
+        return self.from_ or date.min
+
+    @field_validator("model", "provider")
+    @classmethod
+    def _names_something(cls, value: Pattern | None) -> Pattern | None:
+        if value is not None and (not value or not all([value] if isinstance(value, str) else value)):
+            raise ValueError('write a name, a pattern ("gpt-4o*") or a list of them')
+        return value
+
+
+class TlsConfig(BaseModel):
+    """The files, in PEM form, with which the receiver of traces proves who it is, and has senders prove it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    certificate: Path = Field(description="The certificate, and those between it and its authority.")
+    key: Path = Field(description="The certificate's private key, without a passphrase.")
+    client_ca: Path | None = Field(
+        None, description="The authorities of senders: who has no certificate of theirs is not let in."
+    )
+
+
+def _token(token: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[!-~]+", token.get_secret_value()):
+        raise ValueError("must be plain ASCII without spaces, and not empty: senders put it into a header")
+    return token
+
+
+class OtlpConfig(BaseModel):
+    """The receiver of production traces (OTLP over HTTP), who may send, and what it takes at most."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
     host: str = Field("127.0.0.1", description="Address to listen on.")
     http_port: int = Field(4318, ge=0, le=65535, description="Port of OTLP/HTTP; 0 takes a free one.")
+    token: Annotated[SecretStr, AfterValidator(_token)] | None = Field(
+        None, description="What senders must show as a bearer token; write ${NAME}, not the token."
+    )
+    tls: TlsConfig | None = Field(None, description="Take traces over TLS; without it over plain HTTP.")
     max_body_bytes: int = Field(8 * 2**20, ge=1024, description="Largest request body, as sent.")
     max_decompressed_bytes: int = Field(16 * 2**20, ge=1024, description="Largest request body, unpacked.")
     max_in_flight_bytes: int = Field(
@@ -231,6 +308,13 @@ class OtlpConfig(BaseModel):
         ge=1024,
         description="Largest sum of unpacked bodies at work; beyond it senders are asked to wait.",
     )
+
+    @field_validator("token", "tls", mode="before")
+    @classmethod
+    def _is_not_left_empty(cls, value: object) -> object:
+        if value is None:  # whoever wrote the line meant to close the door
+            raise ValueError("is left empty; without the line everybody may send, over plain HTTP")
+        return value
 
 
 _UNITS_OF_TIME_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}

@@ -4,6 +4,11 @@ A call is written to the journal before its request is answered, and counted in 
 that. ``fold`` adds the windows in memory to the stored ones and cuts the journal, in one transaction;
 ``recover`` counts again, at start, what the journal holds. So each accepted call is in the stored windows or
 in the journal, and in one of them.
+
+Spans of one request that report the same call are joined before that: it is journaled, priced and counted once. What
+another request reports of it is not joined.
+
+A request that is sent again is answered as before and not counted again: its mark is stored with its calls.
 """
 
 import asyncio
@@ -11,6 +16,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Protocol
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -21,7 +27,11 @@ from canaries.clock import Clock
 from ..database import Database
 from . import OverloadError, StoreError, dialects, pricing, store
 from .calls import Call, ErrorClass
+from .dialects import Report
+from .joining import join
 from .otlp import Encoding, decode
+from .pricing import PriceBook
+from .repeats import Accepted, Answered, Repeats, mark_of
 from .windows import Admission, Window, WindowBook, minute_of
 
 FUTURE_MAX_S = 300.0
@@ -64,36 +74,44 @@ class TrafficMetrics(Protocol):
     def count_unpriced(self, service: str, model: str) -> None:
         """One answered call without a known price."""
 
+    def count_cost(self, service: str, basis: str) -> None:
+        """One call that should have a cost, by how sure it is: answered, or failed after it used tokens."""
+
     def count_request(self, code: int) -> None:
         """One export request, by the HTTP status of its answer."""
 
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """What became of a request's spans."""
-
-    calls: int
-    other: int
-    rejected: Mapping[str, int]
+    def count_repeat(self) -> None:
+        """One export request that was sent again although it was stored: its spans are not counted again."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    calls: Sequence[Call]
-    stored: asyncio.Future[None]
+    mark: bytes
+    read: "_Read"
+    stored: asyncio.Future[Accepted]
 
 
 class Intake:
     """Takes export requests, and holds the windows that are not stored yet."""
 
-    def __init__(self, database: Database, clock: Clock, metrics: TrafficMetrics) -> None:
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        metrics: TrafficMetrics,
+        prices: PriceBook = pricing.LIST_PRICES,
+    ) -> None:
         """Start with nothing counted. Await ``recover`` before the first request."""
         self._database = database
         self._clock = clock
         self._metrics = metrics
+        self._prices = prices
         self._admission = Admission()
         self._unfolded = WindowBook()
         self._journaled_up_to = 0
+        # As long as calls are taken at all: after that, a request that comes again is refused for its age.
+        self._repeats = Repeats(AGE_MAX_S)
+        self._underway: dict[bytes, asyncio.Future[Accepted]] = {}
         self._waiting: list[_Waiting] = []
         self._calls_waiting = 0
         self._decoding = asyncio.Lock()
@@ -102,6 +120,7 @@ class Intake:
 
     async def recover(self) -> int:
         """Count again what was accepted and not folded when the process ended; gives the number of calls."""
+        await self._recover_requests()
         recovered = 0
         while entries := await self._database.aread(
             lambda session: store.journaled(session, self._journaled_up_to, RECOVER_ENTRIES)
@@ -111,22 +130,32 @@ class Intake:
                 recovered += len(calls)
         return recovered
 
+    async def _recover_requests(self) -> None:
+        entry_id = 0
+        while entries := await self._database.aread(
+            partial(store.remembered, after=entry_id, limit=RECOVER_ENTRIES)
+        ):
+            for entry_id, at, requests in entries:
+                self._repeats.add(requests, at, entry_id)
+
     async def accept(self, body: bytes, encoding: Encoding) -> Accepted:
         """Store the calls in an export request; returns when that is done.
 
         Raises OtlpError (nothing can be read), OverloadError or StoreError (nothing was kept; try again
         later).
         """
+        mark = mark_of(body, encoding)
         # One at a time: a body takes many times its size while it is decoded.
         async with self._decoding:
-            if self._is_full():
-                raise OverloadError("more traffic than can be stored at the moment")
-            # In a thread: a large body takes long enough to hold up everybody else.
-            read = await asyncio.to_thread(_read, body, encoding, self._clock.now())
-        if read.calls:
-            await self._store(read.calls)
-        self._tell(read)
-        return Accepted(len(read.calls), read.other, read.rejected)
+            answer = self._earlier(mark)
+            is_repeat = answer is not None
+            if answer is None:
+                answer = await self._take(mark, body, encoding)
+        # Shielded: who hangs up takes back nothing, also not from others who wait for the same request.
+        accepted = await asyncio.shield(answer)
+        if is_repeat:
+            self._metrics.count_repeat()
+        return accepted
 
     async def fold(self) -> int:
         """Add what was counted to the stored windows; gives how many windows that changed.
@@ -150,11 +179,13 @@ class Intake:
         async with self._folding:
             folded, up_to = self._unfolded, self._journaled_up_to
             self._unfolded = WindowBook()
-            oldest = minute_of(self._clock.now().timestamp() - KEEP_WINDOWS_S)
+            now = self._clock.now().timestamp()
+            oldest, first_entry = minute_of(now - KEEP_WINDOWS_S), self._repeats.forget(now)
 
             def work(session: Session) -> None:
                 store.fold(session, folded, up_to)
                 store.forget_windows(session, oldest)
+                store.forget_requests(session, first_entry)
 
             try:
                 await self._database.awrite(work)
@@ -170,13 +201,29 @@ class Intake:
             or len(self._unfolded) >= UNFOLDED_MAX
         )
 
-    async def _store(self, calls: Sequence[Call]) -> None:
-        stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(calls, stored))
-        self._calls_waiting += len(calls)
+    def _earlier(self, mark: bytes) -> asyncio.Future[Accepted] | None:
+        """The answer to the same request, which came before; it may still be underway."""
+        known = self._repeats.find(mark)
+        return _known(known) if known else self._underway.get(mark)
+
+    async def _take(self, mark: bytes, body: bytes, encoding: Encoding) -> asyncio.Future[Accepted]:
+        """Decode a request, and have its calls stored with the next commit; gives what its answer will be."""
+        if self._is_full():
+            raise OverloadError("more traffic than can be stored at the moment")
+        now = self._clock.now()
+        # In a thread: a large body takes long enough to hold up everybody else.
+        read = await asyncio.to_thread(_read, body, encoding, now, self._prices)
+        if not read.calls:
+            self._repeats.add([Answered(mark, read.accepted)], now.timestamp())
+            self._tell(read)
+            return _known(read.accepted)
+        stored: asyncio.Future[Accepted] = asyncio.get_running_loop().create_future()
+        self._underway[mark] = stored
+        self._waiting.append(_Waiting(mark, read, stored))
+        self._calls_waiting += len(read.calls)
         if self._committing is None:
             self._committing = asyncio.create_task(self._commit())
-        await stored
+        return stored
 
     async def _commit(self) -> None:
         """Store what waits, all of it in one transaction; what comes in meanwhile goes into the next."""
@@ -186,15 +233,24 @@ class Intake:
                 try:
                     await self._commit_group(group)
                 finally:
-                    self._calls_waiting -= sum(len(one.calls) for one in group)
+                    self._calls_waiting -= sum(len(one.read.calls) for one in group)
+                    for one in group:
+                        del self._underway[one.mark]
         finally:
             self._committing = None
 
     async def _commit_group(self, group: Sequence[_Waiting]) -> None:
-        calls = [call for waiting in group for call in waiting.calls]
+        calls = [call for waiting in group for call in waiting.read.calls]
+        requests = [Answered(waiting.mark, waiting.read.accepted) for waiting in group]
         now = self._clock.now().timestamp()
+
+        def work(session: Session) -> int:
+            entry_id = store.journal(session, calls, now)
+            store.remember(session, entry_id, requests, now)
+            return entry_id
+
         try:
-            entry_id = await self._database.awrite(lambda session: store.journal(session, calls, now))
+            entry_id = await self._database.awrite(work)
         except Exception as error:
             for waiting in group:
                 _fail(waiting.stored, StoreError(f"calls could not be stored: {_why(error)}"))
@@ -202,9 +258,10 @@ class Intake:
                 raise
             return
         self._count(calls, entry_id)
+        self._repeats.add(requests, now, entry_id)
         for waiting in group:
-            if not waiting.stored.done():  # done: the sender hung up, which takes nothing back
-                waiting.stored.set_result(None)
+            self._tell(waiting.read)
+            waiting.stored.set_result(waiting.read.accepted)
 
     def _count(self, calls: Sequence[Call], entry_id: int) -> None:
         for call in calls:
@@ -214,10 +271,12 @@ class Intake:
     def _tell(self, read: "_Read") -> None:
         for call in read.calls:
             self._metrics.count_call(_labels(call))
+            if call.cost_usd is not None or not call.error:
+                self._metrics.count_cost(call.service_name or "", call.cost_basis)
             if call.cost_usd is None and not call.error:
                 self._metrics.count_unpriced(call.service_name or "", call.model or "")
         for result, spans in (
-            ("call", len(read.calls)),
+            ("call", read.taken),
             ("other", read.other),
             ("rejected", sum(read.rejected.values())),
         ):
@@ -227,25 +286,39 @@ class Intake:
 
 @dataclass(frozen=True, slots=True)
 class _Read:
+    """What a request holds: its calls, of how many spans, the spans that tell of no call, and what was refused."""
+
     calls: Sequence[Call]
+    taken: int
     other: int
     rejected: Mapping[str, int]
 
+    @property
+    def accepted(self) -> Accepted:
+        """What is answered."""
+        return Accepted(self.taken, self.other, self.rejected)
 
-def _read(body: bytes, encoding: Encoding, now: datetime) -> _Read:
+
+def _read(body: bytes, encoding: Encoding, now: datetime, prices: PriceBook) -> _Read:
     decoded = decode(body, encoding)
-    rejected = Counter(decoded.rejected)
-    calls: list[Call] = []
-    other = 0
+    reports: list[Report] = []
+    untimely: Counter[str] = Counter()
     for span in decoded.spans:
-        call = dialects.read(span)
-        if call is None:
-            other += 1
-        elif problem := _untimely(call, now.timestamp()):
-            rejected[problem] += 1
+        found = dialects.examine(span)
+        if not isinstance(found, Report):
+            continue
+        if problem := _untimely(found.call, now.timestamp()):
+            untimely[problem] += 1
         else:
-            calls.append(pricing.price(call))
-    return _Read(calls, other, rejected)
+            reports.append(found)
+    joined, _ = join(reports)
+    taken = sum(len(one.reports) for one in joined)
+    return _Read(
+        calls=[prices.price(one.call) for one in joined],
+        taken=taken,
+        other=len(decoded.spans) - taken - untimely.total(),
+        rejected=untimely + Counter(decoded.rejected),
+    )
 
 
 def _untimely(call: Call, now: float) -> str | None:
@@ -266,9 +339,15 @@ def _labels(call: Call) -> dict[str, str]:
     }
 
 
-def _fail(future: asyncio.Future[None], error: Exception) -> None:
-    if not future.done():
-        future.set_exception(error)
+def _known(accepted: Accepted) -> asyncio.Future[Accepted]:
+    future: asyncio.Future[Accepted] = asyncio.get_running_loop().create_future()
+    future.set_result(accepted)
+    return future
+
+
+def _fail(future: asyncio.Future[Accepted], error: Exception) -> None:
+    future.set_exception(error)
+    future.exception()  # seen: when all who waited have hung up, there is nobody left to miss it
 
 
 def _why(error: Exception) -> str:

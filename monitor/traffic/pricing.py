@@ -1,103 +1,115 @@
-"""What a call cost, by list price, and how sure that is."""
+"""What a call cost, and how sure that is: by the operator's own prices, else by list price.
 
-from dataclasses import dataclass, replace
+A cost is worked out of the tokens that the call tells. Where its spans do not tell how much of the input came from a
+cache, all of it is priced as plain input, which is the most it can have cost with sellers that ask less for reads.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cache, lru_cache
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from math import isclose
 
-from .calls import Call, CostBasis, Operation
+from . import price_list, rates
+from .calls import Call, CostBasis
+from .config import ModelPriceConfig, fits
+from .rates import Price, Rates
 
-if TYPE_CHECKING:
-    from genai_prices.types import ModelInfo, Provider
+OWN_REMEMBERED_MAX = 4_096
+"""For how many triples of provider, model and day it is remembered which of the operator's own prices holds."""
 
-MODELS_REMEMBERED_MAX = 4_096
-"""For how many pairs of provider and model the place in the price list is remembered."""
+Cost = tuple[float | None, CostBasis]
+"""Dollars and how sure they are; ``None`` exactly when it is ``UNPRICED``."""
 
-_PRICE_LIST_NAMES = {
-    "azure.ai.openai": "azure",
-    "azure.ai.inference": "azure",
-    "x_ai": "x-ai",
-}
-"""Providers whose name in the price list does not follow from their OpenTelemetry name."""
+_UNPRICED: Cost = (None, CostBasis.UNPRICED)
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    provider: "Provider"
-    model: "ModelInfo"
+class PriceBook:
+    """Prices calls: by the operator's own prices where they have one, else by list price."""
+
+    def __init__(self, own: Sequence[ModelPriceConfig] = ()) -> None:
+        """Hold the operator's own prices, as configured; without any, list prices alone count."""
+        # Of several that hold, the first: of that provider before of any, then what began last, then what stands last.
+        told = sorted(
+            enumerate(own), key=lambda one: (one[1].provider is None, -one[1].since.toordinal(), -one[0])
+        )
+        self._own = [(config, _price_of(config)) for _, config in told]
+        self._own_price = lru_cache(maxsize=OWN_REMEMBERED_MAX)(self._find_own)
+
+    def price(self, call: Call) -> Call:
+        """The call with its cost and the basis of it."""
+        cost, basis = self.cost_of(call)
+        if cost == call.cost_usd and basis is call.cost_basis:
+            return call
+        return replace(call, cost_usd=cost, cost_basis=basis)
+
+    def cost_of(self, call: Call) -> Cost:
+        """What the call cost in dollars and how sure that is; ``None``, ``UNPRICED`` when it cannot be told."""
+        if not rates.can_be_priced(call):
+            return _UNPRICED
+        if self._own and (own := self._own_cost(call)) is not None:
+            return own
+        return _list_cost(call)
+
+    def _own_cost(self, call: Call) -> Cost | None:
+        day = int(call.started_at // 86_400)
+        for model in (call.response_model, call.request_model):
+            if model and (price := self._own_price(call.provider, model, day)) is not None:
+                cost = rates.cost(price, call)
+                return _UNPRICED if cost is None else (cost, _certain(call, model))
+        return None
+
+    def _find_own(self, provider: str | None, model: str, day: int) -> Price | None:
+        on = datetime.fromtimestamp(day * 86_400, UTC).date()
+        for config, price in self._own:
+            if config.since <= on and fits(config.provider, provider or "") and fits(config.model, model):
+                return price
+        return None
+
+
+LIST_PRICES = PriceBook()
+"""Prices calls by list price alone."""
 
 
 def price(call: Call) -> Call:
-    """The call with its cost and the basis of it."""
-    cost, basis = cost_of(call)
-    return replace(call, cost_usd=cost, cost_basis=basis)
+    """The call with its cost by list price and the basis of it."""
+    return LIST_PRICES.price(call)
 
 
-def cost_of(call: Call) -> tuple[float | None, CostBasis]:
-    """What the call cost in dollars and how sure that is; ``None``, ``UNPRICED`` when it cannot be told."""
-    if call.input_tokens is None or (call.output_tokens is None and call.operation is Operation.CHAT):
-        return None, CostBasis.UNPRICED
+def cost_of(call: Call) -> Cost:
+    """What the call cost by list price; ``None``, ``UNPRICED`` when it cannot be told."""
+    return LIST_PRICES.cost_of(call)
+
+
+def _list_cost(call: Call) -> Cost:
     for model in (call.response_model, call.request_model):
-        if model is None:
+        if not model:
             continue
-        costs = [cost for entry in _entries(call.provider, model) if (cost := _cost(entry, call)) is not None]
+        offers = price_list.offers(call.provider, model, call.started_at)
+        costs = [cost for price in offers.prices if (cost := rates.cost(price, call))]
         if costs:
-            return costs[0], _basis(call, model, costs)
-    return None, CostBasis.UNPRICED
+            return costs[0], _basis(call, model, costs, is_told=offers.is_told)
+    return _UNPRICED
 
 
-def _basis(call: Call, model: str, costs: list[float]) -> CostBasis:
-    if call.provider is None:
-        return CostBasis.INFERRED if len(set(costs)) == 1 else CostBasis.AMBIGUOUS
+def _basis(call: Call, model: str, costs: list[float], *, is_told: bool) -> CostBasis:
+    if is_told:
+        return _certain(call, model)
+    return CostBasis.INFERRED if all(isclose(costs[0], one) for one in costs) else CostBasis.AMBIGUOUS
+
+
+def _certain(call: Call, model: str) -> CostBasis:
     return CostBasis.EXACT if model == call.response_model else CostBasis.INFERRED
 
 
-@lru_cache(maxsize=MODELS_REMEMBERED_MAX)
-def _entries(provider: str | None, model: str) -> tuple[_Entry, ...]:
-    """Where the price list has the model, the likeliest place first."""
-    reference = model.lower()
-    if provider is not None:
-        known = _provider(provider)
-        found = known and known.find_model(reference, all_providers=_providers())
-        return (_Entry(known, found),) if known and found else ()
-    entries = [(one, one.find_model(reference)) for one in _providers()]
-    # A model's maker is the likeliest to have served it: its pattern claims the name.
-    by_likelihood = sorted(entries, key=lambda entry: not _claims(entry[0], reference))
-    return tuple(_Entry(one, found) for one, found in by_likelihood if found)
-
-
-def _claims(provider: "Provider", reference: str) -> bool:
-    return provider.model_match is not None and provider.model_match.is_match(reference)
-
-
-def _cost(entry: _Entry, call: Call) -> float | None:
-    # Imported here because it takes half a second, which only those who have calls to price should wait.
-    from genai_prices import Usage
-
-    usage = Usage(
-        input_tokens=call.input_tokens,
-        cache_read_tokens=call.cached_input_tokens,
-        cache_write_tokens=call.cache_write_input_tokens,
-        output_tokens=call.output_tokens,
+def _price_of(config: ModelPriceConfig) -> Price:
+    told = config.input_usd_per_mtok / 1e6
+    cached, written = config.cached_input_usd_per_mtok, config.cache_write_usd_per_mtok
+    return Price(
+        Rates(
+            input=told,
+            cached=told if cached is None else cached / 1e6,
+            written=told if written is None else written / 1e6,
+            output=config.output_usd_per_mtok / 1e6,
+        )
     )
-    at = datetime.fromtimestamp(call.started_at, UTC)
-    try:
-        result = entry.model.calc_price(usage, entry.provider, genai_request_timestamp=at)
-    except (ValueError, LookupError):  # token counts that contradict each other, no price at that time
-        return None
-    # Nobody serves tokens for nothing: a zero is a hole in the price list.
-    return float(result.total_price) or None
-
-
-@cache
-def _providers() -> "list[Provider]":
-    from genai_prices.data import providers
-
-    return providers
-
-
-@lru_cache(maxsize=MODELS_REMEMBERED_MAX)
-def _provider(name: str) -> "Provider | None":
-    from genai_prices.data_snapshot import find_provider_by_id
-
-    return find_provider_by_id(_providers(), _PRICE_LIST_NAMES.get(name, name))

@@ -13,10 +13,11 @@ from typing import Any
 import structlog
 
 from . import OtlpError, OverloadError, OversizeError, StoreError
-from .body import InFlight, Receive, RefusedError, SenderGoneError, read_body
+from .body import PACKINGS, InFlight, Receive, RefusedError, SenderGoneError, read_body
 from .config import OtlpConfig
 from .intake import Intake, TrafficMetrics
 from .otlp import Encoding, failure, response
+from .senders import Senders, UnknownSenderError
 
 PATHS = ("/v1/traces", "/api/public/otel/v1/traces")
 """Where traces are taken: OTLP's own path, and that of Langfuse's SDKs."""
@@ -32,7 +33,7 @@ _ENCODINGS = {
     "application/protobuf": Encoding.PROTOBUF,
     "application/json": Encoding.JSON,
 }
-_RPC_CODES = {400: 3, 404: 5, 405: 12, 413: 3, 415: 3, 429: 8, 500: 13, 503: 14}
+_RPC_CODES = {400: 3, 401: 16, 404: 5, 405: 12, 413: 3, 415: 3, 429: 8, 500: 13, 503: 14}
 """The ``google.rpc.Code`` that says the same as an HTTP status."""
 
 Scope = MutableMapping[str, Any]
@@ -70,6 +71,7 @@ class TraceReceiver:
         self._config = config
         self._metrics = metrics
         self._in_flight = InFlight(config.max_in_flight_bytes)
+        self._senders = Senders(config.token)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -89,14 +91,19 @@ class TraceReceiver:
         self, scope: Scope, headers: dict[bytes, str], receive: Receive, encoding: Encoding
     ) -> _Answer:
         try:
-            is_gzip = _check(scope, headers)
+            _check_place(scope)
+            self._senders.check(headers.get(b"authorization"))
+            packing = _packing(headers)
             with self._in_flight.share() as share:
                 async with asyncio.timeout(self._body_wait_s):
-                    body = await read_body(receive, is_gzip, self._config, share)
+                    body = await read_body(receive, packing, self._config, share)
                 accepted = await self._intake.accept(body, encoding)
             return _Answer(200, response(encoding, accepted.rejected))
         except RefusedError as error:
             return _refusal(encoding, error.status, error)
+        except UnknownSenderError as error:
+            self._problem("Traces were refused: a sender has not shown the token.")
+            return _refusal(encoding, 401, error)
         except OversizeError as error:
             return _refusal(encoding, 413, error)
         except OtlpError as error:
@@ -104,9 +111,7 @@ class TraceReceiver:
         except OverloadError as error:
             return _refusal(encoding, 429, error, error.retry_after_s)
         except StoreError as error:
-            problem = f"Traces were refused: {error}."
-            if self._is_news(problem):
-                _log.error("problem", what=problem)
+            self._problem(f"Traces were refused: {error}.")
             return _refusal(encoding, 503, error, error.retry_after_s)
         except TimeoutError:
             # 408 would say it better, but exporters send again only what is answered by 429, 502, 503 or 504.
@@ -121,20 +126,29 @@ class TraceReceiver:
                 _log.exception("problem", what=problem)
             return _refusal(encoding, 500, "the request could not be processed")
 
+    def _problem(self, sentence: str) -> None:
+        if self._is_news(sentence):
+            _log.error("problem", what=sentence)
 
-def _check(scope: Scope, headers: dict[bytes, str]) -> bool:
-    """Whether the body is gzip. Raises RefusedError for requests that are not a trace export."""
+
+def _check_place(scope: Scope) -> None:
     if scope["path"] not in PATHS:
         raise RefusedError(404, f"traces are taken at {PATHS[0]}")
     if scope["method"] != "POST":
         raise RefusedError(405, "traces are taken by POST")
+
+
+def _packing(headers: dict[bytes, str]) -> str | None:
+    """What the body is packed with. Raises RefusedError when it is in no form that is read."""
     content_type = headers.get(b"content-type", "").split(";")[0].strip().lower()
     if content_type not in _ENCODINGS:
         raise RefusedError(415, f"content type must be {' or '.join(Encoding)}")
     packing = headers.get(b"content-encoding", "identity").strip().lower()
-    if packing not in ("identity", "gzip", ""):
-        raise RefusedError(415, "content encoding must be gzip or none")
-    return packing == "gzip"
+    if packing in ("identity", ""):
+        return None
+    if packing not in PACKINGS:
+        raise RefusedError(415, f"content encoding must be {', '.join(PACKINGS)} or none")
+    return packing
 
 
 def _refusal(encoding: Encoding, status: int, text: object, retry_after_s: int | None = None) -> _Answer:
@@ -148,6 +162,8 @@ async def _send(send: Send, encoding: Encoding, answer: _Answer) -> None:
     ]
     if answer.retry_after_s is not None:
         headers.append((b"retry-after", str(answer.retry_after_s).encode()))
+    if answer.status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
     if answer.status == 405:
         headers.append((b"allow", b"POST"))
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})

@@ -1,4 +1,4 @@
-"""The journal of accepted calls and the minute windows, in the database."""
+"""The journal of accepted calls, the requests they came in, and the minute windows, in the database."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -9,7 +9,8 @@ from sqlmodel import Session, col, select
 
 from . import calls as calls_json
 from .calls import Call
-from .tables import TrafficJournalRow, TrafficWindowRow
+from .repeats import Accepted, Answered
+from .tables import TrafficJournalRow, TrafficRequestRow, TrafficWindowRow
 from .windows import Series, Window, window_from_json, window_to_json
 
 
@@ -29,6 +30,23 @@ def journaled(session: Session, after: int, limit: int) -> list[tuple[int, list[
         select(TrafficJournalRow).where(col(TrafficJournalRow.id) > after).order_by(col(TrafficJournalRow.id))
     )
     return [(row.id or 0, _calls(row.body)) for row in session.exec(query.limit(limit))]
+
+
+def remember(session: Session, entry_id: int, requests: Iterable[Answered], at: float) -> None:
+    """Write down the requests whose calls are in an entry of the journal."""
+    session.add(TrafficRequestRow(id=entry_id, at=at, body=b"\n".join(map(_request_to_json, requests))))
+
+
+def remembered(session: Session, after: int, limit: int) -> list[tuple[int, float, list[Answered]]]:
+    """Up to ``limit`` entries of the journal with ids above ``after``: id, time and requests, oldest first."""
+    ids = col(TrafficRequestRow.id)
+    rows = session.exec(select(TrafficRequestRow).where(ids > after).order_by(ids).limit(limit))
+    return [(row.id, row.at, [_request(line) for line in row.body.splitlines()]) for row in rows]
+
+
+def forget_requests(session: Session, before_entry: int) -> None:
+    """Delete the requests of entries before ``before_entry``."""
+    session.connection().execute(delete(TrafficRequestRow).where(col(TrafficRequestRow.id) < before_entry))
 
 
 def fold(session: Session, windows: Iterable[Window], journal_up_to: int) -> None:
@@ -81,3 +99,13 @@ def _series(row: TrafficWindowRow) -> Series:
 
 def _calls(body: bytes) -> list[Call]:
     return [calls_json.from_json(orjson.loads(line)) for line in body.splitlines()]
+
+
+def _request_to_json(request: Answered) -> bytes:
+    told = request.accepted
+    return orjson.dumps([request.mark.hex(), told.calls, told.other, dict(told.rejected)])
+
+
+def _request(line: bytes) -> Answered:
+    mark, calls, other, rejected = orjson.loads(line)
+    return Answered(bytes.fromhex(mark), Accepted(calls, other, rejected))

@@ -47,3 +47,15 @@ class TrafficWindowRow(SQLModel, table=True):
     calls: int
     body: bytes
     """Counts and histograms, as JSON."""
+
+
+class TrafficRequestRow(SQLModel, table=True):
+    """The export requests of one commit, kept after their calls have left the journal: a sender may repeat them."""
+
+    __tablename__ = "traffic_request"
+
+    id: int = Field(primary_key=True)
+    """Of the entry of the journal that was written with it."""
+    at: float
+    body: bytes
+    """A JSON list for each request a line: its mark, and how it was answered."""

@@ -4,12 +4,12 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from fnmatch import fnmatchcase
 
 from alerts.finding import Label
 
 from . import confidence
-from .config import MatchConfig, Measure, Pattern, Unit, WatchConfig
+from .calls import CostBasis
+from .config import MatchConfig, Measure, Unit, WatchConfig, fits
 from .histogram import Histogram, merged
 from .windows import MINUTE_S, Series, Window, minute_of
 
@@ -94,12 +94,12 @@ def _why(watch: WatchConfig) -> str:
 def matches(match: MatchConfig, series: Series) -> bool:
     """Whether a watch with this ``match`` looks at calls of this series."""
     return (
-        _fits(match.service, series.service)
-        and _fits(match.environment, series.environment)
-        and _fits(match.version, series.version)
-        and _fits(match.operation, series.operation)
-        and _fits(match.provider, series.provider)
-        and (_fits(match.model, series.request_model) or _fits(match.model, series.response_model))
+        fits(match.service, series.service)
+        and fits(match.environment, series.environment)
+        and fits(match.version, series.version)
+        and fits(match.operation, series.operation)
+        and fits(match.provider, series.provider)
+        and (fits(match.model, series.request_model) or fits(match.model, series.response_model))
     )
 
 
@@ -108,12 +108,6 @@ def show(value: float, unit: Unit) -> str:
     if unit is Unit.SHARE:
         return f"{value * 100:.3g} %"
     return f"${value:.3g}" if unit is Unit.DOLLARS else f"{value:.3g} s"
-
-
-def _fits(pattern: Pattern | None, value: str) -> bool:
-    if pattern is None:
-        return True
-    return any(fnmatchcase(value, one) for one in ([pattern] if isinstance(pattern, str) else pattern))
 
 
 def _compare(watch: WatchConfig, measured: _Measured, span: str) -> Judgement:
@@ -139,7 +133,7 @@ def _compare(watch: WatchConfig, measured: _Measured, span: str) -> Judgement:
 def _measure(measure: Measure, windows: list[Window]) -> _Measured | None:
     if measure is Measure.ERROR_SHARE:
         return _error_share(windows)
-    remark = _unpriced_remark(windows) if measure.unit is Unit.DOLLARS else ""
+    remark = _costs_remark(windows) if measure.unit is Unit.DOLLARS else ""
     histogram = merged(histogram_of(measure, window) for window in windows)
     if measure.quantile is None:
         return _mean(histogram, remark)
@@ -187,6 +181,12 @@ def _error_share(windows: list[Window]) -> _Measured | None:
     return _Measured(failed / calls, low, high, calls, remark)
 
 
-def _unpriced_remark(windows: list[Window]) -> str:
+def _costs_remark(windows: list[Window]) -> str:
+    """How far the costs can be trusted, where not all of them are known for sure."""
+    ambiguous = sum(window.cost_bases.get(CostBasis.AMBIGUOUS, 0) for window in windows)
     unpriced = sum(window.unpriced for window in windows)
-    return f"; {unpriced} more calls have no known price" if unpriced else ""
+    remarks = (
+        f"; of {ambiguous} calls the cost is ambiguous" if ambiguous else "",
+        f"; {unpriced} more calls have no known price" if unpriced else "",
+    )
+    return "".join(remarks)

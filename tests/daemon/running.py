@@ -79,7 +79,7 @@ class RunningDaemon:
         assert self.process is not None
         assert self.process.stdout is not None
         said = [self.process.stdout.readline() for _ in range(2)]
-        found = [re.search(r"http://\S+", line) for line in said]
+        found = [re.search(r"https?://\S+", line) for line in said]
         assert all(found), f"the daemon did not start: {said}\n{self.log()[-3000:]}"
         self.url, self.otlp_url = (match.group() for match in found if match)
 

@@ -72,6 +72,7 @@ EVERYTHING = {
     "tolerations": [{"key": "dedicated", "operator": "Exists"}],
     "affinity": {"podAntiAffinity": {}},
     "priorityClassName": "high",
+    "otlpTlsSecret": "otlp",
 }
 
 
@@ -159,6 +160,15 @@ def test_secrets_come_from_the_named_secret_only(render: Callable[..., Objects])
     assert not any(name.startswith("Secret/") for name in objects)
 
 
+def test_the_secret_for_tls_is_where_the_configuration_may_name_it(render: Callable[..., Objects]) -> None:
+    spec = pod(render({"otlpTlsSecret": "otlp"}))
+    [mount] = [one for one in spec["containers"][0]["volumeMounts"] if one["name"] == "otlp-tls"]
+    assert (mount["mountPath"], mount["readOnly"]) == ("/etc/anchorwatch-tls", True)
+    [volume] = [one for one in spec["volumes"] if one["name"] == "otlp-tls"]
+    assert volume["secret"] == {"secretName": "otlp"}
+    assert not [one for one in pod(render())["volumes"] if one["name"] == "otlp-tls"]
+
+
 def test_a_changed_suite_starts_a_new_pod_and_the_same_values_do_not(render: Callable[..., Objects]) -> None:
     def checksum(values: Mapping[str, Any]) -> str:
         template = render(values)["Deployment/watch-anchorwatch"]["spec"]["template"]
@@ -238,6 +248,10 @@ def test_the_notes_name_the_page_and_warn_of_what_is_missing(run_helm: Helm) -> 
 
     assert "port-forward service/watch-anchorwatch 8700:8700" in notes("--values", EXAMPLE)
     assert "No target is configured" in notes()
+    assert "ENDPOINT=http://watch" in notes()
+    guarded = notes("--set", "config.otlp.tls.key=k,config.otlp.token=t")
+    assert "ENDPOINT=https://watch" in guarded
+    assert "HEADERS=Authorization=Bearer%20TOKEN" in guarded
     assert "lost with the pod" in notes("--set", "persistence.enabled=false")
     assert "No target is configured" not in notes("--values", EXAMPLE)
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from certificates import Authority
 
 from canaries.config import BurstConfig
 from monitor.advice import advice, spending
@@ -135,3 +136,31 @@ def test_check_config_says_both(
     assert "\n  consider: target bot: 4 samples each 1 h" in people
     assert json.loads(machines)["spending"] == {"bot": "about $9,600.00 a day at 24 runs"}
     assert len(json.loads(machines)["advice"]) == 1
+
+
+TLS = "tls: {certificate: ca.crt, key: ca.key}"
+OPEN = "otlp: whoever reaches 0.0.0.0 may send traces: `token` or `tls: client_ca` says who may"
+
+
+@pytest.mark.parametrize(
+    ("otlp", "said"),
+    [
+        ("host: 127.0.0.1", ()),
+        ("host: localhost", ()),
+        ("host: '::1'", ()),
+        ("host: 0.0.0.0", (OPEN,)),
+        ("host: traces.example.com", (OPEN.replace("0.0.0.0", "traces.example.com"),)),
+        (f"host: 0.0.0.0, {TLS}", (OPEN,)),
+        (
+            "host: 0.0.0.0, token: t",
+            ("otlp: senders show the token to 0.0.0.0 in the clear: `tls` hides it",),
+        ),
+        (f"host: 0.0.0.0, token: t, {TLS}", ()),
+        (f"host: 0.0.0.0, {TLS[:-1]}, client_ca: ca.crt}}", ()),
+    ],
+)
+def test_an_open_port_for_traces_is_told(otlp: str, said: tuple[str, ...], tmp_path: Path) -> None:
+    Authority(tmp_path, "ca")
+    path = tmp_path / "anchorwatch.yaml"
+    path.write_text(f"otlp: {{{otlp}}}")
+    assert advice(load(path, {}), NOW) == said

@@ -55,7 +55,8 @@ def anchorwatch(
 
 COMMANDS = ["", "run", "demo", "init", "check-config", "replay", "baseline", "baseline list", "baseline show",
             "baseline log", "baseline freeze", "baseline retire", "baseline renew", "backtest",
-            "backtest canaries", "simulate", "alerts", "alerts list", "alerts test"]  # fmt: skip
+            "backtest canaries", "simulate", "spans", "spans decode", "alerts", "alerts list",
+            "alerts test"]  # fmt: skip
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import date
 from importlib.resources import files
 from pathlib import Path
 
@@ -116,6 +117,40 @@ ONE_PROBLEM = {
     "not a mapping": ("- 1", "must be a mapping"),
     "no YAML": ("a: [", "not valid YAML"),
     "a list of targets": ("targets: [bot]", "targets: must be a mapping"),
+    "a price of nothing named": (
+        "prices: [{input_usd_per_mtok: 1, output_usd_per_mtok: 2}]",
+        "prices[0].model: this key is required",
+    ),
+    "a price without a price": (
+        "prices: [{model: m, input_usd_per_mtok: 1}]",
+        "prices[0].output_usd_per_mtok: this key is required",
+    ),
+    "a price below nothing": (
+        "prices: [{model: m, input_usd_per_mtok: -1, output_usd_per_mtok: 2}]",
+        "prices[0].input_usd_per_mtok: must be at least 0, not -1",
+    ),
+    "a price in words": (
+        "prices: [{model: m, input_usd_per_mtok: cheap, output_usd_per_mtok: 2}]",
+        "prices[0].input_usd_per_mtok: must be a number",
+    ),
+    "a price from some day": (
+        "prices: [{model: m, from: soon, input_usd_per_mtok: 1, output_usd_per_mtok: 2}]",
+        "prices[0].from: ",
+    ),
+    "a price of an empty name": (
+        "prices: [{model: [], input_usd_per_mtok: 1, output_usd_per_mtok: 2}]",
+        "prices[0].model: write a name, a pattern",
+    ),
+    "a price with a typo": (
+        "prices: [{model: m, input_usd_per_mtok: 1, output_usd_per_mtok: 2, cached_usd_per_mtok: 1}]",
+        "prices[0].cached_usd_per_mtok: unknown key",
+    ),
+    "two prices at a time": (
+        "prices: [{model: m, input_usd_per_mtok: 1, output_usd_per_mtok: 2},"
+        " {model: m, input_usd_per_mtok: 2, output_usd_per_mtok: 3}]",
+        "prices[1].model: prices[0] is for the same model and days",
+    ),
+    "a mapping of prices": ("prices: {m: {}}", "prices: must be a list"),
     "a mapping of watches": ("watches: {slow: {}}", "watches: must be a list"),
 }
 
@@ -159,6 +194,25 @@ def test_without_a_file_the_defaults_hold() -> None:
     assert (deployment.config.http.host, deployment.config.http.port) == ("127.0.0.1", 8700)
     assert deployment.config.otlp.host == "127.0.0.1"
     assert deployment.config.budget.pages_per_quarter == 0.25
+
+
+def test_dated_prices_are_read(write: Write) -> None:
+    text = """\
+prices:
+  - {model: [gpt-4o*, our-*], input_usd_per_mtok: 1.5, output_usd_per_mtok: 6}
+  - model: [gpt-4o*, our-*]
+    provider: azure.ai.openai
+    from: 2026-03-01
+    input_usd_per_mtok: 1
+    cached_input_usd_per_mtok: 0.5
+    cache_write_usd_per_mtok: 1.25
+    output_usd_per_mtok: 5
+"""
+    first, second = load(write(text), {}).config.prices
+    assert (first.model, first.provider, first.since) == (["gpt-4o*", "our-*"], None, date.min)
+    assert (first.cached_input_usd_per_mtok, first.cache_write_usd_per_mtok) == (None, None)
+    assert (second.provider, second.since) == ("azure.ai.openai", date(2026, 3, 1))
+    assert (second.cached_input_usd_per_mtok, second.cache_write_usd_per_mtok) == (0.5, 1.25)
 
 
 def test_an_empty_file_is_the_defaults(write: Write) -> None:
@@ -266,18 +320,26 @@ def test_what_is_commented_out_in_the_first_configuration_can_be_used_too(tmp_pa
     lines = (templates / "anchorwatch.yaml").read_text().splitlines()
     used = [line.replace("# ", "", 1) if _is_an_option(line) else line for line in lines]
     (tmp_path / "anchorwatch.yaml").write_text("\n".join(used))
-    env = {"OPENAI_API_KEY": "sk-1", "SLACK_BOT_TOKEN": "xoxb-1", "ROLLBACK_SECRET": WHSEC}
+    env = {"OPENAI_API_KEY": "sk-1", "SLACK_BOT_TOKEN": "xoxb-1", "ROLLBACK_SECRET": WHSEC, "OTLP_TOKEN": "t"}
     config = load(tmp_path / "anchorwatch.yaml", env).config
+    assert config.otlp.token is not None
     assert config.targets["support-bot"].rollback == "deploy"
     assert config.targets["support-bot"].baseline.runs == 672
     assert config.rollbacks["deploy"].mode.value == "dry-run"
     assert config.storage.content == "hashes"
+    dated, own = config.prices
+    assert (dated.provider, dated.since, dated.cache_write_usd_per_mtok) == (
+        "azure.ai.openai",
+        date(2026, 1, 1),
+        2,
+    )
+    assert (own.model, own.input_usd_per_mtok) == ("our-own-llm", 0.05)
 
 
 def _is_an_option(line: str) -> bool:
     """Whether the line is a setting that is commented out: a key follows the sign, not a sentence."""
-    key, colon, _ = line.strip().removeprefix("# ").strip().partition(":")
-    return line.strip().startswith("# ") and bool(colon) and key.islower() and key.isalpha()
+    key, colon, _ = line.strip().removeprefix("# ").strip().removeprefix("- ").lstrip("{").partition(":")
+    return line.strip().startswith("# ") and bool(colon) and key.islower() and key.replace("_", "").isalpha()
 
 
 def test_the_examples_in_the_values_of_the_chart_can_be_used(tmp_path: Path) -> None:

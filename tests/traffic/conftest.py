@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import socket
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -91,7 +92,8 @@ CHAT = {
 
 @pytest.fixture
 def make_payload() -> MakePayload:
-    """A protobuf export request of ``spans`` equal spans, ending at ``ended_at``."""
+    """A protobuf export request of ``spans`` equal spans with ids of their own, ending at ``ended_at``."""
+    ids = itertools.count(1)
 
     def make(
         *,
@@ -117,7 +119,7 @@ def make_payload() -> MakePayload:
         )
         scope_spans = resource_spans.scope_spans.add()
         scope_spans.scope.name = scope
-        for number in range(1, spans + 1):
+        for number in itertools.islice(ids, spans):
             span = scope_spans.spans.add(
                 name="chat", trace_id=number.to_bytes(16), span_id=number.to_bytes(8)
             )
@@ -138,7 +140,9 @@ class CountingMetrics:
         self.spans: Counter[str] = Counter()
         self.calls: Counter[tuple[str, ...]] = Counter()
         self.unpriced: Counter[tuple[str, str]] = Counter()
+        self.costs: Counter[tuple[str, str]] = Counter()
         self.requests: Counter[int] = Counter()
+        self.repeats = 0
 
     def count_spans(self, result: str, spans: int) -> None:
         self.spans[result] += spans
@@ -149,8 +153,14 @@ class CountingMetrics:
     def count_unpriced(self, service: str, model: str) -> None:
         self.unpriced[service, model] += 1
 
+    def count_cost(self, service: str, basis: str) -> None:
+        self.costs[service, basis] += 1
+
     def count_request(self, code: int) -> None:
         self.requests[code] += 1
+
+    def count_repeat(self) -> None:
+        self.repeats += 1
 
 
 @pytest.fixture

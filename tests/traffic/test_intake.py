@@ -2,13 +2,16 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from exported_spans import START_NS, payload_of, span_of
 from sqlalchemy import text
 from sqlmodel import Session, func, select
 
 from monitor.database import Database
 from monitor.traffic import OtlpError, OverloadError, StoreError, intake, store
+from monitor.traffic.config import ModelPriceConfig
 from monitor.traffic.intake import AGE_MAX_S, FUTURE_MAX_S, KEEP_WINDOWS_S, Intake
 from monitor.traffic.otlp import Encoding
+from monitor.traffic.pricing import PriceBook
 from monitor.traffic.tables import TrafficJournalRow
 from monitor.traffic.windows import MINUTE_S, SERIES_MAX, Series, Window, WindowBook, minute_of
 
@@ -212,6 +215,33 @@ async def test_spans_that_are_no_calls_are_counted_and_not_kept(
     assert journal_entries(database) == 0
 
 
+async def test_two_spans_of_a_request_that_report_one_call_are_one_call(taking, metrics, clock) -> None:
+    model = {"gen_ai.request.model": "gpt-4o-mini", "gen_ai.response.model": "gpt-4o-mini-2024-07-18"}
+    told = model | {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai"}
+    told |= {"gen_ai.usage.input_tokens": 1_000, "gen_ai.usage.output_tokens": 100}
+    told |= {"gen_ai.response.id": "chatcmpl-8f2e1c0b9a7d6e5f"}
+    outer = {
+        "openinference.span.kind": "LLM",
+        "llm.model_name": "gpt-4o-mini-2024-07-18",
+        "llm.token_count.prompt": 1_000,
+        "llm.token_count.completion": 100,
+        "output.value": '{"id": "chatcmpl-8f2e1c0b9a7d6e5f"}',
+    }
+    now_s = NOON - START_NS / 1e9 - 10
+    spans = [
+        span_of(told, scope="sdk", number=1, trace=1, at_s=now_s),
+        span_of(
+            outer, scope="openinference.instrumentation", number=2, trace=2, at_s=now_s - 0.01, for_s=2.02
+        ),
+    ]
+    accepted = await taking.accept(payload_of(spans), PROTOBUF)
+    assert (accepted.calls, accepted.other, accepted.rejected) == (2, 0, {})
+    assert metrics.spans == {"call": 2}
+    assert sum(metrics.calls.values()) == 1
+    (window,) = await taking.windows(0, minute_of(NOON))
+    assert (window.calls, window.input_tokens.total, window.cost_usd.n) == (1, 1_000, 1)
+
+
 async def test_calls_are_told_to_the_metrics(taking, metrics, make_payload) -> None:
     unpriced = CHAT | {"gen_ai.request.model": "ours", "gen_ai.response.model": "ours"}
     await taking.accept(make_payload(spans=2), PROTOBUF)
@@ -224,6 +254,23 @@ async def test_calls_are_told_to_the_metrics(taking, metrics, make_payload) -> N
         ("shop", "chat", "openai", model, "rate_limit"): 1,
     }
     assert metrics.unpriced == {("shop", "ours"): 1}
+    assert metrics.costs == {("shop", "exact"): 3, ("shop", "unpriced"): 1}
+
+
+async def test_a_failed_call_that_used_nothing_is_not_missing_a_cost(taking, metrics, make_payload) -> None:
+    refused = {name: value for name, value in CHAT.items() if "usage" not in name}
+    await taking.accept(make_payload(attributes=refused, is_error=True), PROTOBUF)
+    await taking.accept(make_payload(attributes=refused), PROTOBUF)
+    assert metrics.costs == {("shop", "unpriced"): 1}
+
+
+async def test_calls_are_priced_as_the_operator_says(database, clock, metrics, make_payload) -> None:
+    own = ModelPriceConfig(model="gpt-4o-mini*", input_usd_per_mtok=1, output_usd_per_mtok=10)
+    taking = Intake(database, clock, metrics, PriceBook([own]))
+    await taking.accept(make_payload(spans=2), PROTOBUF)
+    (window,) = await taking.windows(0, 10**10)
+    assert window.cost_usd.total == pytest.approx(2 * 0.002)
+    assert window.cost_bases == {"exact": 2}
 
 
 async def test_what_cannot_be_read_is_refused_and_nothing_is_kept(taking, database) -> None:

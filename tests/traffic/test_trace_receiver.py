@@ -50,10 +50,14 @@ async def counted(of: Intake) -> int:
 
 
 @pytest.mark.parametrize("path", receiver.PATHS)
-@pytest.mark.parametrize("packing", [{}, {"content-encoding": "gzip"}], ids=["plain", "gzip"])
-async def test_protobuf_is_taken(client, taking, metrics, make_payload, path, packing) -> None:
-    body = gzip.compress(make_payload(spans=3)) if packing else make_payload(spans=3)
-    answer = await client.post(path, content=body, headers=PROTOBUF | packing)
+@pytest.mark.parametrize(
+    ("packing", "pack"),
+    [("identity", bytes), ("gzip", gzip.compress), ("deflate", zlib.compress)],
+    ids=["plain", "gzip", "deflate"],
+)
+async def test_protobuf_is_taken(client, taking, metrics, make_payload, path, packing, pack) -> None:
+    body = pack(make_payload(spans=3))
+    answer = await client.post(path, content=body, headers=PROTOBUF | {"content-encoding": packing})
     assert (answer.status_code, answer.content) == (200, b"")
     assert answer.headers["content-type"] == "application/x-protobuf"
     assert await counted(taking) == 3
@@ -117,6 +121,7 @@ async def test_a_body_in_chunks_of_joined_gzip_members_is_whole(client, taking, 
         ("POST", "/v1/traces", PROTOBUF, b"\x0a\xff", 400, "not a protobuf"),
         ("POST", "/v1/traces", JSON, b"{", 400, "not JSON"),
         ("POST", "/v1/traces", PROTOBUF | {"content-encoding": "gzip"}, b"plain", 400, "is not gzip"),
+        ("POST", "/v1/traces", PROTOBUF | {"content-encoding": "deflate"}, b"plain", 400, "is not deflate"),
         (
             "POST",
             "/v1/traces",
@@ -144,6 +149,7 @@ async def test_a_body_in_chunks_of_joined_gzip_members_is_whole(client, taking, 
         "bad protobuf",
         "bad JSON",
         "not gzip",
+        "not deflate",
         "cut gzip",
         "too large",
         "unpacks too large",
@@ -301,7 +307,7 @@ def traced(exporter: OTLPSpanExporter, attributes: dict[str, object]) -> None:
     provider.shutdown()
 
 
-@pytest.mark.parametrize("compression", [Compression.NoCompression, Compression.Gzip], ids=str)
+@pytest.mark.parametrize("compression", list(Compression), ids=str)
 async def test_the_official_exporter_is_understood(database, metrics, compression) -> None:
     taking = Intake(database, SystemClock(), metrics)
     async with Listening(TraceReceiver(taking, OtlpConfig(), metrics)) as url:
@@ -310,6 +316,27 @@ async def test_the_official_exporter_is_understood(database, metrics, compressio
     (window,) = await taking.windows(0, 10**10)
     assert (window.series.service, window.series.version, window.calls) == ("checkout", "3.1", 1)
     assert window.output_tokens.total == 100
+
+
+async def test_what_the_official_exporter_sends_again_after_its_answer_got_lost_counts_once(
+    database, metrics
+) -> None:
+    class Forgetful(Intake):
+        answers_lost = 1
+
+        async def accept(self, body: bytes, encoding: Encoding) -> Accepted:
+            accepted = await super().accept(body, encoding)
+            if self.answers_lost:
+                self.answers_lost -= 1
+                raise StoreError("stored, but nobody will know", retry_after_s=0)
+            return accepted
+
+    taking = Forgetful(database, SystemClock(), metrics)
+    async with Listening(TraceReceiver(taking, OtlpConfig(), metrics)) as url:
+        exporter = OTLPSpanExporter(f"{url}/v1/traces", compression=Compression.Gzip)
+        await asyncio.to_thread(traced, exporter, CHAT)
+    assert metrics.requests == {503: 1, 200: 1}
+    assert (await counted(taking), metrics.repeats) == (1, 1)
 
 
 async def test_the_official_exporter_sends_again_what_could_not_be_stored(database, metrics) -> None:

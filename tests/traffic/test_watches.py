@@ -135,6 +135,16 @@ def test_the_cost_per_call_is_the_mean_of_the_priced_and_tells_of_the_others(mak
     assert judgement.reason.endswith("above $0.02; 5 more calls have no known price")
 
 
+def test_a_cost_of_ambiguous_prices_says_so(make_call: MakeCall) -> None:
+    sure, unsure = (
+        [make_call(cost_usd=0.03, cost_basis=basis)] * 20
+        for basis in (CostBasis.INFERRED, CostBasis.AMBIGUOUS)
+    )
+    judgement = judge(watch("cost_per_call", "$0.02"), book([*sure, *unsure, make_call()]), NOW)
+    assert judgement.reason.endswith("; of 20 calls the cost is ambiguous; 1 more calls have no known price")
+    assert "ambiguous" not in judge(watch("cost_per_call", "$0.02"), book(sure), NOW).reason
+
+
 def test_calls_without_a_price_are_no_data_for_a_cost_watch(make_call: MakeCall) -> None:
     assert judge(watch("cost_p95", 0.02), book([make_call()] * 50), NOW).label is Label.NO_DATA
 

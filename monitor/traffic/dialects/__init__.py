@@ -1,28 +1,93 @@
-"""Spans to calls: one module for each way of writing a call down as a span."""
+"""Spans to reports of calls: a table for each way of writing a call down, and one reader for all of them."""
 
 from collections.abc import Sequence
-from typing import Protocol
 
 from ..calls import Call
 from ..otlp import Span
-from .otel_genai import OtelGenAi
+from .general import GENERAL
+from .google_adk import GOOGLE_ADK
+from .haystack import HAYSTACK
+from .kinds import NoCall
+from .langfuse import LANGFUSE
+from .langsmith import LANGSMITH
+from .litellm import LITELLM
+from .logfire import LOGFIRE
+from .mlflow import MLFLOW
+from .openinference import OPENINFERENCE
+from .openlit import OPENLIT
+from .openllmetry import OPENLLMETRY, OPENLLMETRY_OLD
+from .otel_genai import OTEL_GENAI, OTEL_GENAI_OLD
+from .provider_sdks import ANTHROPIC_SDK, MISTRAL_SDK
+from .reading import Report, read_span
+from .strands import STRANDS
+from .tables import Dialect
+from .vercel_ai import VERCEL_AI
+
+__all__ = ["DIALECTS", "Dialect", "NoCall", "Report", "examine", "read"]
+
+DIALECTS: Sequence[Dialect] = (
+    VERCEL_AI,
+    LANGFUSE,
+    LANGSMITH,
+    MLFLOW,
+    OPENINFERENCE,
+    LITELLM,
+    LOGFIRE,
+    STRANDS,
+    OPENLIT,
+    GOOGLE_ADK,
+    HAYSTACK,
+    ANTHROPIC_SDK,
+    MISTRAL_SDK,
+    OPENLLMETRY,
+    OPENLLMETRY_OLD,
+    OTEL_GENAI,
+    OTEL_GENAI_OLD,
+)
+"""All dialects, the most telling first: the first that claims a span reads it."""
+
+_BEGINNINGS = (
+    "gen_ai.",
+    "llm.",
+    "ai.",
+    "openinference.",
+    "langfuse.",
+    "langsmith.",
+    "mlflow.",
+    "litellm.",
+    "haystack.",
+    "lmnr.",
+    "traceloop.",
+    "gcp.vertex.agent.",
+    "embedding.",
+)
+"""How the attributes begin that make a span worth a closer look. Most spans of an application have none."""
+
+_SCOPES = tuple(scope for dialect in DIALECTS for scope in dialect.scopes)
+
+_NOTHING = NoCall("it has no attributes that spans of calls have")
 
 
-class Dialect(Protocol):
-    """One way of writing a call down as a span."""
-
-    def read(self, span: Span) -> Call | None:
-        """The call that the span reports, not priced yet; ``None`` when it reports none in this dialect."""
-
-
-DIALECTS: Sequence[Dialect] = (OtelGenAi(),)
-"""All dialects, the most telling first: the first that finds a call in a span wins."""
+def examine(span: Span) -> Report | NoCall:
+    """What the span reports of a call, not priced yet, or why it reports none."""
+    if not any(map(_is_telling, span.attributes)) and not span.scope.startswith(_SCOPES):
+        return _NOTHING
+    return read_span(span, _dialect(span))
 
 
 def read(span: Span) -> Call | None:
     """The call that the span reports, not priced yet; ``None`` when it reports none."""
+    found = examine(span)
+    return found.call if isinstance(found, Report) else None
+
+
+def _is_telling(key: str) -> bool:
+    return key.startswith(_BEGINNINGS)
+
+
+def _dialect(span: Span) -> Dialect:
+    attributes, scope = span.attributes, span.scope
     for dialect in DIALECTS:
-        call = dialect.read(span)
-        if call is not None:
-            return call
-    return None
+        if any(mark in attributes for mark in dialect.marks) or scope.startswith(tuple(dialect.scopes)):
+            return dialect
+    return GENERAL

@@ -1,33 +1,47 @@
 """Why a call failed, from what its span says of the failure."""
 
 import re
+from collections.abc import Sequence
 
 from ..calls import ErrorClass
 from ..otlp import Span
-from .values import text
+from .values import count
 
-_STATUS_IN_TEXT = re.compile(r"(?:^|error code: |status code:? |http )([45]\d\d)\b", re.IGNORECASE)
+_STATUS_IN_TEXT = re.compile(
+    r"""(?:^|\berror\ code:?\ |status[\ _]?code['"]?\ ?[:=]?\ ?|\bstatus['"]?\ ?[:=]\ ?|\bhttp(?:/[\d.]+)?\ ?
+    |["']code["']\ ?:\ ?|\bcode[:=]\ ?|\b\w*(?:error|exception)[:(\ ]+)([45]\d\d)\b""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_STATUS_IN_STACK = re.compile(r"\b(?:error code: |http/1\.1 |status code:? )([45]\d\d)\b", re.IGNORECASE)
+_STACK_MAX = 20_000
+
+_STATUS_KEYS = ("http.response.status_code", "http.status_code", "http.response_status_code", "error.code")
+_MESSAGE_MAX = 10_000
 
 _BY_WORDS = (
     (
         ErrorClass.CONTEXT_LENGTH,
-        r"context.?length|maximum context|context.?window|prompt is too long|too many tokens",
+        r"context.?length|maximum context|context.?window|prompt is too long|too many tokens|input is too long",
     ),
     (
         ErrorClass.RATE_LIMIT,
-        r"rate.?limit|throttl|too ?many ?requests|resource.?exhausted|insufficient_quota",
+        r"rate.?limit|throttl|too ?many ?requests|resource.?exhausted|insufficient_quota|quota exceeded",
     ),
     (ErrorClass.OVERLOADED, r"overloaded|modelnotready"),
     (ErrorClass.TIMEOUT, r"time(d )?.?out|deadline.?exceeded"),
     (ErrorClass.AUTH, r"authentication|unauthori[sz]ed|permission.?denied|access.?denied|api.?key|forbidden"),
-    (ErrorClass.CONNECTION, r"connect|incompleteread|remoteprotocol|peer closed|protocolerror|reset by peer"),
+    (
+        ErrorClass.CONNECTION,
+        r"connect|incompleteread|incomplete chunked|remoteprotocol|peer closed|protocolerror|reset by peer"
+        r"|fetch failed|socket|terminated|econn|premature close",
+    ),
     (
         ErrorClass.BAD_RESPONSE,
-        r"jsondecode|expecting value|responsevalidation|unexpected end of json|invalid json",
+        r"jsondecode|expecting value|responsevalidation|unexpected end of json|invalid json|jsonparse",
     ),
     (
         ErrorClass.SERVER_ERROR,
-        r"internal.?server|server.?error|serviceunavailable|service unavailable|api_error|\binternal\b",
+        r"internal.?server|server.?error|server had an error|service.?unavailable|api_error|\binternal\b",
     ),
     (
         ErrorClass.BAD_REQUEST,
@@ -44,30 +58,44 @@ _BY_STATUS = {
 }
 
 
-def classify(span: Span) -> tuple[ErrorClass, int | None]:
-    """The class of a failed call's error, and the HTTP status of the failure where the span tells it."""
-    kind, message = _told(span)
-    status = _http_status(span, kind, message)
+def classify(span: Span, types: Sequence[str], messages: Sequence[str]) -> tuple[ErrorClass, int | None]:
+    """The class of a failed call's error, and the HTTP status of the failure where the span tells it.
+
+    ``types`` and ``messages`` are what its attributes say; its status and its exceptions are looked at as well.
+    """
+    kind, message = _told(span, types, messages)
+    status = _http_status(span, types, message)
     return _by_status(status, message) or _by_words(kind) or _by_words(message) or ErrorClass.OTHER, status
 
 
-def _told(span: Span) -> tuple[str, str]:
+def _told(span: Span, types: Sequence[str], messages: Sequence[str]) -> tuple[str, str]:
     """What the span gives as the type of the error, and as its message."""
-    kinds, messages = [text(span.attributes, "error.type") or ""], [span.status_message]
+    kinds, texts = list(types), [span.status_message, *messages]
     for event in span.events:
         if event.name == "exception":
-            kinds.append(text(event.attributes, "exception.type") or "")
-            messages.append(str(event.attributes.get("exception.message") or ""))
-    return " ".join(kinds), " ".join(messages)
+            kinds.append(str(event.attributes.get("exception.type") or ""))
+            texts.append(str(event.attributes.get("exception.message") or ""))
+    return " ".join(kinds), "\n".join(text[:_MESSAGE_MAX].strip() for text in texts)
 
 
-def _http_status(span: Span, kind: str, message: str) -> int | None:
-    for key in ("http.response.status_code", "http.status_code"):
-        status = span.attributes.get(key)
-        if isinstance(status, int) and 400 <= status <= 599:
+def _http_status(span: Span, types: Sequence[str], message: str) -> int | None:
+    for key in _STATUS_KEYS:
+        status = count(span.attributes.get(key))
+        if status is not None and 400 <= status <= 599:
             return status
-    found = re.search(r"^\s*([45]\d\d)\s*$", kind) or _STATUS_IN_TEXT.search(message.strip())
+    for kind in types:
+        if re.fullmatch(r"\s*[45]\d\d\s*", kind):
+            return int(kind)
+    found = next(filter(None, map(_STATUS_IN_TEXT.search, message.split("\n"))), None)
+    found = found or _in_stack(span)
     return int(found.group(1)) if found else None
+
+
+def _in_stack(span: Span) -> re.Match[str] | None:
+    """A library may wrap the provider's error in its own: then the stack trace alone has the first message."""
+    stacks = (event.attributes.get("exception.stacktrace") for event in span.events)
+    texts = (stack[-_STACK_MAX:] for stack in stacks if isinstance(stack, str))
+    return next(filter(None, map(_STATUS_IN_STACK.search, texts)), None)
 
 
 def _by_status(status: int | None, message: str) -> ErrorClass | None:

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping
+from datetime import datetime
 
 import orjson
 
@@ -14,45 +14,62 @@ COUNT_MAX = 10**9
 TEXT_MAX = 256
 """Longest name or id kept; the rest is cut off."""
 
-Attributes = Mapping[str, object]
+_YES = ("true", "yes", "1")
+_NO = ("false", "no", "0")
 
 
-def text(attributes: Attributes, *keys: str) -> str | None:
-    """The first of ``keys`` that holds some text, without space around it and cut to ``TEXT_MAX``."""
-    for key in keys:
-        value = attributes.get(key)
-        if isinstance(value, str) and (stripped := value.strip()):
-            return stripped[:TEXT_MAX]
-    return None
+def text(value: object) -> str | None:
+    """``value`` when it is some text, without space and JSON quotes around it and cut to ``TEXT_MAX``."""
+    if not isinstance(value, str):
+        return None
+    return _unquoted(value.strip())[:TEXT_MAX].strip() or None
 
 
-def count(attributes: Attributes, *keys: str) -> int | None:
-    """The first of ``keys`` that holds a number of tokens."""
-    for key in keys:
-        number = _number(attributes.get(key))
-        if number is not None and 0 <= number <= COUNT_MAX and number == int(number):
-            return int(number)
-    return None
+def count(value: object) -> int | None:
+    """``value`` when it is a number of tokens."""
+    number = _number(value)
+    if number is None or not 0 <= number <= COUNT_MAX or number != int(number):
+        return None
+    return int(number)
 
 
-def seconds(attributes: Attributes, *keys: str) -> float | None:
-    """The first of ``keys`` that holds a duration in seconds."""
-    for key in keys:
-        number = _number(attributes.get(key))
-        if number is not None and number >= 0:
-            return float(number)
-    return None
+def seconds(value: object) -> float | None:
+    """``value`` when it is a duration in seconds."""
+    number = _number(value)
+    return float(number) if number is not None and number >= 0 else None
 
 
-def flag(attributes: Attributes, *keys: str) -> bool | None:
-    """The first of ``keys`` that says yes or no."""
-    for key in keys:
-        value = attributes.get(key)
-        if isinstance(value, bool):
-            return value
-        if isinstance(value, str) and value.lower() in ("true", "false"):
-            return value.lower() == "true"
-    return None
+def unix_seconds(value: object) -> float | None:
+    """``value`` when it is a moment: an ISO 8601 text, or a number of seconds, milli-, micro- or nanoseconds."""
+    number = _number(value)
+    if number is not None:
+        while number > 1e11:  # the year 5138 in seconds: it is written in a smaller unit
+            number /= 1000
+        return float(number) if number > 0 else None
+    written = text(value)
+    try:
+        moment = datetime.fromisoformat(written) if written else None
+    except ValueError:
+        return None
+    return moment.timestamp() if moment and moment.tzinfo else None
+
+
+def flag(value: object) -> bool | None:
+    """``value`` when it says yes or no."""
+    if isinstance(value, bool):
+        return value
+    word = value.strip().lower() if isinstance(value, str) else ""
+    return True if word in _YES else False if word in _NO else None
+
+
+def _unquoted(written: str) -> str:
+    if len(written) < 2 or written[0] != '"' or written[-1] != '"':
+        return written
+    try:
+        inner = orjson.loads(written)
+    except orjson.JSONDecodeError:
+        return written
+    return inner if isinstance(inner, str) else written
 
 
 def _number(value: object) -> float | int | None:
@@ -68,69 +85,112 @@ def _number(value: object) -> float | int | None:
     return value if isinstance(value, float) and math.isfinite(value) else None
 
 
-_PROVIDERS = {
-    "gemini": "gcp.gemini",
-    "google": "gcp.gemini",
-    "google_genai": "gcp.gemini",
-    "gcp.gen_ai": "gcp.gemini",
-    "vertex_ai": "gcp.vertex_ai",
-    "vertexai": "gcp.vertex_ai",
-    "google_vertexai": "gcp.vertex_ai",
-    "aws": "aws.bedrock",
-    "bedrock": "aws.bedrock",
-    "aws_bedrock": "aws.bedrock",
-    "amazon_bedrock": "aws.bedrock",
-    "azure": "azure.ai.openai",
-    "azure_openai": "azure.ai.openai",
-    "az.ai.openai": "azure.ai.openai",
-    "az.ai.inference": "azure.ai.inference",
-    "mistral": "mistral_ai",
-    "mistralai": "mistral_ai",
-    "xai": "x_ai",
-    "ollama_chat": "ollama",
+_SPELLINGS = {
+    "anthropic": ("claude", "chatanthropic"),
+    "aws.bedrock": ("aws", "bedrock", "aws_bedrock", "amazon_bedrock", "bedrock_converse", "amazon"),
+    "azure.ai.inference": ("az.ai.inference", "azure_ai", "azure_ai_inference"),
+    "azure.ai.openai": ("az.ai.openai", "azure", "azure_openai", "azure.openai"),
+    "cohere": ("cohere_chat", "cohere_v2", "cohereai"),
+    "deepseek": (),
+    "gcp.gemini": (
+        "gemini",
+        "google",
+        "google_genai",
+        "google_generativeai",
+        "google_generative_ai",
+        "google.generative_ai",
+        "google_ai",
+        "google_ai_studio",
+        "gcp.gen_ai",
+    ),
+    "gcp.vertex_ai": ("vertex_ai", "vertexai", "vertex", "google_vertexai", "google_vertex", "google.vertex"),
+    "groq": (),
+    "ibm.watsonx.ai": ("watsonx", "ibm_watsonx"),
+    "mistral_ai": ("mistral", "mistralai"),
+    "ollama": ("ollama_chat",),
+    "openai": ("chatopenai", "open_ai"),
+    "perplexity": (),
+    "x_ai": ("xai",),
 }
-"""Other spellings of OpenTelemetry's provider names, in lower case."""
+"""How OpenTelemetry's provider names are spelt elsewhere, in lower case with underscores."""
+
+_PROVIDER_OF = {spelling: name for name, spellings in _SPELLINGS.items() for spelling in (name, *spellings)}
 
 _FRAMEWORKS = {
-    "strands-agents",
+    "strands_agents",
     "langchain",
     "langgraph",
     "litellm",
+    "litellm_proxy",
     "llamaindex",
+    "llama_index",
     "microsoft.agent_framework",
+    "agent_framework",
+    "gcp.vertex.agent",
     "semantic_kernel",
     "crewai",
     "autogen",
     "haystack",
-    "pydantic-ai",
+    "pydantic_ai",
+    "openai_agents",
+    "vercel",
     "_other",
+    "unknown",
+    "none",
+    "null",
 }
 """What some write where the provider belongs: it tells who asked, not who answered."""
 
 
-def provider(written: str | None) -> str | None:
-    """The provider by its OpenTelemetry name; ``None`` when ``written`` names none."""
+def provider(value: object) -> str | None:
+    """The provider by its OpenTelemetry name; ``None`` when ``value`` names none."""
+    written = text(value)
     if written is None:
         return None
     name = written.lower()
-    if name in _FRAMEWORKS:
+    spelling = re.sub(r"[\s-]", "_", name)
+    if spelling in _FRAMEWORKS:
         return None
-    # "openai.chat", "openai.responses": the API behind the dot, by JavaScript's AI SDK
-    if name.startswith(("openai.", "anthropic.")):
-        name = name.split(".", 1)[0]
-    return _PROVIDERS.get(name, name)
+    # "openai.chat", "google.vertex.chat": the API behind the dot, by JavaScript's AI SDK
+    while spelling not in _PROVIDER_OF and "." in spelling:
+        spelling = spelling.rsplit(".", 1)[0]
+    return _PROVIDER_OF.get(spelling, _API.sub("", name))
+
+
+_API = re.compile(r"\.(chat|responses|messages|completion|(text-?)?embeddings?)$")
+"""An API's name behind that of a provider that is not known by name."""
+
+
+def provider_of_model(value: object) -> str | None:
+    """The provider that stands in front of a model, as in ``openai/gpt-4o``, when it is a known one."""
+    prefix, slash, _ = (text(value) or "").partition("/")
+    return _PROVIDER_OF.get(re.sub(r"[\s-]", "_", prefix.lower())) if slash else None
 
 
 _FINISH_REASONS = {
-    FinishReason.STOP: ("stop", "end_turn", "stop_sequence", "complete", "completed", "eos", "eos_token"),
+    FinishReason.STOP: (
+        "stop",
+        "end_turn",
+        "endturn",
+        "stop_sequence",
+        "complete",
+        "completed",
+        "eos",
+        "eos_token",
+        "finish",
+        "finished",
+        "end",
+    ),
     FinishReason.LENGTH: (
         "length",
         "max_tokens",
         "max_output_tokens",
+        "max_length",
         "incomplete",
+        "model_length",
         "model_context_window_exceeded",
     ),
-    FinishReason.TOOL_CALLS: ("tool_calls", "tool_call", "tool_use", "function_call"),
+    FinishReason.TOOL_CALLS: ("tool_calls", "tool_call", "tool_use", "tool", "function_call"),
     FinishReason.CONTENT_FILTER: (
         "content_filter",
         "content_filtered",
@@ -142,46 +202,29 @@ _FINISH_REASONS = {
         "spii",
         "image_safety",
         "guardrail_intervened",
+        "error_toxic",
     ),
 }
 _FINISH_REASON_OF = {
     spelling: reason for reason, spellings in _FINISH_REASONS.items() for spelling in spellings
 }
-_NOT_TOLD = {"", "none", "null", "unknown", "error", "finish_reason_unspecified"}
+_NOT_TOLD = {"", "none", "null", "unknown", "error", "finish_reason_unspecified", "unspecified", "pause_turn"}
 
 
-def finish_reason(attributes: Attributes, *keys: str) -> FinishReason | None:
-    """Why the model stopped: the first of ``keys`` with a list of reasons, a JSON list in a string, or one word."""
-    return next(
-        (reason for key in keys for word in _words(attributes.get(key)) if (reason := _reason(word))), None
-    )
-
-
-def finish_reason_in_messages(attributes: Attributes, key: str) -> FinishReason | None:
-    """Why the model stopped, from the messages it answered with (JSON in a string, or a list)."""
-    messages = attributes.get(key)
-    try:
-        parsed = orjson.loads(messages) if isinstance(messages, str) else messages
-    except orjson.JSONDecodeError:
-        return None
-    told = (
-        [one.get("finish_reason") for one in parsed if isinstance(one, dict)]
-        if isinstance(parsed, list)
-        else []
-    )
-    return next((reason for word in _words(told) if (reason := _reason(word))), None)
+def finish_reason(value: object) -> FinishReason | None:
+    """Why the model stopped, from a list of reasons, a JSON list in a string, or one word."""
+    return next((reason for word in _words(value) if (reason := _reason(word))), None)
 
 
 def _reason(word: str) -> FinishReason | None:
+    # "FinishReason.STOP" and "FINISH_REASON_STOP" are how enums print
+    word = word.rsplit(".", 1)[-1].removeprefix("finish_reason_")
     return None if word in _NOT_TOLD else _FINISH_REASON_OF.get(word, FinishReason.OTHER)
 
 
 def _words(value: object) -> list[str]:
-    items = (
-        value
-        if isinstance(value, list | tuple)
-        else re.findall(r"[\w.-]+", value)
-        if isinstance(value, str)
-        else []
-    )
+    if isinstance(value, list | tuple):
+        items = list(value)
+    else:
+        items = re.findall(r"[\w.-]+", value[:TEXT_MAX]) if isinstance(value, str) else []
     return [item.strip().lower().replace("-", "_") for item in items if isinstance(item, str)]

@@ -1,0 +1,268 @@
+"""``spans decode``: recorded trace payloads to calls, each counted once, and why."""
+
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from monitor import MonitorError
+
+from .options import JsonOption, plain_console
+
+if TYPE_CHECKING:
+    from monitor.traffic.calls import Call
+    from monitor.traffic.decoding import Decoding, SpanAccount
+    from monitor.traffic.dialects import Report
+    from monitor.traffic.otlp import Span
+
+app = typer.Typer(help="What is in recorded spans.", no_args_is_help=True)
+
+UNPACKED_MAX = 1 << 30
+"""How large a file may be, unpacked."""
+
+
+@app.callback()
+def spans() -> None:
+    """What is in recorded spans."""
+
+
+@app.command()
+def decode(
+    files: Annotated[
+        list[Path], typer.Argument(help="OTLP trace payloads: .pb or .json, each also with .gz at the end.")
+    ],
+    as_json: JsonOption = False,
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain",
+            help="Show each span: why it is or is not a call, what gave each fact, what it was joined with.",
+        ),
+    ] = False,
+) -> None:
+    """The LLM calls in trace payloads, each counted once. All files together are one stream.
+
+    With --json, one call a line. A file that cannot be read is told of on stderr; the others still come out,
+    and the exit code is 1.
+
+    Example: anchorwatch spans decode captured/*.pb.gz --json
+
+    Why is this call missing, or there twice? anchorwatch spans decode captured/*.pb --explain
+    """
+    from rich.console import Console
+    from rich.progress import track
+
+    from monitor.traffic.decoding import decode_spans
+
+    console = Console(stderr=True)
+    is_watched = console.is_terminal and len(files) > 1
+    spans, unreadable = _read(
+        track(files, "reading", console=console, transient=True, disable=not is_watched)
+    )
+    for problem in unreadable:
+        typer.echo(f"anchorwatch: {problem}", err=True)
+    decoding = decode_spans(spans)
+    if explain:
+        _explain(decoding.accounts, as_json)
+    elif as_json:
+        _print_lines(call_json(call) for call in decoding.calls)
+    else:
+        _show(decoding, len(spans), len(files) - len(unreadable))
+    raise typer.Exit(1 if unreadable else 0)
+
+
+def _read(files: Iterable[Path]) -> "tuple[list[Span], list[str]]":
+    """The spans of all files, and what is wrong with those that cannot be read."""
+    spans: list[Span] = []
+    problems: list[str] = []
+    for file in files:
+        try:
+            spans += _spans(file)
+        except MonitorError as error:
+            problems.append(f"{file}: {error}")
+        except OSError as error:
+            problems.append(f"{file}: cannot be read: {error.strerror or error}")
+    return spans, problems
+
+
+def _spans(file: Path) -> "Sequence[Span]":
+    """The spans of one file. Raises MonitorError or OSError when it is not what its name says."""
+    from monitor.traffic.otlp import Encoding, decode
+
+    encoding = {".pb": Encoding.PROTOBUF, ".json": Encoding.JSON}.get(
+        Path(file.name.removesuffix(".gz")).suffix
+    )
+    if encoding is None:
+        raise MonitorError("its name must end in .pb or .json, or in one of these and .gz")
+    body = file.read_bytes()
+    if file.suffix == ".gz":
+        body = _unpacked(body)
+    bodies = _lines(body) if encoding is Encoding.JSON else [body]
+    return [span for one in bodies for span in decode(one, encoding).spans]
+
+
+def _unpacked(packed: bytes) -> bytes:
+    from monitor.traffic.body import Gunzip
+
+    gunzip = Gunzip(UNPACKED_MAX)
+    plain = gunzip.feed(packed)
+    gunzip.finish()
+    return plain
+
+
+def _lines(body: bytes) -> list[bytes]:
+    """The requests in a JSON file: the collector's file exporter writes one a line."""
+    lines = [line for line in body.split(b"\n") if line.strip()]
+    is_one_a_line = len(lines) > 1 and all(line.startswith(b'{"resourceSpans"') for line in lines)
+    return lines if is_one_a_line else [body]
+
+
+JSON_FIELDS = (
+    "operation",
+    "provider",
+    "request_model",
+    "response_model",
+    "response_id",
+    "input_tokens",
+    "cached_input_tokens",
+    "cache_write_input_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "error",
+    "error_class",
+    "http_status",
+    "finish_reason",
+    "streaming",
+    "ttft_s",
+    "duration_s",
+    "session_id",
+    "service_name",
+    "service_version",
+    "environment",
+    "cost_usd",
+    "cost_basis",
+    "dialect",
+    "span_ids",
+)
+"""The fields of a call that ``--json`` prints, in this order."""
+
+
+def call_json(call: "Call") -> bytes:
+    """The call as one line of ``--json``."""
+    import orjson
+
+    return orjson.dumps({name: getattr(call, name) for name in JSON_FIELDS})
+
+
+def _print_lines(lines: Iterable[bytes]) -> None:
+    for line in lines:
+        sys.stdout.buffer.write(line + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def _show(decoding: "Decoding", spans: int, files: int) -> None:
+    from rich.table import Table
+
+    console = plain_console()
+    table = Table(
+        "at", "service", "operation", "model", "in", "out", "seconds", "first", "outcome", "cost", "spans"
+    )
+    for call in decoding.calls:
+        table.add_row(*_cells(call))
+    if decoding.calls:
+        console.print(table)
+    in_calls = sum(len(call.span_ids) for call in decoding.calls)
+    console.print(f"{_many(files, 'file')}, {_many(spans, 'span')}: {_many(len(decoding.calls), 'call')}")
+    if in_calls > len(decoding.calls):
+        console.print(f"{in_calls - len(decoding.calls)} spans tell a call again, and are not counted again.")
+    if spans and not decoding.calls:
+        console.print("No span tells of a call; --explain says why, span by span.")
+
+
+def _many(number: int, of: str) -> str:
+    return f"{number} {of}{'' if number == 1 else 's'}"
+
+
+def _cells(call: "Call") -> tuple[str, ...]:
+    from datetime import UTC, datetime
+
+    def cell(value: object) -> str:
+        return "" if value is None else str(value)
+
+    return (
+        f"{datetime.fromtimestamp(call.started_at, UTC):%H:%M:%S}",
+        cell(call.service_name),
+        call.operation,
+        cell(call.model),
+        cell(call.input_tokens),
+        cell(call.output_tokens),
+        f"{call.duration_s:.3f}",
+        "" if call.ttft_s is None else f"{call.ttft_s:.3f}",
+        cell(call.error_class) if call.error else cell(call.finish_reason) or "ok",
+        "" if call.cost_usd is None else f"${call.cost_usd:.6f}",
+        str(len(call.span_ids)),
+    )
+
+
+def _explain(accounts: "Sequence[SpanAccount]", as_json: bool) -> None:
+    if as_json:
+        import orjson
+
+        _print_lines(orjson.dumps(_plain(account)) for account in accounts)
+        return
+    console = plain_console()
+    for account in accounts:
+        for line in _account_lines(_plain(account)):
+            console.print(line, soft_wrap=True)
+
+
+def _account_lines(plain: dict[str, Any]) -> list[str]:
+    verdict = f"a call, in the dialect {plain['dialect']}" if plain["is_call"] else f"no call: {plain['why']}"
+    lines = [
+        f"{plain['name']}  span {plain['span_id']}, by {plain['scope'] or 'an unnamed scope'}",
+        f"  {verdict}",
+    ]
+    lines += [f"    {one['fact']:<26}{one['value']!s:<32}{one['from']}" for one in plain["facts"]]
+    lines += [f"  the same call as span {link['span_id']}: {link['why']}" for link in plain["joined"]]
+    return lines
+
+
+def _plain(account: "SpanAccount") -> dict[str, Any]:
+    """The account as plain data. The facts are those that the span itself tells."""
+    report = account.report
+    return {
+        "trace_id": account.span.trace_id,
+        "span_id": account.span.span_id,
+        "name": account.span.name,
+        "scope": account.span.scope,
+        "is_call": report is not None and account.why is None,
+        "why": account.why,
+        "dialect": report and report.call.dialect,
+        "facts": _facts(report) if report else [],
+        "joined": [{"span_id": link.other_span_id, "why": link.why} for link in account.links],
+    }
+
+
+def _facts(report: "Report") -> list[dict[str, object]]:
+    """What the report tells, and the attribute that told it."""
+    rest = {"duration_s": "start and end of the span", "service_name": "service.name of the resource"}
+    rest |= {"service_version": "resource", "environment": "resource"}
+    rest |= dict.fromkeys(("error_class", "http_status"), report.sources.get("error", ""))
+    rest |= dict.fromkeys(_COUNTS, report.sources.get("usage") or report.sources.get("answer", ""))
+    return [
+        {"fact": name, "value": value, "from": report.sources.get(name) or rest.get(name, "")}
+        for name in JSON_FIELDS
+        if name not in _NOT_TOLD_BY_SPANS and (value := getattr(report.call, name)) is not None
+    ]
+
+
+_COUNTS = (
+    "input_tokens",
+    "cached_input_tokens",
+    "cache_write_input_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+)
+_NOT_TOLD_BY_SPANS = ("cost_usd", "cost_basis", "dialect", "span_ids")

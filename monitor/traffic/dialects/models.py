@@ -1,0 +1,52 @@
+"""The model that was asked for, and the one that answered."""
+
+from dataclasses import dataclass
+
+from ..calls import Operation
+from .answers import Answer
+from .tables import Dialect
+from .told import Told, of_answer
+from .values import provider, text
+
+_ALIASING = ("openai", "anthropic", "azure.ai.openai")
+"""Providers that answer an alias with the dated name of the model behind it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """What is needed to tell the model that was asked for from the one that answered."""
+
+    told: Told
+    dialect: Dialect
+    operation: Operation
+    provider: str | None
+    response_id: str | None
+
+    def read(self, answer: Answer, is_refused: bool) -> tuple[str | None, str | None]:
+        """The model that was asked for, and the one that answered."""
+        told, facts = self.told, self.dialect.facts
+        asked = told.find("request_model", facts.request_model, text)
+        answered = told.find("response_model", facts.response_model, text)
+        answered = answered or of_answer(told, "response_model", answer.model)
+        if answered is None and is_refused:
+            asked = asked or told.find("request_model", facts.outcome_model, text)
+        elif answered is None:
+            answered = told.find("response_model", facts.outcome_model, text)
+            answered = None if self._is_echo(asked, answered, self.provider in _ALIASING) else answered
+        if self._is_echo(asked, answered, self.dialect.echoes_request_model or is_refused):
+            answered = None
+        asked = self._without_provider(asked, answered)
+        if self.operation is Operation.EMBEDDINGS and not is_refused:
+            # No aliases, no fallbacks: embeddings of two models do not go together.
+            return asked or answered, answered or asked
+        return asked, answered
+
+    def _is_echo(self, asked: str | None, answered: str | None, may_be: bool) -> bool:
+        """Without an answer's id, the same name again is not known to be the answer's."""
+        return may_be and answered is not None and answered == asked and self.response_id is None
+
+    def _without_provider(self, asked: str | None, answered: str | None) -> str | None:
+        """The model without the provider that LiteLLM's users write in front of it."""
+        prefix, _, model = (asked or "").partition("/")
+        is_provider = provider(prefix) == self.provider if self.provider else model == answered
+        return model if model and is_provider else asked
