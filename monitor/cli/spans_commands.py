@@ -12,6 +12,8 @@ from monitor import MonitorError
 from .options import JsonOption, plain_console
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from monitor.traffic.calls import Call
     from monitor.traffic.decoding import Decoding, SpanAccount
     from monitor.traffic.dialects import Report
@@ -21,6 +23,10 @@ app = typer.Typer(help="What is in recorded spans.", no_args_is_help=True)
 
 UNPACKED_MAX = 1 << 30
 """How large a file may be, unpacked."""
+
+WIDE_CHARS = 110
+ONLY_WHERE_WIDE = ("service", "operation", "first", "spans")
+"""What the table leaves out on a narrower terminal; ``--json`` has everything."""
 
 
 @app.callback()
@@ -163,16 +169,9 @@ def _print_lines(lines: Iterable[bytes]) -> None:
 
 
 def _show(decoding: "Decoding", spans: int, files: int) -> None:
-    from rich.table import Table
-
     console = plain_console()
-    table = Table(
-        "at", "service", "operation", "model", "in", "out", "seconds", "first", "outcome", "cost", "spans"
-    )
-    for call in decoding.calls:
-        table.add_row(*_cells(call))
     if decoding.calls:
-        console.print(table)
+        console.print(_table([_cells(call) for call in decoding.calls], console.width))
     in_calls = sum(len(call.span_ids) for call in decoding.calls)
     console.print(f"{_many(files, 'file')}, {_many(spans, 'span')}: {_many(len(decoding.calls), 'call')}")
     if in_calls > len(decoding.calls):
@@ -181,29 +180,43 @@ def _show(decoding: "Decoding", spans: int, files: int) -> None:
         console.print("No span tells of a call; --explain says why, span by span.")
 
 
+def _table(rows: "Sequence[dict[str, str]]", chars: int) -> "Table":
+    from rich.table import Table
+
+    table = Table()
+    shown = [name for name in rows[0] if name not in ONLY_WHERE_WIDE or chars >= WIDE_CHARS]
+    for name in shown:
+        # Names may wrap; a number that is cut short is another number.
+        table.add_column(name, no_wrap=name not in ("service", "model"), overflow="fold")
+    for row in rows:
+        table.add_row(*(row[name] for name in shown))
+    return table
+
+
 def _many(number: int, of: str) -> str:
     return f"{number} {of}{'' if number == 1 else 's'}"
 
 
-def _cells(call: "Call") -> tuple[str, ...]:
+def _cells(call: "Call") -> dict[str, str]:
+    """What the table shows of a call, by column."""
     from datetime import UTC, datetime
 
     def cell(value: object) -> str:
         return "" if value is None else str(value)
 
-    return (
-        f"{datetime.fromtimestamp(call.started_at, UTC):%H:%M:%S}",
-        cell(call.service_name),
-        call.operation,
-        cell(call.model),
-        cell(call.input_tokens),
-        cell(call.output_tokens),
-        f"{call.duration_s:.3f}",
-        "" if call.ttft_s is None else f"{call.ttft_s:.3f}",
-        cell(call.error_class) if call.error else cell(call.finish_reason) or "ok",
-        "" if call.cost_usd is None else f"${call.cost_usd:.6f}",
-        str(len(call.span_ids)),
-    )
+    return {
+        "at": f"{datetime.fromtimestamp(call.started_at, UTC):%H:%M:%S}",
+        "service": cell(call.service_name),
+        "operation": call.operation,
+        "model": cell(call.model),
+        "in": cell(call.input_tokens),
+        "out": cell(call.output_tokens),
+        "seconds": f"{call.duration_s:.3f}",
+        "first": "" if call.ttft_s is None else f"{call.ttft_s:.3f}",
+        "outcome": cell(call.error_class) if call.error else cell(call.finish_reason) or "ok",
+        "cost": "" if call.cost_usd is None else f"${call.cost_usd:.6f}",
+        "spans": str(len(call.span_ids)),
+    }
 
 
 def _explain(accounts: "Sequence[SpanAccount]", as_json: bool) -> None:
