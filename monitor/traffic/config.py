@@ -291,16 +291,19 @@ def _token(token: SecretStr) -> SecretStr:
 
 
 class OtlpConfig(BaseModel):
-    """The receiver of production traces (OTLP over HTTP), who may send, and what it takes at most."""
+    """The receiver of production traces (OTLP over HTTP and gRPC), who may send, and what it takes at most."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     http_port: int = Field(4318, ge=0, le=65535, description="Port of OTLP/HTTP; 0 takes a free one.")
+    grpc_port: Annotated[int, Field(ge=0, le=65535)] | Literal["off"] = Field(
+        4317, description="Port of OTLP/gRPC; 0 takes a free one, `off`: none."
+    )
     token: Annotated[SecretStr, AfterValidator(_token)] | None = Field(
         None, description="What senders must show as a bearer token; write ${NAME}, not the token."
     )
-    tls: TlsConfig | None = Field(None, description="Take traces over TLS; without it over plain HTTP.")
+    tls: TlsConfig | None = Field(None, description="Take traces over TLS; without it in the clear.")
     max_body_bytes: int = Field(8 * 2**20, ge=1024, description="Largest request body, as sent.")
     max_decompressed_bytes: int = Field(16 * 2**20, ge=1024, description="Largest request body, unpacked.")
     max_in_flight_bytes: int = Field(

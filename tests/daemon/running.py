@@ -40,12 +40,13 @@ class RunningDaemon:
         self.data = folder / "data"
         self.log_file = folder / "daemon.log"
         self._environment = os.environ | COMPILED_ONCE | {"PYTHONPATH": os.pathsep.join(sys.path)}
-        self._arguments = ["--data", str(self.data), "--port", "0", "--otlp-http-port", "0"]
+        free_ports = ["--port", "0", "--otlp-http-port", "0", "--otlp-grpc-port", "0"]
+        self._arguments = ["--data", str(self.data), *free_ports]
         if config is not None:
             (folder / "anchorwatch.yaml").write_text(config)
             self._arguments += ["-c", str(folder / "anchorwatch.yaml")]
         self.process: subprocess.Popen[str] | None = None
-        self.url = self.otlp_url = ""
+        self.url = self.otlp_url = self.grpc_url = ""
 
     def __enter__(self) -> "RunningDaemon":
         self.start()
@@ -78,10 +79,10 @@ class RunningDaemon:
         self.launch()
         assert self.process is not None
         assert self.process.stdout is not None
-        said = [self.process.stdout.readline() for _ in range(2)]
+        said = [self.process.stdout.readline() for _ in range(3)]
         found = [re.search(r"https?://\S+", line) for line in said]
         assert all(found), f"the daemon did not start: {said}\n{self.log()[-3000:]}"
-        self.url, self.otlp_url = (match.group() for match in found if match)
+        self.url, self.otlp_url, self.grpc_url = (match.group() for match in found if match)
 
     @property
     def pid(self) -> int:
