@@ -43,6 +43,7 @@ from .taking_over import first_start, take_over
 from .telemetry import Metrics
 from .traffic import StoreError
 from .traffic.body import InFlight
+from .traffic.checks import AnswerChecks
 from .traffic.config import TlsConfig
 from .traffic.intake import FOLD_EVERY_S, Intake
 from .traffic.pricing import PriceBook
@@ -176,7 +177,8 @@ class Daemon:
             lambda session: take_over(session, self.deployment, self._self.problem, now)
         )
         self._messenger = Messenger(self.clock, self.metrics, self._self)
-        self._intake = Intake(self.database, self.clock, self.metrics, PriceBook(config.prices))
+        prices, checks = PriceBook(config.prices), AnswerChecks(config.validators)
+        self._intake = Intake(self.database, self.clock, self.metrics, prices, checks)
         if recovered := await self._intake.recover():
             log.info("calls counted again from the journal", calls=recovered)
         public_url = str(config.http.public_url) if config.http.public_url else None

@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from canaries.duration import Duration
+from canaries.suite import Expectations, ExpectDocument
 
 Pattern = str | list[str]
 """One value, or a list of them; ``*`` and ``?`` stand for any characters and any one character."""
@@ -57,7 +58,11 @@ class Unit(StrEnum):
 
 
 class Measure(StrEnum):
-    """What a watch looks at. Latency is of answered calls and timeouts, cost of calls with a known price."""
+    """What a watch looks at.
+
+    Latency is of answered calls and timeouts, cost of calls with a known price, validator failures of answers that
+    were checked.
+    """
 
     LATENCY_P50 = "latency_p50"
     LATENCY_P95 = "latency_p95"
@@ -68,13 +73,19 @@ class Measure(StrEnum):
     ERROR_SHARE = "error_share"
     COST_PER_CALL = "cost_per_call"
     COST_P95 = "cost_p95"
+    VALIDATOR_FAILURES = "validator_failures"
 
     @property
     def unit(self) -> Unit:
         """What the measure's values and thresholds are counted in."""
-        if self is Measure.ERROR_SHARE:
+        if self in (Measure.ERROR_SHARE, Measure.VALIDATOR_FAILURES):
             return Unit.SHARE
         return Unit.DOLLARS if self.startswith("cost") else Unit.SECONDS
+
+    @property
+    def is_share(self) -> bool:
+        """Whether the measure is the share of calls that failed in some way, which needs no limit."""
+        return self.unit is Unit.SHARE
 
     @property
     def quantile(self) -> float | None:
@@ -84,7 +95,7 @@ class Measure(StrEnum):
 
 
 class MatchConfig(BaseModel):
-    """Which calls a watch looks at; what is left out matches all."""
+    """Which calls a watch or a validator looks at; what is left out matches all."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -228,6 +239,29 @@ class WatchConfig(BaseModel):
             if self.shift.control == self.match:
                 raise ValueError("the control is what the watch itself looks at: name other calls")
         return self
+
+
+ANSWER_CHARS_MAX = 100_000
+"""The longest answer that a validator may allow: more of it is not read."""
+
+
+class ValidatorConfig(BaseModel):
+    """What is expected of answers in production, where spans carry them; only passed and failed is kept."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(min_length=1, max_length=64, description="What the validator is called in messages.")
+    match: MatchConfig = Field(default_factory=MatchConfig, description="The calls whose answers it checks.")
+    expect: ExpectDocument = Field(description="What is expected of them, as of the answers to a canary.")
+
+    @field_validator("expect")
+    @classmethod
+    def _can_fail(cls, value: ExpectDocument) -> ExpectDocument:
+        if value.expectations() == Expectations():
+            raise ValueError("expects nothing: name json, matches, labels, max_length, no_refusal, ...")
+        if value.max_length is not None and value.max_length > ANSWER_CHARS_MAX:
+            raise ValueError(f"max_length is {ANSWER_CHARS_MAX:,} at most: more of an answer is not read")
+        return value
 
 
 Dollars = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
