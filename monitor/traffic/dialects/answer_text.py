@@ -80,6 +80,7 @@ _MARKS = frozenset(
         "parts",
         "replies",
         "role",
+        "stopReason",
         "stop_reason",
         "tool_calls",
         "usage",
@@ -90,6 +91,7 @@ _MARKS = frozenset(
 
 _TEXT_TYPES = ("text", "output_text", "refusal")
 _MESSAGE_MARKS = ("role", "message", "kwargs", "generation_info", "index", "finish_reason")
+_BLOCKS = frozenset({"text", "toolUse", "toolResult", "reasoningContent"})
 _NOT_SAID = (
     "reasoning",
     "thinking",
@@ -122,7 +124,9 @@ def _numbered(attributes: Mapping[str, object]) -> str | None:
         for number in range(MESSAGES_MAX):
             message = prefix.format(number)
             raw = attributes.get(message + content)
-            if isinstance(raw, str) and attributes.get(message + role) not in _NOT_ANSWERING:
+            if not isinstance(raw, str) or attributes.get(message + role) in _NOT_ANSWERING:
+                continue
+            if raw.strip() or not any(key.startswith(message) and "tool_calls." in key for key in attributes):
                 return _unpacked(raw)
     prefix, content, kind = _PARTS
     for number in range(MESSAGES_MAX):
@@ -148,7 +152,10 @@ def _unpacked(raw: str) -> str | None:
 
 
 def _is_typed(part: object) -> bool:
-    return isinstance(part, dict) and part.get("type") in (*_TEXT_TYPES, *_NOT_SAID)
+    """Whether this is a part of a message: it says what it is, or is one of Bedrock's blocks, of one key each."""
+    if not isinstance(part, dict):
+        return False
+    return part.get("type") in (*_TEXT_TYPES, *_NOT_SAID) or (len(part) == 1 and not _BLOCKS.isdisjoint(part))
 
 
 def _said_or_raw(raw: object) -> str | None:
@@ -170,10 +177,10 @@ def _is_cut_off(raw: str) -> bool:
 
 
 def _is_answer(document: object) -> bool:
-    while isinstance(document, list):
-        if document and all(_is_typed(one) for one in document):
-            return True
-        document = document[0] if document else None
+    if isinstance(document, list):
+        nodes = document[:MESSAGES_MAX]
+        is_parts = bool(nodes) and all(_is_typed(one) for one in nodes)
+        return is_parts or any(_is_answer(one) for one in nodes)
     return isinstance(document, dict) and not _MARKS.isdisjoint(document)
 
 
@@ -188,7 +195,9 @@ def _said(node: object, depth: int = 0) -> str | None:
     if not isinstance(node, dict) or not _is_said(node):
         return None
     found = (_said(node[key], depth + 1) for key in _WRAPPINGS if key in node)
-    return next((text for text in found if text is not None), None)
+    text = next((text for text in found if text is not None), None)
+    # Who asks for tools says nothing yet, however that is written.
+    return None if text is not None and not text.strip() and node.get("tool_calls") else text
 
 
 def _of_list(nodes: list[object], depth: int) -> str | None:
