@@ -120,7 +120,15 @@ def test_the_text_is_found_in_events(event: Event) -> None:
     assert answer_text(span({}, event)) == SAID
 
 
-ANSWERS_IN_JSON = ['{"city": "Lisbon"}', "[1, 2]", '{"city": "Lis', '[{"type": "a"}]', '{"a": {"role": 1}}']
+NESTED = "[" * 900 + "]" * 900
+ANSWERS_IN_JSON = [
+    NESTED,
+    '{"city": "Lisbon"}',
+    "[1, 2]",
+    '{"city": "Lis',
+    '[{"type": "a"}]',
+    '{"a": {"role": 1}}',
+]
 
 
 @pytest.mark.parametrize("answer", ANSWERS_IN_JSON)
@@ -150,7 +158,8 @@ NOTHING_SAID: dict[str, dict[str, object]] = {
     "a document that was cut off": {"output.value": written(COMPLETION)[:60]},
     "messages that were cut off": {"gen_ai.output.messages": written(PARTS)[:30]},
     "the question alone": {"output.value": written([{"role": "user", "content": SAID}])},
-    "nested without end": {"mlflow.spanOutputs": '{"message":' * 50 + '"x"' + "}" * 50},
+    "nested without end": {"mlflow.spanOutputs": "[" * 900 + "]" * 900},
+    "messages nested without end": {"mlflow.spanOutputs": '{"message":' * 50 + '"x"' + "}" * 50},
     "not even a text": {"output.value": 5, "ai.response.text": ["x"]},
 }
 

@@ -25,6 +25,8 @@ _FAMILIES = (
 
 _PARTS = ("llm.output_messages.{}.message.contents.{}.message_content.", "text", "type")
 
+_NUMBERED = tuple(prefix.partition("{}")[0] for prefix, _, _ in (*_FAMILIES, _PARTS))
+
 _TEXTS = ("ai.response.text", "ai.response.object", "gen_ai.response.text")
 """Attributes that are the text itself."""
 
@@ -120,6 +122,8 @@ def answer_text(span: Span) -> str | None:
 
 def _numbered(attributes: Mapping[str, object]) -> str | None:
     """The first message of the answer with a text, where each fact is an attribute of its own."""
+    if not any(key.startswith(_NUMBERED) for key in attributes):
+        return None
     for prefix, content, role in _FAMILIES:
         for number in range(MESSAGES_MAX):
             message = prefix.format(number)
@@ -176,11 +180,11 @@ def _is_cut_off(raw: str) -> bool:
     return opening.startswith(("{", "[")) and any(f'"{mark}"' in opening for mark in _MARKS)
 
 
-def _is_answer(document: object) -> bool:
-    if isinstance(document, list):
+def _is_answer(document: object, depth: int = 0) -> bool:
+    if isinstance(document, list) and depth < _DEPTH_MAX:
         nodes = document[:MESSAGES_MAX]
         is_parts = bool(nodes) and all(_is_typed(one) for one in nodes)
-        return is_parts or any(_is_answer(one) for one in nodes)
+        return is_parts or any(_is_answer(one, depth + 1) for one in nodes)
     return isinstance(document, dict) and not _MARKS.isdisjoint(document)
 
 
