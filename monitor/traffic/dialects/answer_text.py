@@ -148,11 +148,9 @@ def _numbered(attributes: Mapping[str, object]) -> str | None:
 
 def _unpacked(raw: str) -> str | None:
     """The text, also where the parts of a message stand as JSON in place of it."""
-    if raw.startswith(("[{", "{'", '{"')):
-        parts = parse(raw)
-        if isinstance(parts, list) and parts and all(_is_typed(one) for one in parts):
-            return _said(parts)
-    return raw
+    parts = parse(raw) if raw.startswith("[") else None
+    is_parts = isinstance(parts, list) and bool(parts) and all(_is_typed(one) for one in parts)
+    return _said(parts) if is_parts else raw
 
 
 def _is_typed(part: object) -> bool:
