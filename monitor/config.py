@@ -15,7 +15,7 @@ from alerts.config import BudgetConfig, ReceiverConfig, RollbackConfig
 from canaries.config import TargetConfig
 from canaries.document import DocumentError, Duration, Places, Problem, load_document_with_places
 from canaries.suite import Suite, load_suite
-from monitor.traffic.config import ModelPriceConfig, OtlpConfig, TlsConfig, WatchConfig
+from monitor.traffic.config import ModelPriceConfig, OtlpConfig, TlsConfig, ValidatorConfig, WatchConfig
 
 from . import MonitorError
 from .schedule import Cron, Every, cron_problem, slot_s
@@ -23,6 +23,9 @@ from .schedule import Cron, Every, cron_problem, slot_s
 DEFAULT_FILE = "anchorwatch.yaml"
 DATABASE_FILE = "anchorwatch.sqlite"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+VALIDATORS_MAX = 100
+"""The most validators of production answers: each answer that matches is checked by all of them."""
 
 SOME_TIME = datetime(2000, 1, 3, tzinfo=UTC)
 """From here on the starts of a crontab line are counted to see how far apart they are: a Monday."""
@@ -72,6 +75,9 @@ class Config(BaseModel):
     targets: dict[str, TargetConfig] = Field(default_factory=dict, description="Model endpoints under watch.")
     prices: list[ModelPriceConfig] = Field(
         default_factory=list, description="What models cost you, where it is not the list price."
+    )
+    validators: Annotated[list[ValidatorConfig], Field(max_length=VALIDATORS_MAX)] = Field(
+        default_factory=list, description="What is expected of answers in production."
     )
     watches: list[WatchConfig] = Field(default_factory=list, description="Rules over production traffic.")
     watch_every: Annotated[Duration, Field(gt=0, description="How often watches are looked at.")] = 60.0
@@ -211,16 +217,22 @@ def _cross_references(tree: Any, places: Places) -> Iterator[Problem]:
             yield places.problem(("targets", name, "cron"), f"is not a crontab line: {problem}")
         yield from _unknown_names(tree, places, ("targets", name), target)
     watches = tree.get("watches") if isinstance(tree, dict) else None
-    seen: set[str] = set()
     for index, watch in enumerate(watches if isinstance(watches, list) else []):
-        if not isinstance(watch, dict):
-            continue
-        name = watch.get("name")
-        if isinstance(name, str) and name in seen:
-            yield places.problem(("watches", index, "name"), f'a second watch is called "{name}"')
-        seen.add(str(name))
-        yield from _unknown_names(tree, places, ("watches", index), watch)
+        if isinstance(watch, dict):
+            yield from _unknown_names(tree, places, ("watches", index), watch)
+    yield from _repeated_names(tree, places, "watches", "watch")
+    yield from _repeated_names(tree, places, "validators", "validator")
     yield from _repeated_prices(tree, places)
+
+
+def _repeated_names(tree: Any, places: Places, section: str, word: str) -> Iterator[Problem]:
+    entries = tree.get(section) if isinstance(tree, dict) else None
+    seen: set[str] = set()
+    for index, entry in enumerate(entries if isinstance(entries, list) else []):
+        name = entry.get("name") if isinstance(entry, dict) else None
+        if isinstance(name, str) and name in seen:
+            yield places.problem((section, index, "name"), f'a second {word} is called "{name}"')
+        seen.add(str(name))
 
 
 def _repeated_prices(tree: Any, places: Places) -> Iterator[Problem]:

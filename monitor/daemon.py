@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import random
 import signal
 import socket
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import httpx
 import structlog
@@ -41,6 +43,8 @@ from .status import Status, canary_job
 from .taking_over import first_start, take_over
 from .telemetry import Metrics
 from .traffic import StoreError
+from .traffic.body import InFlight
+from .traffic.checks import AnswerChecks
 from .traffic.config import TlsConfig
 from .traffic.intake import FOLD_EVERY_S, Intake
 from .traffic.pricing import PriceBook
@@ -48,6 +52,9 @@ from .traffic.receiver import TraceReceiver
 from .traffic.tls import renew, server_context
 from .traffic_flow.watch_tails import look_at_tails
 from .traffic_flow.watch_traffic import look
+
+if TYPE_CHECKING:
+    from .grpc_serving import Certificates, GrpcServer
 
 FLUSH_GRACE_S = 6.0
 """How long the last messages may take when the daemon stops; what is left is kept and sent at the next start."""
@@ -71,7 +78,12 @@ log = structlog.get_logger()
 
 
 def run_daemon(
-    deployment: Deployment, data: Path, *, port: int | None = None, otlp_http_port: int | None = None
+    deployment: Deployment,
+    data: Path,
+    *,
+    port: int | None = None,
+    otlp_http_port: int | None = None,
+    otlp_grpc_port: int | Literal["off"] | None = None,
 ) -> int:
     """Run until SIGTERM or Ctrl-C; gives the exit code. Raises MonitorError when it cannot start."""
     config = deployment.config
@@ -87,8 +99,13 @@ def run_daemon(
             traces_port = config.otlp.http_port if otlp_http_port is None else otlp_http_port
             traces = bind(config.otlp.host, traces_port, "OTLP/HTTP", "--otlp-http-port")
             sockets.callback(traces.close)
+            grpc_port = config.otlp.grpc_port if otlp_grpc_port is None else otlp_grpc_port
+            if grpc_port != "off":
+                # gRPC listens by itself, and would not say what is wrong with the port.
+                bind(config.otlp.host, grpc_port, "OTLP/gRPC", "--otlp-grpc-port").close()
             rng = random.Random()  # noqa: S311 - for jitter
-            daemon = Daemon(deployment, database, SystemClock(), rng, pages, traces, _tls(deployment))
+            tls = _tls(deployment)
+            daemon = Daemon(deployment, database, SystemClock(), rng, pages, traces, tls, grpc_port)
             return uvloop.run(daemon.run())
     finally:
         database.close()
@@ -110,6 +127,7 @@ class Daemon:
     pages: socket.socket
     traces: socket.socket
     traces_tls: ssl.SSLContext | None = None
+    grpc_port: int | Literal["off"] = "off"
 
     async def run(self) -> int:
         """Start everything, wait for the signal, and stop everything in order; gives the exit code."""
@@ -117,6 +135,7 @@ class Daemon:
         self._interrupt: Callable[[], None] = lambda: None
         for signal_number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(signal_number, self._ask_to_stop)
+        self._listen_for_grpc()
         # Two clients: an endpoint that hangs must not take the connections of those who are to be told. How many
         # requests there are at a time is for the targets to say: waiting for a connection would look like latency.
         asking = httpx.AsyncClient(follow_redirects=False, limits=httpx.Limits(max_connections=None))
@@ -132,6 +151,20 @@ class Daemon:
         self._interrupt()
         self._stopping.set()
 
+    def _listen_for_grpc(self) -> None:
+        self._grpc: GrpcServer | None = None
+        self._grpc_certificates: Certificates | None = None
+        if self.grpc_port == "off":
+            return
+        # By itself gRPC tells stderr of whatever any stranger does at its port; it reads this when it is imported.
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+        from . import grpc_serving
+
+        otlp = self.deployment.config.otlp
+        if otlp.tls:
+            self._grpc_certificates = grpc_serving.Certificates(otlp.tls, self.deployment.folder)
+        self._grpc = grpc_serving.GrpcServer(otlp, self.grpc_port, self._grpc_certificates)
+
     async def _open(self, asking: httpx.AsyncClient, telling: httpx.AsyncClient) -> None:
         """Read what the last process left, and join everything up."""
         config = self.deployment.config
@@ -144,7 +177,8 @@ class Daemon:
             lambda session: take_over(session, self.deployment, self._self.problem, now)
         )
         self._messenger = Messenger(self.clock, self.metrics, self._self)
-        self._intake = Intake(self.database, self.clock, self.metrics, PriceBook(config.prices))
+        prices, checks = PriceBook(config.prices), AnswerChecks(config.validators)
+        self._intake = Intake(self.database, self.clock, self.metrics, prices, checks)
         if recovered := await self._intake.recover():
             log.info("calls counted again from the journal", calls=recovered)
         public_url = str(config.http.public_url) if config.http.public_url else None
@@ -222,9 +256,9 @@ class Daemon:
     async def _serve(self) -> int:
         """Run every part until the signal, or until one of them ends; gives the exit code."""
         app = build_app(self._status, self.metrics.render, self._readiness)
-        receiver = TraceReceiver(
-            self._intake, self.deployment.config.otlp, self.metrics, is_news=self._self.is_news
-        )
+        otlp, is_news = self.deployment.config.otlp, self._self.is_news
+        in_flight = InFlight(otlp.max_in_flight_bytes)
+        receiver = TraceReceiver(self._intake, otlp, self.metrics, is_news=is_news, in_flight=in_flight)
         servers = {
             "pages": (server(app), self.pages),
             "traces": (server(receiver, self.traces_tls), self.traces),
@@ -233,6 +267,15 @@ class Daemon:
             name: asyncio.create_task(one.serve(sockets=[listener]), name=name)
             for name, (one, listener) in servers.items()
         }
+        if self._grpc:
+            from .traffic.grpc_receiver import GrpcTraceReceiver
+
+            service = GrpcTraceReceiver(
+                self._intake, otlp, self.metrics, is_news=is_news, in_flight=in_flight
+            )
+            tasks["traces over gRPC"] = asyncio.create_task(
+                self._grpc.serve(service), name="traces over gRPC"
+            )
         tasks["outbox"] = asyncio.create_task(self._messenger.deliver(self._outbox), name="outbox")
         tasks["pulse"] = asyncio.create_task(self._self.pulse(), name="pulse")
         self._schedule.start()
@@ -252,10 +295,13 @@ class Daemon:
         self._self.is_stopping = True
         self._schedule.pause()
         servers["traces"].should_exit = True
+        if self._grpc:
+            self._grpc.stop()
         await self._rounds.end()
         self._schedule.stop()
         self._messenger.close()
-        await asyncio.wait({tasks["traces"], tasks["outbox"]}, timeout=FLUSH_GRACE_S)
+        ending = {tasks[name] for name in ("traces", "traces over gRPC", "outbox") if name in tasks}
+        await asyncio.wait(ending, timeout=FLUSH_GRACE_S)
         tasks["outbox"].cancel()
         tasks["pulse"].cancel()
         with contextlib.suppress(StoreError):  # what is not folded is in the journal, for the next start
@@ -272,6 +318,8 @@ class Daemon:
         )
         scheme = "https" if self.traces_tls else "http"
         places = {"pages and API": address(self.pages), "OTLP/HTTP": address(self.traces, scheme)}
+        if self._grpc:
+            places["OTLP/gRPC"] = self._grpc.address
         for what, place in places.items():
             print(f"{what}: {place}", flush=True)  # noqa: T201 - data for whoever started us
 
@@ -304,6 +352,8 @@ class Daemon:
         """Follow certificates that were renewed; one that cannot be used is told, and the last one goes on."""
         try:
             renew(context, tls, self.deployment.folder)
+            if self._grpc_certificates:
+                self._grpc_certificates.renew()
         except MonitorError as error:
             self._self.problem(f"A renewed certificate cannot be used, and the last one goes on: {error}.")
 

@@ -149,6 +149,12 @@ class Metrics:
             ["service", "basis"],
             registry=one,
         )
+        self.answer_checks = Counter(
+            "anchorwatch_answer_checks",
+            "Checks of production answers by validator and result.",
+            ["service", "validator", "result"],
+            registry=one,
+        )
         self.otlp_requests = Counter(
             "anchorwatch_otlp_requests", "Trace export requests by HTTP status.", ["code"], registry=one
         )
@@ -190,6 +196,7 @@ class Metrics:
             "calls": set(),
             "unpriced": set(),
             "call_costs": set(),
+            "answer_checks": set(),
         }
 
     def render(self) -> bytes:
@@ -261,6 +268,11 @@ class Metrics:
     def count_cost(self, service: str, basis: str) -> None:
         """Count one call that should have a cost, by how sure it is."""
         self.call_costs.labels(*self._bounded("call_costs", (service, basis))).inc()
+
+    def count_check(self, service: str, validator: str, result: str) -> None:
+        """Count one check of an answer: ``passed`` or ``failed``."""
+        series = self._bounded("answer_checks", (service, validator, result))
+        self.answer_checks.labels(*series).inc()
 
     def count_request(self, code: int) -> None:
         """Count one trace export request by the status of its answer."""

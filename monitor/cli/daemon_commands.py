@@ -1,7 +1,7 @@
 """``run``, ``demo``, ``init`` and ``check-config``."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -28,17 +28,29 @@ def run(
     otlp_http_port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Port of OTLP/HTTP; 0 takes a free one.")
     ] = None,
+    otlp_grpc_port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port of OTLP/gRPC; 0 takes a free one.")
+    ] = None,
+    no_otlp_grpc: Annotated[bool, typer.Option("--no-otlp-grpc", help="Take no OTLP/gRPC.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
 ) -> None:
     """Watch: replay canaries, receive traces, page, roll back. Stops in order at SIGTERM or Ctrl-C.
 
     Example: anchorwatch run -c anchorwatch.yaml --data /var/lib/anchorwatch
     """
+    from monitor import MonitorError
     from monitor.daemon import run_daemon
     from monitor.telemetry import set_up_logging
 
     set_up_logging(verbose=verbose)
-    raise typer.Exit(run_daemon(deployment_at(config), data, port=port, otlp_http_port=otlp_http_port))
+    if no_otlp_grpc and otlp_grpc_port is not None:
+        raise MonitorError("--otlp-grpc-port and --no-otlp-grpc say the opposite")
+    grpc_port: int | Literal["off"] | None = "off" if no_otlp_grpc else otlp_grpc_port
+    raise typer.Exit(
+        run_daemon(
+            deployment_at(config), data, port=port, otlp_http_port=otlp_http_port, otlp_grpc_port=grpc_port
+        )
+    )
 
 
 def demo(

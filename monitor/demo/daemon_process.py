@@ -26,6 +26,7 @@ class DaemonProcess:
         self.log = data / "daemon.log"
         self._command = [sys.executable, "-m", "monitor.cli", "run", "-c", str(config), "--data", str(data)]
         self._command += ["--port", _port(self.url), "--otlp-http-port", _port(self.otlp_url)]
+        self._command += ["--no-otlp-grpc"]
         self._environment = os.environ | environment | {"PAGE_URL": self.url}
         self._process: subprocess.Popen[bytes] | None = None
 

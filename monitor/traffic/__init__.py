@@ -1,8 +1,9 @@
 """Production traffic: spans in, minute windows and judgements of them out.
 
 span > call > window > watch: ``otlp`` reads bytes, ``dialects`` find the calls, ``joining`` counts each once
-(``decoding`` does so for recorded spans), ``pricing`` says what they cost, ``windows`` add them up, ``watches``
-judge; ``intake`` makes it durable, ``repeats`` knows what comes again, and ``receiver`` speaks HTTP.
+(``decoding`` does so for recorded spans), ``pricing`` says what they cost, ``checks`` whether their answers
+are what is expected, ``windows`` add them up, ``watches`` judge; ``intake`` makes it durable,
+``repeats`` knows what comes again, and ``receiver`` speaks HTTP.
 The text of prompts and answers is never kept. The exceptions::
 
     TrafficError

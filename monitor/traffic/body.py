@@ -1,8 +1,9 @@
-"""The body of an HTTP request, unpacked and within its limits."""
+"""The body of an HTTP request, unpacked and within its limits; and what bounds requests over gRPC as well."""
 
+import asyncio
 import zlib
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from . import OverloadError, TrafficError
@@ -10,6 +11,9 @@ from .config import OtlpConfig
 
 PACKINGS = {"gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
 """What a body may be packed with, by its name in HTTP: both are of the exporters' choices."""
+
+BODY_WAIT_S = 30.0
+"""How long a sender may take for the body of one request."""
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
@@ -24,6 +28,24 @@ class RefusedError(TrafficError):
 
 class SenderGoneError(TrafficError):
     """The sender closed the connection before the body was whole: there is nobody to answer."""
+
+
+class LateError(TrafficError):
+    """The body did not arrive in time; ``retry_after_s`` says when to come back."""
+
+    def __init__(self, wait_s: float, retry_after_s: int = 5) -> None:
+        super().__init__(f"the body did not arrive within {wait_s:g} s")
+        self.retry_after_s = retry_after_s
+
+
+@asynccontextmanager
+async def arriving(wait_s: float) -> AsyncIterator[None]:
+    """Bound the time in which a body arrives. Raises LateError when it is over."""
+    try:
+        async with asyncio.timeout(wait_s):
+            yield
+    except TimeoutError as error:
+        raise LateError(wait_s) from error
 
 
 class InFlight:

@@ -59,7 +59,8 @@ class Call:
     """One LLM call. ``None`` means that the span does not tell; a count of 0 means that it told 0.
 
     ``input_tokens`` includes cached reads and writes, ``output_tokens`` includes reasoning. ``started_at``
-    and ``ended_at`` are unix seconds. Every field is safe to store: no prompt, answer or error text is here.
+    and ``ended_at`` are unix seconds. ``checks_passed`` and ``checks_failed`` name the checks of its answer.
+    Every field is safe to store: no prompt, answer or error text is here.
     """
 
     operation: Operation
@@ -90,6 +91,13 @@ class Call:
     trace_id: str
     started_at: float
     ended_at: float
+    checks_passed: tuple[str, ...] = ()
+    checks_failed: tuple[str, ...] = ()
+
+    @property
+    def is_checked(self) -> bool:
+        """Whether the answer was checked."""
+        return bool(self.checks_passed or self.checks_failed)
 
     @property
     def model(self) -> str | None:
@@ -109,5 +117,6 @@ def from_json(data: dict[str, Any]) -> Call:
     values["error_class"] = data["error_class"] and ErrorClass(data["error_class"])
     values["finish_reason"] = data["finish_reason"] and FinishReason(data["finish_reason"])
     values["cost_basis"] = CostBasis(data["cost_basis"])
-    values["span_ids"] = tuple(data["span_ids"])
+    for name in ("span_ids", "checks_passed", "checks_failed"):
+        values[name] = tuple(data.get(name, ()))  # calls of earlier versions have no checks
     return Call(**values)

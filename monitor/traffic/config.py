@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from canaries.duration import Duration
+from canaries.suite import Expectations, ExpectDocument
 
 Pattern = str | list[str]
 """One value, or a list of them; ``*`` and ``?`` stand for any characters and any one character."""
@@ -57,7 +58,11 @@ class Unit(StrEnum):
 
 
 class Measure(StrEnum):
-    """What a watch looks at. Latency is of answered calls and timeouts, cost of calls with a known price."""
+    """What a watch looks at.
+
+    Latency is of answered calls and timeouts, cost of calls with a known price, validator failures of answers that
+    were checked.
+    """
 
     LATENCY_P50 = "latency_p50"
     LATENCY_P95 = "latency_p95"
@@ -68,13 +73,19 @@ class Measure(StrEnum):
     ERROR_SHARE = "error_share"
     COST_PER_CALL = "cost_per_call"
     COST_P95 = "cost_p95"
+    VALIDATOR_FAILURES = "validator_failures"
 
     @property
     def unit(self) -> Unit:
         """What the measure's values and thresholds are counted in."""
-        if self is Measure.ERROR_SHARE:
+        if self in (Measure.ERROR_SHARE, Measure.VALIDATOR_FAILURES):
             return Unit.SHARE
         return Unit.DOLLARS if self.startswith("cost") else Unit.SECONDS
+
+    @property
+    def is_share(self) -> bool:
+        """Whether the measure is the share of calls that failed in some way, which needs no limit."""
+        return self.unit is Unit.SHARE
 
     @property
     def quantile(self) -> float | None:
@@ -84,7 +95,7 @@ class Measure(StrEnum):
 
 
 class MatchConfig(BaseModel):
-    """Which calls a watch looks at; what is left out matches all."""
+    """Which calls a watch or a validator looks at; what is left out matches all."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -230,6 +241,29 @@ class WatchConfig(BaseModel):
         return self
 
 
+ANSWER_CHARS_MAX = 100_000
+"""The longest answer that a validator may allow: more of it is not read."""
+
+
+class ValidatorConfig(BaseModel):
+    """What is expected of answers in production, where spans carry them; only passed and failed is kept."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(min_length=1, max_length=64, description="What the validator is called in messages.")
+    match: MatchConfig = Field(default_factory=MatchConfig, description="The calls whose answers it checks.")
+    expect: ExpectDocument = Field(description="What is expected of them, as of the answers to a canary.")
+
+    @field_validator("expect")
+    @classmethod
+    def _can_fail(cls, value: ExpectDocument) -> ExpectDocument:
+        if value.expectations() == Expectations():
+            raise ValueError("expects nothing: name json, matches, labels, max_length, no_refusal, ...")
+        if value.max_length is not None and value.max_length > ANSWER_CHARS_MAX:
+            raise ValueError(f"max_length is {ANSWER_CHARS_MAX:,} at most: more of an answer is not read")
+        return value
+
+
 Dollars = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
 
 
@@ -291,16 +325,19 @@ def _token(token: SecretStr) -> SecretStr:
 
 
 class OtlpConfig(BaseModel):
-    """The receiver of production traces (OTLP over HTTP), who may send, and what it takes at most."""
+    """The receiver of production traces (OTLP over HTTP and gRPC), who may send, and what it takes at most."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     http_port: int = Field(4318, ge=0, le=65535, description="Port of OTLP/HTTP; 0 takes a free one.")
+    grpc_port: Annotated[int, Field(ge=0, le=65535)] | Literal["off"] = Field(
+        4317, description="Port of OTLP/gRPC; 0 takes a free one, `off`: none."
+    )
     token: Annotated[SecretStr, AfterValidator(_token)] | None = Field(
         None, description="What senders must show as a bearer token; write ${NAME}, not the token."
     )
-    tls: TlsConfig | None = Field(None, description="Take traces over TLS; without it over plain HTTP.")
+    tls: TlsConfig | None = Field(None, description="Take traces over TLS; without it in the clear.")
     max_body_bytes: int = Field(8 * 2**20, ge=1024, description="Largest request body, as sent.")
     max_decompressed_bytes: int = Field(16 * 2**20, ge=1024, description="Largest request body, unpacked.")
     max_in_flight_bytes: int = Field(

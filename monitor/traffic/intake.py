@@ -27,9 +27,10 @@ from canaries.clock import Clock
 from ..database import Database
 from . import OverloadError, StoreError, dialects, pricing, store
 from .calls import Call, ErrorClass
+from .checks import AnswerChecks
 from .dialects import Report
-from .joining import join
-from .otlp import Encoding, decode
+from .joining import Joined, join
+from .otlp import Encoding, Span, decode
 from .pricing import PriceBook
 from .repeats import Accepted, Answered, Repeats, mark_of
 from .windows import Admission, Window, WindowBook, minute_of
@@ -77,6 +78,9 @@ class TrafficMetrics(Protocol):
     def count_cost(self, service: str, basis: str) -> None:
         """One call that should have a cost, by how sure it is: answered, or failed after it used tokens."""
 
+    def count_check(self, service: str, validator: str, result: str) -> None:
+        """One check of an answer: ``passed`` or ``failed``."""
+
     def count_request(self, code: int) -> None:
         """One export request, by the HTTP status of its answer."""
 
@@ -100,12 +104,14 @@ class Intake:
         clock: Clock,
         metrics: TrafficMetrics,
         prices: PriceBook = pricing.LIST_PRICES,
+        checks: AnswerChecks | None = None,
     ) -> None:
         """Start with nothing counted. Await ``recover`` before the first request."""
         self._database = database
         self._clock = clock
         self._metrics = metrics
         self._prices = prices
+        self._checks = checks or AnswerChecks()
         self._admission = Admission()
         self._unfolded = WindowBook()
         self._journaled_up_to = 0
@@ -212,7 +218,7 @@ class Intake:
             raise OverloadError("more traffic than can be stored at the moment")
         now = self._clock.now()
         # In a thread: a large body takes long enough to hold up everybody else.
-        read = await asyncio.to_thread(_read, body, encoding, now, self._prices)
+        read = await asyncio.to_thread(_read, body, encoding, now, self._prices, self._checks)
         if not read.calls:
             self._repeats.add([Answered(mark, read.accepted)], now.timestamp())
             self._tell(read)
@@ -275,6 +281,9 @@ class Intake:
                 self._metrics.count_cost(call.service_name or "", call.cost_basis)
             if call.cost_usd is None and not call.error:
                 self._metrics.count_unpriced(call.service_name or "", call.model or "")
+            for result, names in (("passed", call.checks_passed), ("failed", call.checks_failed)):
+                for name in names:
+                    self._metrics.count_check(call.service_name or "", name, result)
         for result, spans in (
             ("call", read.taken),
             ("other", read.other),
@@ -299,7 +308,7 @@ class _Read:
         return Accepted(self.taken, self.other, self.rejected)
 
 
-def _read(body: bytes, encoding: Encoding, now: datetime, prices: PriceBook) -> _Read:
+def _read(body: bytes, encoding: Encoding, now: datetime, prices: PriceBook, checks: AnswerChecks) -> _Read:
     decoded = decode(body, encoding)
     reports: list[Report] = []
     untimely: Counter[str] = Counter()
@@ -312,13 +321,19 @@ def _read(body: bytes, encoding: Encoding, now: datetime, prices: PriceBook) -> 
         else:
             reports.append(found)
     joined, _ = join(reports)
+    spans = {(span.trace_id, span.span_id): span for span in decoded.spans}
     taken = sum(len(one.reports) for one in joined)
     return _Read(
-        calls=[prices.price(one.call) for one in joined],
+        calls=[prices.price(checks.check(one.call, _spans_of(one, spans))) for one in joined],
         taken=taken,
         other=len(decoded.spans) - taken - untimely.total(),
         rejected=untimely + Counter(decoded.rejected),
     )
+
+
+def _spans_of(joined: Joined, spans: Mapping[tuple[str, str], Span]) -> list[Span]:
+    """The spans that report a call, the most telling first."""
+    return [spans[report.call.trace_id, report.call.span_ids[0]] for report in joined.reports]
 
 
 def _untimely(call: Call, now: float) -> str | None:

@@ -5,41 +5,36 @@ request, 200 only for what is stored, 429 and 503 with ``Retry-After`` for what 
 any other status for what it should drop.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
-import structlog
-
-from . import OtlpError, OverloadError, OversizeError, StoreError
-from .body import PACKINGS, InFlight, Receive, RefusedError, SenderGoneError, read_body
+from .body import (
+    BODY_WAIT_S,
+    PACKINGS,
+    InFlight,
+    Receive,
+    RefusedError,
+    SenderGoneError,
+    arriving,
+    read_body,
+)
 from .config import OtlpConfig
 from .intake import Intake, TrafficMetrics
 from .otlp import Encoding, failure, response
-from .senders import Senders, UnknownSenderError
+from .refusals import Refusal, Refusals
+from .senders import Senders
 
 PATHS = ("/v1/traces", "/api/public/otel/v1/traces")
 """Where traces are taken: OTLP's own path, and that of Langfuse's SDKs."""
-
-BODY_WAIT_S = 30.0
-"""How long a sender may take for the body of one request."""
-
-SLOW_RETRY_AFTER_S = 5
-"""When a sender whose body did not arrive in time may come back."""
 
 _ENCODINGS = {
     "application/x-protobuf": Encoding.PROTOBUF,
     "application/protobuf": Encoding.PROTOBUF,
     "application/json": Encoding.JSON,
 }
-_RPC_CODES = {400: 3, 401: 16, 404: 5, 405: 12, 413: 3, 415: 3, 429: 8, 500: 13, 503: 14}
-"""The ``google.rpc.Code`` that says the same as an HTTP status."""
-
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
-_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +54,19 @@ class TraceReceiver:
         metrics: TrafficMetrics,
         body_wait_s: float = BODY_WAIT_S,
         is_news: Callable[[str], bool] = lambda problem: True,
+        in_flight: InFlight | None = None,
     ) -> None:
         """Hand every request to ``intake``, within the limits of ``config``.
 
         ``is_news`` is told of each problem, and says whether it belongs into the log: a busy sender provokes
-        the same one many times a second.
+        the same one many times a second. ``in_flight`` is the bound on what is at work, where it is shared.
         """
         self._body_wait_s = body_wait_s
-        self._is_news = is_news
+        self._refusals = Refusals(is_news)
         self._intake = intake
         self._config = config
         self._metrics = metrics
-        self._in_flight = InFlight(config.max_in_flight_bytes)
+        self._in_flight = in_flight or InFlight(config.max_in_flight_bytes)
         self._senders = Senders(config.token)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -95,40 +91,14 @@ class TraceReceiver:
             self._senders.check(headers.get(b"authorization"))
             packing = _packing(headers)
             with self._in_flight.share() as share:
-                async with asyncio.timeout(self._body_wait_s):
+                async with arriving(self._body_wait_s):
                     body = await read_body(receive, packing, self._config, share)
                 accepted = await self._intake.accept(body, encoding)
             return _Answer(200, response(encoding, accepted.rejected))
-        except RefusedError as error:
-            return _refusal(encoding, error.status, error)
-        except UnknownSenderError as error:
-            self._problem("Traces were refused: a sender has not shown the token.")
-            return _refusal(encoding, 401, error)
-        except OversizeError as error:
-            return _refusal(encoding, 413, error)
-        except OtlpError as error:
-            return _refusal(encoding, 400, error)
-        except OverloadError as error:
-            return _refusal(encoding, 429, error, error.retry_after_s)
-        except StoreError as error:
-            self._problem(f"Traces were refused: {error}.")
-            return _refusal(encoding, 503, error, error.retry_after_s)
-        except TimeoutError:
-            # 408 would say it better, but exporters send again only what is answered by 429, 502, 503 or 504.
-            text = f"the body did not arrive within {self._body_wait_s:g} s"
-            return _refusal(encoding, 503, text, SLOW_RETRY_AFTER_S)
         except SenderGoneError:
             raise
-        except Exception:
-            # Whatever a body may provoke in us, the next request is served; 500 tells the sender to drop it.
-            problem = "A trace request failed by a defect; the log has the details."
-            if self._is_news(problem):
-                _log.exception("problem", what=problem)
-            return _refusal(encoding, 500, "the request could not be processed")
-
-    def _problem(self, sentence: str) -> None:
-        if self._is_news(sentence):
-            _log.error("problem", what=sentence)
+        except Exception as error:
+            return _refused(encoding, self._refusals.of(error))
 
 
 def _check_place(scope: Scope) -> None:
@@ -151,8 +121,9 @@ def _packing(headers: dict[bytes, str]) -> str | None:
     return packing
 
 
-def _refusal(encoding: Encoding, status: int, text: object, retry_after_s: int | None = None) -> _Answer:
-    return _Answer(status, failure(encoding, _RPC_CODES[status], str(text)), retry_after_s)
+def _refused(encoding: Encoding, refusal: Refusal) -> _Answer:
+    body = failure(encoding, refusal.rpc_code, refusal.text)
+    return _Answer(refusal.status, body, refusal.retry_after_s)
 
 
 async def _send(send: Send, encoding: Encoding, answer: _Answer) -> None:

@@ -2,7 +2,7 @@
 
 The first half of the periods (train) fixes the limit beyond which a call is a hit and the hours that are alike; the
 second half (calibration) is what later periods are ranked against. Beside a control nothing is ranked: all periods
-are train periods, of the calls of both, and only the limit is fixed; an error share needs not even that.
+are train periods, of the calls of both, and only the limit is fixed; a share of failures needs not even that.
 """
 
 from collections.abc import Mapping, Sequence
@@ -204,5 +204,5 @@ def _periods_needed(watch: WatchConfig) -> tuple[int, int]:
     """How many train and calibration periods."""
     shift = shift_of(watch)
     if shift.control is not None:
-        return (0, 0) if watch.measure is Measure.ERROR_SHARE else (shift.periods, 0)
+        return (0, 0) if watch.measure.is_share else (shift.periods, 0)
     return shift.periods // 2, shift.periods - shift.periods // 2

@@ -22,7 +22,7 @@ WATERMARK_S = 120.0
 class Tally:
     """The calls of one period: how many there are to judge, how many of them are hits, and the mean.
 
-    A hit is a call beyond the limit, or of an error share one that failed. ``mean`` is that of the measured values.
+    A hit is a call beyond the limit, or of a share one that failed. ``mean`` is that of the measured values.
     """
 
     calls: int = 0
@@ -37,7 +37,10 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """The calls of one period before there is a limit: their distribution, and how many failed of how many."""
+    """The calls of one period before there is a limit: their distribution, and how many failed of how many.
+
+    For a share of validator failures only the checked calls count, and those failed that failed a check.
+    """
 
     calls: int = 0
     failed: int = 0
@@ -45,7 +48,7 @@ class Counted:
 
     def tally(self, measure: Measure, limit: float | None) -> Tally:
         """What ``measure`` makes of the period, with hits beyond ``limit``."""
-        if measure is Measure.ERROR_SHARE:
+        if measure.is_share:
             return Tally(self.calls, self.failed)
         hits = 0 if limit is None else self.values.above(limit)
         return Tally(self.values.n, hits, self.values.mean or 0.0)
@@ -54,7 +57,9 @@ class Counted:
 def count(measure: Measure, match: MatchConfig, windows: Iterable[Window]) -> Counted:
     """The calls of ``windows`` that ``match`` looks at."""
     mine = [one for one in windows if matches(match, one.series)]
-    values = Histogram() if measure is Measure.ERROR_SHARE else merged(histogram_of(measure, w) for w in mine)
+    if measure is Measure.VALIDATOR_FAILURES:
+        return Counted(sum(one.checked for one in mine), sum(one.unsound for one in mine))
+    values = Histogram() if measure.is_share else merged(histogram_of(measure, w) for w in mine)
     return Counted(sum(one.calls for one in mine), sum(one.failed for one in mine), values)
 
 
@@ -72,7 +77,7 @@ def score(measure: Measure, tally: Tally) -> float:
 
 def is_mean(measure: Measure) -> bool:
     """Whether the measure is a mean, which has no hits."""
-    return measure.quantile is None and measure is not Measure.ERROR_SHARE
+    return measure.quantile is None and not measure.is_share
 
 
 def limit_of(measure: Measure, train: Iterable[Counted]) -> float | None:

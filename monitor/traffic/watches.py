@@ -1,7 +1,8 @@
 """What a watch says of the traffic now."""
 
 import math
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,6 +13,9 @@ from .calls import CostBasis
 from .config import MatchConfig, Measure, Unit, WatchConfig, fits
 from .histogram import Histogram, merged
 from .windows import MINUTE_S, Series, Window, minute_of
+
+NAMED_MAX = 10
+"""How many kinds of failures a sentence names, the most frequent ones; there are fewer classes of errors than that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,7 @@ def judge(watch: WatchConfig, windows: Iterable[Window], now: datetime) -> Judge
     first, last = look_back(watch, now)
     mine = [one for one in windows if first <= one.minute <= last and matches(watch.match, one.series)]
     measured = _measure(watch.measure, mine)
-    needed = calls_needed(watch)
+    needed, calls = calls_needed(watch), calls_of(watch.measure)
     span = f"the last {(last - first) // MINUTE_S + 1} minutes"
     if measured is None or measured.n < needed:
         n = measured.n if measured else 0
@@ -70,7 +74,7 @@ def judge(watch: WatchConfig, windows: Iterable[Window], now: datetime) -> Judge
             None,
             None,
             n,
-            f"{n} calls to judge in {span}, {needed} are needed{_why(watch)}",
+            f"{n} {calls} to judge in {span}, {needed} are needed{_why(watch)}{_unchecked(watch.measure, mine)}",
         )
     return _compare(watch, measured, span)
 
@@ -89,6 +93,21 @@ def calls_needed(watch: WatchConfig) -> int:
 def _why(watch: WatchConfig) -> str:
     is_more = calls_needed(watch) > watch.min_calls
     return f" for {watch.measure.value} (min_calls is {watch.min_calls})" if is_more else ""
+
+
+def calls_of(measure: Measure) -> str:
+    """What the calls are called that the measure is of."""
+    return "checked calls" if measure is Measure.VALIDATOR_FAILURES else "calls"
+
+
+def _unchecked(measure: Measure, windows: list[Window]) -> str:
+    """Why there may be nothing to judge although there are calls."""
+    calls = sum(window.calls for window in windows)
+    if measure is not Measure.VALIDATOR_FAILURES or not calls or any(window.checked for window in windows):
+        return ""
+    return (
+        f"; of {calls} calls none was checked: a validator must match them, and their spans carry the answers"
+    )
 
 
 def matches(match: MatchConfig, series: Series) -> bool:
@@ -121,10 +140,10 @@ def _compare(watch: WatchConfig, measured: _Measured, span: str) -> Judgement:
         threshold, relation = watch.below or 0.0, "below"
         seems, is_sure = measured.value < threshold, high is not None and high < threshold
         bound = " (too few to say how much at most)" if high is None else f" (at most {show(high, unit)})"
+    certainty = "" if is_sure else "not surely " if seems else "not "
     reason = (
-        f"{watch.measure.value} is {show(measured.value, unit)}{bound if seems else ''} over {measured.n} calls of "
-        f"{span}, {'' if is_sure else 'not surely ' if seems else 'not '}{relation} {show(threshold, unit)}"
-        f"{measured.remark}"
+        f"{watch.measure.value} is {show(measured.value, unit)}{bound if seems else ''} over {measured.n} "
+        f"{calls_of(watch.measure)} of {span}, {certainty}{relation} {show(threshold, unit)}{measured.remark}"
     )
     label = Label.BREACHED if is_sure else Label.STEADY
     return Judgement(label, measured.value, low, high, measured.n, reason, seems and not is_sure)
@@ -133,6 +152,8 @@ def _compare(watch: WatchConfig, measured: _Measured, span: str) -> Judgement:
 def _measure(measure: Measure, windows: list[Window]) -> _Measured | None:
     if measure is Measure.ERROR_SHARE:
         return _error_share(windows)
+    if measure is Measure.VALIDATOR_FAILURES:
+        return _validator_failures(windows)
     remark = _costs_remark(windows) if measure.unit is Unit.DOLLARS else ""
     histogram = merged(histogram_of(measure, window) for window in windows)
     if measure.quantile is None:
@@ -160,7 +181,7 @@ def _mean(histogram: Histogram, remark: str) -> _Measured | None:
 
 
 def histogram_of(measure: Measure, window: Window) -> Histogram:
-    """The distribution that the measure is of; that of an error share there is none, and latency is given."""
+    """The distribution that the measure is of; that of a share there is none, and latency is given."""
     if measure.unit is Unit.DOLLARS:
         return window.cost_usd
     return window.ttft_s if measure.startswith("ttft") else window.latency_s
@@ -170,15 +191,37 @@ def _error_share(windows: list[Window]) -> _Measured | None:
     calls = sum(window.calls for window in windows)
     if not calls:
         return None
-    errors: dict[str, int] = {}
-    for window in windows:
-        for name, count in window.errors.items():
-            errors[name] = errors.get(name, 0) + count
-    by_count = sorted(errors.items(), key=lambda item: (-item[1], item[0]))
-    remark = f" ({', '.join(f'{count} {name}' for name, count in by_count)})" if by_count else ""
-    failed = sum(errors.values())
-    low, high = confidence.share_bounds(failed, calls)
-    return _Measured(failed / calls, low, high, calls, remark)
+    return _share(
+        sum(window.failed for window in windows), calls, _by_name(window.errors for window in windows)
+    )
+
+
+def _validator_failures(windows: list[Window]) -> _Measured | None:
+    checked = sum(window.checked for window in windows)
+    if not checked:
+        return None
+    return _share(
+        sum(window.unsound for window in windows),
+        checked,
+        _by_name(window.failed_checks for window in windows),
+    )
+
+
+def _share(hits: int, calls: int, remark: str) -> _Measured:
+    low, high = confidence.share_bounds(hits, calls)
+    return _Measured(hits / calls, low, high, calls, remark)
+
+
+def _by_name(counts: Iterable[Mapping[str, int]]) -> str:
+    """What was counted under which name, the most frequent first and a few of them: ``(3 format, 1 language)``."""
+    total: Counter[str] = Counter()
+    for one in counts:
+        total.update(one)
+    by_count = sorted(total.items(), key=lambda item: (-item[1], item[0]))
+    named = [f"{count} {name}" for name, count in by_count[:NAMED_MAX]]
+    if len(by_count) > NAMED_MAX:
+        named.append(f"{sum(count for _, count in by_count[NAMED_MAX:])} of others")
+    return f" ({', '.join(named)})" if named else ""
 
 
 def _costs_remark(windows: list[Window]) -> str:

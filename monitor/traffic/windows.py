@@ -15,6 +15,11 @@ SERIES_MAX = 1_000
 SERIES_IDLE_S = 3_600
 """A series without calls for so long, in the time of the spans, makes room for another when it is needed."""
 
+CHECKS_MAX = 50
+"""How many names of failed checks a window tells apart, for applications choose them; the rest is counted together."""
+
+OTHER_CHECKS = "(other checks)"
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Series:
@@ -40,7 +45,8 @@ class Window:
     ``latency_s`` holds the answered calls and the timeouts: a call that timed out took at least so long, and
     leaving it out would make the worst minutes look good, while a refusal in 20 ms must not. ``cost_usd``
     holds the calls with a price; ``cost_bases`` tells how sure those are, and how many answered calls have
-    none.
+    none. ``checked`` is how many answers were checked, ``unsound`` how many of those failed a check, and
+    ``failed_checks`` which.
     """
 
     minute: int
@@ -53,6 +59,9 @@ class Window:
     cost_usd: Histogram = field(default_factory=Histogram)
     input_tokens: Histogram = field(default_factory=Histogram)
     output_tokens: Histogram = field(default_factory=Histogram)
+    checked: int = 0
+    unsound: int = 0
+    failed_checks: dict[str, int] = field(default_factory=dict)
 
     @property
     def failed(self) -> int:
@@ -73,6 +82,10 @@ class Window:
             self.latency_s.add(call.duration_s)
         if not call.error or call.cost_usd is not None:
             _count(self.cost_bases, call.cost_basis.value)
+        self.checked += call.is_checked
+        self.unsound += bool(call.checks_failed)
+        for name in call.checks_failed:
+            self._count_check(name)
         for histogram, value in (
             (self.ttft_s, call.ttft_s),
             (self.cost_usd, call.cost_usd),
@@ -88,8 +101,16 @@ class Window:
         for mine, theirs in ((self.errors, other.errors), (self.cost_bases, other.cost_bases)):
             for name, count in theirs.items():
                 _count(mine, name, count)
+        self.checked += other.checked
+        self.unsound += other.unsound
+        for name, count in other.failed_checks.items():
+            self._count_check(name, count)
         for name in HISTOGRAMS:
             getattr(self, name).merge(getattr(other, name))
+
+    def _count_check(self, name: str, by: int = 1) -> None:
+        has_room = name in self.failed_checks or len(self.failed_checks) < CHECKS_MAX
+        _count(self.failed_checks, name if has_room else OTHER_CHECKS, by)
 
 
 HISTOGRAMS = ("latency_s", "ttft_s", "cost_usd", "input_tokens", "output_tokens")
@@ -99,6 +120,7 @@ HISTOGRAMS = ("latency_s", "ttft_s", "cost_usd", "input_tokens", "output_tokens"
 def window_to_json(window: Window) -> dict[str, Any]:
     """What a window counted, as plain data; not its minute and series."""
     counts = {"calls": window.calls, "errors": window.errors, "cost_bases": window.cost_bases}
+    counts |= {"checked": window.checked, "unsound": window.unsound, "failed_checks": window.failed_checks}
     return counts | {name: getattr(window, name).to_json() for name in HISTOGRAMS}
 
 
@@ -107,6 +129,9 @@ def window_from_json(minute: int, series: Series, data: Mapping[str, Any]) -> Wi
     window = Window(minute, series, data["calls"], dict(data["errors"]), dict(data["cost_bases"]))
     for name in HISTOGRAMS:
         setattr(window, name, Histogram.from_json(data[name]))
+    # Windows of earlier versions have no checks.
+    window.checked, window.unsound = data.get("checked", 0), data.get("unsound", 0)
+    window.failed_checks = dict(data.get("failed_checks", {}))
     return window
 
 

@@ -8,7 +8,7 @@ from ..drift import Drifting, DriftMemory
 from ..traffic.config import Measure, WatchConfig
 from ..traffic.tail_baseline import Seen, TailBaseline, periods_needed
 from ..traffic.tails import is_mean, shift_of
-from ..traffic.watches import show
+from ..traffic.watches import calls_of, show
 from .watch_traffic import incident_key, labels_of
 
 DISPERSED = 1.5
@@ -41,7 +41,7 @@ def collecting_verdict(watch: WatchConfig, baseline: TailBaseline) -> Verdict:
 
 def silent_verdict(watch: WatchConfig, seen: Seen, *, is_lost: bool = False) -> Verdict:
     """What the watch says of a period with too few calls: nothing, or when it ``is_lost`` that it knows of nothing."""
-    note = f"{seen.mine.calls} calls to judge {_when(watch, seen)}, {watch.min_calls} are needed"
+    note = f"{seen.mine.calls} {calls_of(watch.measure)} to judge {_when(watch, seen)}, {watch.min_calls} are needed"
     if seen.control is not None:
         note += f"; its control has {seen.control.calls}"
     if is_lost:
@@ -56,9 +56,10 @@ def describe(watch: WatchConfig, baseline: TailBaseline, seen: Seen) -> str:
     if is_mean(watch.measure):
         mean, usual = show(seen.mine.mean, unit), show(baseline.usual_mean, unit)
         return f"{seen.mine.calls} calls {_when(watch, seen)} cost {mean} each on average, usually {usual}"
-    of = f"{_percent(seen.mine.share)} of {seen.mine.calls} calls {_when(watch, seen)} {_what(watch, baseline)}"
+    calls = calls_of(watch.measure)
+    of = f"{_percent(seen.mine.share)} of {seen.mine.calls} {calls} {_when(watch, seen)} {_what(watch, baseline)}"
     if seen.control is not None:
-        return f"{of}, {_percent(seen.control.share)} of {seen.control.calls} calls of its control"
+        return f"{of}, {_percent(seen.control.share)} of {seen.control.calls} {calls} of its control"
     return f"{of}, usually {_percent(baseline.usual_share)}"
 
 
@@ -78,6 +79,8 @@ def guarantee(baseline: TailBaseline, dispersion: float = 1.0) -> str:
 def _what(watch: WatchConfig, baseline: TailBaseline) -> str:
     if watch.measure is Measure.ERROR_SHARE:
         return "failed"
+    if watch.measure is Measure.VALIDATOR_FAILURES:
+        return "failed a validator"
     limit, quantile = show(baseline.limit or 0.0, watch.measure.unit), watch.measure.quantile or 0.0
     name = f"the baseline's p{quantile * 100:.0f}"
     if watch.measure.startswith("cost"):

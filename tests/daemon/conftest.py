@@ -2,7 +2,9 @@
 
 import asyncio
 import base64
+import json
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +12,8 @@ from typing import Any
 
 import pytest
 import structlog
+from google.protobuf.json_format import ParseDict
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from monitor.cli import main
 from monitor.demo.fake_deploy import FakeDeploy, deploy_app
@@ -110,6 +114,17 @@ def otlp_json(calls: int) -> dict[str, object]:
     ]
     resource = {"attributes": [text("service.name", "checkout")]}
     return {"resourceSpans": [{"resource": resource, "scopeSpans": [{"scope": {}, "spans": spans}]}]}
+
+
+def as_protobuf(export: dict[str, object]) -> bytes:
+    """The same export in protobuf."""
+    # OTLP's JSON has ids in hex, protobuf's own JSON has them in base64.
+    text = re.sub(
+        r'"(traceId|spanId)": "([0-9a-f]+)"',
+        lambda match: f'"{match[1]}": "{base64.b64encode(bytes.fromhex(match[2])).decode()}"',
+        json.dumps(export),
+    )
+    return ParseDict(json.loads(text), ExportTraceServiceRequest()).SerializeToString()
 
 
 @pytest.fixture

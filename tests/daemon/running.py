@@ -31,21 +31,25 @@ STOP_WITHIN_S = 45.0
 class RunningDaemon:
     """``anchorwatch run`` in ``folder``, with ``config`` as its configuration, inside a ``with`` block.
 
+    ``options`` say what it does over gRPC, which else takes a free port.
     ``start`` may be called again after it ended: the data stays.
     """
 
-    def __init__(self, folder: Path, config: str | None = None) -> None:
+    def __init__(
+        self, folder: Path, config: str | None = None, options: tuple[str, ...] = ("--otlp-grpc-port", "0")
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.data = folder / "data"
         self.log_file = folder / "daemon.log"
         self._environment = os.environ | COMPILED_ONCE | {"PYTHONPATH": os.pathsep.join(sys.path)}
-        self._arguments = ["--data", str(self.data), "--port", "0", "--otlp-http-port", "0"]
+        self._arguments = ["--data", str(self.data), "--port", "0", "--otlp-http-port", "0", *options]
+        self._places = 2 if "--no-otlp-grpc" in options else 3
         if config is not None:
             (folder / "anchorwatch.yaml").write_text(config)
             self._arguments += ["-c", str(folder / "anchorwatch.yaml")]
         self.process: subprocess.Popen[str] | None = None
-        self.url = self.otlp_url = ""
+        self.url = self.otlp_url = self.grpc_url = ""
 
     def __enter__(self) -> "RunningDaemon":
         self.start()
@@ -78,10 +82,10 @@ class RunningDaemon:
         self.launch()
         assert self.process is not None
         assert self.process.stdout is not None
-        said = [self.process.stdout.readline() for _ in range(2)]
+        said = [self.process.stdout.readline() for _ in range(self._places)]
         found = [re.search(r"https?://\S+", line) for line in said]
         assert all(found), f"the daemon did not start: {said}\n{self.log()[-3000:]}"
-        self.url, self.otlp_url = (match.group() for match in found if match)
+        self.url, self.otlp_url, self.grpc_url = [*(match.group() for match in found if match), ""][:3]
 
     @property
     def pid(self) -> int:

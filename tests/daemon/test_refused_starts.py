@@ -15,7 +15,8 @@ watches:
 
 @pytest.fixture
 def run(command):
-    return lambda *arguments: command("run", "--port", "0", "--otlp-http-port", "0", *arguments)
+    free_ports = ("--port", "0", "--otlp-http-port", "0", "--otlp-grpc-port", "0")
+    return lambda *arguments: command("run", *free_ports, *arguments)
 
 
 def test_all_problems_of_a_configuration_are_told_at_once(run, tmp_path: Path, capfd) -> None:
@@ -64,3 +65,9 @@ def test_a_database_that_somebody_holds_is_one_line(run, database, capfd) -> Non
     other.close()
     (line,) = capfd.readouterr().err.splitlines()
     assert "anchorwatch.sqlite: cannot be used: database is locked" in line
+
+
+def test_a_port_and_none_at_all_for_grpc_is_one_line(run, tmp_path: Path, capfd) -> None:
+    assert run("--data", tmp_path, "--no-otlp-grpc") == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert "--otlp-grpc-port and --no-otlp-grpc" in line

@@ -2,14 +2,17 @@
 
 import signal
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import httpx
 import pytest
 
 from monitor.demo.serving import LocalServer
+from monitor.traffic.grpc_receiver import SERVICE
 
 from .conftest import Harbour, otlp_json, write_suite
 from .endpoint import Endpoint, Mood
@@ -92,6 +95,22 @@ def test_who_presses_ctrl_c_twice_does_not_wait_for_runs_that_hang(daemon, endpo
     assert time.monotonic() - began < 10
     assert status_of(daemon, run_id) == "interrupted"
     assert "a run was interrupted" in daemon.log()
+
+
+def test_a_sender_over_grpc_that_never_ends_does_not_hold_up_the_stop(daemon: RunningDaemon) -> None:
+    with grpc.insecure_channel(daemon.grpc_url.removeprefix("http://")) as channel:
+        go_on = threading.Event()
+
+        def nothing() -> Iterator[bytes]:
+            go_on.wait()
+            yield from ()
+
+        call = channel.stream_unary(f"/{SERVICE}/Export").future(nothing())
+        daemon.until("its request is open", lambda: call.running())
+        began = time.monotonic()
+        assert daemon.stop(signal.SIGTERM, signal.SIGTERM) == 0
+        assert time.monotonic() - began < 15
+        go_on.set()
 
 
 def test_a_sender_that_never_ends_does_not_hold_up_the_stop(daemon: RunningDaemon) -> None:

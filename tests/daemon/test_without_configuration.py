@@ -1,25 +1,25 @@
 """``anchorwatch run`` in an empty folder: everything is there on loopback, with defaults."""
 
-import base64
 import gzip
 import json
 import re
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
+import grpc
 import httpx
 import pytest
-from google.protobuf.json_format import ParseDict
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
-    ExportTraceServiceRequest,
-    ExportTraceServiceResponse,
-)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from real_parts import ROOT, program
 
-from .conftest import otlp_json
+from monitor.traffic.grpc_receiver import SERVICE
+
+from .conftest import as_protobuf, otlp_json
 from .running import RunningDaemon
 
 CALLS = 3
+FREE_PORTS = ("--port", "0", "--otlp-http-port", "0", "--otlp-grpc-port", "0")
 
 
 @pytest.fixture(scope="module")
@@ -30,10 +30,11 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDaemon]:
 
 def test_it_says_on_stdout_where_it_listens_on_loopback(daemon: RunningDaemon) -> None:
     ports = {
-        int(re.fullmatch(r"http://127\.0\.0\.1:(\d+)", url).group(1)) for url in (daemon.url, daemon.otlp_url)
-    }  # type: ignore[union-attr]
-    assert len(ports) == 2
-    assert not ports & {0, 8700, 4318}
+        int(re.fullmatch(r"http://127\.0\.0\.1:(\d+)", url).group(1))  # type: ignore[union-attr]
+        for url in (daemon.url, daemon.otlp_url, daemon.grpc_url)
+    }
+    assert len(ports) == 3
+    assert not ports & {0, 8700, 4317, 4318}
 
 
 def test_it_is_alive_and_ready_and_has_a_page_and_a_reference(daemon: RunningDaemon) -> None:
@@ -47,16 +48,6 @@ def test_its_status_tells_of_a_watch_without_work(daemon: RunningDaemon) -> None
     status = daemon.status()
     assert (status["targets"], status["watches"], status["incidents"], status["problems"]) == ([], [], [], [])
     assert status["budget"] == {"pages_per_quarter": 0.25, "pages_this_quarter": 0}
-
-
-def as_protobuf(export: dict[str, object]) -> bytes:
-    # OTLP's JSON has ids in hex, protobuf's own JSON has them in base64.
-    text = re.sub(
-        r'"(traceId|spanId)": "([0-9a-f]+)"',
-        lambda match: f'"{match[1]}": "{base64.b64encode(bytes.fromhex(match[2])).decode()}"',
-        json.dumps(export),
-    )
-    return ParseDict(json.loads(text), ExportTraceServiceRequest()).SerializeToString()
 
 
 ENCODINGS = {
@@ -87,6 +78,17 @@ def test_spans_are_taken_and_counted(daemon: RunningDaemon, content_type: str, e
     assert daemon.status()["ingest"]["calls"] == daemon.metric("anchorwatch_spans_total", result="call")
 
 
+def test_spans_are_taken_over_grpc_and_counted(daemon: RunningDaemon) -> None:
+    before = daemon.metric("anchorwatch_calls_total", service="checkout", model="gpt-4o-mini")
+    with grpc.insecure_channel(daemon.grpc_url.removeprefix("http://")) as channel:
+        export = channel.unary_unary(f"/{SERVICE}/Export")
+        body = as_protobuf(otlp_json(CALLS))
+        for _ in range(2):
+            assert export(body, compression=grpc.Compression.Gzip, timeout=20) == b""
+    after = daemon.metric("anchorwatch_calls_total", service="checkout", model="gpt-4o-mini")
+    assert after - before == CALLS
+
+
 def test_every_metric_on_the_board_is_exported(daemon: RunningDaemon) -> None:
     board = (ROOT / "dashboards" / "grafana" / "overview.json").read_text()
     on_board = {re.sub(r"_(total|bucket)$", "", name) for name in re.findall(r"anchorwatch_\w+", board)}
@@ -106,7 +108,7 @@ def test_prometheus_own_check_finds_nothing_wrong_with_the_metrics(daemon: Runni
 
 
 def test_a_second_daemon_on_the_same_file_is_refused_in_one_line(daemon, command, capfd) -> None:
-    assert command("run", "--data", str(daemon.data), "--port", "0", "--otlp-http-port", "0") == 2
+    assert command("run", "--data", str(daemon.data), *FREE_PORTS) == 2
     out, err = capfd.readouterr()
     assert out == ""
     (line,) = err.splitlines()
@@ -115,13 +117,12 @@ def test_a_second_daemon_on_the_same_file_is_refused_in_one_line(daemon, command
     assert daemon.get("/readyz").is_success
 
 
-@pytest.mark.parametrize("option", ["--port", "--otlp-http-port"])
+@pytest.mark.parametrize("option", ["--port", "--otlp-http-port", "--otlp-grpc-port"])
 def test_a_port_that_is_taken_is_one_line_that_names_the_option(
     daemon, option, command, capfd, tmp_path
 ) -> None:
-    ports = {"--port": "0", "--otlp-http-port": "0"} | {option: daemon.url.rpartition(":")[2]}
-    arguments = [text for pair in ports.items() for text in pair]
-    assert command("run", "--data", str(tmp_path), *arguments) == 2
+    taken = (option, daemon.grpc_url.rpartition(":")[2])  # the last one counts
+    assert command("run", "--data", str(tmp_path), *FREE_PORTS, *taken) == 2
     (line,) = capfd.readouterr().err.splitlines()
     assert "cannot listen on 127.0.0.1:" in line
     assert option in line
@@ -134,6 +135,13 @@ def test_alerts_list_works_beside_the_daemon(daemon, command, capfd) -> None:
 
 def test_it_logs_nothing_while_all_is_well(daemon: RunningDaemon) -> None:
     assert [json.loads(line)["event"] for line in daemon.log().splitlines()] == ["watching"]
+
+
+def test_it_takes_no_grpc_and_does_not_even_load_it_when_told_so(tmp_path) -> None:
+    with RunningDaemon(tmp_path / "bare", options=("--no-otlp-grpc",)) as daemon:
+        assert daemon.grpc_url == ""
+        assert "cygrpc" not in Path(f"/proc/{daemon.pid}/maps").read_text()
+        assert httpx.post(daemon.otlp_url + "/v1/traces", json=otlp_json(CALLS)).is_success
 
 
 def test_it_stops_when_asked_and_the_spans_are_there_at_the_next_start(tmp_path) -> None:

@@ -179,13 +179,27 @@ def test_a_changed_suite_starts_a_new_pod_and_the_same_values_do_not(render: Cal
 
 
 def test_the_service_leads_to_the_ports_that_the_configuration_names(render: Callable[..., Objects]) -> None:
-    objects = render({"config": {"http": {"port": 9000}, "otlp": {"http_port": 9318}}})
+    objects = render({"config": {"http": {"port": 9000}, "otlp": {"http_port": 9318, "grpc_port": 9317}}})
     [container] = pod(objects)["containers"]
-    assert {p["name"]: p["containerPort"] for p in container["ports"]} == {"http": 9000, "otlp-http": 9318}
+    listens = {p["name"]: p["containerPort"] for p in container["ports"]}
+    assert listens == {"http": 9000, "otlp-http": 9318, "otlp-grpc": 9317}
     ports = objects["Service/watch-anchorwatch"]["spec"]["ports"]
-    assert {p["targetPort"]: p["port"] for p in ports} == {"http": 8700, "otlp-http": 4318}
+    assert {p["targetPort"]: p["port"] for p in ports} == {
+        "http": 8700,
+        "otlp-http": 4318,
+        "otlp-grpc": 4317,
+    }
     for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
         assert container[probe]["httpGet"]["port"] == "http"
+
+
+def test_no_port_for_grpc_where_it_is_off(render: Callable[..., Objects]) -> None:
+    objects = render({"config": {"otlp": {"grpc_port": "off"}}})
+    [container] = pod(objects)["containers"]
+    ports = objects["Service/watch-anchorwatch"]["spec"]["ports"]
+    assert "otlp-grpc" not in {port["name"] for port in (*container["ports"], *ports)}
+    written = yaml.safe_load(objects["ConfigMap/watch-anchorwatch"]["data"]["anchorwatch.yaml"])
+    assert written["otlp"]["grpc_port"] == "off"
 
 
 def test_the_service_monitor_selects_the_service_and_scrapes_its_metrics(
@@ -251,7 +265,8 @@ def test_the_notes_name_the_page_and_warn_of_what_is_missing(run_helm: Helm) -> 
     assert "ENDPOINT=http://watch" in notes()
     guarded = notes("--set", "config.otlp.tls.key=k,config.otlp.token=t")
     assert "ENDPOINT=https://watch" in guarded
-    assert "HEADERS=Authorization=Bearer%20TOKEN" in guarded
+    assert "HEADERS=authorization=Bearer%20TOKEN" in guarded
+    assert ".svc:4317" in guarded
     assert "lost with the pod" in notes("--set", "persistence.enabled=false")
     assert "No target is configured" not in notes("--values", EXAMPLE)
 

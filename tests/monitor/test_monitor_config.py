@@ -95,6 +95,23 @@ def test_every_problem_is_told_with_its_place_and_what_would_be_right(write: Wri
     assert [line[: len(start)] for line, start in zip(found, expected, strict=True)] == expected
 
 
+def test_problems_of_validators_are_told_with_their_places(write: Write) -> None:
+    path = write(
+        "validators:\n"
+        "  - {name: a, expect: {json: true}}\n"
+        "  - {name: a, expect: {matches: '('}}\n"
+        "  - {name: b, expect: {}}\n"
+        "  - {name: c, match: {sevice: x}, expect: {no_refusal: true}}\n"
+    )
+    expected = [
+        'anchorwatch.yaml:3:6  validators[1].name: a second validator is called "a"',
+        "anchorwatch.yaml:3:24  validators[1].expect.matches: is not a regular expression",
+        "anchorwatch.yaml:4:15  validators[2].expect: expects nothing: name json",
+        'anchorwatch.yaml:5:23  validators[3].match.sevice: unknown key; did you mean "service"?',
+    ]
+    assert [line[: len(start)] for line, start in zip(problems(path), expected, strict=True)] == expected
+
+
 TARGET = "targets: {bot: {model: m, suite: suite.yaml, %s}}"
 ONE_PROBLEM = {
     "half a crontab line": (TARGET % "cron: '0 0'", "targets.bot.cron: must have 5 fields"),

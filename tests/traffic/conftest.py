@@ -143,6 +143,7 @@ class CountingMetrics:
         self.costs: Counter[tuple[str, str]] = Counter()
         self.requests: Counter[int] = Counter()
         self.repeats = 0
+        self.checks: Counter[tuple[str, str, str]] = Counter()
 
     def count_spans(self, result: str, spans: int) -> None:
         self.spans[result] += spans
@@ -155,6 +156,9 @@ class CountingMetrics:
 
     def count_cost(self, service: str, basis: str) -> None:
         self.costs[service, basis] += 1
+
+    def count_check(self, service: str, validator: str, result: str) -> None:
+        self.checks[service, validator, result] += 1
 
     def count_request(self, code: int) -> None:
         self.requests[code] += 1

@@ -10,8 +10,10 @@ import uvicorn
 
 from canaries.clock import SystemClock
 from monitor.database import Database
+from monitor.grpc_serving import GrpcServer
 from monitor.traffic import StoreError
 from monitor.traffic.config import OtlpConfig
+from monitor.traffic.grpc_receiver import GrpcTraceReceiver
 from monitor.traffic.intake import Intake
 from monitor.traffic.receiver import TraceReceiver
 
@@ -36,8 +38,11 @@ async def main(path: Path) -> None:
     listener = socket.create_server(("127.0.0.1", 0))
     app = TraceReceiver(intake, OtlpConfig(), Silent())
     server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_level="warning"))
-    print(f"http://127.0.0.1:{listener.getsockname()[1]}", flush=True)  # noqa: T201 - the parent reads it
-    await asyncio.gather(server.serve(sockets=[listener]), fold_on(intake))
+    grpc_server = GrpcServer(OtlpConfig(), 0)
+    grpc_service = GrpcTraceReceiver(intake, OtlpConfig(), Silent())
+    places = f"http://127.0.0.1:{listener.getsockname()[1]} {grpc_server.address}"
+    print(places, flush=True)  # noqa: T201 - the parent reads it
+    await asyncio.gather(server.serve(sockets=[listener]), grpc_server.serve(grpc_service), fold_on(intake))
 
 
 asyncio.run(main(Path(sys.argv[1])))

@@ -1,0 +1,99 @@
+"""Whether answers in production are what validators expect: of their texts only passed and failed is kept."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from canaries.suite import Expectations
+from canaries.validators import validate
+
+from .calls import Call, FinishReason, Operation
+from .config import MatchConfig, ValidatorConfig
+from .dialects.answer_text import answer_text
+from .dialects.values import text
+from .otlp import Span
+from .watches import matches
+from .windows import series_of
+
+EVALUATION = "gen_ai.evaluation.result"
+"""The event in which an application tells how it judged an answer itself."""
+
+EVALUATIONS_MAX = 20
+"""How many evaluations of one call are read."""
+
+NAME_MAX = 64
+"""Longest name of an evaluation that is kept; the rest is cut off."""
+
+_VERDICTS = dict.fromkeys(("pass", "passed", "true", "yes", "ok", "success", "correct", "relevant"), True)
+_VERDICTS |= dict.fromkeys(("fail", "failed", "false", "no", "failure", "incorrect", "not_relevant"), False)
+"""Labels that say passed or failed. A score without a label says neither: where to draw the line is not for us."""
+
+
+@dataclass(frozen=True, slots=True)
+class Validator:
+    """What is expected of the answers of calls that match."""
+
+    name: str
+    match: MatchConfig
+    expectations: Expectations
+
+
+class AnswerChecks:
+    """Checks answers in passing."""
+
+    def __init__(self, validators: Sequence[ValidatorConfig] = ()) -> None:
+        """Take the validators of the configuration."""
+        self._validators = [Validator(one.name, one.match, one.expect.expectations()) for one in validators]
+
+    def check(self, call: Call, spans: Sequence[Span]) -> Call:
+        """The call with what became of its checks. ``spans`` are those that report it, the most telling first.
+
+        A call that failed has no answer, and one that asks for tools none yet: neither is checked.
+        """
+        if call.error or call.operation is not Operation.CHAT:
+            return call
+        results = dict(_evaluations(spans))
+        for name, is_passed in self._validated(call, spans):
+            results[name] = is_passed and results.get(name, True)
+        if not results:
+            return call
+        return replace(
+            call,
+            checks_passed=tuple(name for name, is_passed in results.items() if is_passed),
+            checks_failed=tuple(name for name, is_passed in results.items() if not is_passed),
+        )
+
+    def _validated(self, call: Call, spans: Sequence[Span]) -> Iterator[tuple[str, bool]]:
+        if not self._validators or call.finish_reason is FinishReason.TOOL_CALLS:
+            return
+        series = series_of(call)
+        mine = [one for one in self._validators if matches(one.match, series)]
+        # No text is looked for before it is known that somebody wants it.
+        answer = (
+            next((found for span in spans if (found := answer_text(span)) is not None), None)
+            if mine
+            else None
+        )
+        if answer is None:
+            return
+        for one in mine:
+            yield (
+                one.name,
+                all(check.passed for check in validate(one.expectations, answer, call.finish_reason)),
+            )
+
+
+def _evaluations(spans: Sequence[Span]) -> Iterator[tuple[str, bool]]:
+    """What the application says of the answer: of one name the worst."""
+    events = [event for span in spans for event in span.events if event.name == EVALUATION]
+    results: dict[str, bool] = {}
+    for event in events[:EVALUATIONS_MAX]:
+        name = text(event.attributes.get("gen_ai.evaluation.name"))
+        is_passed = _verdict(event.attributes.get("gen_ai.evaluation.score.label"))
+        if name and is_passed is not None:
+            results[name[:NAME_MAX]] = is_passed and results.get(name[:NAME_MAX], True)
+    yield from results.items()
+
+
+def _verdict(label: object) -> bool | None:
+    word = text(label)
+    return _VERDICTS.get(word.lower().replace(" ", "_").replace("-", "_")) if word else None
