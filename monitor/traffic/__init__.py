@@ -3,7 +3,7 @@
 span > call > window > watch: ``otlp`` reads bytes, ``dialects`` find the calls, ``joining`` counts each once
 (``decoding`` does so for recorded spans), ``pricing`` says what they cost, ``checks`` whether their answers
 are what is expected, ``windows`` add them up, ``watches`` judge; ``intake`` makes it durable,
-``repeats`` knows what comes again, and ``receiver`` speaks HTTP.
+``repeats`` knows what comes again, ``receiver`` speaks HTTP and ``grpc_receiver`` gRPC.
 The text of prompts and answers is never kept. The exceptions::
 
     TrafficError
