@@ -64,6 +64,8 @@ def work_goes_on(metrics: Metrics) -> None:
     metrics.call_costs.labels("web", "inferred").inc(5)
     metrics.otlp_requests.labels("200").inc()
     metrics.count_repeat()
+    for result in ("passed", "failed"):
+        metrics.count_check("checkout", "json", result)
     metrics.watch_value.labels("p95").set(1.4)
     metrics.watch_state.labels("p95", "steady").set(1)
     metrics.incidents.labels("firing", "page").set(1)
