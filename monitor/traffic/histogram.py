@@ -55,24 +55,30 @@ class Histogram:
         self._zeros = 0
         self._total_nano = 0
 
-    def add(self, value: float) -> None:
-        """Count one value. Raises ValueError when it is negative or not a number."""
+    def add(self, value: float, times: int = 1) -> None:
+        """Count one value so many times; -1 takes it back. Raises ValueError when it is negative or not a number."""
         if not value >= 0:
             raise ValueError(f"a histogram holds values of 0 and more, not {value}")
         value = min(value, LARGEST)
         if value <= SMALLEST:
-            self._zeros += 1
+            self._zeros += times
             return
-        index = _bucket(value)
-        self._counts[index] = self._counts.get(index, 0) + 1
-        self._total_nano += round(value * _NANO)
+        self._count(_bucket(value), times)
+        self._total_nano += times * round(value * _NANO)
 
     def merge(self, other: "Histogram") -> None:
         """Count everything that ``other`` counted."""
         for index, count in other._counts.items():
-            self._counts[index] = self._counts.get(index, 0) + count
+            self._count(index, count)
         self._zeros += other._zeros
         self._total_nano += other._total_nano
+
+    def _count(self, index: int, times: int) -> None:
+        now = self._counts.get(index, 0) + times
+        if now:
+            self._counts[index] = now
+        else:
+            del self._counts[index]  # taken back, or never more than nothing
 
     @property
     def n(self) -> int:

@@ -33,7 +33,8 @@ from .joining import Joined, join
 from .otlp import Encoding, Span, decode
 from .pricing import PriceBook
 from .repeats import Accepted, Answered, Repeats, mark_of
-from .windows import Admission, Window, WindowBook, minute_of
+from .series import Admission, minute_of
+from .windows import Window, WindowBook
 
 FUTURE_MAX_S = 300.0
 """A call that ended so far after now has a wrong clock: it is rejected, for its minute has not come yet."""

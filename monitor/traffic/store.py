@@ -10,8 +10,9 @@ from sqlmodel import Session, col, select
 from . import calls as calls_json
 from .calls import Call
 from .repeats import Accepted, Answered
+from .series import Series
 from .tables import TrafficJournalRow, TrafficRequestRow, TrafficWindowRow
-from .windows import Series, Window, window_from_json, window_to_json
+from .windows import Window, window_from_json, window_to_json
 
 
 def journal(session: Session, calls: Sequence[Call], at: float) -> int:

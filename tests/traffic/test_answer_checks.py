@@ -23,14 +23,8 @@ from monitor.traffic.checks import EVALUATION, EVALUATIONS_MAX, AnswerChecks
 from monitor.traffic.config import Measure, ValidatorConfig, WatchConfig
 from monitor.traffic.intake import Intake
 from monitor.traffic.otlp import Encoding, Span
-from monitor.traffic.windows import (
-    CHECKS_MAX,
-    OTHER_CHECKS,
-    Window,
-    series_of,
-    window_from_json,
-    window_to_json,
-)
+from monitor.traffic.series import series_of
+from monitor.traffic.windows import CHECKS_MAX, OTHER_CHECKS, Window, window_from_json, window_to_json
 from monitor.traffic_flow.watch_tails import look_at_tails
 from monitor.traffic_flow.watch_traffic import look
 from monitor.watched import House

@@ -12,8 +12,9 @@ from monitor.traffic.config import ModelPriceConfig
 from monitor.traffic.intake import AGE_MAX_S, FUTURE_MAX_S, KEEP_WINDOWS_S, Intake
 from monitor.traffic.otlp import Encoding
 from monitor.traffic.pricing import PriceBook
+from monitor.traffic.series import MINUTE_S, SERIES_MAX, Series, minute_of
 from monitor.traffic.tables import TrafficJournalRow
-from monitor.traffic.windows import MINUTE_S, SERIES_MAX, Series, Window, WindowBook, minute_of
+from monitor.traffic.windows import Window, WindowBook
 
 from .conftest import CHAT, NOON, CountingMetrics, MakePayload
 
