@@ -4,6 +4,7 @@ Everything here gives the same numbers as the call on its own would (``sightings
 to the last bit: a call may be counted among many, and be taken back alone.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -99,7 +100,7 @@ def rows_of(sightings: Sequence[Sighting]) -> Rows:
         _counts(column["cache_write_input_tokens"]),
         _counts(column["output_tokens"]),
         _counts(column["reasoning_tokens"]),
-        np.array(column["ttft_s"], np.float64),
+        np.array([math.nan if one is None else one for one in column["ttft_s"]], np.float64),
         any(column["chosen"]) or any(column["checks"]),
     )
 
