@@ -4,6 +4,7 @@ A request may pack much into little: two bytes make an empty attribute, which ta
 microsecond of time once it is decoded, and gzip makes one byte of five hundred such.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -40,16 +41,28 @@ def check_spans(spans: int) -> None:
 
 def spans_in(scope_spans: bytes) -> int:
     """How many spans an encoded message of the spans of a scope holds; what is no protobuf ends the count."""
-    spans = at = 0
     try:
-        while at < len(scope_spans):
-            tag, at = _varint(scope_spans, at)
-            size, at = _size(scope_spans, at, tag & 7)
+        return sum(number == 2 for number, _, _ in parts(scope_spans, 0, len(scope_spans)))
+    except OtlpError:
+        return 0  # whoever decodes it says what is wrong
+
+
+def parts(body: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """What holds content in an encoded message that lies there: the number of the field, where it begins and ends.
+
+    Raises OtlpError when it is no protobuf.
+    """
+    try:
+        while at < end:
+            tag, at = _varint(body, at)
+            size, at = _size(body, at, tag & 7)
+            if at + size > end:
+                raise OtlpError(f"{_NOT_PROTOBUF}: a part is longer than the whole")
+            if tag & 7 == 2:
+                yield tag >> 3, at, at + size
             at += size
-            spans += tag == 0x12
-    except (IndexError, OtlpError):
-        return spans  # whoever decodes it says what is wrong
-    return spans
+    except IndexError as error:
+        raise OtlpError(f"{_NOT_PROTOBUF}: it is cut off") from error
 
 
 def check_protobuf(body: bytes) -> None:

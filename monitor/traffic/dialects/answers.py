@@ -117,11 +117,11 @@ def _response_status(nodes: list[Mapping[str, object]]) -> FinishReason | None:
 
 
 _ALWAYS = (
-    (b"sage", re.compile(rb"[uU]sage(?:_metadata|Metadata)?\\*[\"']")),
+    (b"usage", re.compile(rb"usage(?:_metadata|Metadata)?\\*[\"']")),
+    (b"Usage", re.compile(rb"Usage\\*[\"']")),
     (b"Chunk", re.compile(rb"(?:Generation|Message)Chunk\\*[\"']")),
     # Letters of a key may be written as escapes; nobody does, but then this cannot tell.
-    (b"\\u00", re.compile(rb"\\u00")),
-    (b"\\x", re.compile(rb"\\x")),
+    (b"\\", re.compile(rb"\\(?:u00|x|[0-7N])")),
 )
 _BY_FACT = {
     "response_id": (
@@ -142,8 +142,3 @@ Hint = tuple[bytes, re.Pattern[bytes]]
 def hints_of(missing: Iterable[str] = tuple(_BY_FACT)) -> tuple[Hint, ...]:
     """What to look for in a document that may tell a missing fact, or more of the tokens than is known."""
     return (*_ALWAYS, *(hint for fact in missing for hint in _BY_FACT[fact]))
-
-
-def is_silent(document: bytes, hints: Iterable[Hint]) -> bool:
-    """Whether the text of a document tells none of these facts: what ``read_answer`` would find, without reading it."""
-    return not any(letters in document and words.search(document) for letters, words in hints)

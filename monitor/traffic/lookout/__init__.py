@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
 
+from .. import OtlpError
 from ..otlp import Encoding, decode
 from ..sightings import Sighting
 from .found import AGE_MAX_S, FUTURE_MAX_S, Checks, Found, NoChecks, Watch
@@ -46,10 +47,22 @@ class Lookout:
 
         Raises OtlpError when it is none, OversizeError when it holds more than one request may.
         """
-        found = Found(round((now - AGE_MAX_S) * 1e9), round((now + FUTURE_MAX_S) * 1e9))
-        try:
-            self._protobuf.read(body, found)
-        except (DecodeError, ValueError):
-            decode(body, encoding)  # knows how to say what is wrong
-            raise
-        return Sighted(found.sightings, found.others, found.rejected, found.read_slowly)
+        found = self._found(now)
+        if encoding is Encoding.PROTOBUF:
+            try:
+                self._protobuf.read(body, found)
+            except (DecodeError, OtlpError):
+                found = self._found(now)  # whoever decodes it whole knows how to say what is wrong
+            else:
+                return _sighted(found)
+        decoded = decode(body, encoding)
+        self._protobuf.read_decoded(decoded.spans, found)
+        found.rejected.update(decoded.rejected)
+        return _sighted(found)
+
+    def _found(self, now: float) -> Found:
+        return Found(round((now - AGE_MAX_S) * 1e9), round((now + FUTURE_MAX_S) * 1e9))
+
+
+def _sighted(found: Found) -> Sighted:
+    return Sighted(found.sightings, found.others, found.rejected, found.read_slowly)

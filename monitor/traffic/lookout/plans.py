@@ -7,18 +7,20 @@ be, are left to the reader.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ..dialects import Dialect, Report
-from ..dialects.answers import Hint, hints_of, is_silent
+from ..dialects.answers import Hint, hints_of
 from ..dialects.counts import (
     cached_tokens,
     gives_cache_beside,
     output_tokens,
     reasoning_tokens,
-    settled,
     written_tokens,
+)
+from ..dialects.counts import (
+    settled as all_tokens,
 )
 from ..dialects.streams import waited_s
 from ..dialects.tables import Clock, Facts, FirstToken
@@ -32,8 +34,10 @@ from .watched import Role, Watched, role_of
 ORIGINS_OF_PLAN_MAX = 1_024
 """For how many origins the shape of a plan is remembered."""
 
-Get = Callable[[str], bytes | None]
-"""Gives the value of an attribute as it is written."""
+Get = Callable[[str], Any]
+"""Gives the value of an attribute as it is written, as bytes; ``None`` when it is not there."""
+
+Read = Callable[[Get, Origin, bytes, bytes, bytes, int, int, Chosen], Sighting | None]
 
 IsWanted = Callable[[Shape], bool]
 """Whether somebody wants to see the spans themselves of calls of this shape."""
@@ -75,135 +79,190 @@ class Places:
         return any((self.cached, self.written, self.reasoning, self.total))
 
 
-@dataclass(slots=True)
-class Plan:
-    """How a span is read that is like one that was read before."""
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What of a kind of spans is settled, and what would unsettle it."""
 
-    notation: Notation
-    shapes: Shapes
-    is_wanted: IsWanted
     template: Shape
-    places: Places
     hints: Sequence[Hint]
+    """What in a document would tell more than is read of it."""
     is_cache_beside: bool
     has_output: bool
-    """Whether there is output, which tells an answer from none. Spans that have it and others that have not may be
-    written alike: each have a plan of their own."""
+    """Whether there is output, which tells an answer from none."""
     has_first_token: bool
     """Whether what is told of the first token counts."""
-    has_parts: bool
     drops_zero: tuple[bool, bool, bool, bool]
     """Whether a 0 says nothing: cached, written, output, reasoning."""
-    other: "Plan | None" = None
-    """The plan of those whose output is otherwise."""
-    _shape_at: dict[Origin, Shape | None] = field(default_factory=dict)
 
-    def sighting(
-        self,
-        get: Get,
-        origin: Origin,
-        trace_id: bytes,
-        span_id: bytes,
-        parent_span_id: bytes,
-        start_ns: int,
-        end_ns: int,
-        chosen: Chosen,
-    ) -> Sighting | None:
-        """The call that a span tells; ``None`` when that is for the reader of the dialects to say."""
-        places, notation = self.places, self.notation
-        counts = notation.counts
-        asked = counts[get(places.input)] if places.input else None
-        output = counts[get(places.output)] if places.output else None
-        cached = written = reasoning = None
-        if self.has_parts:
-            cached = counts[get(places.cached)] if places.cached else None
-            written = counts[get(places.written)] if places.written else None
-            reasoning = counts[get(places.reasoning)] if places.reasoning else None
-            total = counts[get(places.total)] if places.total else None
-            if NOT_A_COUNT in (asked, output, cached, written, reasoning, total):
+
+class Plan:
+    """How a span is read that is like one that was read before.
+
+    Spans that have output and others that have none may be written alike: each have a plan of their own, and the
+    ``other`` is asked for those that are not as this one takes them to be.
+    """
+
+    __slots__ = (
+        "_is_wanted",
+        "_notation",
+        "_places",
+        "_settled",
+        "_shape_at",
+        "_shapes",
+        "has_output",
+        "other",
+        "sighting",
+    )
+
+    def __init__(
+        self, notation: Notation, shapes: Shapes, is_wanted: IsWanted, places: Places, settled: Settled
+    ) -> None:
+        """Make the plan; ``sighting`` is what reads by it."""
+        self._notation, self._shapes, self._is_wanted = notation, shapes, is_wanted
+        self._places, self._settled = places, settled
+        self._shape_at: dict[Origin, Shape | None] = {}
+        self.has_output = settled.has_output
+        self.other: Plan | None = None
+        self.sighting = self._made()
+
+    def _made(self) -> Read:
+        """What reads a span: the call that it tells, or ``None`` when that is for the reader of the dialects to say."""
+        # A function with all it needs at hand: this is what most spans cost.
+        notation, settled = self._notation, self._settled
+        counts, text, is_text = notation.counts, notation.text, notation.is_text
+        places = self._places
+        asked_at, output_at, response_id_at, session_at = (
+            places.input,
+            places.output,
+            places.response_id,
+            places.session,
+        )
+        has_parts, has_output, drops_zero = places.has_parts, settled.has_output, settled.drops_zero[2]
+        first_token, made_up_ids, documents, hints = (
+            places.first_token,
+            places.made_up_ids,
+            places.documents,
+            settled.hints,
+        )
+        shape_at = self._shape_at
+
+        def sighting(
+            get: Get,
+            origin: Origin,
+            trace_id: bytes,
+            span_id: bytes,
+            parent_span_id: bytes,
+            start_ns: int,
+            end_ns: int,
+            chosen: Chosen,
+        ) -> Sighting | None:
+            asked = counts[get(asked_at)] if asked_at else None
+            output = counts[get(output_at)] if output_at else None
+            if asked == NOT_A_COUNT or output == NOT_A_COUNT:
                 return None
-            if (
-                total is not None
-                or self.is_cache_beside
-                or (cached or 0) + (written or 0) > (asked or 0)
-                or (reasoning or 0) > (output or 0)
-            ):
-                usage = settled(
-                    Usage(asked, cached, written, output, reasoning), total, self.is_cache_beside
-                ).filled_from(NO_USAGE)
-                asked, cached, written = usage.input, usage.cached, usage.written
-                output, reasoning = usage.output, usage.reasoning
-            if not cached or not written or not reasoning:
-                drops = self.drops_zero
-                cached = cached or (None if drops[0] else cached)
-                written = written or (None if drops[1] else written)
-                reasoning = reasoning or (None if drops[3] else reasoning)
-        elif asked == NOT_A_COUNT or output == NOT_A_COUNT:
+            cached = written = reasoning = None
+            if has_parts:
+                usage = self._usage(get, asked, output)
+                if usage is None:
+                    return None
+                asked, cached, written, output, reasoning = usage
+            if bool(output) is not has_output:
+                if self.other is None:
+                    return None
+                return self.other.sighting(
+                    get, origin, trace_id, span_id, parent_span_id, start_ns, end_ns, chosen
+                )
+            if drops_zero and not output:
+                output = None
+            response_id = session_id = ttft_s = None
+            if response_id_at:
+                response_id = text(get(response_id_at))
+                if response_id is None or (made_up_ids and self._is_made_up(response_id, get)):
+                    return None
+            if session_at:
+                session_id = text(get(session_at))
+                if session_id is None:
+                    return None
+            if first_token:
+                ttft_s = self._waited_s(get, start_ns, end_ns)
+                if ttft_s is None:
+                    return None
+                if not settled.has_first_token:
+                    ttft_s = None
+            for key in documents:
+                raw = get(key)
+                if not is_text(raw):
+                    return None
+                for letters, words in hints:
+                    if letters in raw and words.search(raw):
+                        return None
+            shape = shape_at[origin] if origin in shape_at else self._at(origin)
+            if shape is None:
+                return None
+            return _make(
+                Sighting,
+                (
+                    shape,
+                    trace_id,
+                    span_id,
+                    parent_span_id,
+                    start_ns,
+                    end_ns,
+                    response_id,
+                    session_id,
+                    asked,
+                    cached,
+                    written,
+                    output,
+                    reasoning,
+                    ttft_s,
+                    None,
+                    chosen,
+                    (),
+                ),
+            )
+
+        return sighting
+
+    def _usage(self, get: Get, asked: int | None, output: int | None) -> tuple[int | None, ...] | None:
+        """Input, cached, written, output and reasoning tokens, added up as the reader does it."""
+        places, counts, settled = self._places, self._notation.counts, self._settled
+        cached = counts[get(places.cached)] if places.cached else None
+        written = counts[get(places.written)] if places.written else None
+        reasoning = counts[get(places.reasoning)] if places.reasoning else None
+        total = counts[get(places.total)] if places.total else None
+        if NOT_A_COUNT in (cached, written, reasoning, total):
             return None
-        if bool(output) is not self.has_output:
-            return self._other(get, origin, trace_id, span_id, parent_span_id, start_ns, end_ns, chosen)
-        if not output and self.drops_zero[2]:
-            output = None
-        response_id = session_id = ttft_s = None
-        if places.response_id:
-            response_id = notation.text(get(places.response_id))  # type: ignore[arg-type]  # it is there
-            if response_id is None or self._is_made_up(response_id, get):
-                return None
-        if places.session and (session_id := notation.text(get(places.session))) is None:  # type: ignore[arg-type]
-            return None
-        if places.first_token:
-            ttft_s = self._waited_s(get, start_ns, end_ns)
-            if ttft_s is None:
-                return None
-            if not self.has_first_token:
-                ttft_s = None
-        for key in places.documents:
-            raw = get(key)
-            if raw is None or not notation.is_text(raw) or not is_silent(raw, self.hints):
-                return None
-        try:
-            shape = self._shape_at[origin]
-        except KeyError:
-            shape = self._at(origin)
-        if shape is None:
-            return None
-        return _make(
-            Sighting,
-            (
-                shape,
-                trace_id,
-                span_id,
-                parent_span_id,
-                start_ns,
-                end_ns,
-                response_id,
-                session_id,
-                asked,
-                cached,
-                written,
-                output,
-                reasoning,
-                ttft_s,
-                None,
-                chosen,
-                (),
-            ),
+        if (
+            total is not None
+            or settled.is_cache_beside
+            or (cached or 0) + (written or 0) > (asked or 0)
+            or (reasoning or 0) > (output or 0)
+        ):
+            usage = all_tokens(
+                Usage(asked, cached, written, output, reasoning), total, settled.is_cache_beside
+            ).filled_from(NO_USAGE)
+            asked, cached, written = usage.input, usage.cached, usage.written
+            output, reasoning = usage.output, usage.reasoning
+        drops = settled.drops_zero
+        return (
+            asked,
+            None if drops[0] and not cached else cached,
+            None if drops[1] and not written else written,
+            output,
+            None if drops[3] and not reasoning else reasoning,
         )
 
-    def _other(self, *span: Any) -> Sighting | None:
-        other = self.other
-        return other.sighting(*span) if other is not None else None
-
     def _is_made_up(self, response_id: str, get: Get) -> bool:
-        written = (raw for key in self.places.made_up_ids if (raw := get(key)) is not None)
-        return any(self.notation.text(raw) == response_id for raw in written)
+        written = (raw for key in self._places.made_up_ids if (raw := get(key)) is not None)
+        return any(self._notation.text(raw) == response_id for raw in written)
 
     def _waited_s(self, get: Get, start_ns: int, end_ns: int) -> float | None:
-        first = self.places.first_token
+        first = self._places.first_token
         raw = get(first.place.key) if first else None
         if first is None or raw is None:
             return None
-        value = self.notation.value(raw)
+        value = self._notation.value(raw)
         told = unix_seconds(value) if first.clock is Clock.MOMENT else seconds(value)
         return (
             None if told is None else waited_s(first.clock, told, start_ns, max(0, end_ns - start_ns) / 1e9)
@@ -211,12 +270,12 @@ class Plan:
 
     def _at(self, origin: Origin) -> Shape | None:
         """The shape of the calls from an origin; ``None`` when somebody wants to see their spans."""
-        facts = {name: getattr(self.template, name) for name in FACTS}
+        facts = {name: getattr(self._settled.template, name) for name in FACTS}
         facts["service_name"] = origin.service_name
         facts["service_version"] = origin.service_version or facts["service_version"]
         facts["environment"] = origin.environment or facts["environment"]
-        shape = self.shapes.shape(tuple(facts.values()))
-        found = None if self.is_wanted(shape) else shape
+        shape = self._shapes.shape(tuple(facts.values()))
+        found = None if self._is_wanted(shape) else shape
         if len(self._shape_at) >= ORIGINS_OF_PLAN_MAX:
             self._shape_at.clear()
         self._shape_at[origin] = found
@@ -243,17 +302,12 @@ def plan_of(
     if places is None:
         return None
     operation, provider = report.call.operation, report.call.provider
-    return Plan(
-        notation=notation,
-        shapes=shapes,
-        is_wanted=is_wanted,
+    settled = Settled(
         template=shape,
-        places=places,
         hints=_hints(report, dialect.facts, places.documents),
         is_cache_beside=gives_cache_beside(report.emitter, dialect),
         has_output=bool(report.call.output_tokens),
         has_first_token=report.call.ttft_s is not None,
-        has_parts=places.has_parts,
         drops_zero=(
             cached_tokens(operation, _ZEROS) is None,
             written_tokens(provider, _ZEROS) is None,
@@ -261,6 +315,7 @@ def plan_of(
             reasoning_tokens(provider, _ZEROS) is None,
         ),
     )
+    return Plan(notation, shapes, is_wanted, places, settled)
 
 
 def _places(report: Report, watched: Watched, dialect: Dialect) -> Places | None:

@@ -1,6 +1,6 @@
 """Export requests in protobuf to sightings of calls."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
@@ -8,13 +8,13 @@ from opentelemetry.proto.trace.v1 import trace_pb2
 
 from ..dialects import SCOPES
 from ..otlp import NO_IDS, NO_TIMES, Span, attributes_of, span_of
-from ..otlp_size import ELEMENTS_MAX, SPANS_MAX, check_protobuf, check_spans, spans_in
+from ..otlp_size import ELEMENTS_MAX, SPANS_MAX, check_protobuf, check_spans, parts, spans_in
 from . import slim
 from .book import Book, NoCalls
 from .found import Found, Watch
 from .notation import PROTOBUF, Words
 from .origin import Chosen, Origin, origin_of
-from .prefilter import may_hold_calls
+from .prefilter import Prefilter
 
 ORIGINS_MAX = 4_096
 """How many resources and scopes are remembered; beyond it they are read anew."""
@@ -46,15 +46,18 @@ class ProtobufReader:
 
         Raises DecodeError when it is not protobuf, and OversizeError when there is too much in it.
         """
-        for resource_spans in slim.Request.FromString(body).resource_spans:
-            origin = self._origin(resource_spans.resource)
-            for encoded in resource_spans.scope_spans:
-                self._read_scope(encoded, origin, found, body)
+        prefilter = Prefilter(body)
+        for _, begin, end in _fields(body, 0, len(body), 1):
+            origin = self._origin(b"".join(body[at:to] for _, at, to in _fields(body, begin, end, 1)))
+            for _, at, to in _fields(body, begin, end, 2):
+                if to - at >= LARGE:
+                    _check_large(body[at:to], body)
+                self._read_scope(body[at:to], prefilter.may_hold_calls(at, to), origin, found, body)
 
-    def _read_scope(self, encoded: bytes, origin: Origin, found: Found, body: bytes) -> None:
-        if len(encoded) >= LARGE:
-            _check_large(encoded, body)
-        if not may_hold_calls(encoded):
+    def _read_scope(
+        self, encoded: bytes, may_hold_calls: bool, origin: Origin, found: Found, body: bytes
+    ) -> None:
+        if not may_hold_calls:
             bare = slim.BareScopeSpans.FromString(encoded)
             if not self._scope(bare.scope).startswith(SCOPES):
                 _pass(bare, found)
@@ -62,9 +65,15 @@ class ProtobufReader:
         message = slim.ScopeSpans.FromString(encoded)
         found.spans += len(message.spans)
         check_spans(found.spans)
-        self._read_spans(
-            message.spans, self._scope(message.scope), origin, found, _Again(encoded, body, found)
-        )
+        again = _Again(encoded, body, found)
+        self._read_spans(message.spans, self._scope(message.scope), origin, found, again)
+
+    def read_decoded(self, spans: Sequence[Span], found: Found) -> None:
+        """Add spans that are decoded already."""
+        found.spans += len(spans)
+        found.read_slowly += len(spans)
+        for span in spans:
+            found.add(self._book.read(span, origin_of(span.resource, self._chosen_keys)))
 
     def _read_spans(self, spans: Any, scope: str, origin: Origin, found: Found, again: "_Again") -> None:
         groups = self._book.of_scope(scope)
@@ -146,6 +155,10 @@ class _Again:
             check_protobuf(self._body)
         found.slow_bytes += len(encoded)
         return span_of(trace_pb2.Span.FromString(encoded), scope, origin.attributes)
+
+
+def _fields(body: bytes, begin: int, end: int, number: int) -> Iterator[tuple[int, int, int]]:
+    return (one for one in parts(body, begin, end) if one[0] == number)
 
 
 def _remember(memory: dict[bytes, Any], encoded: bytes, value: Any) -> None:
