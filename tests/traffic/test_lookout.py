@@ -1,9 +1,11 @@
 """The lookout says of every span what the reader of the dialects says of it, however the span is written."""
 
+import contextlib
 import json
+import random
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +15,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from monitor.traffic import dialects
+from monitor.traffic import OtlpError, OversizeError, dialects
 from monitor.traffic.dialects import Report
 from monitor.traffic.lookout import AGE_MAX_S, FUTURE_MAX_S, Lookout, Watch
+from monitor.traffic.lookout.book import KEYS_MAX
 from monitor.traffic.lookout.origin import chosen_of, origin_of
+from monitor.traffic.lookout.prefilter import Prefilter
 from monitor.traffic.lookout.watched import vocabulary
-from monitor.traffic.otlp import Encoding, decode
-from monitor.traffic.sightings import Shapes, Sighting, sighting_of
+from monitor.traffic.otlp import Encoding, Span, decode
+from monitor.traffic.otlp_size import SPANS_MAX, parts
+from monitor.traffic.sightings import Shape, Shapes, Sighting, sighting_of
 
 from .conftest import any_value
 from .test_dialects import CASES
@@ -224,3 +229,258 @@ def test_spans_that_are_much_alike_are_each_read_for_what_they_are(spans: list[W
         for one in spans:  # one at a time: each is read with what the lookout learnt of those before
             body = request_of([one])
             assert read(lookout, body) == read_slowly(body)
+
+
+def tuned(base: Written, number: int, **changes: Any) -> Written:
+    """The span with an id and counts of its own."""
+    own = {
+        "gen_ai.usage.input_tokens": 100 + number,
+        "gen_ai.usage.output_tokens": 10 + number,
+        "gen_ai.response.id": f"chatcmpl-{number:032}",
+        "gen_ai.conversation.id": f"conv-{number}",
+        "user.id": f"user-{number}",
+    }
+    attributes = [(key, own.get(key, value)) for key, value in base.attributes]
+    return replace(base, attributes=attributes, ids=(b"t" * 16, number.to_bytes(8)), **changes)
+
+
+PLAIN = Written(
+    (
+        ("gen_ai.operation.name", "chat"),
+        ("gen_ai.provider.name", "openai"),
+        ("gen_ai.request.model", "gpt-4o-mini"),
+        ("gen_ai.response.model", "gpt-4o-mini-2024-07-18"),
+        ("gen_ai.response.id", "chatcmpl-1"),
+        ("gen_ai.response.finish_reasons", ["stop"]),
+        ("gen_ai.conversation.id", "conv-1"),
+        ("gen_ai.usage.input_tokens", 100),
+        ("gen_ai.usage.output_tokens", 10),
+        ("gen_ai.output.messages", DOCUMENTS[0]),
+        ("user.id", "user-1"),
+    )
+)
+
+
+def test_of_spans_that_differ_in_ids_times_and_numbers_the_reader_sees_only_the_first() -> None:
+    lookout = lookout_of()
+    spans = [tuned(PLAIN, n, for_ns=10**9 + n) for n in range(1, 50)]
+    found = lookout.read(request_of(spans), Encoding.PROTOBUF, NOW)
+    assert found.read_slowly == 1
+    assert [one.input_tokens for one in found.sightings] == [100 + n for n in range(1, 50)]
+    assert {one.shape for one in found.sightings} == {found.sightings[0].shape}
+    assert read(lookout, request_of(spans)) == read_slowly(request_of(spans))
+
+
+@pytest.mark.parametrize(
+    "document", [DOCUMENTS[2], DOCUMENTS[4], DOCUMENTS[6]], ids=["tokens", "a chunk", "tokens in escapes"]
+)
+def test_an_answer_that_may_tell_more_than_is_known_is_read(document: str) -> None:
+    lookout = lookout_of()
+    telling = replace(PLAIN, attributes=[*PLAIN.attributes[:-2], ("gen_ai.output.messages", document)])
+    lookout.read(request_of([PLAIN]), Encoding.PROTOBUF, NOW)
+    assert lookout.read(request_of([telling]), Encoding.PROTOBUF, NOW).read_slowly == 1
+
+
+def test_a_resource_is_told_apart_and_its_plan_is_not() -> None:
+    lookout = lookout_of()
+    homes = [(("service.name", f"s{n}"), ("service.version", f"{n}")) for n in range(20)]
+    found = lookout.read(
+        request_of([tuned(PLAIN, n, resource=home) for n, home in enumerate(homes)]), Encoding.PROTOBUF, NOW
+    )
+    assert [one.shape.service_name for one in found.sightings] == [f"s{n}" for n in range(20)]
+    assert found.read_slowly == 1
+
+
+def test_a_flood_of_kinds_of_spans_does_not_grow_what_is_remembered() -> None:
+    lookout = lookout_of()
+    for first in range(0, 3 * KEYS_MAX, 1_000):
+        spans = [
+            replace(PLAIN, attributes=[*PLAIN.attributes, (f"odd.{n}", 1)])
+            for n in range(first, first + 1_000)
+        ]
+        found = lookout.read(request_of(spans), Encoding.PROTOBUF, NOW)
+        assert found.read_slowly <= 2, "what no dialect asks for does not make another kind"
+    assert lookout.emptied >= 2
+
+
+def test_a_flood_of_values_that_decide_does_not_grow_what_is_remembered() -> None:
+    lookout = Lookout(plans_max=500)
+    for first in range(0, 1_000, 100):
+        spans = [
+            replace(PLAIN, attributes=[*PLAIN.attributes, ("gen_ai.request.model", f"m{n}")])
+            for n in range(first, first + 100)
+        ]
+        lookout.read(request_of(spans), Encoding.PROTOBUF, NOW)
+    assert lookout.emptied == 1 or lookout.emptied == 2
+
+
+def test_spans_whose_answers_are_checked_are_all_looked_at() -> None:
+    class Checks:
+        def is_wanted(self, shape: Shape) -> bool:
+            return shape.service_name == "atlas"
+
+        def of(self, report: Report, span: Span) -> Sequence[tuple[str, bool]]:
+            return (("is short", len(str(span.attributes["gen_ai.output.messages"])) < 10),)
+
+    lookout = Lookout(Watch((), Checks()))
+    elsewhere = replace(PLAIN, resource=[("service.name", "elsewhere")])
+    spans = [PLAIN, PLAIN, elsewhere, elsewhere, PLAIN]
+    found = [lookout.read(request_of([one]), Encoding.PROTOBUF, NOW) for one in spans]
+    assert [one.read_slowly for one in found] == [1, 1, 1, 0, 1]
+    assert [one.sightings[0].checks for one in found if one.read_slowly] == [(("is short", False),)] * 4
+
+
+WEB = Written(
+    (("http.request.method", "GET"), ("url.path", "/"), ("server.port", 443)), name="GET /", scope="web"
+)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "is_read"),
+    [
+        ((), False),
+        ((("gen_ai.operation.name", "chat"),), True),
+        ((("embedding.model_name", "m"),), True),
+        ((("x" * 200, 1), ("mlflow.spanType", '"LLM"')), True),
+        (((f"llm.{'x' * 200}", 1),), True),
+        ((("text", "\n\x07gen_ai.x"),), True),
+        ((("text", "\n\x07gentle"), ("ai", 1), ("a.llm.x", 1)), False),
+    ],
+    ids=[
+        "none",
+        "today's",
+        "another's",
+        "after a long name",
+        "a long name",
+        "forged in a text",
+        "near to it",
+    ],
+)
+def test_only_scopes_with_an_attribute_like_those_of_calls_are_decoded(
+    attributes: Pairs, is_read: bool
+) -> None:
+    body = request_of([WEB, replace(WEB, attributes=[*WEB.attributes, *attributes]), WEB])
+    prefilter = Prefilter(body)
+    parts_of = [
+        (at, to) for _, begin, end in parts(body, 0, len(body)) for _, at, to in parts(body, begin, end)
+    ]
+    assert any(prefilter.may_hold_calls(at, to) for at, to in parts_of) is is_read
+    assert read(lookout_of(), body) == read_slowly(body)
+
+
+@pytest.mark.parametrize("spans", [[WEB] * 3, [PLAIN] * 3], ids=["stepped over", "read"])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"ids": (b"t" * 15, b"s" * 8)}, {"ids": (b"t" * 16, b"")}, {"at_ns": 0}, {"for_ns": -START_NS}],
+    ids=["trace id", "span id", "no start", "no end"],
+)
+def test_spans_without_ids_or_times_are_rejected_with_the_reason(
+    spans: list[Written], wrong: dict[str, Any]
+) -> None:
+    body = request_of([spans[0], replace(spans[1], **wrong), spans[2]])
+    lookout = lookout_of()
+    for _ in range(2):
+        assert read(lookout, body) == read_slowly(body)
+        assert sum(read(lookout, body).rejected.values()) == 1
+
+
+@pytest.mark.parametrize(
+    ("now", "reasons"),
+    [(NOW, 0), (START_NS / 1e9 - 400, 1), (START_NS / 1e9 + 86_500, 1)],
+    ids=["in time", "too early", "too late"],
+)
+def test_calls_of_impossible_times_are_rejected_also_by_a_plan(now: float, reasons: int) -> None:
+    lookout, body = lookout_of(), request_of([PLAIN, WEB])
+    for _ in range(2):
+        assert read(lookout, body, now) == read_slowly(body, now)
+        assert sum(read(lookout, body, now).rejected.values()) == reasons
+
+
+@pytest.mark.parametrize("base", [WEB, PLAIN], ids=["no calls", "calls"])
+def test_a_request_of_too_many_spans_is_refused(base: Written) -> None:
+    body = request_of([replace(base, attributes=base.attributes[:1])])
+    with pytest.raises(OversizeError, match="20000 spans"):
+        lookout_of().read(body * (SPANS_MAX + 1), Encoding.PROTOBUF, NOW)
+
+
+def test_an_overflow_of_attributes_is_refused_before_it_is_decoded() -> None:
+    request = ExportTraceServiceRequest()
+    span = (
+        request.resource_spans.add()
+        .scope_spans.add()
+        .spans.add(name="x", trace_id=b"t" * 16, span_id=b"s" * 8)
+    )
+    span.attributes.add(key="gen_ai.x")
+    for piece in (b"\x4a\x00", b"\x4a\x0e\x12\x0c\x2a\x0a" + b"\x0a\x00" * 5):
+        inner = span.SerializeToString() + piece * 600_000
+        body = _wrapped(1, _wrapped(2, _wrapped(2, inner)))
+        with pytest.raises(OversizeError):
+            decode(body, Encoding.PROTOBUF)
+        with pytest.raises(OversizeError):
+            lookout_of().read(body, Encoding.PROTOBUF, NOW)
+
+
+def _wrapped(number: int, content: bytes) -> bytes:
+    size, length = len(content), bytearray()
+    while size > 127:
+        length.append(size & 127 | 128)
+        size >>= 7
+    return bytes([number << 3 | 2]) + bytes(length) + bytes([size]) + content
+
+
+def damaged(body: bytes, chance: random.Random) -> bytes:
+    """A request as it may come out of a faulty memory, or of an encoder with a mistake."""
+    data = bytearray(body)
+    at = chance.randrange(len(data))
+    match chance.randint(0, 5):
+        case 0:
+            del data[at:]
+        case 1:
+            del data[at : at + chance.randint(1, 4)]
+        case 2:
+            data[at:at] = chance.randbytes(chance.randint(1, 4))
+        case _:
+            data[at] ^= 1 << chance.randrange(8)
+    return bytes(data)
+
+
+def check_damaged(chance: random.Random, rounds: int) -> int:
+    """Damage requests: what is still read as ever is read the same; gives how many were."""
+    lookout, readable = lookout_of(), 0
+    for body, now in FUZZED:
+        lookout.read(body, Encoding.PROTOBUF, now)
+    for _ in range(rounds):
+        body, now = chance.choice(FUZZED)
+        body = damaged(body, chance)
+        try:
+            expected = read_slowly(body, now)
+        except OtlpError:
+            # Damage in what nobody asks for may go unseen; any other is told.
+            with contextlib.suppress(OtlpError):
+                lookout.read(body, Encoding.PROTOBUF, now)
+            continue
+        readable += 1
+        assert read(lookout, body, now) == expected, body.hex()
+    return readable
+
+
+def _now_of(body: bytes) -> float:
+    return max(span.end_ns for span in decode(body, Encoding.PROTOBUF).spans) / 1e9
+
+
+FUZZED = [
+    *((body, _now_of(body)) for path in PAYLOADS if (body := path.read_bytes())),
+    (request_of([PLAIN, WEB]), NOW),
+    (request_of([WEB] * 3), NOW),
+]
+
+
+def test_damaged_requests_are_refused_or_read_the_same() -> None:
+    assert check_damaged(random.Random(11), 1_500) > 300
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_requests_damaged_for_minutes_are_refused_or_read_the_same() -> None:
+    for seed in range(60):
+        check_damaged(random.Random(seed), 2_000)

@@ -16,6 +16,7 @@ from google.protobuf.message import DecodeError
 from .. import OtlpError
 from ..otlp import Encoding, decode
 from ..sightings import Sighting
+from .book import PLANS_MAX
 from .found import AGE_MAX_S, FUTURE_MAX_S, Checks, Found, NoChecks, Watch
 from .protobuf import ProtobufReader
 
@@ -38,9 +39,14 @@ class Sighted:
 class Lookout:
     """Reads export requests; remembers how spans are to be read, from one request to the next."""
 
-    def __init__(self, watch: Watch | None = None) -> None:
+    def __init__(self, watch: Watch | None = None, plans_max: int = PLANS_MAX) -> None:
         """Start with nothing known. ``watch`` says what is looked for beside the calls."""
-        self._protobuf = ProtobufReader(watch or Watch())
+        self._protobuf = ProtobufReader(watch or Watch(), plans_max)
+
+    @property
+    def emptied(self) -> int:
+        """How often what was learnt became too much, and all of it was forgotten."""
+        return self._protobuf.emptied
 
     def read(self, body: bytes, encoding: Encoding, now: float) -> Sighted:
         """What is in the body of a request that came at ``now`` (unix seconds).
@@ -51,7 +57,7 @@ class Lookout:
         if encoding is Encoding.PROTOBUF:
             try:
                 self._protobuf.read(body, found)
-            except (DecodeError, OtlpError):
+            except (DecodeError, OtlpError, UnicodeDecodeError):
                 found = self._found(now)  # whoever decodes it whole knows how to say what is wrong
             else:
                 return _sighted(found)

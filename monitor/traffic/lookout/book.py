@@ -63,10 +63,11 @@ class Group:
 class Book:
     """Which plan is for which spans."""
 
-    def __init__(self, notation: Notation, watch: Watch) -> None:
+    def __init__(self, notation: Notation, watch: Watch, plans_max: int = PLANS_MAX) -> None:
         """Start with nothing known. Calls whose answers are checked have no plans: their spans are looked at."""
         self._notation = notation
         self._watch = watch
+        self._plans_max = plans_max
         self._shapes = Shapes()
         self._groups: dict[tuple[str, frozenset[str]], Group] = {}
         self._by_keys: dict[str, dict[tuple[str, ...], Group | NoCalls]] = {}
@@ -118,7 +119,7 @@ class Book:
             return sighting
         plan = NO_CALLS if sighting is None else self._proven(found, watched, dialect, get, origin, sighting)
         if plan is not None:
-            self._widen(group, deciding, not _tells_kind(span))
+            self._widen(group, deciding, not _tells_kind(span, dialect))
             self._keep(plan, group, group.signature(get, origin, status, name))
         return sighting
 
@@ -182,16 +183,16 @@ class Book:
         self._make_room()
 
     def _make_room(self) -> None:
-        if self._known_keys >= KEYS_MAX or self._plans >= PLANS_MAX:
+        if self._known_keys >= KEYS_MAX or self._plans >= self._plans_max:
             self._groups.clear()
             self._by_keys.clear()
             self._known_keys = self._plans = 0
             self.emptied += 1
 
 
-def _tells_kind(span: Span) -> bool:
+def _tells_kind(span: Span, dialect: Dialect) -> bool:
     """Whether an attribute of the span says what it is, so that its name is not looked at."""
-    kind = kind_of(span, dialect_of(span))
+    kind = kind_of(span, dialect)
     return isinstance(kind, NoCall) or kind.source in span.attributes
 
 

@@ -33,13 +33,18 @@ _MARKS = ((0, 0x12), (1, 46), (2, 0x0A), (3, 16), (20, 0x12), (21, 8), (30, 0x39
 class ProtobufReader:
     """Reads requests; remembers what it learns of spans, resources and scopes."""
 
-    def __init__(self, watch: Watch) -> None:
+    def __init__(self, watch: Watch, plans_max: int) -> None:
         """Start with nothing known. ``watch`` says what is looked for beside the calls."""
         self._chosen_keys = tuple(watch.chosen_keys)
         self._words = Words(PROTOBUF.value)
-        self._book = Book(PROTOBUF, watch)
+        self._book = Book(PROTOBUF, watch, plans_max)
         self._origins: dict[bytes, Origin] = {}
         self._scopes: dict[bytes, str] = {}
+
+    @property
+    def emptied(self) -> int:
+        """How often what was learnt became too much, and all of it was forgotten."""
+        return self._book.emptied
 
     def read(self, body: bytes, found: Found) -> None:
         """Add what is in the request to what was found.
@@ -90,11 +95,18 @@ class ProtobufReader:
                 continue
             attributes = span.attributes
             keys = tuple(attributes)
-            group = groups.get(keys) or self._book.group(scope, keys)
+            group = groups.get(keys)
+            if group is None:
+                whole = again.span(place, scope, origin)
+                # An attribute with more in it than its name and its value does not show among the slim ones.
+                group = self._book.group(scope, keys) if len(whole.attributes) == len(keys) else None
+                if group is None:
+                    found.add(self._book.read(whole, origin))
+                    continue
             if isinstance(group, NoCalls):
                 found.others += 1
                 continue
-            if group is None or group.is_hopeless or span.event:
+            if group.is_hopeless or span.event:
                 found.add(self._book.read(again.span(place, scope, origin), origin))
                 continue
             get, status = attributes.get, span.status
