@@ -118,9 +118,10 @@ class ProtobufReader:
             if plan is not None:
                 if chosen_keys:
                     chosen = self._chosen(get, origin)
-                sighting = plan.sighting(
-                    get, origin, trace_id, span_id, span.parent_span_id, start_ns, end_ns, chosen
-                )
+                parent_id = span.parent_span_id
+                if len(parent_id) != 8:
+                    parent_id = b""
+                sighting = plan.sighting(get, origin, trace_id, span_id, parent_id, start_ns, end_ns, chosen)
                 if sighting is not None:
                     found.add(sighting)
                     continue
