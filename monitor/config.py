@@ -15,7 +15,8 @@ from alerts.config import BudgetConfig, ReceiverConfig, RollbackConfig
 from canaries.config import TargetConfig
 from canaries.document import DocumentError, Duration, Places, Problem, load_document_with_places
 from canaries.suite import Suite, load_suite
-from monitor.traffic.config import ModelPriceConfig, OtlpConfig, TlsConfig, ValidatorConfig, WatchConfig
+from monitor.traffic.config import ModelPriceConfig, OtlpConfig, TlsConfig, ValidatorConfig
+from monitor.traffic.watch_config import WatchConfig
 
 from . import MonitorError
 from .schedule import Cron, Every, cron_problem, slot_s

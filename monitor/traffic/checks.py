@@ -7,12 +7,12 @@ from canaries.suite import Expectations
 from canaries.validators import validate
 
 from .calls import Call, FinishReason, Operation
-from .config import MatchConfig, ValidatorConfig
+from .config import ValidatorConfig
 from .dialects.answer_text import answer_text
 from .dialects.values import text
+from .match import MatchConfig, matches
 from .otlp import Span
 from .series import series_of
-from .watches import matches
 
 EVALUATION = "gen_ai.evaluation.result"
 """The event in which an application tells how it judged an answer itself."""

@@ -12,7 +12,8 @@ from math import isclose
 
 from . import price_list, rates
 from .calls import Call, CostBasis
-from .config import ModelPriceConfig, fits
+from .config import ModelPriceConfig
+from .match import fits
 from .rates import Price, Rates
 
 OWN_REMEMBERED_MAX = 4_096

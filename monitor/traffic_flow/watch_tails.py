@@ -20,9 +20,9 @@ from alerts.intake import receive
 
 from ..database import Database
 from ..drift import Bets, DriftMemory, remember
-from ..traffic.config import WatchConfig
 from ..traffic.tail_baseline import Seen, TailBaseline, collect, fingerprint, open_baseline, passed
 from ..traffic.tails import Counted, Tally, count, is_due, minutes_of, shift_of
+from ..traffic.watch_config import WatchConfig
 from ..traffic.windows import Window
 from ..watched import House
 from .tail_ranking import ranking_of

@@ -1,0 +1,152 @@
+"""What the configured watches want to know of a call, read in passing: chosen attributes, filters, repeated attempts.
+
+Nothing else of a span's attributes is kept. ``read`` takes from a span what is wanted of it; ``mark`` writes on the
+call, once it is known whole and priced, what windows are to count.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from .calls import Call, CostBasis
+from .dialects.values import count
+from .filters import passing
+from .measures import Kind
+from .watch_config import WatchConfig
+from .watch_sections import VERSION
+
+VALUE_MAX = 128
+"""The longest value of a chosen attribute that is kept; the rest is cut off."""
+
+RETRIED = "(after a failed one)"
+"""Under what calls are counted that follow a failed one of the same trace, operation and model."""
+
+RESENT = "(sent again)"
+"""Under what is counted how often clients say that they sent a request again, by ``http.request.resend_count``."""
+
+RETRY_S = 60.0
+"""How long after a call failed another one of its trace is taken for the next attempt."""
+
+RESENT_MAX = 20
+"""How often one call counts as sent again, at most."""
+
+FAILED_MAX = 10_000
+"""How many failed calls are remembered to know the next attempt; beyond it the oldest are forgotten."""
+
+COST_BASIS = "(cost basis)"
+"""The attribute under which calls with an ambiguous cost are counted, so that no budget counts on it."""
+
+_RESEND_COUNT = "http.request.resend_count"
+
+Held = tuple[tuple[str, str], ...]
+"""What a span holds of the wanted attributes, with their values as text."""
+
+
+def ambiguous_of(attribute: str) -> str:
+    """The attribute under which calls with an ambiguous cost are counted by the values of ``attribute``."""
+    return f"{attribute} {COST_BASIS}"
+
+
+class Marking:
+    """Marks calls. ``keys`` are the attributes that are wanted of spans and their resources."""
+
+    def __init__(self, watches: Sequence[WatchConfig] = ()) -> None:
+        """Take what these watches want to know."""
+        shares = {one.share.name: one.share for one in watches if one.share is not None}
+        self._shares = [
+            (name, one.name_of, passing(one.where), passing(one.of)) for name, one in shares.items()
+        ]
+        self._chosen = frozenset(_chosen(watches))
+        self._has_budgets = any(one.budget is not None and one.budget.usd for one in watches)
+        self._attempts = (
+            Attempts()
+            if any(one.measured is not None and one.measured.kind is Kind.ATTEMPTS for one in watches)
+            else None
+        )
+        self.keys = self._chosen.union(*(one.keys for one in shares.values()))
+        if self._attempts is not None:
+            self.keys |= {_RESEND_COUNT}
+
+    def read(self, attributes: Mapping[str, object], resource: Mapping[str, object]) -> Held:
+        """What a span with these attributes and this resource holds of what is wanted."""
+        found = []
+        for key in self.keys:
+            value = as_text(attributes.get(key, resource.get(key)))
+            if value is not None:
+                found.append((key, value))
+        return tuple(found)
+
+    def mark(self, call: Call, held: Iterable[Held]) -> Call:
+        """The priced call with what windows are to count.
+
+        ``held`` is of the spans that report it, the most telling first.
+        """
+        values: dict[str, str] = {}
+        for one in held:
+            for key, value in one:
+                values.setdefault(key, value)
+        chosen = [(key, values[key]) for key in self._chosen if key in values]
+        if self._has_budgets and call.cost_basis is CostBasis.AMBIGUOUS:
+            chosen = [(COST_BASIS, call.cost_basis.value), *chosen]
+            chosen += [(ambiguous_of(key), value) for key, value in chosen[1:]]
+        matched = [*self._matched(call, values), *self._repeated(call, values)]
+        if not chosen and not matched:
+            return call
+        return replace(call, chosen=tuple(chosen), matched=tuple(matched))
+
+    def _matched(self, call: Call, values: Mapping[str, str]) -> Iterable[str]:
+        for name, name_of, where, of in self._shares:
+            if of(call, values):
+                yield name_of
+                if where(call, values):
+                    yield name
+
+    def _repeated(self, call: Call, values: Mapping[str, str]) -> Iterable[str]:
+        if self._attempts is None:
+            return
+        if self._attempts.follows(call):
+            yield RETRIED
+        yield from (RESENT,) * min(count(values.get(_RESEND_COUNT)) or 0, RESENT_MAX)
+
+
+class Attempts:
+    """Knows which calls follow a failed one: the next attempt, as far as spans tell.
+
+    That is a call of the same trace, operation and requested model that starts after the failed one ended, soon. Calls
+    made in parallel overlap and are none. Spans that come before those of the failed call are not recognised.
+    """
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self._failed: OrderedDict[tuple[str, ...], float] = OrderedDict()
+
+    def follows(self, call: Call) -> bool:
+        """Whether the call is another attempt; remembers it when it failed itself."""
+        key = (call.trace_id, call.operation, call.request_model or "")
+        failed_at = self._failed.get(key)
+        if call.error:
+            self._failed[key] = call.ended_at
+            self._failed.move_to_end(key)
+            if len(self._failed) > FAILED_MAX:
+                self._failed.popitem(last=False)
+        return failed_at is not None and 0 <= call.started_at - failed_at <= RETRY_S
+
+
+def as_text(value: object) -> str | None:
+    """An attribute's value as it is compared and shown; ``None`` for lists, maps and what is empty."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return str(value)
+    return value.strip()[:VALUE_MAX] or None if isinstance(value, str) else None
+
+
+def _chosen(watches: Iterable[WatchConfig]) -> Iterable[str]:
+    for one in watches:
+        if one.values is not None:
+            yield one.values.attribute
+        if one.budget is not None and one.budget.per is not None:
+            yield one.budget.per
+        # Releases are told apart by their series already.
+        if one.against is not None and one.against.attribute != VERSION:
+            yield one.against.attribute
