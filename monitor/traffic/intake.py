@@ -30,6 +30,7 @@ from .calls import Call, ErrorClass
 from .checks import AnswerChecks
 from .dialects import Report
 from .joining import Joined, join
+from .marking import Marking
 from .otlp import Encoding, Span, decode
 from .pricing import PriceBook
 from .repeats import Accepted, Answered, Repeats, mark_of
@@ -106,6 +107,7 @@ class Intake:
         metrics: TrafficMetrics,
         prices: PriceBook = pricing.LIST_PRICES,
         checks: AnswerChecks | None = None,
+        marking: Marking | None = None,
     ) -> None:
         """Start with nothing counted. Await ``recover`` before the first request."""
         self._database = database
@@ -113,6 +115,7 @@ class Intake:
         self._metrics = metrics
         self._prices = prices
         self._checks = checks or AnswerChecks()
+        self._marking = marking or Marking()
         self._admission = Admission()
         self._unfolded = WindowBook()
         self._journaled_up_to = 0
@@ -219,7 +222,7 @@ class Intake:
             raise OverloadError("more traffic than can be stored at the moment")
         now = self._clock.now()
         # In a thread: a large body takes long enough to hold up everybody else.
-        read = await asyncio.to_thread(_read, body, encoding, now, self._prices, self._checks)
+        read = await asyncio.to_thread(_read, body, encoding, now, self._prices, self._checks, self._marking)
         if not read.calls:
             self._repeats.add([Answered(mark, read.accepted)], now.timestamp())
             self._tell(read)
@@ -309,7 +312,9 @@ class _Read:
         return Accepted(self.taken, self.other, self.rejected)
 
 
-def _read(body: bytes, encoding: Encoding, now: datetime, prices: PriceBook, checks: AnswerChecks) -> _Read:
+def _read(
+    body: bytes, encoding: Encoding, now: datetime, prices: PriceBook, checks: AnswerChecks, marking: Marking
+) -> _Read:
     decoded = decode(body, encoding)
     reports: list[Report] = []
     untimely: Counter[str] = Counter()
@@ -325,11 +330,19 @@ def _read(body: bytes, encoding: Encoding, now: datetime, prices: PriceBook, che
     spans = {(span.trace_id, span.span_id): span for span in decoded.spans}
     taken = sum(len(one.reports) for one in joined)
     return _Read(
-        calls=[prices.price(checks.check(one.call, _spans_of(one, spans))) for one in joined],
+        calls=[_finished(one, _spans_of(one, spans), prices, checks, marking) for one in joined],
         taken=taken,
         other=len(decoded.spans) - taken - untimely.total(),
         rejected=untimely + Counter(decoded.rejected),
     )
+
+
+def _finished(
+    joined: Joined, spans: Sequence[Span], prices: PriceBook, checks: AnswerChecks, marking: Marking
+) -> Call:
+    """The call with what became of its checks, its price, and what watches want to know of it."""
+    call = prices.price(checks.check(joined.call, spans))
+    return marking.mark(call, [marking.read(one.attributes, one.resource) for one in spans])
 
 
 def _spans_of(joined: Joined, spans: Mapping[tuple[str, str], Span]) -> list[Span]:

@@ -226,6 +226,11 @@ class WatchConfig(BaseModel):
         if self.against is None:
             return self
         self._check_mean("a release")
+        service = self.match.service
+        if not isinstance(service, str) or any(one in service for one in "*?["):
+            raise ValueError(
+                "against: match has to name one service: versions of two are not versions of each other"
+            )
         if self.against.attribute != VERSION and self.measure is not Measure.ERROR_SHARE:
             raise ValueError(f"against: by another attribute than {VERSION} only error_share can be compared")
         return self

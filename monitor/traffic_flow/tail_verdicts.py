@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from alerts.finding import Finding, Label, Severity, Source, Verdict
 
 from ..drift import Drifting, DriftMemory
-from ..traffic.measures import Kind, Unit, show
+from ..traffic.measures import Kind, Measure, Unit, show
 from ..traffic.tail_baseline import Seen, TailBaseline, periods_needed
 from ..traffic.tails import is_mean, shift_of
 from ..traffic.watch_config import WatchConfig
@@ -83,8 +83,13 @@ def _what(watch: WatchConfig, baseline: TailBaseline) -> str:
     measure = watch.measure
     if measure.kind is Kind.SHARE:
         return measure.hits
-    limit, quantile = show(baseline.limit or 0.0, measure.unit), measure.quantile or 0.0
-    return f"{_BEYOND[measure.histogram].format(limit)} (the baseline's p{quantile * 100:.0f})"
+    quantile = measure.quantile or 0.0
+    return f"{beyond(measure, baseline.limit or 0.0)} (the baseline's p{quantile * 100:.0f})"
+
+
+def beyond(measure: Measure, limit: float) -> str:
+    """What a call did that is beyond the limit of a quantile: ``took longer than 8 s``."""
+    return _BEYOND[measure.histogram].format(show(limit, measure.unit))
 
 
 _BEYOND = {
