@@ -183,7 +183,7 @@ class Daemon:
         self._messenger = Messenger(self.clock, self.metrics, self._self)
         prices, checks = PriceBook(config.prices), AnswerChecks(config.validators)
         marking = Marking(config.watches)
-        self._intake = Intake(self.database, self.clock, self.metrics, prices, checks, marking)
+        self._intake = Intake(self.database, self.clock, self.metrics, prices, checks, marking=marking)
         self._history = LongHistory([watch for watch in config.watches if is_long(watch)])
         if recovered := await self._intake.recover():
             log.info("calls counted again from the journal", calls=recovered)

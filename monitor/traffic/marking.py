@@ -1,11 +1,11 @@
 """What the configured watches want to know of a call, read in passing: chosen attributes, filters, repeated attempts.
 
-Nothing else of a span's attributes is kept. ``read`` takes from a span what is wanted of it; ``mark`` writes on the
-call, once it is known whole and priced, what windows are to count.
+Nothing else of a span's attributes is kept. ``read`` takes from a span what is wanted of it; when the call is known
+whole and priced, ``mark`` turns that into what windows are to count.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from .calls import Call, CostBasis
@@ -38,9 +38,6 @@ COST_BASIS = "(cost basis)"
 
 _RESEND_COUNT = "http.request.resend_count"
 
-Held = tuple[tuple[str, str], ...]
-"""What a span holds of the wanted attributes, with their values as text."""
-
 
 def ambiguous_of(attribute: str) -> str:
     """The attribute under which calls with an ambiguous cost are counted by the values of ``attribute``."""
@@ -56,43 +53,50 @@ class Marking:
         self._shares = [
             (name, one.name_of, passing(one.where), passing(one.of)) for name, one in shares.items()
         ]
-        self._chosen = frozenset(_chosen(watches))
+        # In one order, as read and as counted: where both are the same it is kept once.
+        self._chosen = sorted(set(_chosen(watches)))
         self._has_budgets = any(one.budget is not None and one.budget.usd for one in watches)
         self._attempts = (
             Attempts()
             if any(one.measured is not None and one.measured.kind is Kind.ATTEMPTS for one in watches)
             else None
         )
-        self.keys = self._chosen.union(*(one.keys for one in shares.values()))
+        self.keys = frozenset(self._chosen).union(*(one.keys for one in shares.values()))
         if self._attempts is not None:
             self.keys |= {_RESEND_COUNT}
+        self._wanted = sorted(self.keys)
 
-    def read(self, attributes: Mapping[str, object], resource: Mapping[str, object]) -> Held:
-        """What a span with these attributes and this resource holds of what is wanted."""
+    def read(
+        self, attributes: Mapping[str, object], resource: Mapping[str, object]
+    ) -> tuple[tuple[str, str], ...]:
+        """What a span with these attributes and this resource holds of what is wanted, as text."""
         found = []
-        for key in self.keys:
+        for key in self._wanted:
             value = as_text(attributes.get(key, resource.get(key)))
             if value is not None:
                 found.append((key, value))
         return tuple(found)
 
-    def mark(self, call: Call, held: Iterable[Held]) -> Call:
-        """The priced call with what windows are to count.
+    @property
+    def is_wanted(self) -> bool:
+        """Whether there is anything to mark."""
+        return bool(self.keys or self._shares or self._has_budgets or self._attempts)
 
-        ``held`` is of the spans that report it, the most telling first.
-        """
-        values: dict[str, str] = {}
-        for one in held:
-            for key, value in one:
-                values.setdefault(key, value)
-        chosen = [(key, values[key]) for key in self._chosen if key in values]
-        if self._has_budgets and call.cost_basis is CostBasis.AMBIGUOUS:
-            chosen = [(COST_BASIS, call.cost_basis.value), *chosen]
-            chosen += [(ambiguous_of(key), value) for key, value in chosen[1:]]
-        matched = [*self._matched(call, values), *self._repeated(call, values)]
-        if not chosen and not matched:
-            return call
-        return replace(call, chosen=tuple(chosen), matched=tuple(matched))
+    def mark(self, call: Call) -> Call:
+        """The priced call with what windows are to count, made of what its spans hold: its ``chosen`` so far."""
+        values = dict(call.chosen)
+        matched = (*self._matched(call, values), *self._repeated(call, values))
+        return replace(call, chosen=tuple(self._counted(call, values)), matched=matched)
+
+    def _counted(self, call: Call, values: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+        is_unsure = self._has_budgets and call.cost_basis is CostBasis.AMBIGUOUS
+        if is_unsure:
+            yield COST_BASIS, call.cost_basis.value
+        for key in self._chosen:
+            if key in values:
+                yield key, values[key]
+                if is_unsure:
+                    yield ambiguous_of(key), values[key]
 
     def _matched(self, call: Call, values: Mapping[str, str]) -> Iterable[str]:
         for name, name_of, where, of in self._shares:

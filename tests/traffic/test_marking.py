@@ -1,6 +1,9 @@
 """What watches want to know of a call, read in passing."""
 
+from dataclasses import replace
+
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from pydantic import ValidationError
 
 from alerts.finding import Label
@@ -24,7 +27,7 @@ from monitor.traffic.series import minute_of
 from monitor.traffic.watch_config import WatchConfig
 from monitor.traffic.watches import judge
 
-from .conftest import CHAT, NOON, MakeCall
+from .conftest import CHAT, NOON, MakeCall, key_values
 
 
 def watch(**fields: object) -> WatchConfig:
@@ -35,8 +38,8 @@ def share(where: dict[str, object], **more: object) -> WatchConfig:
     return watch(share={"where": where, **more}, above="5%")
 
 
-def marked(marking: Marking, call, *spans: dict[str, object], resource: dict[str, object] | None = None):
-    return marking.mark(call, [marking.read(attributes, resource or {}) for attributes in spans])
+def marked(marking: Marking, call, attributes: dict[str, object], resource: dict[str, object] | None = None):
+    return marking.mark(replace(call, chosen=marking.read(attributes, resource or {})))
 
 
 @pytest.mark.parametrize(
@@ -76,24 +79,21 @@ def test_a_ratio_of_two_filters_counts_only_among_the_second(make_call: MakeCall
     assert len(marked(marking, make_call(), {"app.repaired": True, "app.format": "json"}).matched) == 2
 
 
-def test_an_attribute_is_found_on_the_span_before_its_resource_and_on_any_reporting_span(
-    make_call: MakeCall,
-) -> None:
+def test_an_attribute_is_found_on_the_span_before_its_resource(make_call: MakeCall) -> None:
     marking = Marking([watch(values={"attribute": "app.route", "tell": ["new"]})])
-    call = marked(marking, make_call(), {}, {"app.route": "span"}, resource={"app.route": "resource"})
-    assert call.chosen == (
-        ("app.route", "resource"),
-    )  # the first span's resource is nearer than another span
-    call = marked(marking, make_call(), {"app.route": "span"}, resource={"app.route": "resource"})
-    assert call.chosen == (("app.route", "span"),)
-    assert marked(marking, make_call(), {}, {"app.route": "b"}).chosen == (("app.route", "b"),)
+    resource = {"app.route": "resource", "app.other": "x"}
+    assert marked(marking, make_call(), {}, resource).chosen == (("app.route", "resource"),)
+    assert marked(marking, make_call(), {"app.route": "span"}, resource).chosen == (("app.route", "span"),)
+
+
+def test_what_only_a_filter_asks_for_is_counted_by_no_value(make_call: MakeCall) -> None:
+    assert marked(Marking([share({"attributes": {"app.a": "*"}})]), make_call(), {"app.a": "b"}).chosen == ()
 
 
 def test_nothing_is_read_and_no_call_changed_where_no_watch_asks(make_call: MakeCall) -> None:
     marking = Marking([watch(measure="error_share", above="2%")])
-    call = make_call()
-    assert marking.keys == frozenset()
-    assert marked(marking, call, {"user.id": "alice"}) is call
+    assert (marking.keys, marking.is_wanted) == (frozenset(), False)
+    assert marked(marking, make_call(), {"user.id": "alice"}) == make_call()
 
 
 def test_values_are_bounded_text() -> None:
@@ -181,6 +181,40 @@ async def test_a_request_is_counted_by_what_a_watch_asks(database, clock, metric
     judgement = judge(rule, windows, clock.now())
     assert (judgement.label, judgement.value, judgement.n) == (Label.BREACHED, 0.75, 40)
     assert judgement.reason.startswith("share is 75 % (at least ")
+
+
+def exported(number: int, name: str, *, parent: int = 0, **attributes: object) -> bytes:
+    """A request with one span of one call, by one of the two emitters that tell it."""
+    request = ExportTraceServiceRequest()
+    scope_spans = request.resource_spans.add().scope_spans.add()
+    scope_spans.scope.name = name
+    span = scope_spans.spans.add(name="chat", trace_id=bytes(15) + b"\1", span_id=number.to_bytes(8))
+    span.parent_span_id = parent.to_bytes(8) if parent else b""
+    span.start_time_unix_nano, span.end_time_unix_nano = round((NOON - 2) * 1e9), round(NOON * 1e9)
+    answer = {"gen_ai.response.id": "chatcmpl-77"}
+    span.attributes.extend(key_values({**CHAT, **answer, **attributes}))
+    return request.SerializeToString()
+
+
+async def test_what_two_spans_of_a_call_hold_is_counted_once_also_after_a_restart(
+    database, clock, metrics
+) -> None:
+    rules = [
+        share({"attributes": {"app.fallback": "true", "app.route": "a"}}),
+        watch(values={"attribute": "app.route", "tell": ["new"]}),
+    ]
+    before = Intake(database, clock, metrics, marking=Marking(rules))
+    inner = exported(2, "openai", parent=1, **{"app.fallback": "true"})
+    await before.accept(inner, Encoding.PROTOBUF)
+    after = Intake(database, clock, metrics, marking=Marking(rules))
+    await after.recover()
+    await after.accept(exported(1, "langchain", **{"app.route": "a"}), Encoding.PROTOBUF)
+    windows = await after.windows(minute_of(NOON), minute_of(NOON))
+    (window,) = windows
+    asked = rules[0].share
+    assert (window.calls, window.matched) == (1, {asked.name: 1, asked.name_of: 1})
+    assert {value: one.calls for value, one in window.chosen.of("app.route").items()} == {"a": 1}
+    assert not window.chosen.of("app.fallback")
 
 
 # Configuration
