@@ -77,7 +77,8 @@ class FilterConfig(MatchConfig):
         known = _KNOWN[info.field_name or ""]
         for one in [value] if isinstance(value, str) else value or ():
             if not any(fits(one, name.value) for name in known):
-                raise ValueError(f'"{one}" is none of {", ".join(name.value for name in known)}')
+                which = "is" if isinstance(value, str) else f'"{one}" is'
+                raise ValueError(f"{which} none of {', '.join(name.value for name in known)}")
         return value
 
 

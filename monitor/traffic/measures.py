@@ -3,6 +3,7 @@
 A name is a quantity of calls and a statistic of it, or stands for itself; ``MEASURES`` has them all.
 """
 
+import difflib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -179,8 +180,15 @@ def measure_named(name: object) -> Measure:
         return name
     found = MEASURES.get(_OTHER_NAMES.get(name, name)) if isinstance(name, str) else None
     if found is None:
-        raise ValueError(f"is none of the measures: {NAMES}")
+        near = difflib.get_close_matches(str(name), [*MEASURES, *_OTHER_NAMES], n=1, cutoff=_NEAR)
+        raise ValueError(
+            f'is no measure; did you mean "{near[0]}"?' if near else f"is none of the measures: {NAMES}"
+        )
     return found
+
+
+_NEAR = 0.75
+"""How alike a name must be to be meant by a misspelt one."""
 
 
 NAMES = (

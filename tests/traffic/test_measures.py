@@ -81,9 +81,14 @@ def test_a_threshold_in_another_unit_is_refused(measure: str, written: object) -
         watch(measure, above=written)
 
 
+def test_a_misspelt_measure_is_told_which_was_meant() -> None:
+    with pytest.raises(ValidationError, match='did you mean "calls_per_minute"'):
+        watch("calls_per_min", above=1)
+
+
 def test_an_unknown_measure_is_told_which_there_are() -> None:
     with pytest.raises(ValidationError, match=r"latency, ttft, cost.*tokens_per_minute, attempts_per_call"):
-        watch("latency_p42", above=1)
+        watch("vibes", above=1)
 
 
 @pytest.mark.parametrize(
