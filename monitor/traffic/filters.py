@@ -144,7 +144,13 @@ Passes = Callable[[Call, Held], bool]
 def passing(wanted: FilterConfig) -> Passes:
     """The filter as a function, which looks at nothing that the filter does not say: it is asked of every call."""
     checks = list(_checks(wanted))
+    if len(checks) <= 1:
+        return checks[0] if checks else _always
     return lambda call, held: all(check(call, held) for check in checks)
+
+
+def _always(_call: Call, _held: Held) -> bool:
+    return True
 
 
 def _checks(wanted: FilterConfig) -> Iterator[Passes]:
@@ -159,12 +165,15 @@ def _checks(wanted: FilterConfig) -> Iterator[Passes]:
         yield lambda call, _: call.duration_s > slower_than
     if (failed_check := wanted.failed_check) is not None:
         yield lambda call, _: any(fits(failed_check, one) for one in call.checks_failed)
-    if wanted.attributes:
-        yield lambda _, held: all(
-            key in held and fits(pattern, held[key]) for key, pattern in wanted.attributes.items()
-        )
+    for key, pattern in wanted.attributes.items():
+        yield partial(_holds, key, pattern)
     if any(getattr(wanted, name) is not None for name in MatchConfig.model_fields):
         yield lambda call, _: matches(wanted, series_of(call))
+
+
+def _holds(key: str, pattern: Pattern, _call: Call, held: Held) -> bool:
+    value = held.get(key)
+    return value is not None and fits(pattern, value)
 
 
 def _has_one(name: str, pattern: Pattern, call: Call, held: Held) -> bool:

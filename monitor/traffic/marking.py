@@ -6,7 +6,7 @@ whole and priced, ``mark`` turns that into what windows are to count.
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from typing import NamedTuple
 
 from .calls import Call, CostBasis
 from .dialects.values import count
@@ -42,6 +42,13 @@ _RESEND_COUNT = "http.request.resend_count"
 def ambiguous_of(attribute: str) -> str:
     """The attribute under which calls with an ambiguous cost are counted by the values of ``attribute``."""
     return f"{attribute} {COST_BASIS}"
+
+
+class Marks(NamedTuple):
+    """What windows are to count of a call: by the values of which attributes, and as what."""
+
+    chosen: tuple[tuple[str, str], ...]
+    matched: tuple[str, ...]
 
 
 class Marking:
@@ -82,11 +89,12 @@ class Marking:
         """Whether there is anything to mark."""
         return bool(self.keys or self._shares or self._has_budgets or self._attempts)
 
-    def mark(self, call: Call) -> Call:
-        """The priced call with what windows are to count, made of what its spans hold: its ``chosen`` so far."""
+    def mark(self, call: Call) -> Marks:
+        """What windows are to count of a priced call. Its ``chosen`` is what its spans hold."""
         values = dict(call.chosen)
-        matched = (*self._matched(call, values), *self._repeated(call, values))
-        return replace(call, chosen=tuple(self._counted(call, values)), matched=matched)
+        return Marks(
+            tuple(self._counted(call, values)), (*self._matched(call, values), *self._repeated(call, values))
+        )
 
     def _counted(self, call: Call, values: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         is_unsure = self._has_budgets and call.cost_basis is CostBasis.AMBIGUOUS

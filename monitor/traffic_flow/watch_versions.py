@@ -201,19 +201,8 @@ def _bet(
     scope, ledger_id, every = incident_key(watch), _ledger_id(versions), int(against_of(watch).every)
     saved = alert_store.load_ledger(session, scope, ledger_id)
     ledger = ControlLedger.from_bytes(saved.state) if saved else ControlLedger()
-    end_s = versions.next_s + every
     since = versions.opened_s if ledger.at is None else ledger.at
-    mine, theirs = tallies
-    block = Block(
-        f"{watch.name}@{versions.next_s}",
-        datetime.fromtimestamp(end_s, UTC),
-        # The budget flows while there is nothing to compare, too.
-        max(float(every), min(end_s - since, QUIET_MAX_S)),
-        mine.calls,
-        mine.hits,
-        theirs.calls,
-        theirs.hits,
-    )
+    block = block_of(watch.name, versions.next_s, every, since, tallies)
     component, is_ticket = watch.measure.value, watch.severity == "ticket"
     step = observe_block(ledger, block, component, share, house.budgets, tickets_only=is_ticket)
     alert_store.save_ledger(session, scope, ledger_id, step.ledger.to_bytes(), block.id)
@@ -221,6 +210,22 @@ def _bet(
     alarms = tuple(one for one in step.alarms if one.side is worse_side(watch))
     steady = frozenset({component} if step.ledger.is_steady else ())
     return Bets(alarms, {component: step.level}, steady), step.ledger.evidence()
+
+
+def block_of(watch: str, start_s: int, every_s: int, since_s: float, tallies: tuple[Tally, Tally]) -> Block:
+    """The calls of a period as the ledger takes them: of the newest version, and of the one before."""
+    mine, theirs = tallies
+    end_s = start_s + every_s
+    return Block(
+        f"{watch}@{start_s}",
+        datetime.fromtimestamp(end_s, UTC),
+        # The budget flows while there is nothing to compare, too.
+        max(float(every_s), min(end_s - since_s, QUIET_MAX_S)),
+        mine.calls,
+        mine.hits,
+        theirs.calls,
+        theirs.hits,
+    )
 
 
 def worse_side(watch: WatchConfig) -> Side:

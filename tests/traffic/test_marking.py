@@ -7,7 +7,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from pydantic import ValidationError
 
 from alerts.finding import Label
-from monitor.traffic.calls import CostBasis, ErrorClass, FinishReason
+from monitor.traffic.calls import Call, CostBasis, ErrorClass, FinishReason
 from monitor.traffic.intake import Intake
 from monitor.traffic.marking import (
     COST_BASIS,
@@ -19,6 +19,7 @@ from monitor.traffic.marking import (
     VALUE_MAX,
     Attempts,
     Marking,
+    Marks,
     ambiguous_of,
     as_text,
 )
@@ -38,7 +39,9 @@ def share(where: dict[str, object], **more: object) -> WatchConfig:
     return watch(share={"where": where, **more}, above="5%")
 
 
-def marked(marking: Marking, call, attributes: dict[str, object], resource: dict[str, object] | None = None):
+def marked(
+    marking: Marking, call: Call, attributes: dict[str, object], resource: dict[str, object] | None = None
+) -> Marks:
     return marking.mark(replace(call, chosen=marking.read(attributes, resource or {})))
 
 
@@ -93,7 +96,7 @@ def test_what_only_a_filter_asks_for_is_counted_by_no_value(make_call: MakeCall)
 def test_nothing_is_read_and_no_call_changed_where_no_watch_asks(make_call: MakeCall) -> None:
     marking = Marking([watch(measure="error_share", above="2%")])
     assert (marking.keys, marking.is_wanted) == (frozenset(), False)
-    assert marked(marking, make_call(), {"user.id": "alice"}) == make_call()
+    assert marked(marking, make_call(), {"user.id": "alice"}) == Marks((), ())
 
 
 def test_values_are_bounded_text() -> None:
