@@ -16,7 +16,12 @@ DISPERSED = 1.5
 
 
 def shift_verdict(
-    watch: WatchConfig, baseline: TailBaseline, seen: Seen, memory: DriftMemory, dispersion: float = 1.0
+    watch: WatchConfig,
+    baseline: TailBaseline,
+    seen: Seen,
+    memory: DriftMemory,
+    dispersion: float = 1.0,
+    examples: tuple[tuple[str, str], ...] = (),
 ) -> Verdict:
     """What the watch says after a period that was bet on."""
     key, sentence = incident_key(watch), describe(watch, baseline, seen)
@@ -28,7 +33,11 @@ def shift_verdict(
         source=Source.WATCH,
         summary=f"{watch.name} has shifted{_since(drifting)}: {sentence}",
         labels={"watch": watch.name, **labels_of(watch)},
-        evidence=(*_lines(watch, baseline, seen, drifting), ("guarantee", guarantee(baseline, dispersion))),
+        evidence=(
+            *_lines(watch, baseline, seen, drifting),
+            ("guarantee", guarantee(baseline, dispersion)),
+            *examples,
+        ),
     )
     return Verdict(key, Label.BREACHED, finding, wants_rollback=memory.wants_rollback)
 

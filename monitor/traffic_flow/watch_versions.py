@@ -21,7 +21,9 @@ from alerts.intake import receive
 from ..database import Database
 from ..drift import Bets, DriftMemory, remember
 from ..tables import TailRow
+from ..traffic.match import matches
 from ..traffic.measures import Kind, show
+from ..traffic.measuring import examples
 from ..traffic.tails import Counted, Tally
 from ..traffic.versions import (
     Release,
@@ -59,11 +61,15 @@ class Comparing:
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """The calls of one period by version, and the release to compare from the next one on, with its limit."""
+    """The calls of one period by version, and the release to compare from the next one on, with its limit.
+
+    ``examples`` are lines that lead to calls of the newest version.
+    """
 
     start_s: int
     calls: Mapping[str, Counted]
     release: Release | None
+    examples: tuple[tuple[str, str], ...] = ()
 
 
 async def look_at_versions(
@@ -111,12 +117,15 @@ async def _begin(database: Database, windows: Windows, watch: WatchConfig, now: 
 
 async def _read(windows: Windows, watch: WatchConfig, versions: Versions) -> Period:
     first, last = minutes_of(versions, watch)
-    calls = by_version(watch, await windows.windows(first, last))
+    found = await windows.windows(first, last)
+    calls = by_version(watch, found)
     release = next_release(watch, passed(watch, versions, calls), calls)
     if release is not None and release != versions.release and watch.measure.kind is Kind.QUANTILE:
         history = await windows.windows(last - int(against_of(watch).history), last)
         release = with_limit(watch, release, history)
-    return Period(first, calls, release)
+    newest = versions.release.newest if versions.release else ""
+    theirs = [one for one in found if one.series.version == newest and matches(watch.match, one.series)]
+    return Period(first, calls, release, examples(watch.measure, theirs))
 
 
 def settle_period(
@@ -187,7 +196,7 @@ def _judged(
         return memory, Verdict(key, Label.STEADY if is_over else Label.NO_DATA, note=said), said, 0.0
     bets, evidence = _bet(session, watch, share, house, before.versions, (mine, theirs))
     memory, said = remember(before.memory, bets), _describe(watch, release, mine, theirs)
-    return memory, _verdict(watch, release, mine, theirs, memory), said, evidence
+    return memory, _verdict(watch, release, (mine, theirs), memory, period.examples), said, evidence
 
 
 def _bet(
@@ -234,8 +243,13 @@ def worse_side(watch: WatchConfig) -> Side:
 
 
 def _verdict(
-    watch: WatchConfig, release: Release, mine: Tally, theirs: Tally, memory: DriftMemory
+    watch: WatchConfig,
+    release: Release,
+    tallies: tuple[Tally, Tally],
+    memory: DriftMemory,
+    shown: tuple[tuple[str, str], ...],
 ) -> Verdict:
+    mine, theirs = tallies
     key, sentence = incident_key(watch), _describe(watch, release, mine, theirs)
     if not memory.drifting:
         return Verdict(key, Label.STEADY, note=sentence)
@@ -249,6 +263,7 @@ def _verdict(
             (release.newest, f"{mine.hits} of {mine.calls} calls"),
             (release.previous, f"{theirs.hits} of {theirs.calls} calls, in the same time"),
             *((("limit", show(release.limit, watch.measure.unit)),) if release.limit is not None else ()),
+            *shown,
         ),
     )
     return Verdict(key, Label.BREACHED, finding, wants_rollback=memory.wants_rollback)

@@ -11,6 +11,7 @@ from alerts.evidence.ledger import Budgets
 from alerts.finding import Severity
 from alerts.incident import Incident, State
 from monitor.database import Database
+from monitor.traffic.exemplars import Exemplars
 from monitor.traffic.series import Series
 from monitor.traffic.tails import WATERMARK_S
 from monitor.traffic.watch_config import WatchConfig
@@ -63,6 +64,9 @@ class Shop:
         series = Series("shop", "production", version, "chat", "openai", "m", "m")
         window = Window(int(start.timestamp()), series, 200)
         window.errors["server_error"] = int(self.rng.binomial(200, share))
+        if window.errors["server_error"]:
+            failed = [[start.timestamp(), f"trace-of-{version}", "span"]]
+            window.exemplars = Exemplars.from_json({"failed": failed})
         for value in np.exp(0.5 * self.rng.normal(size=200)):
             window.latency_s.add(float(value) * (1 + 3 * (self.rng.random() < share)))
         return window
@@ -83,7 +87,8 @@ async def test_a_release_that_fails_more_often_pages_within_the_hour(shop: Shop)
     assert (incident.severity, incident.state) == (Severity.PAGE, State.FIRING)
     assert "v2 does worse than v1: " in incident.finding.summary
     assert incident.labels["version"] == "v2"
-    assert [name for name, _ in incident.finding.evidence] == ["v2", "v1"]
+    assert [name for name, _ in incident.finding.evidence] == ["v2", "v1", "failed call"]
+    assert dict(incident.finding.evidence)["failed call"] == "trace trace-of-v2"
     assert "failed, " in looks[-1].said
 
 
