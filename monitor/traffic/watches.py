@@ -27,7 +27,7 @@ def look_back(watch: WatchConfig, now: datetime) -> tuple[int, int]:
     at = now.timestamp()
     if _is_low_rate(watch):
         last = minute_of(at - WATERMARK_S) - MINUTE_S
-        return last + MINUTE_S - minute_of(watch.over), last
+        return last + MINUTE_S - _whole_minutes(watch.over), last
     return minute_of(at - watch.over), minute_of(at)
 
 
@@ -35,7 +35,7 @@ def needs(watch: WatchConfig, now: datetime) -> tuple[int, int]:
     """The first and the last minute that judging the watch takes: more than it looks at where it must know what was."""
     first, last = look_back(watch, now)
     if _is_low_rate(watch):
-        return first - minute_of(watch.over), last
+        return first - _whole_minutes(watch.over), last
     if watch.values is not None and watch.values.tell:
         return minute_of(first - watch.values.before), last
     return first, last
@@ -50,13 +50,16 @@ def judge(watch: WatchConfig, windows: Iterable[Window], now: datetime) -> Judge
     until = [one for one in windows if one.minute <= last and matches(watch.match, one.series)]
     mine = [one for one in until if one.minute >= first]
     span = f"the last {(last - first) // MINUTE_S + 1} minutes"
+    earliest, _ = needs(watch, now)
+    before = [one for one in until if earliest <= one.minute < first]
     if watch.looks is Looks.VALUES:
-        earliest, _ = needs(watch, now)
-        return judge_values(watch, mine, [one for one in until if earliest <= one.minute < first], span)
+        return judge_values(watch, mine, before, span)
     if watch.looks is Looks.SERVED_MODEL:
         return judge_served_models(watch, mine, span)
     if watch.measure.kind is Kind.RATE:
-        return _judge_rate(watch, mine, [one for one in until if one.minute < first], now, span)
+        # A look-back that is still running is as long as it has run so far.
+        minutes = (min(now.timestamp(), last + MINUTE_S) - first) / MINUTE_S
+        return _judge_rate(watch, mine, before, minutes, span)
     found = measured(watch.measure, mine)
     needed = calls_needed(watch)
     if found is None or found.n < needed:
@@ -81,24 +84,23 @@ def _is_low_rate(watch: WatchConfig) -> bool:
     return watch.looks is Looks.MEASURE and watch.measure.kind is Kind.RATE and watch.below is not None
 
 
+def _whole_minutes(length_s: float) -> int:
+    return math.ceil(length_s / MINUTE_S) * MINUTE_S
+
+
 def _judge_rate(
-    watch: WatchConfig, mine: Sequence[Window], before: Sequence[Window], now: datetime, span: str
+    watch: WatchConfig, mine: Sequence[Window], before: Sequence[Window], minutes: float, span: str
 ) -> Judgement:
     """Of how many calls there are in a time, the time has to be known: when it is not, it says nothing."""
-    first, last = look_back(watch, now)
     calls = sum(one.calls for one in mine)
     if watch.below is not None:
         # Calls from before say that somebody listened all the time; without any, that is silence and not a low rate.
         if not calls or not before:
-            return _unknown(watch, calls, f"{calls} calls in {span}, and {_before(before)} in as long before")
-        return _compare(watch, rate(watch.measure, mine, (last + MINUTE_S - first) / MINUTE_S), span, mine)
-    if calls < watch.min_calls:
+            earlier = sum(one.calls for one in before)
+            return _unknown(watch, calls, f"{calls} calls in {span}, and {earlier} in as long before")
+    elif calls < watch.min_calls:
         return _unknown(watch, calls, f"{calls} calls to judge in {span}, {watch.min_calls} are needed")
-    return _compare(watch, rate(watch.measure, mine, (now.timestamp() - first) / MINUTE_S), span, mine)
-
-
-def _before(before: Sequence[Window]) -> str:
-    return str(sum(one.calls for one in before)) if before else "none"
+    return _compare(watch, rate(watch.measure, mine, minutes), span, mine)
 
 
 def _unknown(watch: WatchConfig, n: int, reason: str) -> Judgement:

@@ -255,6 +255,8 @@ def test_a_low_rate_waits_for_late_calls_and_for_proof_that_somebody_listened(ma
     quiet = minutes_of_calls(make_call, 10, range(-7, -2))
     assert said(rule, [*busy, *quiet]).label is Label.BREACHED
     assert said(rule, quiet).label is Label.NO_DATA  # nobody may have listened before
+    long_ago = minutes_of_calls(make_call, 80, range(-60, -50))  # read for another watch
+    assert said(rule, [*long_ago, *quiet]).label is Label.NO_DATA
     assert said(rule, busy).label is Label.NO_DATA  # silence, which is told by itself
     assert said(rule, minutes_of_calls(make_call, 80, range(-12, -2))).label is Label.STEADY
 
