@@ -51,7 +51,8 @@ def judge_budget(watch: WatchConfig, spent: Spent, now: datetime, missing: str =
         None,
         spent.calls,
         reason,
-        is_doubtful=not is_near and not is_over and _would_be(budget, value, spent),
+        # What is not known yet may be what an open incident is about: that stays as it is.
+        is_doubtful=not is_near and not is_over and (bool(missing) or _would_be(budget, value, spent)),
         threshold=budget.limit,
         unit=budget.unit,
         severity=Severity.TICKET if is_near and not is_over else None,

@@ -96,7 +96,8 @@ def judge_slo(watch: WatchConfig, outcomes: Outcomes, now: datetime, missing: st
         None,
         shown.calls,
         reason,
-        is_doubtful=bool(seeming) and not sure,
+        # What is not known yet may be what an open incident is about: that stays as it is.
+        is_doubtful=not sure and (bool(seeming) or bool(missing)),
         threshold=shown.limit,
         unit=Unit.BURN,
         severity=shown.pair.severity if sure and shown.pair.severity is Severity.TICKET else None,

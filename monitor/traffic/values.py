@@ -41,7 +41,8 @@ def calls_by_value(attribute: str, windows: Iterable[Window]) -> dict[str, int]:
     for window in windows:
         for value, tally in window.chosen.of(attribute).items():
             counts[value] = counts.get(value, 0) + tally.calls
-    return counts
+    # What was counted and taken back leaves a value without calls.
+    return {value: count for value, count in counts.items() if count > 0}
 
 
 def _largest(watch: WatchConfig, asked: ValuesConfig, counts: dict[str, int], span: str) -> Judgement:

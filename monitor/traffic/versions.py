@@ -184,7 +184,7 @@ def from_plain(data: Mapping[str, Any]) -> Versions:
 def _calls(watch: WatchConfig, window: Window) -> Iterable[str]:
     attribute = against_of(watch).attribute
     if attribute != VERSION:
-        return window.chosen.of(attribute)
+        return [value for value, tally in window.chosen.of(attribute).items() if tally.calls > 0]
     return [window.series.version] if window.series.version else []
 
 
@@ -195,7 +195,7 @@ def _by_attribute(watch: WatchConfig, windows: Sequence[Window]) -> dict[str, Co
             for value, tally in window.chosen.of(against_of(watch).attribute).items():
                 more = Counted(tally.calls, tally.failed)
                 found[value] = together(found[value], more) if value in found else more
-    return found
+    return {value: counted for value, counted in found.items() if counted.calls > 0}
 
 
 def _bounded(seen: Iterable[Seen]) -> tuple[Seen, ...]:

@@ -145,6 +145,11 @@ def test_no_calls_are_no_data_and_what_is_unread_is_told() -> None:
     assert judgement.reason.endswith("3 hours of it are still to be read")
 
 
+def test_while_something_is_not_read_yet_it_is_not_known_to_be_steady() -> None:
+    assert said(watch(), costing(1), missing="; 3 hours of it are still to be read").is_doubtful
+    assert not said(watch(), costing(1)).is_doubtful
+
+
 def test_the_sums_of_values_are_bounded() -> None:
     found = Spent()
     for number in range(SPENDERS_MAX + 10):

@@ -108,6 +108,12 @@ def test_a_breach_shows_every_pair() -> None:
     ]
 
 
+def test_while_something_is_not_read_yet_it_is_not_known_to_be_steady() -> None:
+    found = outcomes((2, 0, 6_000, 0.0))
+    assert judge_slo(watch(), found, NOW, "; 3 hours of it are still to be read").is_doubtful
+    assert not judge_slo(watch(), found, NOW).is_doubtful
+
+
 def test_a_shorter_period_has_a_smaller_budget_and_burns_it_sooner() -> None:
     assert said(watch(period="7d"), (24, 0, 6_000, 0.0)).threshold == pytest.approx(14.4 * 7 / 30)
 

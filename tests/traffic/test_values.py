@@ -73,6 +73,11 @@ def test_a_value_is_gone_when_chance_would_have_left_some(before: int, calls: in
     assert ('"v2" is gone' in found.reason) is (label is Label.BREACHED)
 
 
+def test_a_call_that_was_taken_back_leaves_no_value() -> None:
+    judgement = said(watch(tell=["gone"]), window(BEFORE, v1=450, v2=450), window(LATELY, v1=60, v2=0))
+    assert '"v2" is gone' in judgement.reason
+
+
 def test_what_may_be_among_the_other_values_is_neither_new_nor_gone() -> None:
     rule = watch(tell=["new", "gone"])
     many = of_values(BEFORE, {"v1": 500, OTHER_VALUES: 500})
