@@ -32,8 +32,11 @@ class Pair:
     severity: Severity
 
     def burn(self, period_s: float) -> float:
-        """The burn rate that uses so much of the budget of this period: 14.4, 6, 3 and 1 for 30 days."""
-        return self.share * period_s / self.long_s
+        """The burn rate that uses so much of the budget of this period: 14.4, 6, 3 and 1 for 30 days.
+
+        Never less than 1: at that the budget lasts for its period.
+        """
+        return max(1.0, self.share * period_s / self.long_s)
 
     @property
     def name(self) -> str:

@@ -116,6 +116,7 @@ def test_while_something_is_not_read_yet_it_is_not_known_to_be_steady() -> None:
 
 def test_a_shorter_period_has_a_smaller_budget_and_burns_it_sooner() -> None:
     assert said(watch(period="7d"), (24, 0, 6_000, 0.0)).threshold == pytest.approx(14.4 * 7 / 30)
+    assert [round(one.burn(7 * DAY_S), 2) for one in PAIRS] == [3.36, 1.4, 1, 1]
 
 
 # Which calls are good
