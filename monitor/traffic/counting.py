@@ -11,6 +11,7 @@ from typing import Protocol
 from . import pricing
 from .calls import Call, CostBasis, ErrorClass
 from .entries import decode
+from .marking import Marking
 from .pricing import PriceBook
 from .recent import Counted, Recent, Settled
 from .rows import Floats, Rows, rows_of
@@ -42,6 +43,7 @@ class CallMetrics(Protocol):
 class Many:
     """Calls that are counted together: each with its series, what it cost, and how sure that is."""
 
+    counted: Sequence[Counted]
     rows: Rows
     series: Sequence[Series]
     cost_usd: Floats
@@ -75,10 +77,16 @@ class Unfolded:
 class Counting:
     """Counts calls. Used by one thread at a time."""
 
-    def __init__(self, prices: PriceBook = pricing.LIST_PRICES, recent: Recent | None = None) -> None:
+    def __init__(
+        self,
+        prices: PriceBook = pricing.LIST_PRICES,
+        recent: Recent | None = None,
+        marking: Marking | None = None,
+    ) -> None:
         """Start with nothing counted."""
         self.shapes = Shapes()
         self._prices = prices
+        self._marking = marking or Marking()
         self._recent = Recent() if recent is None else recent
         self._admission = Admission()
         self._unfolded = WindowBook()
@@ -108,13 +116,23 @@ class Counting:
         counted.series = self._admission.admit(series_of(call), minute_of(call.ended_at))
         if counted.is_call:
             counted.cost_usd, counted.cost_basis = self._prices.cost_of(call)
+            self._mark(counted)
+
+    def _mark(self, counted: Counted) -> None:
+        """Say by what else a priced call is counted."""
+        if self._marking.is_wanted:
+            call = counted.call()
+            marked = self._marking.mark(call)
+            counted.matched = marked.matched
+            counted.chosen = None if marked.chosen == call.chosen else marked.chosen
 
     def _value_all(self, singles: Sequence[Counted], rows: Rows) -> Many:
         """The same for many calls, which are those of the rows."""
-        many = Many(rows, self._admit(rows), *self._prices.costs_of(rows))
+        many = Many(singles, rows, self._admit(rows), *self._prices.costs_of(rows))
         valued = zip(singles, many.cost_usd.tolist(), many.bases, many.series, strict=True)
         for counted, cost, basis, series in valued:
             counted.cost_usd, counted.cost_basis, counted.series = _known(cost), basis, series
+            self._mark(counted)
         return many
 
     def _admit(self, rows: Rows) -> list[Series]:
@@ -134,6 +152,7 @@ class Counting:
         self._recent.keep(batch.settled, entry_id, now)
         if many := batch.many:
             self._unfolded.add_rows(many.rows, many.series, many.cost_usd, many.bases)
+            self._add_marks(many.counted)
         self._add(batch.others, batch.settled.withdrawn)
         self._through = entry_id
 
@@ -154,6 +173,11 @@ class Counting:
         for counted in withdrawn:
             if counted.is_call and counted.series is not None:
                 self._unfolded.take_back(counted.call(), counted.series)
+
+    def _add_marks(self, many: Iterable[Counted]) -> None:
+        for counted in many if self._marking.is_wanted else ():
+            if counted.series is not None:
+                self._unfolded.add_marks(counted.call(), counted.series)
 
     def take(self, now: float) -> Unfolded:
         """What is to be folded; counting goes on without it."""

@@ -30,6 +30,11 @@ class WindowBook:
         if self._heap.is_full:
             self._heap.count(self._at)
 
+    def add_marks(self, call: Call, series: Series) -> None:
+        """Count what ``add_rows`` does not count of a call: which filters it fits, and its chosen attributes."""
+        if call.matched or call.chosen:
+            self._at(minute_of(call.ended_at), series).add_marks(call)
+
     def take_back(self, call: Call, series: Series) -> None:
         """Count one call less in the minute in which it ended."""
         self._at(minute_of(call.ended_at), series).take_back(call)

@@ -64,6 +64,12 @@ class Window:
         self._count(call, 1)
         self.exemplars.add(call)
 
+    def add_marks(self, call: Call, times: int = 1) -> None:
+        """Count only which filters a call fits, and its chosen attributes."""
+        for name in call.matched:
+            count(self.matched, name, times)
+        self.chosen.count(call, times)
+
     def take_back(self, call: Call) -> None:
         """Count one call less, which was counted here or in a window that this one will be added to."""
         self._count(call, -1)
@@ -83,9 +89,7 @@ class Window:
         self.unsound += times * bool(call.checks_failed)
         for name in call.checks_failed:
             self._count_check(name, times)
-        for name in call.matched:
-            count(self.matched, name, times)
-        self.chosen.count(call, times)
+        self.add_marks(call, times)
         for histogram, value in (
             (self.ttft_s, call.ttft_s),
             (self.cost_usd, call.cost_usd),

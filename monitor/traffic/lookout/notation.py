@@ -10,7 +10,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
 from ..dialects.values import count, text
 from ..otlp import value_of
-from .origin import word
+from .origin import as_text
 
 COUNTS_MAX = 65_536
 """How many ways of writing a count are remembered."""
@@ -50,7 +50,7 @@ class Words(dict[bytes | None, str | None]):
         self._value = value
 
     def __missing__(self, raw: bytes) -> str | None:
-        found = word(self._value(raw))
+        found = as_text(self._value(raw))
         if len(raw) <= SHORT:
             if len(self) >= COUNTS_MAX:
                 self.clear()
