@@ -9,7 +9,7 @@ from monitor.traffic.match import MatchConfig, matches
 from monitor.traffic.series import series_of
 from monitor.traffic.watch_config import WatchConfig
 from monitor.traffic.watches import judge
-from monitor.traffic.windows import WindowBook
+from monitor.traffic.window_book import WindowBook
 
 from .conftest import NOON, MakeCall
 
