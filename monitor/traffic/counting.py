@@ -43,7 +43,6 @@ class CallMetrics(Protocol):
 class Many:
     """Calls that are counted together: each with its series, what it cost, and how sure that is."""
 
-    counted: Sequence[Counted]
     rows: Rows
     series: Sequence[Series]
     cost_usd: Floats
@@ -54,12 +53,14 @@ class Many:
 class Batch:
     """What was settled, and how its calls are counted.
 
-    Most are told by one report and of everyday size: they are ``many``. ``others`` are counted one by one.
+    Most are told by one report and of everyday size: they are ``many``. ``others`` are counted one by one. ``matched``
+    says how many of the many are counted under which names, by their series and minute.
     """
 
     settled: Settled
     others: Sequence[Counted]
     many: Many | None
+    matched: Mapping[tuple[Series | None, int, tuple[str, ...]], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,30 @@ class Counting:
             rows = _rows_of(singles)
         for counted in others:
             self._value(counted)
-        return Batch(settled, others, self._value_all(singles, rows) if rows is not None else None)
+        many = self._value_all(singles, rows) if rows is not None else None
+        if self._marking.is_wanted:
+            self._mark(settled.admitted)
+        matched = Counter((one.series, one.minute, one.matched) for one in singles if one.matched)
+        return Batch(settled, others, many, matched)
+
+    def _mark(self, admitted: Iterable[Counted]) -> None:
+        """Say what windows are to count of the calls, in the order in which they came."""
+        of_kind: dict[tuple[Shape, CostBasis], tuple[str, ...]] = {}
+        for counted in admitted:
+            if not counted.is_call:
+                continue
+            first = counted.sightings[0]
+            is_plain = len(counted.sightings) == 1 and not (first.chosen or first.checks)
+            kind = first.shape, counted.cost_basis
+            # Most calls differ from others in their numbers only, which most filters do not look at.
+            if is_plain and self._marking.is_by_kind and kind in of_kind:
+                counted.matched = of_kind[kind]
+                continue
+            call = counted.call()
+            chosen, counted.matched = self._marking.mark(call)
+            counted.chosen = None if chosen == call.chosen else chosen
+            if is_plain:
+                of_kind[kind] = counted.matched
 
     def _value(self, counted: Counted) -> None:
         """Say what a call cost, and in which series it is counted."""
@@ -116,23 +140,13 @@ class Counting:
         counted.series = self._admission.admit(series_of(call), minute_of(call.ended_at))
         if counted.is_call:
             counted.cost_usd, counted.cost_basis = self._prices.cost_of(call)
-            self._mark(counted)
-
-    def _mark(self, counted: Counted) -> None:
-        """Say by what else a priced call is counted."""
-        if self._marking.is_wanted:
-            call = counted.call()
-            marked = self._marking.mark(call)
-            counted.matched = marked.matched
-            counted.chosen = None if marked.chosen == call.chosen else marked.chosen
 
     def _value_all(self, singles: Sequence[Counted], rows: Rows) -> Many:
         """The same for many calls, which are those of the rows."""
-        many = Many(singles, rows, self._admit(rows), *self._prices.costs_of(rows))
+        many = Many(rows, self._admit(rows), *self._prices.costs_of(rows))
         valued = zip(singles, many.cost_usd.tolist(), many.bases, many.series, strict=True)
         for counted, cost, basis, series in valued:
             counted.cost_usd, counted.cost_basis, counted.series = _known(cost), basis, series
-            self._mark(counted)
         return many
 
     def _admit(self, rows: Rows) -> list[Series]:
@@ -152,7 +166,9 @@ class Counting:
         self._recent.keep(batch.settled, entry_id, now)
         if many := batch.many:
             self._unfolded.add_rows(many.rows, many.series, many.cost_usd, many.bases)
-            self._add_marks(many.counted)
+        for (series, minute, names), calls in batch.matched.items():
+            if series is not None:
+                self._unfolded.add_matched(minute, series, names, calls)
         self._add(batch.others, batch.settled.withdrawn)
         self._through = entry_id
 
@@ -173,11 +189,6 @@ class Counting:
         for counted in withdrawn:
             if counted.is_call and counted.series is not None:
                 self._unfolded.take_back(counted.call(), counted.series)
-
-    def _add_marks(self, many: Iterable[Counted]) -> None:
-        for counted in many if self._marking.is_wanted else ():
-            if counted.series is not None:
-                self._unfolded.add_marks(counted.call(), counted.series)
 
     def take(self, now: float) -> Unfolded:
         """What is to be folded; counting goes on without it."""

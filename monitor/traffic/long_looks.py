@@ -7,8 +7,8 @@ order, and is read from the windows a bounded number of times.
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from .calls import CostBasis
-from .marking import COST_BASIS, ambiguous_of
+from .calls import CostBasis, ErrorClass
+from .marking import ambiguous_of
 from .match import matches
 from .tallies import OTHER_VALUES
 from .watch_config import Looks, WatchConfig
@@ -113,7 +113,7 @@ def bad_calls(good: GoodConfig, window: Window) -> int:
     if good.latency_below is not None:
         slow = window.latency_s.above(good.latency_below)
         # Timeouts are among the slow and among the failed: each is one bad call.
-        return failed + max(0, slow - (window.errors.get("timeout", 0) if good.no_error else 0))
+        return failed + max(0, slow - (window.errors.get(ErrorClass.TIMEOUT, 0) if good.no_error else 0))
     if good.ttft_below is not None:
         return min(window.calls, failed + window.ttft_s.above(good.ttft_below))
     return failed
@@ -150,9 +150,5 @@ def _add_by_value(spent: Spent, budget: TrafficBudgetConfig, attribute: str, win
 
 
 def _ambiguous_usd(window: Window) -> float:
-    """Dollars that are not sure; where it is not known how much of the window's is, all of it."""
-    calls = window.cost_bases.get(CostBasis.AMBIGUOUS, 0)
-    if not calls:
-        return 0.0
-    told = window.chosen.of(COST_BASIS).get(CostBasis.AMBIGUOUS)
-    return told.cost_usd if told is not None and told.calls >= calls else window.cost_usd.total
+    """Dollars that are not sure: all of a minute of a series in which some are, whose calls are of one model."""
+    return window.cost_usd.total if window.cost_bases.get(CostBasis.AMBIGUOUS, 0) > 0 else 0.0

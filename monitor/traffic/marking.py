@@ -1,6 +1,6 @@
 """What the configured watches want to know of a call, read in passing: chosen attributes, filters, repeated attempts.
 
-Nothing else of a span's attributes is kept. ``keys`` says what the lookout is to take from spans; when a call is known
+Nothing else of a span's attributes is kept. ``read`` takes from a span what is wanted of it; when the call is known
 whole and priced, ``mark`` turns that into what windows are to count.
 """
 
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from .calls import Call, CostBasis
-from .dialects.values import count
+from .dialects.values import count, word
 from .filters import passing
 from .measures import Kind
 from .watch_config import WatchConfig
@@ -30,15 +30,12 @@ RESENT_MAX = 20
 FAILED_MAX = 10_000
 """How many failed calls are remembered to know the next attempt; beyond it the oldest are forgotten."""
 
-COST_BASIS = "(cost basis)"
-"""The attribute under which calls with an ambiguous cost are counted, so that no budget counts on it."""
-
 _RESEND_COUNT = "http.request.resend_count"
 
 
 def ambiguous_of(attribute: str) -> str:
-    """The attribute under which calls with an ambiguous cost are counted by the values of ``attribute``."""
-    return f"{attribute} {COST_BASIS}"
+    """The attribute under which calls with an ambiguous cost are counted once more, by the values of ``attribute``."""
+    return f"{attribute} (ambiguous cost)"
 
 
 class Marks(NamedTuple):
@@ -49,7 +46,7 @@ class Marks(NamedTuple):
 
 
 class Marking:
-    """Marks calls. ``keys`` are the attributes that are wanted of spans and their resources."""
+    """Marks calls. ``keys`` are the attributes that are wanted of spans and their resources, in their order."""
 
     def __init__(self, watches: Sequence[WatchConfig] = ()) -> None:
         """Take what these watches want to know."""
@@ -57,22 +54,39 @@ class Marking:
         self._shares = [
             (name, one.name_of, passing(one.where), passing(one.of)) for name, one in shares.items()
         ]
+        filters = [one for share in shares.values() for one in (share.where, share.of)]
+        self._is_by_duration = any(one.slower_than is not None for one in filters)
         # In one order, as read and as counted: where both are the same it is kept once.
         self._chosen = sorted(set(_chosen(watches)))
-        self._has_budgets = any(one.budget is not None and one.budget.usd for one in watches)
+        self._budgets = {one.budget.per for one in watches if one.budget is not None and one.budget.usd}
         self._attempts = (
             Attempts()
             if any(one.measured is not None and one.measured.kind is Kind.ATTEMPTS for one in watches)
             else None
         )
-        self.keys = frozenset(self._chosen).union(*(one.keys for one in shares.values()))
-        if self._attempts is not None:
-            self.keys |= {_RESEND_COUNT}
+        resent = {_RESEND_COUNT} if self._attempts is not None else set()
+        self.keys = tuple(sorted(resent.union(self._chosen, *(one.keys for one in shares.values()))))
+
+    def read(
+        self, attributes: Mapping[str, object], resource: Mapping[str, object]
+    ) -> tuple[tuple[str, str], ...]:
+        """What a span with these attributes and this resource holds of what is wanted, as text."""
+        found = []
+        for key in self.keys:
+            value = word(attributes.get(key)) or word(resource.get(key))
+            if value is not None:
+                found.append((key, value))
+        return tuple(found)
 
     @property
     def is_wanted(self) -> bool:
         """Whether there is anything to mark."""
-        return bool(self.keys or self._shares or self._has_budgets or self._attempts)
+        return bool(self.keys or self._shares)
+
+    @property
+    def is_by_kind(self) -> bool:
+        """Whether calls that differ in their numbers only, and hold nothing of what is wanted, are marked alike."""
+        return self._attempts is None and not self._is_by_duration
 
     def mark(self, call: Call) -> Marks:
         """What windows are to count of a priced call. Its ``chosen`` is what its spans hold."""
@@ -82,13 +96,10 @@ class Marking:
         )
 
     def _counted(self, call: Call, values: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-        is_unsure = self._has_budgets and call.cost_basis is CostBasis.AMBIGUOUS
-        if is_unsure:
-            yield COST_BASIS, call.cost_basis.value
         for key in self._chosen:
             if key in values:
                 yield key, values[key]
-                if is_unsure:
+                if key in self._budgets and call.cost_basis is CostBasis.AMBIGUOUS:
                     yield ambiguous_of(key), values[key]
 
     def _matched(self, call: Call, values: Mapping[str, str]) -> Iterable[str]:

@@ -18,7 +18,7 @@ from .dialects import Report
 from .joining import join
 from .likeness import is_telling
 from .pairing import CONTINUED_MAX_S, key_of
-from .series import Series
+from .series import Series, minute_of
 from .sightings import SHAPES_MAX, Shape, Sighting, call_of, report_of
 from .uniting import unite
 
@@ -34,6 +34,7 @@ AROUND_MAX = 512
 PEERS_MAX = 64
 """With how many calls alike, those that came last, a report is compared."""
 
+_NANO = 1_000_000_000
 _SLACK_NS = int(CONTINUED_MAX_S * 1e9)
 
 
@@ -61,6 +62,11 @@ class Counted:
     def key(self) -> bytes:
         """The key of its first sighting, which no other counted call has."""
         return self.sightings[0].key
+
+    @property
+    def minute(self) -> int:
+        """The start of the minute in which a call that is told by one report ended."""
+        return minute_of(self.sightings[0].end_ns / _NANO)
 
     def call(self) -> Call:
         """The call, united from its reports, with its cost."""

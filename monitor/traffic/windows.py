@@ -64,12 +64,6 @@ class Window:
         self._count(call, 1)
         self.exemplars.add(call)
 
-    def add_marks(self, call: Call, times: int = 1) -> None:
-        """Count only which filters a call fits, and its chosen attributes."""
-        for name in call.matched:
-            count(self.matched, name, times)
-        self.chosen.count(call, times)
-
     def take_back(self, call: Call) -> None:
         """Count one call less, which was counted here or in a window that this one will be added to."""
         self._count(call, -1)
@@ -89,7 +83,9 @@ class Window:
         self.unsound += times * bool(call.checks_failed)
         for name in call.checks_failed:
             self._count_check(name, times)
-        self.add_marks(call, times)
+        for name in call.matched:
+            count(self.matched, name, times)
+        self.chosen.count(call, times)
         for histogram, value in (
             (self.ttft_s, call.ttft_s),
             (self.cost_usd, call.cost_usd),

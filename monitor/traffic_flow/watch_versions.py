@@ -44,7 +44,7 @@ from ..traffic.watch_config import WatchConfig
 from ..watched import House
 from .long_history import Windows
 from .tail_verdicts import beyond
-from .watch_tails import PERIODS_A_LOOK, TailLook, rule_of
+from .watch_tails import PERIODS_A_LOOK, SILENT_MAX, TailLook, rule_of
 from .watch_traffic import incident_key, labels_of
 
 QUIET_MAX_S = 7 * 86_400.0
@@ -190,13 +190,21 @@ def _judged(
             f"{mine.calls} calls of {release.newest} and {theirs.calls} of {release.previous} in the same time, "
             f"{watch.min_calls} of each are needed"
         )
-        # One of them has gone: what is known of their difference is over with it.
-        is_over = not mine.calls
+        # One of them has gone: what is known of their difference is over with it. The newer one goes when it is rolled
+        # back; the older one may come again for a while.
+        is_over = not mine.calls or _is_gone(
+            release.previous, before.versions, every_s=against_of(watch).every
+        )
         memory = DriftMemory() if is_over else before.memory
         return memory, Verdict(key, Label.STEADY if is_over else Label.NO_DATA, note=said), said, 0.0
     bets, evidence = _bet(session, watch, share, house, before.versions, (mine, theirs))
     memory, said = remember(before.memory, bets), _describe(watch, release, mine, theirs)
     return memory, _verdict(watch, release, (mine, theirs), memory, period.examples), said, evidence
+
+
+def _is_gone(version: str, versions: Versions, every_s: float) -> bool:
+    last_s = next((one.last_s for one in versions.seen if one.version == version), 0)
+    return versions.next_s - last_s > SILENT_MAX * every_s
 
 
 def _bet(

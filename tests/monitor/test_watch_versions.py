@@ -16,7 +16,7 @@ from monitor.traffic.series import Series
 from monitor.traffic.tails import WATERMARK_S
 from monitor.traffic.watch_config import WatchConfig
 from monitor.traffic.windows import Window
-from monitor.traffic_flow.watch_tails import TailLook, look_at_tails
+from monitor.traffic_flow.watch_tails import SILENT_MAX, TailLook, look_at_tails
 from monitor.traffic_flow.watch_versions import look_at_versions
 from monitor.watched import House
 
@@ -125,6 +125,15 @@ async def test_an_incident_ends_when_the_release_was_rolled_back(shop: Shop) -> 
     assert said.said == "0 calls of v2 and 200 of v1 in the same time, 20 of each are needed"
     (incident,) = shop.incidents()
     assert incident.state is State.RESOLVED
+
+
+async def test_an_incident_ends_when_the_version_before_has_been_gone_for_a_while(shop: Shop) -> None:
+    await shop.run(24, watch(), v1=0.01)
+    await shop.run(12, watch(), v1=0.01, v2=0.2)
+    await shop.run(SILENT_MAX, watch(), v2=0.2)
+    assert shop.incidents()[0].state is State.FIRING
+    await shop.run(1, watch(), v2=0.2)
+    assert shop.incidents()[0].state is State.RESOLVED
 
 
 async def test_a_look_that_comes_again_changes_nothing(shop: Shop) -> None:

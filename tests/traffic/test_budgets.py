@@ -10,7 +10,7 @@ from monitor.traffic.budgets import judge_budget, period_start
 from monitor.traffic.calls import CostBasis
 from monitor.traffic.judgement import Judgement
 from monitor.traffic.long_looks import SPENDERS_MAX, Spent, sums_of
-from monitor.traffic.marking import COST_BASIS, ambiguous_of
+from monitor.traffic.marking import ambiguous_of
 from monitor.traffic.series import Series
 from monitor.traffic.tallies import OTHER_VALUES, Tally
 from monitor.traffic.watch_config import WatchConfig
@@ -37,14 +37,9 @@ def said(rule: WatchConfig, *windows: Window, missing: str = "") -> Judgement:
     return judge_budget(rule, spent(rule, *windows), NOW, missing)
 
 
-def costing(usd: float, unsure: float = 0.0, *, told: bool = True) -> Window:
-    window = Window(int(NOON), SHOP, 10, cost_bases={"exact": 9})
+def costing(usd: float, basis: str = "exact") -> Window:
+    window = Window(int(NOON), SHOP, 10, cost_bases={basis: 10})
     window.cost_usd.add(usd)
-    if unsure:
-        window.cost_usd.add(unsure)
-        window.cost_bases["ambiguous"] = 1
-        if told:
-            window.chosen._at(COST_BASIS, "ambiguous").merge(Tally(1, cost_nano=round(unsure * 1e9)))
     return window
 
 
@@ -88,15 +83,18 @@ def test_without_a_ticket_before_it_is_told_once() -> None:
 
 
 def test_costs_of_ambiguous_prices_are_told_and_in_no_sum() -> None:
-    judgement = said(watch(), costing(70, unsure=60))
+    judgement = said(watch(), costing(70), costing(60, "ambiguous"))
     assert (judgement.label, judgement.is_doubtful) == (Label.STEADY, True)
     assert judgement.value == pytest.approx(70)
     assert "$60 more are of ambiguous prices and not counted" in judgement.reason
 
 
-def test_where_it_is_not_known_how_much_is_ambiguous_all_of_the_window_is() -> None:
-    judgement = said(watch(), costing(90, unsure=20, told=False), costing(30))
+def test_of_a_minute_of_a_series_in_which_some_prices_are_ambiguous_nothing_is_sure() -> None:
+    mixed = costing(90)
+    mixed.cost_bases["ambiguous"] = 1
+    judgement = said(watch(), mixed, costing(30))
     assert judgement.value == pytest.approx(30)
+    assert "$90 more" in judgement.reason
 
 
 def test_calls_without_a_price_are_told() -> None:

@@ -1,5 +1,6 @@
 """What watches want to know of a call, read in passing."""
 
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -8,10 +9,9 @@ from pydantic import ValidationError
 
 from alerts.finding import Label
 from monitor.traffic.calls import Call, CostBasis, ErrorClass, FinishReason
+from monitor.traffic.dialects.values import TEXT_MAX
 from monitor.traffic.intake import Intake
-from monitor.traffic.lookout.origin import VALUE_MAX, as_text, chosen_of, origin_of
 from monitor.traffic.marking import (
-    COST_BASIS,
     FAILED_MAX,
     RESENT,
     RESENT_MAX,
@@ -41,8 +41,7 @@ def share(where: dict[str, object], **more: object) -> WatchConfig:
 def marked(
     marking: Marking, call: Call, attributes: dict[str, object], resource: dict[str, object] | None = None
 ) -> Marks:
-    keys = sorted(marking.keys)
-    return marking.mark(replace(call, chosen=chosen_of(attributes, origin_of(resource or {}, keys), keys)))
+    return marking.mark(replace(call, chosen=marking.read(attributes, resource or {})))
 
 
 @pytest.mark.parametrize(
@@ -77,7 +76,7 @@ def test_a_filter_counts_the_calls_that_are_all_it_says(
 def test_a_ratio_of_two_filters_counts_only_among_the_second(make_call: MakeCall) -> None:
     rule = share({"attributes": {"app.repaired": True}}, of={"attributes": {"app.format": "json"}})
     marking = Marking([rule])
-    assert marking.keys == {"app.repaired", "app.format"}
+    assert marking.keys == ("app.format", "app.repaired")
     assert marked(marking, make_call(), {"app.repaired": True}).matched == ()
     assert len(marked(marking, make_call(), {"app.repaired": True, "app.format": "json"}).matched) == 2
 
@@ -95,21 +94,15 @@ def test_what_only_a_filter_asks_for_is_counted_by_no_value(make_call: MakeCall)
 
 def test_nothing_is_read_and_no_call_changed_where_no_watch_asks(make_call: MakeCall) -> None:
     marking = Marking([watch(measure="error_share", above="2%")])
-    assert (marking.keys, marking.is_wanted) == (frozenset(), False)
+    assert (marking.keys, marking.is_wanted) == ((), False)
     assert marked(marking, make_call(), {"user.id": "alice"}) == Marks((), ())
 
 
-def test_values_are_bounded_text() -> None:
-    assert as_text("x" * 1_000) == "x" * VALUE_MAX
-    assert [as_text(one) for one in (True, 3, 1.5, " a ", "", ["a"], None)] == [
-        "true",
-        "3",
-        "1.5",
-        "a",
-        None,
-        None,
-        None,
-    ]
+def test_values_are_bounded_text(make_call: MakeCall) -> None:
+    marking = Marking([watch(values={"attribute": "a", "tell": ["new"]})])
+    values = (True, 3, 1.5, " x ", "y" * 1_000, "", ["a"], None)
+    held = [dict(marking.read({"a": one}, {})).get("a") for one in values]
+    assert held == ["true", "3", "1.5", "x", "y" * TEXT_MAX, None, None, None]
 
 
 def test_ambiguous_costs_are_told_apart_where_a_budget_counts(make_call: MakeCall) -> None:
@@ -118,7 +111,6 @@ def test_ambiguous_costs_are_told_apart_where_a_budget_counts(make_call: MakeCal
     unsure = make_call(cost_usd=0.1, cost_basis=CostBasis.AMBIGUOUS)
     assert marked(marking, sure, {"user.id": "alice"}).chosen == (("user.id", "alice"),)
     assert marked(marking, unsure, {"user.id": "alice"}).chosen == (
-        (COST_BASIS, "ambiguous"),
         ("user.id", "alice"),
         (ambiguous_of("user.id"), "alice"),
     )
@@ -161,7 +153,7 @@ def test_failed_calls_are_forgotten_beyond_the_limit(make_call: MakeCall) -> Non
 
 def test_what_a_client_says_it_sent_again_is_counted_up_to_a_limit(make_call: MakeCall) -> None:
     marking = Marking([watch(measure="attempts_per_call", above=1.5)])
-    assert marking.keys == {"http.request.resend_count"}
+    assert marking.keys == ("http.request.resend_count",)
     assert marked(marking, make_call(), {"http.request.resend_count": 2}).matched == (RESENT, RESENT)
     many = marked(marking, make_call(), {"http.request.resend_count": 10**6}).matched
     assert len(many) == RESENT_MAX
@@ -184,6 +176,34 @@ async def test_a_request_is_counted_by_what_a_watch_asks(database, clock, metric
     judgement = judge(rule, windows, clock.now())
     assert (judgement.label, judgement.value, judgement.n) == (Label.BREACHED, 0.75, 40)
     assert judgement.reason.startswith("share is 75 % (at least ")
+
+
+@pytest.mark.parametrize(
+    ("where", "calls"),
+    [
+        ({"failed": False}, 45),
+        ({"slower_than": "500ms"}, 45),
+        ({"cost_basis": "exact"}, 50),
+        ({"model": "gpt-4o-mini"}, 45),
+    ],
+    ids=str,
+)
+async def test_calls_that_are_counted_together_are_matched_one_by_one(
+    database, clock, metrics, make_payload, where, calls
+) -> None:
+    rule = share(where)
+    intake = Intake(database, clock, metrics, marking=Marking([rule]))
+    await intake.accept(make_payload(spans=40), Encoding.PROTOBUF)
+    await intake.accept(make_payload(spans=5, is_error=True, duration_s=0.1), Encoding.PROTOBUF)
+    await intake.accept(
+        make_payload(spans=5, attributes=CHAT | {"gen_ai.request.model": "x"}), Encoding.PROTOBUF
+    )
+    await intake.fold()
+    windows = await intake.windows(minute_of(NOON) - 600, minute_of(NOON))
+    matched: Counter[str] = Counter()
+    for window in windows:
+        matched.update(window.matched)
+    assert (matched[rule.share.name], matched[rule.share.name_of]) == (calls, 50)
 
 
 def exported(number: int, name: str, *, parent: int = 0, **attributes: object) -> bytes:

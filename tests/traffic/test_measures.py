@@ -18,7 +18,7 @@ from monitor.traffic.measures import MEASURES, Kind, Unit, measure_named, show
 from monitor.traffic.series import series_of
 from monitor.traffic.watch_config import WatchConfig
 from monitor.traffic.watches import judge, look_back, needs
-from monitor.traffic.windows import WindowBook
+from monitor.traffic.window_book import WindowBook
 
 from .conftest import NOON, MakeCall
 

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
-from ..dialects.values import count, text
+from ..dialects.values import count, text, word
 from ..otlp import value_of
-from .origin import as_text
 
 COUNTS_MAX = 65_536
 """How many ways of writing a count are remembered."""
@@ -50,7 +49,7 @@ class Words(dict[bytes | None, str | None]):
         self._value = value
 
     def __missing__(self, raw: bytes) -> str | None:
-        found = as_text(self._value(raw))
+        found = word(self._value(raw))
         if len(raw) <= SHORT:
             if len(self) >= COUNTS_MAX:
                 self.clear()

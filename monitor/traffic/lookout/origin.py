@@ -3,10 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..dialects.values import text
-
-VALUE_MAX = 128
-"""The longest value of a chosen attribute that is kept; the rest is cut off."""
+from ..dialects.values import text, word
 
 Chosen = tuple[tuple[str, str], ...]
 """Attributes that were chosen to be looked at, with their values as texts."""
@@ -35,20 +32,11 @@ def origin_of(attributes: Mapping[str, object], chosen_keys: Sequence[str]) -> O
         text(attributes.get("service.name")),
         text(attributes.get("service.version")),
         text(attributes.get("deployment.environment.name")) or text(attributes.get("deployment.environment")),
-        {key: told for key in chosen_keys if (told := as_text(attributes.get(key))) is not None},
+        {key: told for key in chosen_keys if (told := word(attributes.get(key))) is not None},
     )
 
 
 def chosen_of(attributes: Mapping[str, object], origin: Origin, chosen_keys: Sequence[str]) -> Chosen:
     """What a span holds of the chosen attributes, or its resource where the span does not."""
-    found = ((key, as_text(attributes.get(key)) or origin.chosen.get(key)) for key in chosen_keys)
+    found = ((key, word(attributes.get(key)) or origin.chosen.get(key)) for key in chosen_keys)
     return tuple((key, told) for key, told in found if told is not None)
-
-
-def as_text(value: object) -> str | None:
-    """An attribute's value as it is compared and counted; ``None`` for lists, maps and what is empty."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | float):
-        return str(value)
-    return value.strip()[:VALUE_MAX] or None if isinstance(value, str) else None
