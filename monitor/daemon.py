@@ -332,7 +332,7 @@ class Daemon:
         verdicts = [(one.verdict(), one.rule()) for one in looks]
         # When this is refused, the next look judges the same windows again: nothing is lost but time.
         transitions = await self.database.awrite(
-            lambda session: receive(session, verdicts, now, self._house.rollbacks)
+            lambda session: receive(session, verdicts, now, self._house.rollbacks, self._house.inhibitions)
         )
         self._status.looks = looks
         self._messenger.tell(transitions)
