@@ -51,7 +51,7 @@ from .traffic.pricing import PriceBook
 from .traffic.receiver import TraceReceiver
 from .traffic.tls import renew, server_context
 from .traffic_flow.watch_tails import look_at_tails
-from .traffic_flow.watch_traffic import look
+from .traffic_flow.watch_traffic import last_ends, look
 
 if TYPE_CHECKING:
     from .grpc_serving import Certificates, GrpcServer
@@ -328,7 +328,8 @@ class Daemon:
     async def _look(self) -> None:
         """Judge every watch, and let the alert arm know."""
         now = self.clock.now()
-        looks = await look(self._intake, self.deployment.config.watches, now)
+        watches = self.deployment.config.watches
+        looks = await look(self._intake, watches, now, await last_ends(self.database, watches, now))
         verdicts = [(one.verdict(), one.rule()) for one in looks]
         # When this is refused, the next look judges the same windows again: nothing is lost but time.
         transitions = await self.database.awrite(

@@ -1,13 +1,17 @@
 """From minute windows to verdicts: what each watch says of production traffic now, in the alert arm's words."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
+import alerts.store as alert_store
 from alerts.finding import Finding, Label, Severity, Source, Verdict
 from alerts.incident import AlertRule
 
-from ..traffic.config import WatchConfig
+from ..database import Database
+from ..traffic.config import LOOK_BACK_MAX_S, WatchConfig
 from ..traffic.intake import Intake
+from ..traffic.series import MINUTE_S
 from ..traffic.watches import Judgement, judge, look_back, show
 
 
@@ -43,14 +47,29 @@ def incident_key(watch: WatchConfig) -> str:
     return f"watch/{watch.name}"
 
 
-async def look(intake: Intake, watches: list[WatchConfig], now: datetime) -> list[Look]:
-    """What every watch with a threshold says at ``now``, on one reading of the windows."""
+async def look(
+    intake: Intake, watches: list[WatchConfig], now: datetime, ended: Mapping[str, datetime] | None = None
+) -> list[Look]:
+    """What every watch with a threshold says at ``now``, on one reading of the windows.
+
+    ``ended`` tells when the last incident of a key ended, see ``last_ends``.
+    """
     watches = [watch for watch in watches if watch.shift is None]
     if not watches:
         return []
     spans = [look_back(watch, now) for watch in watches]
     windows = await intake.windows(min(first for first, _ in spans), max(last for _, last in spans))
-    return [Look(watch, judge(watch, windows, now)) for watch in watches]
+    ended = ended or {}
+    return [Look(watch, judge(watch, windows, now, ended.get(incident_key(watch)))) for watch in watches]
+
+
+async def last_ends(database: Database, watches: list[WatchConfig], now: datetime) -> dict[str, datetime]:
+    """When the last incident of each watch ended, as far back as any watch looks."""
+    keys = [incident_key(watch) for watch in watches]
+    if not keys:
+        return {}
+    since = now - timedelta(seconds=LOOK_BACK_MAX_S + MINUTE_S)
+    return await database.aread(lambda session: alert_store.last_ends(session, keys, since))
 
 
 def _finding(watch: WatchConfig, judgement: Judgement) -> Finding:
