@@ -16,6 +16,8 @@ from canaries.clock import Clock
 from canaries.completion import Run
 from dashboards.view import DeploymentStatus, IncidentState, TargetState, WatchState
 
+from .traffic.ingest_counts import Arrived, IngestCounts
+
 SERIES_MAX = 1_000
 """How many label sets a metric fed by production traffic may have; the rest is counted under ``other``."""
 
@@ -39,6 +41,7 @@ class Metrics:
         self._clock = clock
         self.received: Counts[str] = Counts()
         self.last_span_at: datetime | None = None
+        self.ingested = IngestCounts()
         self.registry = CollectorRegistry()
         one = self.registry
         self.runs = Counter(
@@ -163,6 +166,17 @@ class Metrics:
             "Trace export requests that were sent again although they were stored.",
             registry=one,
         )
+        self.late_calls = Counter(
+            "anchorwatch_late_calls",
+            "Production calls that ended more than two minutes before they came.",
+            registry=one,
+        )
+        self.span_losses = Counter(
+            "anchorwatch_span_losses",
+            "Spans that lost something, or were refused one by one, by service and loss.",
+            ["service", "loss"],
+            registry=one,
+        )
         self.watch_value = Gauge(
             "anchorwatch_watch_value", "Latest value of a watch.", ["watch"], registry=one
         )
@@ -197,6 +211,7 @@ class Metrics:
             "unpriced": set(),
             "call_costs": set(),
             "answer_checks": set(),
+            "span_losses": set(),
         }
 
     def render(self) -> bytes:
@@ -277,6 +292,14 @@ class Metrics:
     def count_request(self, code: int) -> None:
         """Count one trace export request by the status of its answer."""
         self.otlp_requests.labels(str(code)).inc()
+        self.ingested.requests[code] += 1
+
+    def count_arrived(self, arrived: Arrived) -> None:
+        """Count what of a request's spans was lost, and the calls that came late."""
+        self.ingested.add(arrived)
+        self.late_calls.inc(arrived.late_calls)
+        for (service, loss), spans in arrived.lost.items():
+            self.span_losses.labels(*self._bounded("span_losses", (service, loss.value))).inc(spans)
 
     def count_repeat(self) -> None:
         """Count one trace export request that was sent again although it was stored."""

@@ -29,6 +29,7 @@ from . import OverloadError, StoreError, dialects, pricing, store
 from .calls import Call, ErrorClass
 from .checks import AnswerChecks
 from .dialects import Report
+from .ingest_counts import LATE_S, Arrived, Loss, arrived
 from .joining import Joined, join
 from .otlp import Encoding, Span, decode
 from .pricing import PriceBook
@@ -84,6 +85,9 @@ class TrafficMetrics(Protocol):
 
     def count_request(self, code: int) -> None:
         """One export request, by the HTTP status of its answer."""
+
+    def count_arrived(self, arrived: Arrived) -> None:
+        """The spans of one request by service, what of them was lost, and the calls that came late."""
 
     def count_repeat(self) -> None:
         """One export request that was sent again although it was stored: its spans are not counted again."""
@@ -292,6 +296,7 @@ class Intake:
         ):
             if spans:
                 self._metrics.count_spans(result, spans)
+        self._metrics.count_arrived(read.arrived)
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +307,7 @@ class _Read:
     taken: int
     other: int
     rejected: Mapping[str, int]
+    arrived: Arrived
 
     @property
     def accepted(self) -> Accepted:
@@ -313,22 +319,27 @@ def _read(body: bytes, encoding: Encoding, now: datetime, prices: PriceBook, che
     decoded = decode(body, encoding)
     reports: list[Report] = []
     untimely: Counter[str] = Counter()
+    refused: Counter[tuple[str, Loss]] = Counter()
     for span in decoded.spans:
         found = dialects.examine(span)
         if not isinstance(found, Report):
             continue
         if problem := _untimely(found.call, now.timestamp()):
             untimely[problem] += 1
+            is_early = found.call.ended_at > now.timestamp()
+            refused[found.call.service_name or "", Loss.FUTURE if is_early else Loss.TOO_OLD] += 1
         else:
             reports.append(found)
     joined, _ = join(reports)
     spans = {(span.trace_id, span.span_id): span for span in decoded.spans}
     taken = sum(len(one.reports) for one in joined)
+    late = sum(one.call.ended_at < now.timestamp() - LATE_S for one in joined)
     return _Read(
         calls=[prices.price(checks.check(one.call, _spans_of(one, spans))) for one in joined],
         taken=taken,
         other=len(decoded.spans) - taken - untimely.total(),
         rejected=untimely + Counter(decoded.rejected),
+        arrived=arrived(decoded.spans, refused, sum(decoded.rejected.values()), late),
     )
 
 
