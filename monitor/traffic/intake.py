@@ -186,6 +186,18 @@ class Intake:
             book.merge(one for one in self._unfolded if first_minute <= one.minute <= last_minute)
         return list(book)
 
+    async def active_minutes(self, first_minute: int, last_minute: int) -> set[tuple[int, str]]:
+        """The minutes, both ends included, in which a service had calls: each with the service's name."""
+        async with self._folding:
+            stored = await self._database.aread(
+                lambda session: store.active_minutes(session, first_minute, last_minute)
+            )
+            return stored | {
+                (one.minute, one.series.service)
+                for one in self._unfolded
+                if first_minute <= one.minute <= last_minute and one.calls > 0
+            }
+
     async def _fold(self) -> int:
         async with self._folding:
             folded, up_to = self._unfolded, self._journaled_up_to
