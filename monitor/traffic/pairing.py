@@ -103,7 +103,7 @@ def _in_time(reports: Sequence[Report]) -> list[int]:
 
 def alike(reports: Sequence[Report]) -> Iterator[Pair]:
     """Reports of different emitters at the same time, with the same tokens or the same error, the nearest first."""
-    found: list[tuple[float, int, int, str]] = []
+    found: list[tuple[object, int, int, str]] = []
     for places in _comparable(reports).values():
         begun: dict[str, list[int]] = {reports[place].emitter: [] for place in places}
         if len(begun) == 1:
@@ -119,12 +119,15 @@ def alike(reports: Sequence[Report]) -> Iterator[Pair]:
     yield from ((one, other, why) for _, one, other, why in found)
 
 
-def _by_distance(reports: Sequence[Report], one: int, other: int) -> tuple[float, int, int, str]:
+def _by_distance(reports: Sequence[Report], one: int, other: int) -> tuple[object, int, int, str]:
+    """The pair, behind what it is sorted by: pairs that are as near to each other go by their beginnings, then by ids."""
     first, second = reports[one].call, reports[other].call
+    apart_s = round(distance(first, second), 6), round(abs(first.started_at - second.started_at), 6)
+    order = (*apart_s, *sorted([(first.trace_id, first.span_ids[0]), (second.trace_id, second.span_ids[0])]))
     why = "the same error" if second.error else "the same tokens"
     if is_untold(reports[one]) or is_untold(reports[other]):
         why = "the provider's own SDK tells of it"
-    return distance(first, second), one, other, f"{why} at the same time"
+    return order, one, other, f"{why} at the same time"
 
 
 def _comparable(reports: Sequence[Report]) -> Mapping[object, list[int]]:

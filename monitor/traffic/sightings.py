@@ -117,7 +117,7 @@ def sighting_of(
         shape=shapes.shape((*facts, *(getattr(report, name) for name in _OF_REPORT))),
         trace_id=bytes.fromhex(call.trace_id),
         span_id=bytes.fromhex(call.span_ids[0]),
-        parent_span_id=bytes.fromhex(report.parent_span_id),
+        parent_span_id=bytes.fromhex(report.parent_span_id) if len(report.parent_span_id) == 16 else b"",
         # A float of unix seconds is off by a quarter of a microsecond, one of a duration is not.
         start_ns=end_ns - round(call.duration_s * _NANO),
         end_ns=end_ns,

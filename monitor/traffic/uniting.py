@@ -74,7 +74,16 @@ def unite(calls: list[Call]) -> Call:
         span_ids=tuple(span_id for one in calls for span_id in one.span_ids),
         started_at=started_at,
         ended_at=ended_at,
+        **_checks(calls),
+        chosen=tuple({name: value for one in reversed(calls) for name, value in one.chosen}.items()),
     )
+
+
+def _checks(calls: list[Call]) -> dict[str, tuple[str, ...]]:
+    """What became of each check: one that failed on any report has failed."""
+    failed = dict.fromkeys(name for one in calls for name in one.checks_failed)
+    passed = dict.fromkeys(name for one in calls for name in one.checks_passed if name not in failed)
+    return {"checks_passed": tuple(passed), "checks_failed": tuple(failed)}
 
 
 def _part(calls: list[Call], name: str, whole: int | None) -> int | None:

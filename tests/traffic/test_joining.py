@@ -10,7 +10,7 @@ from exported_spans import id_of, span_of
 from monitor.traffic import dialects
 from monitor.traffic.calls import Call, ErrorClass
 from monitor.traffic.dialects import Report
-from monitor.traffic.joining import HELD_MAX, Joiner, join
+from monitor.traffic.joining import join
 from monitor.traffic.otlp import Span
 
 ID = "chatcmpl-0123456789abcdef"
@@ -297,70 +297,6 @@ def test_each_link_says_why() -> None:
     (link,) = joined.links
     assert {link.span_id, link.other_span_id} == {id_of(1), id_of(2)}
     assert "response id" in link.why
-
-
-# --- while they come in
-
-
-def test_a_call_is_given_up_when_it_has_waited_and_not_before() -> None:
-    joiner = Joiner(wait_s=10)
-    joiner.add(reports([otel(1, response_id=ID)]), now=0)
-    assert joiner.finished(9.9) == []
-    joiner.add(reports([framework(2, response_id=ID)]), now=9.9)
-    (joined,) = joiner.finished(10)
-    assert set(joined.call.span_ids) == {id_of(1), id_of(2)}
-    assert len(joiner) == 0
-    assert joiner.finished(100) == []
-
-
-def test_a_call_that_came_later_keeps_waiting() -> None:
-    joiner = Joiner(wait_s=10)
-    joiner.add(reports([otel(1)]), now=0)
-    joiner.add(reports([otel(2, at_s=5, trace=2)]), now=5)
-    assert [one.call.span_ids for one in joiner.finished(12)] == [(id_of(1),)]
-    assert len(joiner) == 1
-    assert [one.call.span_ids for one in joiner.finished(15)] == [(id_of(2),)]
-
-
-@pytest.mark.parametrize(
-    "late",
-    [framework(2, response_id=ID), otel(1, response_id=ID), wrapper(9)],
-    ids=["the same id", "the same span again", "what wraps it"],
-)
-def test_a_report_that_comes_too_late_is_not_counted_again(late: Span) -> None:
-    joiner = Joiner(wait_s=10)
-    joiner.add(reports([otel(1, response_id=ID, parent=9)]), now=0)
-    assert len(joiner.finished(10)) == 1
-    joiner.add(reports([late]), now=60)
-    assert joiner.finished(70) == []
-    assert len(joiner) == 0
-
-
-def test_no_more_is_held_than_the_limit() -> None:
-    joiner = Joiner(wait_s=10, held_max=3)
-    joiner.add(reports([otel(number, (number, 1), trace=number) for number in range(1, 6)]), now=0)
-    assert [one.call.span_ids for one in joiner.finished(0)] == [(id_of(1),), (id_of(2),)]
-    assert len(joiner) == 3
-    assert HELD_MAX >= 10_000
-
-
-def test_pieces_give_the_calls_that_the_whole_gives() -> None:
-    spans: list[Span] = []
-    for number in range(60):
-        response_id = f"chatcmpl-{number:016d}"
-        spans.append(
-            otel(1000 + number, (number % 7, 3), response_id=response_id, trace=number + 1, at_s=number * 0.3)
-        )
-        spans.append(framework(2000 + number, (number % 7, 3), trace=100 + number, at_s=number * 0.3 - 0.01))
-    whole = {frozenset(one.call.span_ids) for one in join(reports(spans))[0]}
-    joiner, pieces, now = Joiner(wait_s=10), set(), 0.0
-    for span in sorted(spans, key=lambda one: one.end_ns):
-        now = span.end_ns / 1e9
-        joiner.add(reports([span]), now)
-        pieces |= {frozenset(one.call.span_ids) for one in joiner.finished(now)}
-    pieces |= {frozenset(one.call.span_ids) for one in joiner.finished(now + 10)}
-    assert pieces == whole
-    assert len(whole) == 60
 
 
 def test_an_outage_does_not_hold_up_the_joining() -> None:
