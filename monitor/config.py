@@ -16,6 +16,7 @@ from canaries.config import TargetConfig
 from canaries.document import DocumentError, Duration, Places, Problem, load_document_with_places
 from canaries.suite import Suite, load_suite
 from monitor.traffic.config import ModelPriceConfig, OtlpConfig, TlsConfig, ValidatorConfig, WatchConfig
+from monitor.traffic.silence_config import SilenceConfig
 
 from . import MonitorError
 from .schedule import Cron, Every, cron_problem, slot_s
@@ -80,6 +81,7 @@ class Config(BaseModel):
         default_factory=list, description="What is expected of answers in production."
     )
     watches: list[WatchConfig] = Field(default_factory=list, description="Rules over production traffic.")
+    silence: SilenceConfig = Field(default_factory=SilenceConfig, description="Findings of silence.")
     watch_every: Annotated[Duration, Field(gt=0, description="How often watches are looked at.")] = 60.0
     receivers: dict[str, ReceiverConfig] = Field(default_factory=dict, description="Who is told.")
     rollbacks: dict[str, RollbackConfig] = Field(
@@ -220,6 +222,7 @@ def _cross_references(tree: Any, places: Places) -> Iterator[Problem]:
     for index, watch in enumerate(watches if isinstance(watches, list) else []):
         if isinstance(watch, dict):
             yield from _unknown_names(tree, places, ("watches", index), watch)
+    yield from _unknown_names(tree, places, ("silence",), _section(tree, "silence"))
     yield from _repeated_names(tree, places, "watches", "watch")
     yield from _repeated_names(tree, places, "validators", "validator")
     yield from _repeated_prices(tree, places)

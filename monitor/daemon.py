@@ -50,6 +50,7 @@ from .traffic.intake import FOLD_EVERY_S, Intake
 from .traffic.pricing import PriceBook
 from .traffic.receiver import TraceReceiver
 from .traffic.tls import renew, server_context
+from .traffic_flow.watch_silence import SilenceWatch
 from .traffic_flow.watch_tails import look_at_tails
 from .traffic_flow.watch_traffic import last_ends, look
 
@@ -179,6 +180,7 @@ class Daemon:
         self._messenger = Messenger(self.clock, self.metrics, self._self)
         prices, checks = PriceBook(config.prices), AnswerChecks(config.validators)
         self._intake = Intake(self.database, self.clock, self.metrics, prices, checks)
+        self._silence = SilenceWatch(config.silence, self._intake, self.metrics.ingested, config.watch_every)
         if recovered := await self._intake.recover():
             log.info("calls counted again from the journal", calls=recovered)
         public_url = str(config.http.public_url) if config.http.public_url else None
@@ -234,12 +236,11 @@ class Daemon:
             ("windows", FOLD_EVERY_S, self._fold),
             ("gauges", GAUGES_EVERY_S, self._show),
             ("sensitivity", SENSITIVITY_EVERY_S, self._measure),
+            ("watches", config.watch_every, self._look),
         ]
         if config.otlp.tls and self.traces_tls:
             follow = partial(self._renew, self.traces_tls, config.otlp.tls)
             jobs.append(("certificates", CERTIFICATES_EVERY_S, follow))
-        if config.watches:
-            jobs.append(("watches", config.watch_every, self._look))
         for name, every_s, work in jobs:
             self._schedule.add(name, Every(every_s), self._self.attended(name, work))
         forget = self._self.attended("old records", self._forget)
@@ -326,16 +327,25 @@ class Daemon:
     # Traffic
 
     async def _look(self) -> None:
-        """Judge every watch, and let the alert arm know."""
-        now = self.clock.now()
-        watches = self.deployment.config.watches
+        """Judge what is silent, then every watch, and let the alert arm know."""
+        now, config = self.clock.now(), self.deployment.config
+        watches, house = config.watches, self._house
+        silence = await self._silence.look(now)
         looks = await look(self._intake, watches, now, await last_ends(self.database, watches, now))
         verdicts = [(one.verdict(), one.rule()) for one in looks]
-        # When this is refused, the next look judges the same windows again: nothing is lost but time.
+        # When this is refused, the next look judges the same windows again: nothing is lost but time. What inhibits
+        # others comes first.
         transitions = await self.database.awrite(
-            lambda session: receive(session, verdicts, now, self._house.rollbacks, self._house.inhibitions)
+            lambda session: receive(
+                session,
+                [*silence.verdicts(session, config.silence), *verdicts],
+                now,
+                house.rollbacks,
+                house.inhibitions,
+            )
         )
-        self._status.looks = looks
+        self._status.looks, self._status.silence = looks, silence
+        self.metrics.show_silence(silence)
         self._messenger.tell(transitions)
         await self._look_at_tails(now)
 

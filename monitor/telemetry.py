@@ -14,9 +14,11 @@ from stamina.instrumentation import set_on_retry_hooks
 from alerts.finding import Severity
 from canaries.clock import Clock
 from canaries.completion import Run
-from dashboards.view import DeploymentStatus, IncidentState, TargetState, WatchState
+from dashboards.view import DeploymentStatus, Hearing, IncidentState, TargetState, WatchState
 
 from .traffic.ingest_counts import Arrived, IngestCounts
+from .traffic.silence import Extent
+from .traffic_flow.watch_silence import SilenceLook
 
 SERIES_MAX = 1_000
 """How many label sets a metric fed by production traffic may have; the rest is counted under ``other``."""
@@ -177,6 +179,23 @@ class Metrics:
             ["service", "loss"],
             registry=one,
         )
+        self.silence = Gauge(
+            "anchorwatch_silence",
+            "1 while silence of this kind is found: traffic, service, ingest, spans.",
+            ["kind", "service"],
+            registry=one,
+        )
+        self.service_quiet = Gauge(
+            "anchorwatch_service_quiet_seconds",
+            "How long ago the last minute with a call of the service ended.",
+            ["service"],
+            registry=one,
+        )
+        self.refused_share = Gauge(
+            "anchorwatch_otlp_refused_share",
+            "Share of the export requests of the last minutes that were refused.",
+            registry=one,
+        )
         self.watch_value = Gauge(
             "anchorwatch_watch_value", "Latest value of a watch.", ["watch"], registry=one
         )
@@ -265,6 +284,20 @@ class Metrics:
                 self.incidents.labels(*series).set(open_now[series])
         self.outbox_waiting.set(status.outbox.waiting)
         self.outbox_oldest_age.set(status.outbox.oldest_age_s or 0.0)
+
+    def show_silence(self, look: SilenceLook) -> None:
+        """Set the gauges that say who is silent, and what does not get in."""
+        self.silence.clear()
+        self.service_quiet.clear()
+        self.refused_share.set(look.intake.share)
+        self.silence.labels("ingest", "").set(look.intake.extent in (Extent.PARTLY, Extent.BROKEN))
+        self.silence.labels("traffic", "").set(look.traffic.hearing is Hearing.SILENT)
+        for one in look.services:
+            self.silence.labels("service", one.service).set(one.hearing is Hearing.SILENT)
+            if one.quiet_s is not None:
+                self.service_quiet.labels(one.service).set(one.quiet_s)
+        for loss in look.losses:
+            self.silence.labels("spans", loss.service).set(bool(loss.reason))
 
     def count_spans(self, result: str, spans: int) -> None:
         """Count received spans: ``call``, ``other`` or ``rejected``."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from dashboards.view import Hearing
 from dashboards.words import span
 
 from .active_minutes import ALL, ActiveMinutes
@@ -46,21 +47,6 @@ _REFUSALS = {
     503: "could not be stored, or arrived too slowly",
 }
 """The statuses that mean that traces were lost or put off. Not 404 and 405: exporters send metrics and logs as well."""
-
-
-class Hearing(StrEnum):
-    """What is known of a service, or of all of them together."""
-
-    HEARD = "heard"
-    """It calls as it usually does, pauses included."""
-    SILENT = "silent"
-    NOT_JUDGED = "not_judged"
-    """It has no rhythm that a silence could be told from."""
-    HELD = "held"
-    """It is quiet for too long, and part of that time nobody listened."""
-    RETIRED = "retired"
-    """It was silent for so long that it counts as gone."""
-    IGNORED = "ignored"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from sqlmodel import Session
 import alerts.store as alert_store
 from alerts.finding import Finding, Label, Severity, Source, Verdict
 from alerts.incident import AlertRule
+from dashboards.view import Hearing
 
 from ..inhibitions import BROKEN, EXTENT, INGEST, NO_TRAFFIC, PARTLY, SERVICE, SILENCE, SPANS
 from ..traffic.active_minutes import ALL, ActiveMinutes
@@ -22,7 +23,6 @@ from ..traffic.series import MINUTE_S, minute_of
 from ..traffic.silence import (
     Extent,
     Heard,
-    Hearing,
     Intaking,
     Listening,
     SpanLoss,
