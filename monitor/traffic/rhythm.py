@@ -20,8 +20,8 @@ Floats = NDArray[np.float64]
 HISTORY_S = 28 * 86_400
 """How far back the rhythm is learned: each hour of the week four times."""
 
-DAYS_MIN = 7.0
-"""How many days a service must be known: with fewer, nobody could tell its first weekend from its end."""
+DAYS_MIN = 14.0
+"""How many days a service must be known: by one week nobody could tell whether it is like the next."""
 
 ACTIVE_MIN = 200
 """How many minutes with calls there must be at least, to know of the pauses between them."""
@@ -33,8 +33,13 @@ FALSE_A_QUARTER = 1.0
 PAUSE_MAX_S = 86_400.0
 """A limit that takes longer than this on average is none: such a service is too irregular to be judged."""
 
-TAIL_SHARE, TAIL_MIN, TAIL_MAX = 20, 20, 200
-"""How many of the longest pauses are continued: one in ``TAIL_SHARE``, within these bounds."""
+TAILS = (15, 30, 200)
+"""How many of the longest pauses are continued: each number gives an answer."""
+
+GRACE = 1.0
+"""A pause is counted as so much longer while it is estimated: whole minutes are coarse steps for short ones."""
+
+WEEK_MINUTES = 7 * 1_440
 
 HOURS = 168
 """The hours of a week, each of which has a rate of its own."""
@@ -68,10 +73,6 @@ class Rhythm:
         hours = np.arange(first_minute, end_minute, MINUTE_S) // 3_600 % HOURS
         return float(self.shares[hours].sum())
 
-    def share_at(self, minute: int) -> float:
-        """The usual share of minutes with calls at this hour of the week."""
-        return float(self.shares[minute // 3_600 % HOURS])
-
 
 def learn(active: Flags, origin: int) -> Rhythm:
     """The rhythm of minutes with and without calls, the first of which begins at ``origin`` in unix seconds.
@@ -81,14 +82,15 @@ def learn(active: Flags, origin: int) -> Rhythm:
     calls = np.flatnonzero(active)
     days = float(calls[-1] - calls[0] + 1) * MINUTE_S / 86_400 if len(calls) else 0.0
     if days < DAYS_MIN:
-        return _unfit(days, f"it is known for {days:.1f} days, and {DAYS_MIN:g} are needed")
+        return _unfit(days, f"it is known for {int(days)} days, and {DAYS_MIN:g} are needed")
     if len(calls) < ACTIVE_MIN:
         return _unfit(
             days, f"its calls are too rare: {len(calls)} minutes with calls, {ACTIVE_MIN} are needed"
         )
+    active = active[calls[0] : calls[-1] + 1]
     hours = (origin // MINUTE_S + np.arange(calls[0], calls[-1] + 1)) // 60 % HOURS
-    shares = _shares(active[calls[0] : calls[-1] + 1], hours)
-    passed = np.concatenate(([0.0], np.cumsum(shares[hours])))
+    shares = _shares(active, hours)
+    passed = np.concatenate(([0.0], np.cumsum(_shares_of_other_weeks(active, hours))))
     limit = _limit(np.diff(passed[calls - calls[0]]), days)
     mean = float(shares.mean())
     if limit <= 0 or limit * MINUTE_S > PAUSE_MAX_S * mean:
@@ -123,18 +125,33 @@ def _shares(active: Flags, hours: NDArray[np.int64]) -> Floats:
     return np.minimum(shares, np.minimum(np.roll(shares, 1), np.roll(shares, -1)))
 
 
+def _shares_of_other_weeks(active: Flags, hours: NDArray[np.int64]) -> Floats:
+    """What was due in each minute by the rhythm of the weeks before and after its own.
+
+    By its own week a lull would be usual at its hour, and the pauses in it would look shorter than the next will.
+    """
+    weeks = np.arange(len(active)) // WEEK_MINUTES
+    due = np.empty(len(active))
+    for week in range(int(weeks[-1]) + 1):
+        others = weeks != week
+        due[~others] = _shares(active[others], hours[others])[hours[~others]]
+    return due
+
+
 def _limit(pauses: Floats, days: float) -> float:
     """The pause that would be exceeded about ``FALSE_A_QUARTER`` times a quarter; 0 where that cannot be said."""
-    longest = np.sort(pauses)[::-1]
-    tail = min(max(len(longest) // TAIL_SHARE, TAIL_MIN), TAIL_MAX, len(longest) - 1)
     # The longest of each week are left out of the estimate: they may be earlier silences, or times that nobody
     # listened, and one of them must not make us deaf for a month. What is left is weighted as if they were there.
-    left_out = min(int(days // 7), tail - 1)
-    threshold = float(longest[tail])
-    if threshold <= 0:
-        return 0.0
-    logs = np.log(longest[left_out : tail + 1])
-    ranks = np.arange(left_out + 1, tail + 1)
+    longest, left_out = np.sort(pauses)[::-1] + GRACE, int(days // 7)
+    rates = [tail * QUARTER_DAYS / days / FALSE_A_QUARTER for tail in TAILS]
+    # A few pauses may be of another kind than the many; the longer answer is the safer one.
+    limits = [_exceeded(longest, tail, left_out, rate) for tail, rate in zip(TAILS, rates, strict=True)]
+    return max(limits) - GRACE
+
+
+def _exceeded(longest: Floats, tail: int, left_out: int, times: float) -> float:
+    """The pause that one in ``times`` of the ``tail`` longest exceeds, when these go on as a power law."""
+    tail = min(tail, len(longest) // 2)
+    logs, ranks = np.log(longest[left_out : tail + 1]), np.arange(left_out + 1, tail + 1)
     exponent = float((ranks * -np.diff(logs)).sum()) / len(ranks)
-    exceeded = tail * QUARTER_DAYS / days / FALSE_A_QUARTER
-    return threshold * math.exp(min(exponent * math.log(exceeded), 50.0))
+    return float(longest[tail]) * math.exp(min(exponent * math.log(times), 50.0))

@@ -77,8 +77,8 @@ def test_what_came_after_the_last_call_is_not_looked_at() -> None:
 @pytest.mark.parametrize(
     ("active", "problem"),
     [
-        (np.zeros(DAY, dtype=np.bool_), "known for 0.0 days"),
-        (calls(steady(5), DAYS_MIN - 0.5), "known for 6.5 days"),
+        (np.zeros(DAY, dtype=np.bool_), "known for 0 days"),
+        (calls(steady(5), DAYS_MIN - 0.5), "known for 13 days"),
         (calls(steady(ACTIVE_MIN / 2 / (28 * DAY)), 28), "too rare"),
         (
             calls(lambda minute: 5.0 if minute // 60 in (3, 61, 170, 333, 402, 555) else 0.0, 28),

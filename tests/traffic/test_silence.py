@@ -87,7 +87,7 @@ def test_a_service_without_a_rhythm_is_not_judged_and_it_is_said_why() -> None:
     minutes.mark((NOON - number * MINUTE_S, "new") for number in range(1_000))
     said = hear("new", minutes, learn(minutes.of("new"), minutes.origin), LONG_SINCE, NOON + 86_400.0)
     assert said.hearing is Hearing.NOT_JUDGED
-    assert said.reason == "new is not judged: it is known for 0.7 days, and 7 are needed"
+    assert said.reason == "new is not judged: it is known for 0 days, and 14 are needed"
 
 
 @pytest.mark.parametrize(
