@@ -50,7 +50,7 @@ from .traffic.intake import FOLD_EVERY_S, Intake
 from .traffic.pricing import PriceBook
 from .traffic.receiver import TraceReceiver
 from .traffic.tls import renew, server_context
-from .traffic_flow.watch_silence import SilenceWatch
+from .traffic_flow.watch_silence import SilenceLook, SilenceWatch
 from .traffic_flow.watch_tails import look_at_tails
 from .traffic_flow.watch_traffic import last_ends, look
 
@@ -330,7 +330,7 @@ class Daemon:
         """Judge what is silent, then every watch, and let the alert arm know."""
         now, config = self.clock.now(), self.deployment.config
         watches, house = config.watches, self._house
-        silence = await self._silence.look(now)
+        silence = await self._hear(now)
         looks = await look(self._intake, watches, now, await last_ends(self.database, watches, now))
         verdicts = [(one.verdict(), one.rule()) for one in looks]
         # When this is refused, the next look judges the same windows again: nothing is lost but time. What inhibits
@@ -338,16 +338,27 @@ class Daemon:
         transitions = await self.database.awrite(
             lambda session: receive(
                 session,
-                [*silence.verdicts(session, config.silence), *verdicts],
+                [*(silence.verdicts(session, config.silence) if silence else ()), *verdicts],
                 now,
                 house.rollbacks,
                 house.inhibitions,
             )
         )
         self._status.looks, self._status.silence = looks, silence
-        self.metrics.show_silence(silence)
         self._messenger.tell(transitions)
         await self._look_at_tails(now)
+
+    async def _hear(self, now: datetime) -> SilenceLook | None:
+        """Look who is silent. A defect there is told, and does not stop the watches."""
+        try:
+            silence = await self._silence.look(now)
+        except (SQLAlchemyError, StoreError):
+            raise
+        except Exception:
+            self._self.defect("silence")
+            return None
+        self.metrics.show_silence(silence)
+        return silence
 
     async def _look_at_tails(self, now: datetime) -> None:
         """Judge what the watches without a threshold have not judged yet."""

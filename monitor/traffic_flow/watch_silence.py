@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter, deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import pairwise
 from typing import Protocol
@@ -136,7 +136,10 @@ class SilenceWatch:
             self._counted.clear()
         active = await self._read(now_s)
         self._count(now_s)
-        services = tuple(self._hear(active, name, now_s) for name in self._names(active))
+        lately = self._gain(now_s, INTAKE_S).spans
+        services = tuple(
+            _with_spans(self._hear(active, name, now_s), lately[name]) for name in self._names(active)
+        )
         total = hear(ALL, active, self._rhythms[ALL], self._listening(ALL), now_s)
         self._last = SilenceLook(
             now,
@@ -168,21 +171,22 @@ class SilenceWatch:
 
     async def _read(self, now_s: float) -> ActiveMinutes:
         """Bring the minutes with calls up to date, and from time to time what is learned from them."""
+        # What takes long with many services is done in a thread, so that nobody else is held up.
         now_minute = minute_of(now_s)
         is_due = not 0 <= now_s - self._learned_s < LEARN_EVERY_S
         if self._active is None or now_minute < self._active.origin:  # the clock went back by weeks
             self._active = ActiveMinutes(now_minute)
             for first in range(self._active.origin, now_minute + MINUTE_S, DAY_S):
-                self._active.mark(await self._source.active_minutes(first, first + DAY_S - MINUTE_S))
+                found = await self._source.active_minutes(first, first + DAY_S - MINUTE_S)
+                await asyncio.to_thread(self._active.mark, found)
         else:
             self._active.advance(now_minute)
             back_s = READ_LATE_S if is_due else READ_S
             found = await self._source.active_minutes(now_minute - back_s, now_minute)
             self._note_lags(self._active, found, now_s)
-            self._active.mark(found)
+            await asyncio.to_thread(self._active.mark, found)
         new = {ALL, *self._active.services} - set(self._rhythms)
         for service in {ALL, *self._active.services} if is_due else new:
-            # In a thread: of many services it takes long enough to hold up everybody else.
             flags = self._active.of(service).copy()
             self._rhythms[service] = await asyncio.to_thread(learn, flags, self._active.origin)
         if is_due:
@@ -220,26 +224,31 @@ class SilenceWatch:
         return [one for one in self._counted if one[0] >= now_s - over_s - LOOK_EVERY_S / 2]
 
     def _intake(self, now_s: float) -> Intaking:
-        looks = self._from(now_s, self._over_s)
+        looks, kept = self._from(now_s, self._over_s), list(self._counted)
+        whole = judge_intake(_by_look(kept), now_s - kept[0][0])
+        if whole.extent is Extent.BROKEN and whole.share == 1:
+            # A sender that tries every few minutes is refused just the same.
+            return whole
         found = judge_intake(_by_look(looks), now_s - looks[0][0])
-        is_quiet = not self._gain(now_s, FORGOTTEN_S).requests
-        if found.extent is Extent.UNKNOWN and is_quiet and now_s - self._counted[0][0] >= FORGOTTEN_S:
-            return Intaking(Extent.NONE, 0.0, "Nobody sends anything, and has not for an hour")
-        return found
+        is_forgotten = whole.extent is Extent.UNKNOWN and now_s - kept[0][0] >= FORGOTTEN_S
+        return replace(found, extent=Extent.NONE) if is_forgotten else found
 
 
 def _by_look(looks: Sequence[tuple[float, IngestCounts]]) -> list[Counter[int]]:
     return [later.requests - earlier.requests for (_, earlier), (_, later) in pairwise(looks)]
 
 
-def service_key(service: str) -> str:
-    """The key of the incidents of a silent service."""
-    return f"{KEY}service/{service}"
+def _with_spans(one: Heard, spans: int) -> Heard:
+    """A silent service, with what tells a dead exporter from one that has no calls to tell of."""
+    if one.hearing is not Hearing.SILENT or not spans:
+        return one
+    line = ("spans without a call that counts", f"{spans} in the last minutes: its exporter lives")
+    return replace(one, evidence=(*one.evidence, line))
 
 
 def _heard_verdict(one: Heard, severity: Severity) -> Verdict:
     is_all = one.service == ALL
-    key = f"{KEY}traffic" if is_all else service_key(one.service)
+    key = f"{KEY}traffic" if is_all else f"{KEY}service/{one.service}"
     if one.hearing is Hearing.HELD:
         return Verdict(key, Label.NO_DATA, note=one.reason)
     if one.hearing is not Hearing.SILENT:

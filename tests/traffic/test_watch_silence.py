@@ -117,6 +117,16 @@ async def test_one_silent_service_is_one_incident_that_ends_when_it_calls_again(
     assert world.all == ["silence/service/shop"]
 
 
+async def test_spans_without_calls_tell_that_the_exporter_lives(database: Database, traffic: Traffic) -> None:
+    world = World(database, traffic)
+    traffic.stop("shop", NOON)
+    traffic.stop("chat", NOON)
+    said = await world.run(20, lambda counts: counts.add(Arrived({"shop": 30})))
+    chat, shop = said.services
+    assert dict(shop.evidence)["spans without a call that counts"].endswith("its exporter lives")
+    assert "spans without a call that counts" not in dict(chat.evidence)
+
+
 async def test_when_all_stop_there_is_one_incident_and_not_one_for_each(
     database: Database, traffic: Traffic
 ) -> None:
@@ -218,6 +228,25 @@ async def test_broken_ingest_holds_silence_and_watches_until_it_is_whole(
     assert world.all == ["silence/ingest"]
     await world.run(20, taken)
     assert world.open == ["watch/p95"]
+
+
+async def test_a_sender_that_tries_seldom_and_is_always_refused_is_found_too(
+    database: Database, traffic: Traffic
+) -> None:
+    world = World(database, traffic)
+
+    def seldom(counts: IngestCounts) -> None:
+        counts.requests[401] += world.minute % 4 == 0
+
+    await world.run(12, seldom)
+    assert world.open == []
+    await world.run(12, seldom)
+    assert world.open == ["silence/ingest"]
+    await world.run(1, taken)
+    await world.run(8)
+    assert world.open == ["silence/ingest"]
+    await world.run(8, taken)
+    assert world.open == []
 
 
 async def test_when_senders_give_up_the_incident_ends_after_an_hour(
