@@ -12,9 +12,6 @@ SERVICES_MAX = 200
 
 OTHER_SERVICES = "(other services)"
 
-LATE_S = 120.0
-"""A call that ended so long before it came is late: the watches have looked at its minute already."""
-
 
 class Loss(StrEnum):
     """How a span, or a part of one, is lost before it counts."""
@@ -37,12 +34,9 @@ class Arrived:
 
     spans: Mapping[str, int] = field(default_factory=dict)
     lost: Mapping[tuple[str, Loss], int] = field(default_factory=dict)
-    late_calls: int = 0
 
 
-def arrived(
-    spans: Iterable[Span], refused: Mapping[tuple[str, Loss], int], invalid: int, late_calls: int
-) -> Arrived:
+def arrived(spans: Iterable[Span], refused: Mapping[tuple[str, Loss], int], invalid: int) -> Arrived:
     """What is to be counted of a request: its readable ``spans``, of which some were ``refused``, and the rest."""
     by_service: Counter[str] = Counter()
     lost: Counter[tuple[str, Loss]] = Counter(refused)
@@ -54,7 +48,7 @@ def arrived(
     if invalid:
         by_service[""] += invalid
         lost["", Loss.INVALID] += invalid
-    return Arrived(by_service, lost, late_calls)
+    return Arrived(by_service, lost)
 
 
 def service_of(span: Span) -> str:

@@ -120,7 +120,7 @@ def alike(reports: Sequence[Report]) -> Iterator[Pair]:
 
 
 def _by_distance(reports: Sequence[Report], one: int, other: int) -> tuple[object, int, int, str]:
-    """The pair, behind what it is sorted by: pairs that are as near to each other go by their beginnings, then by ids."""
+    """The pair, behind what it is sorted by: equally near ones go by their beginnings, then by their ids."""
     first, second = reports[one].call, reports[other].call
     apart_s = round(distance(first, second), 6), round(abs(first.started_at - second.started_at), 6)
     order = (*apart_s, *sorted([(first.trace_id, first.span_ids[0]), (second.trace_id, second.span_ids[0])]))

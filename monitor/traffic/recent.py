@@ -111,19 +111,22 @@ class Recent:
 
     def settle(self, sightings: Iterable[Sighting], now: float) -> Settled:
         """Count these reports, which came at ``now``. Follow with ``keep`` once that is stored, or with ``undo``."""
-        self._forget(now)
+        self.forget(now)
         index, known = self._index, 0
         fresh: dict[int, Counted] = {}
+        withdrawn: dict[int, Counted] = {}
         suspects = []
         for sighting in sightings:
-            if sighting.key in index.by_span:
-                known += 1
-                continue
+            before = index.same_span(sighting)
+            if before is not None:
+                if _span(before, sighting.key).end_ns >= sighting.end_ns:
+                    known += 1
+                    continue
+                suspects += self._without(before, sighting.key, fresh, withdrawn)
             counted = Counted((sighting,))
             fresh[id(counted)] = counted
             if index.add_single(counted, sighting):
                 suspects.append(counted)
-        withdrawn: dict[int, Counted] = {}
         done: set[int] = set()
         for suspect in suspects:
             if id(suspect) not in done:
@@ -132,6 +135,19 @@ class Recent:
                 if len(around) > 1:
                     self._rejoin(around, fresh, withdrawn)
         return Settled(list(fresh.values()), list(withdrawn.values()), known)
+
+    def _without(
+        self, before: Counted, key: bytes, fresh: dict[int, Counted], withdrawn: dict[int, Counted]
+    ) -> list[Counted]:
+        """Take apart a call of which one span was sent before it ended, and is here again; gives what else tells it."""
+        self._index.remove(before)
+        if fresh.pop(id(before), None) is None:
+            withdrawn[id(before)] = before
+        others = [Counted((one,)) for one in before.sightings if one.key != key]
+        for counted in others:
+            self._index.add(counted)
+            fresh[id(counted)] = counted
+        return others
 
     def _rejoin(
         self, around: Sequence[Counted], fresh: dict[int, Counted], withdrawn: dict[int, Counted]
@@ -178,7 +194,7 @@ class Recent:
 
         Gives what was withdrawn as far as it is remembered.
         """
-        self._forget(at)
+        self.forget(at)
         gone = [one for key in withdrawn if (one := self._index.by_span.get(key)) is not None]
         for counted in gone:
             self._index.remove(counted)
@@ -188,7 +204,8 @@ class Recent:
         self.keep(settled, entry_id, at)
         return settled
 
-    def _forget(self, now: float) -> None:
+    def forget(self, now: float) -> None:
+        """Let go of the calls of which no further report is waited for."""
         while self._batches and (self._batches[0].at < now - self._keep_s or self._held > self._held_max):
             batch = self._batches.popleft()
             self._held -= len(batch.counted)
@@ -225,7 +242,7 @@ class _Many(dict[object, "Counted | list[Counted]"]):
         held = self.get(key)
         if held is counted:
             del self[key]
-        elif isinstance(held, list):
+        elif isinstance(held, list) and counted in held:
             held.remove(counted)
             if not held:
                 del self[key]
@@ -271,6 +288,13 @@ class _Index:
         self._services: dict[object, _Service] = {}
         self._service_of: dict[Shape, _Service] = {}
 
+    def same_span(self, sighting: Sighting) -> Counted | None:
+        """The call that this very span tells already. One that began at another time is not it: ids may be reused."""
+        counted = self.by_span.get(sighting.key)
+        if counted is None or _span(counted, sighting.key).start_ns != sighting.start_ns:
+            return None
+        return counted
+
     def add_single(self, counted: Counted, sighting: Sighting) -> bool:
         """Add a call that is told by one report; says whether another one may belong to it."""
         is_suspect = self._may_belong(sighting)
@@ -293,11 +317,10 @@ class _Index:
             service.add(counted, sighting)
 
     def remove(self, counted: Counted) -> None:
-        """Take a call out; of one that is not here any more nothing is."""
+        """Take a call out; what is not here any more is left out of account."""
         for sighting in counted.sightings:
-            if self.by_span.get(sighting.key) is not counted:
-                continue
-            del self.by_span[sighting.key]
+            if self.by_span.get(sighting.key) is counted:
+                del self.by_span[sighting.key]
             if is_telling(sighting.response_id):
                 self._by_id.drop(sighting.response_id, counted)
             if sighting.parent_span_id:

@@ -4,8 +4,8 @@ import orjson
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from monitor.traffic.counting import LATE_S
 from monitor.traffic.ingest_counts import (
-    LATE_S,
     OTHER_SERVICES,
     SERVICES_MAX,
     Arrived,

@@ -127,6 +127,24 @@ def test_a_span_that_is_sent_again_changes_nothing() -> None:
     assert ledger.take([otel(1, response_id=ID)]) == Settled([], [], known=1)
 
 
+def test_a_span_that_was_sent_before_it_ended_is_counted_as_it_ended() -> None:
+    ledger = Ledger()
+    ledger.take([otel(1, None, ID, for_s=0.0), framework(2, response_id=ID)])
+    ledger.take([otel(1, (50, 9), ID, for_s=2.0, attributes={"gen_ai.response.finish_reasons": ["stop"]})])
+    ledger.take([otel(1, None, ID, for_s=0.0)])
+    (counted,) = ledger.counted
+    assert (ledger.calls, counted.call().finish_reason) == ({ids(1, 2)}, "stop")
+
+
+def test_a_sender_that_uses_ids_again_loses_no_calls() -> None:
+    ledger = Ledger(Recent(keep_s=10))
+    for hour in range(3):
+        ledger.take([otel(1, at_s=3600 * hour), otel(2, trace=2, at_s=3600 * hour)], now=hour)
+    assert len(ledger.counted) == 6
+    ledger.take([], now=100)
+    assert ledger.take([otel(1)], now=101).known == 0
+
+
 def test_what_turns_out_to_wrap_calls_is_counted_no_longer() -> None:
     ledger = Ledger()
     ledger.take([wrapper(1)])
