@@ -17,9 +17,9 @@ from rich.table import Table
 
 from dashboards.view import Hearing
 from monitor.traffic.active_minutes import ActiveMinutes
-from monitor.traffic.rhythm import DAYS_MIN, HISTORY_S, Flags, Rhythm, learn
+from monitor.traffic.rhythm import DAYS_MIN, HISTORY_S, LIMIT_MIN, Flags, Rhythm, learn
 from monitor.traffic.series import MINUTE_S
-from monitor.traffic.silence import QUIET_MIN_S, Listening, hear
+from monitor.traffic.silence import Listening, hear
 
 MONDAY = 1_772_409_600
 DAY = 1_440
@@ -103,7 +103,7 @@ def _false_findings_of_day(active: Flags, day: int, minutes: ActiveMinutes, rhyt
         if active[minute]:
             minutes.mark([(MONDAY + minute * MINUTE_S, SERVICE)])
             last, was_silent = minute, False
-        elif not was_silent and (minute - last) * MINUTE_S >= QUIET_MIN_S:
+        elif not was_silent and minute - last >= LIMIT_MIN:
             was_silent = hearing(minutes, rhythm, minute) is Hearing.SILENT
             # A silence that began the day before was counted there.
             found += was_silent and not (last < day * DAY and minute == day * DAY)

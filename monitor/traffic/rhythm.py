@@ -30,6 +30,9 @@ QUARTER_DAYS = 91.0
 FALSE_A_QUARTER = 1.0
 """How often a service with its usual rhythm may pause for longer than its limit."""
 
+LIMIT_MIN = 10.0
+"""So many minutes with calls must be due at least: exporters restart, and work ends earlier than on other days."""
+
 PAUSE_MAX_S = 86_400.0
 """A limit that takes longer than this on average is none: such a service is too irregular to be judged."""
 
@@ -91,9 +94,9 @@ def learn(active: Flags, origin: int) -> Rhythm:
     hours = (origin // MINUTE_S + np.arange(calls[0], calls[-1] + 1)) // 60 % HOURS
     shares = _shares(active, hours)
     passed = np.concatenate(([0.0], np.cumsum(_shares_of_other_weeks(active, hours))))
-    limit = _limit(np.diff(passed[calls - calls[0]]), days)
+    limit = max(LIMIT_MIN, _limit(np.diff(passed[calls - calls[0]]), days))
     mean = float(shares.mean())
-    if limit <= 0 or limit * MINUTE_S > PAUSE_MAX_S * mean:
+    if limit * MINUTE_S > PAUSE_MAX_S * mean:
         return _unfit(days, "its calls are too irregular: even pauses of a day would be nothing unusual")
     return Rhythm(shares, limit, days)
 
@@ -139,7 +142,7 @@ def _shares_of_other_weeks(active: Flags, hours: NDArray[np.int64]) -> Floats:
 
 
 def _limit(pauses: Floats, days: float) -> float:
-    """The pause that would be exceeded about ``FALSE_A_QUARTER`` times a quarter; 0 where that cannot be said."""
+    """The pause that would be exceeded about ``FALSE_A_QUARTER`` times a quarter."""
     # The longest of each week are left out of the estimate: they may be earlier silences, or times that nobody
     # listened, and one of them must not make us deaf for a month. What is left is weighted as if they were there.
     longest, left_out = np.sort(pauses)[::-1] + GRACE, int(days // 7)

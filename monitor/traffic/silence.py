@@ -15,8 +15,8 @@ from .ingest_counts import IngestCounts, Loss
 from .rhythm import Rhythm, recent_share
 from .series import MINUTE_S, minute_of
 
-QUIET_MIN_S = 300.0
-"""No pause that is shorter than this is silence, however regular the calls are: exporters restart, networks hiccup."""
+PAUSE_S = 300.0
+"""A service that was quiet for so long is said to pause."""
 
 RETIRED_S = 3 * 86_400.0
 """A service that was silent for so long is gone for good: its incident ends, and says so."""
@@ -83,10 +83,10 @@ def hear(service: str, minutes: ActiveMinutes, rhythm: Rhythm, listening: Listen
     share = recent_share(rhythm, minutes.of(service), minutes.origin, last)
     heard_up_to = minute_of(now_s - listening.lag_s)
     due = rhythm.due(last, heard_up_to) * share
-    if quiet_s - listening.lag_s < QUIET_MIN_S or due <= rhythm.limit:
+    if due <= rhythm.limit:
         return Heard(service, Hearing.HEARD, _as_usual(name, rhythm, last, quiet_s), quiet_s)
     since = max(last, minute_of(listening.since_s) + MINUTE_S)
-    if heard_up_to - since < QUIET_MIN_S or rhythm.due(since, heard_up_to) * share <= rhythm.limit:
+    if rhythm.due(since, heard_up_to) * share <= rhythm.limit:
         reason = f"{name} is quiet for {span(quiet_s)}, and part of that time nobody listened"
         return Heard(service, Hearing.HELD, reason, quiet_s)
     reason = (
@@ -134,7 +134,7 @@ def _name(service: str) -> str:
 
 
 def _as_usual(name: str, rhythm: Rhythm, last: int, quiet_s: float) -> str:
-    if quiet_s < QUIET_MIN_S:
+    if quiet_s < PAUSE_S:
         return f"{name} makes calls"
     return f"{name} pauses for {span(quiet_s)}, as it sometimes does"
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from monitor.traffic.rhythm import ACTIVE_MIN, DAYS_MIN, Flags, learn, recent_share
+from monitor.traffic.rhythm import ACTIVE_MIN, DAYS_MIN, LIMIT_MIN, Flags, learn, recent_share
 
 MONDAY = 1_772_409_600
 DAY = 1_440
@@ -36,7 +36,7 @@ def test_a_busy_service_is_due_in_every_minute() -> None:
     rhythm = learn(calls(steady(20), 28), MONDAY)
     assert rhythm.is_judged
     assert rhythm.due(MONDAY, MONDAY + 600) == pytest.approx(10, abs=0.01)
-    assert rhythm.limit < 5
+    assert rhythm.limit == LIMIT_MIN
 
 
 @pytest.mark.parametrize("a_minute", [3, 1, 0.3, 0.1])
@@ -44,7 +44,7 @@ def test_the_limit_is_near_the_pause_that_chance_brings_once_a_quarter(a_minute:
     rhythm = learn(calls(steady(a_minute), 28), MONDAY)
     share = 1 - np.exp(-a_minute)
     once = np.log(91 * DAY * share) / -np.log(1 - share) * share
-    assert 0.8 * once < rhythm.limit < 1.8 * once + 1
+    assert max(LIMIT_MIN, 0.8 * once) <= rhythm.limit < max(LIMIT_MIN, 1.8 * once) + 1
 
 
 def test_nights_and_weekends_are_no_pause_and_the_hours_beside_work_neither() -> None:

@@ -8,10 +8,9 @@ import pytest
 from dashboards.view import Hearing
 from monitor.traffic.active_minutes import ALL, SERVICES_MAX, ActiveMinutes
 from monitor.traffic.ingest_counts import Arrived, IngestCounts, Loss
-from monitor.traffic.rhythm import HISTORY_S, learn
+from monitor.traffic.rhythm import HISTORY_S, LIMIT_MIN, learn
 from monitor.traffic.series import MINUTE_S
 from monitor.traffic.silence import (
-    QUIET_MIN_S,
     RETIRED_S,
     Extent,
     Heard,
@@ -49,14 +48,14 @@ def heard(after_s: float, listening: Listening = LONG_SINCE, share: float = 1.0)
     ("after_s", "hearing"),
     [
         (0, Hearing.HEARD),
-        (QUIET_MIN_S - 1, Hearing.HEARD),
-        (QUIET_MIN_S, Hearing.SILENT),
+        (LIMIT_MIN * 60 - 1, Hearing.HEARD),
+        (LIMIT_MIN * 60, Hearing.SILENT),
         (RETIRED_S - 1, Hearing.SILENT),
         (RETIRED_S, Hearing.RETIRED),
     ],
-    ids=["calls", "short of five minutes", "five minutes", "short of three days", "three days"],
+    ids=["calls", "short of ten minutes", "ten minutes", "short of three days", "three days"],
 )
-def test_a_busy_service_is_silent_after_five_minutes_and_gone_after_three_days(
+def test_a_busy_service_is_silent_after_ten_minutes_and_gone_after_three_days(
     after_s: float, hearing: Hearing
 ) -> None:
     assert heard(after_s).hearing is hearing
@@ -71,15 +70,15 @@ def test_a_rarer_service_has_more_time() -> None:
 
 
 def test_what_nobody_listened_to_is_not_silence_yet() -> None:
-    assert heard(600, Listening(NOON + 400.0)).hearing is Hearing.HELD
-    assert heard(600, Listening(NOON - 60.0)).hearing is Hearing.SILENT
+    assert heard(900, Listening(NOON + 400.0)).hearing is Hearing.HELD
+    assert heard(900, Listening(NOON - 60.0)).hearing is Hearing.SILENT
     assert heard(200, Listening(NOON + 100.0)).hearing is Hearing.HEARD
 
 
 def test_calls_that_are_known_to_come_late_are_waited_for() -> None:
     late = Listening(NOON - 86_400.0, lag_s=600.0)
-    assert heard(QUIET_MIN_S + 599, late).hearing is Hearing.HEARD
-    assert heard(QUIET_MIN_S + 660, late).hearing is Hearing.SILENT
+    assert heard(LIMIT_MIN * 60 + 599, late).hearing is Hearing.HEARD
+    assert heard(LIMIT_MIN * 60 + 660, late).hearing is Hearing.SILENT
 
 
 def test_a_service_without_a_rhythm_is_not_judged_and_it_is_said_why() -> None:
