@@ -5,11 +5,20 @@ A pair names the places of two reports in the list that was given, and says why 
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
 
 from .calls import Call
 from .dialects import Report
-from .likeness import SLACK_S, agree, apart_s, are_alike, distance, have_same_tokens, is_telling, is_untold
+from .likeness import (
+    SLACK_S,
+    agree,
+    apart_s,
+    are_alike,
+    are_rivals,
+    distance,
+    have_same_tokens,
+    is_telling,
+    is_untold,
+)
 
 ID_SLACK_S = 5.0
 """How far apart two reports with one id may lie: the clocks of two machines. A cached answer comes later again."""
@@ -35,9 +44,14 @@ def with_same_id(reports: Sequence[Report]) -> Iterator[Pair]:
             by_id[response_id].append(place)
     for same in by_id.values():
         same.sort(key=lambda place: reports[place].call.started_at)
-        for one, other in pairwise(same):
-            if apart_s(reports[one].call, reports[other].call) <= ID_SLACK_S:
-                yield one, other, "the same response id"
+        near = [
+            (distance(reports[one].call, reports[other].call), one, other)
+            for start, one in enumerate(same)
+            for other in same[start + 1 : start + 1 + NEAREST_MAX]
+            if apart_s(reports[one].call, reports[other].call) <= ID_SLACK_S
+            and not are_rivals(reports[one], reports[other])
+        ]
+        yield from ((one, other, "the same response id") for _, one, other in sorted(near))
 
 
 def continued(reports: Sequence[Report]) -> Iterator[Pair]:

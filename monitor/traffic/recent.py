@@ -367,7 +367,7 @@ class _Index:
 
     def _may_belong(self, sighting: Sighting) -> bool:
         """Whether a known call, by the id of its answer or by its place in the trace, may be that of the report."""
-        if is_telling(sighting.response_id) and sighting.response_id in self._by_id:
+        if any(self._with_same_answer(sighting)):
             return True
         if sighting.parent_span_id and (above := self.by_span.get(sighting.parent_key)) is not None:
             has_others_below = sighting.parent_key in self._below
@@ -377,6 +377,12 @@ class _Index:
         if not below:
             return False
         return len(below) > 1 or any(_may_be_one(sighting, one) for one in below[0].sightings)
+
+    def _with_same_answer(self, sighting: Sighting) -> Iterator[Counted]:
+        if is_telling(sighting.response_id):
+            for other in self._by_id.of(sighting.response_id):
+                if any(_may_tell_one_answer(sighting, one) for one in other.sightings):
+                    yield other
 
     def around(self, counted: Counted) -> list[Counted]:
         """The calls that may be told by the same reports as this one, those that may be told by theirs, and so on."""
@@ -391,8 +397,7 @@ class _Index:
         return list(found)
 
     def _near(self, sighting: Sighting) -> Iterator[Counted]:
-        if is_telling(sighting.response_id):
-            yield from self._by_id.of(sighting.response_id)
+        yield from self._with_same_answer(sighting)
         if sighting.parent_span_id and (above := self.by_span.get(sighting.parent_key)) is not None:
             yield above
             yield from self._below.of(sighting.parent_key)
@@ -404,6 +409,13 @@ class _Index:
 
 def _keys(sightings: Iterable[Sighting]) -> frozenset[bytes]:
     return frozenset(one.key for one in sightings)
+
+
+def _may_tell_one_answer(one: Sighting, other: Sighting) -> bool:
+    """Two reports with the same id of an answer may be of one call: see ``are_rivals``."""
+    mine, others = one.shape, other.shape
+    is_one_emitter = mine.emitter == others.emitter and mine.service_name == others.service_name
+    return not is_one_emitter or one.trace_id == other.trace_id or mine.is_ending != others.is_ending
 
 
 def _may_be_one(above: Sighting, below: Sighting) -> bool:

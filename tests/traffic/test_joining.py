@@ -84,6 +84,10 @@ ONE_CALL = {
         otel(2, parent=1, at_s=0.1, for_s=1.0),
     ),
     "the same span exported twice": (otel(1), otel(1)),
+    "one id, by a wrapper further up in the trace": (
+        otel(1, response_id=ID, parent=8), otel(2, (51, 9), response_id=ID, at_s=-0.1, for_s=2.2)),
+    "one id, by the same library behind a gateway": (
+        otel(1, response_id=ID), otel(2, response_id=ID, trace=2, resource={"service.name": "gateway"})),
     "three reports": (otel(1, response_id=ID), framework(2), framework(3, response_id=ID, scope="third", trace=3)),
     "a stream of which the provider's own sdk tells no outcome": (
         untold("gpt-4.1"),
@@ -135,6 +139,7 @@ TWO_CALLS = {
     "an attempt and the next": (otel(1, None, error="429", for_s=0.5), otel(2, at_s=0.6, for_s=1.0)),
     "nothing told but the time": (otel(1, None), framework(2, None)),
     "an id again, hours later": (otel(1, response_id=ID), framework(2, response_id=ID, at_s=7200.0)),
+    "an answer out of a cache": (otel(1, response_id=ID), otel(2, response_id=ID, trace=2, at_s=0.5)),
     "an id that is drawn from a thousand": (
         otel(1, response_id="chatcmpl-123"),
         otel(2, (7, 7), response_id="chatcmpl-123", trace=2),
