@@ -58,6 +58,7 @@ from .deployment import watched_of
 from .problems import Problems
 from .schedule import Schedule, slot_s
 from .telemetry import Metrics, installed_version
+from .traffic.active_minutes import SERVICES_MAX
 from .traffic.config import Unit
 from .traffic.silence import Extent
 from .traffic_flow.watch_silence import SilenceLook
@@ -164,9 +165,11 @@ class Status:
         )
 
     def _ingest_note(self) -> str:
-        """What is wrong with the intake, or that nobody has ever sent anything; empty where there is nothing to say."""
+        """What is wrong with what comes in, or that nothing ever came; empty where there is nothing to say."""
         if self.silence and self.silence.intake.extent in (Extent.PARTLY, Extent.BROKEN):
             return self.silence.intake.reason
+        if self.silence and self.silence.left_out:
+            return f"{self.silence.left_out} services are too many to be judged by themselves ({SERVICES_MAX} are)."
         is_new = self.silence is None or self.silence.traffic.quiet_s is None
         if is_new and self.metrics.last_span_at is None:
             return "Nobody has sent traces yet: there is nothing to tell silence from."

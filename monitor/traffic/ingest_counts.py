@@ -40,8 +40,10 @@ def arrived(spans: Iterable[Span], refused: Mapping[tuple[str, Loss], int], inva
     """What is to be counted of a request: its readable ``spans``, of which some were ``refused``, and the rest."""
     by_service: Counter[str] = Counter()
     lost: Counter[tuple[str, Loss]] = Counter(refused)
+    resource, service = None, ""
     for span in spans:
-        service = service_of(span)
+        if span.resource is not resource:  # many spans share one: this is done for each of them
+            resource, service = span.resource, service_of(span)
         by_service[service] += 1
         if span.has_lost:
             lost.update((service, loss) for loss in _dropped(span))

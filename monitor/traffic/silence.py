@@ -28,7 +28,7 @@ REFUSED_MINUTES_MIN = 3
 """In so many of the minutes that are looked at: a burst that a sender repeats later is no breakdown."""
 
 BROKEN_SHARE = 0.5
-"""From this share of refused requests on nothing that is watched here can be believed."""
+"""From this share of requests on that we could not take, nothing that is watched here can be believed."""
 
 PARTLY_SHARE = 0.1
 """From this share on somebody should look at what is refused."""
@@ -139,6 +139,11 @@ def _as_usual(name: str, rhythm: Rhythm, last: int, quiet_s: float) -> str:
     return f"{name} pauses for {span(quiet_s)}, as it sometimes does"
 
 
+_OUR_REFUSALS = (429, 500, 503)
+"""Those that may meet any sender. What one sender does wrong says nothing of the traces of others: otherwise whoever
+can reach the port could have all watches held."""
+
+
 class Extent(StrEnum):
     """How much of what senders want to hand over is refused."""
 
@@ -147,6 +152,7 @@ class Extent(StrEnum):
     """Nobody sends anything."""
     PARTLY = "partly"
     BROKEN = "broken"
+    """Nobody gets in, or we refuse most of what comes ourselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,10 +182,11 @@ def judge_intake(minutes: Sequence[Mapping[int, int]], over_s: float) -> Intakin
     by_count = sorted(refused.items(), key=lambda item: -item[1])
     why = ", ".join(f"{count} {_REFUSALS[code]} ({code})" for code, count in by_count)
     evidence = tuple((f"answered by {code}", str(count)) for code, count in by_count)
-    if share >= BROKEN_SHARE:
-        what = "No traces get in" if not taken else "Most traces do not get in"
-        return Intaking(Extent.BROKEN, share, f"{what}: {of} were refused. {why}", evidence)
-    return Intaking(Extent.PARTLY, share, f"Some traces do not get in: {of} were refused. {why}", evidence)
+    ours = sum(refused.get(code, 0) for code in _OUR_REFUSALS)
+    is_broken = not taken or ours >= BROKEN_SHARE * (taken + lost)
+    what = "No traces get in" if not taken else f"{'Most' if is_broken else 'Some'} traces do not get in"
+    extent = Extent.BROKEN if is_broken else Extent.PARTLY
+    return Intaking(extent, share, f"{what}: {of} were refused. {why}", evidence)
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,6 +142,7 @@ def test_when_one_is_silent_and_nobody_else_calls_there_is_no_traffic(
         ([{200: 50, 429: 2}] * 5, Extent.NONE),
         ([{200: 8, 401: 1}] * 5, Extent.PARTLY),
         ([{200: 1, 503: 1}] * 5, Extent.BROKEN),
+        ([{200: 1, 401: 90}] * 5, Extent.PARTLY),
         ([{401: 1}] * 4, Extent.NONE),
         ([{401: 1}] * 5, Extent.BROKEN),
         ([{}, {}, {}, {429: 40}, {429: 40, 200: 5}], Extent.NONE),
@@ -152,13 +153,14 @@ def test_when_one_is_silent_and_nobody_else_calls_there_is_no_traffic(
         "all get in",
         "a few are put off",
         "one of nine",
-        "half",
+        "half, by us",
+        "most, by faults of senders",
         "too few",
         "all",
         "a burst",
     ],
 )
-def test_ingest_is_broken_when_half_of_the_requests_are_refused_for_minutes(
+def test_ingest_is_broken_when_nobody_gets_in_or_we_refuse_half_of_it_for_minutes(
     minutes: list[Mapping[int, int]], extent: Extent
 ) -> None:
     assert judge_intake(minutes, 300.0).extent is extent
