@@ -68,11 +68,16 @@ def matching(**labels: str | tuple[str, ...]) -> tuple[Matcher, ...]:
 def inhibitor(
     key: str, finding: Finding | None, incidents: Iterable[Incident], rules: Sequence[InhibitRule]
 ) -> Incident | None:
-    """The firing incident that explains away what is found under ``key``, the first there is; never that of the key."""
+    """The firing incident that explains away what is found under ``key``, the first there is.
+
+    It is never that of the key itself, and never one of a lower severity.
+    """
     if finding is None:
         return None
     for incident in incidents:
-        may_hold = incident.state is State.FIRING and incident.key != key
+        # What people hear of quietly, if at all, must not keep them from what would have woken them.
+        may_hold = incident.state is State.FIRING and incident.severity >= finding.severity
+        may_hold = may_hold and incident.key != key
         if may_hold and any(rule.inhibits(incident.finding, finding) for rule in rules):
             return incident
     return None

@@ -88,6 +88,14 @@ class Config(BaseModel):
         default_factory=dict, description="How a release is rolled back."
     )
 
+    def told_of_silence(self) -> tuple[str, ...]:
+        """The receivers who hear of silence: unless said otherwise all who would miss something by it."""
+        if self.silence.notify is not None:
+            return tuple(self.silence.notify)
+        watches = [name for watch in self.watches for name in watch.notify]
+        targets = [name for target in self.targets.values() for name in target.notify]
+        return tuple(dict.fromkeys((*watches, *targets)))
+
 
 @dataclass(frozen=True, slots=True)
 class Deployment:

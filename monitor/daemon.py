@@ -22,6 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 import canaries.store as canary_store
 from alerts import outbox_store
 from alerts.channels import Tools, open_channels
+from alerts.finding import Severity
 from alerts.intake import receive
 from alerts.outbox import Outbox
 from canaries.clock import Clock, SystemClock
@@ -333,12 +334,16 @@ class Daemon:
         silence = await self._hear(now)
         looks = await look(self._intake, watches, now, await last_ends(self.database, watches, now))
         verdicts = [(one.verdict(), one.rule()) for one in looks]
+        severity = Severity.PAGE if config.silence.severity == "page" else Severity.TICKET
         # When this is refused, the next look judges the same windows again: nothing is lost but time. What inhibits
         # others comes first.
         transitions = await self.database.awrite(
             lambda session: receive(
                 session,
-                [*(silence.verdicts(session, config.silence) if silence else ()), *verdicts],
+                [
+                    *(silence.verdicts(session, severity, config.told_of_silence()) if silence else ()),
+                    *verdicts,
+                ],
                 now,
                 house.rollbacks,
                 house.inhibitions,

@@ -38,7 +38,9 @@ class SilenceConfig(BaseModel):
     severity: Literal["page", "ticket"] = Field(
         "ticket", description="How loudly it tells; lost spans are never more than a ticket."
     )
-    notify: list[str] = Field(default_factory=list, description="Receivers who are told, by name.")
+    notify: list[str] | None = Field(
+        None, description="Receivers who are told, by name; unless set, all whom watches and targets name."
+    )
     services: Annotated[list[ExpectedServiceConfig], Field(max_length=SERVICES_MAX)] = Field(
         default_factory=list,
         description="Services of which you know how long they may be silent, instead of by their usual rhythm.",

@@ -86,12 +86,13 @@ class SilenceLook:
     left_out: int = 0
     """How many services are too many to be told apart."""
 
-    def verdicts(self, session: Session, config: SilenceConfig) -> list[tuple[Verdict, AlertRule]]:
+    def verdicts(
+        self, session: Session, severity: Severity, notify: tuple[str, ...]
+    ) -> list[tuple[Verdict, AlertRule]]:
         """The verdicts that the alert arm takes, those first that inhibit others.
 
         Open incidents of what is not looked at any more end, for nothing else would say that they are over.
         """
-        severity = Severity.PAGE if config.severity == "page" else Severity.TICKET
         found = [_intake_verdict(self.intake, severity), _heard_verdict(self.traffic, severity)]
         found += [_heard_verdict(one, severity) for one in self.services]
         found += [_loss_verdict(one) for one in self.losses]
@@ -100,7 +101,7 @@ class SilenceLook:
             if incident.key.startswith(KEY) and incident.key not in known:
                 label = Label.STEADY if self.is_settled else Label.NO_DATA
                 found.append(Verdict(incident.key, label, note="There is nothing to look at any more"))
-        rule = AlertRule(keep_firing_s=KEEP_FIRING_S, notify=tuple(config.notify))
+        rule = AlertRule(keep_firing_s=KEEP_FIRING_S, notify=notify)
         return [(one, rule) for one in found]
 
 

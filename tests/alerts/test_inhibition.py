@@ -82,6 +82,15 @@ def test_only_what_fires_inhibits_and_nothing_inhibits_itself() -> None:
     assert inhibitor("watch/p95", None, [source], rules) is None
 
 
+def test_a_ticket_holds_no_page() -> None:
+    page, ticket = firing("silence/ingest", silence="ingest"), finding(watch="p95")
+    quiet = replace(page, severity=Severity.TICKET)
+    assert inhibitor("watch/p95", ticket, [quiet], [BROKEN_HOLDS_WATCHES]) is None
+    ticket = replace(ticket, severity=Severity.TICKET)
+    for source in (quiet, page):
+        assert inhibitor("watch/p95", ticket, [source], [BROKEN_HOLDS_WATCHES]) is source
+
+
 @pytest.fixture
 def take(database, clock):
     """Receive verdicts in one transaction; gives the reasons."""

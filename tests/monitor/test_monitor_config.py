@@ -377,9 +377,21 @@ def test_the_examples_in_the_values_of_the_chart_can_be_used(tmp_path: Path) -> 
 # --- silence
 
 
-def test_silence_is_looked_for_without_a_word_and_tells_nobody(write: Write) -> None:
-    silence = load(write("{}"), {}).config.silence
-    assert (silence.severity, silence.notify, silence.services, silence.ignore) == ("ticket", [], [], [])
+def test_silence_is_looked_for_without_a_word(write: Write) -> None:
+    config = load(write("{}"), {}).config
+    assert (config.silence.severity, config.silence.services, config.silence.ignore) == ("ticket", [], [])
+    assert config.told_of_silence() == ()
+
+
+def test_who_would_miss_something_by_silence_hears_of_it(write: Write) -> None:
+    receiver = "{webhook: {url: 'https://x.example', secret: " + WHSEC + "}}"
+    text = (
+        "watches: [{name: w, measure: latency_p95, above: 8s, notify: [oncall]}]\n"
+        f"receivers: {{oncall: {receiver}, other: {receiver}}}\n"
+    )
+    assert load(write(text), {}).config.told_of_silence() == ("oncall",)
+    assert load(write(text + "silence: {notify: [other]}\n"), {}).config.told_of_silence() == ("other",)
+    assert load(write(text + "silence: {notify: []}\n"), {}).config.told_of_silence() == ()
 
 
 def test_what_is_known_of_silence(write: Write) -> None:

@@ -46,6 +46,7 @@ class World:
     def __init__(self, database: Database, traffic: Traffic, **config: object) -> None:
         self.database, self.traffic = database, traffic
         self.config = SilenceConfig.model_validate(config)
+        self.severity = Severity[self.config.severity.upper()]
         self.counts = IngestCounts()
         self.minute = 0
         self.others: list[tuple[Verdict, AlertRule]] = []
@@ -61,7 +62,11 @@ class World:
         said = await self.watch.look(now)
         self.database.write(
             lambda session: receive(
-                session, [*said.verdicts(session, self.config), *self.others], now, None, RULES
+                session,
+                [*said.verdicts(session, self.severity, ("oncall",)), *self.others],
+                now,
+                None,
+                RULES,
             )
         )
         self.minute += 1
@@ -101,7 +106,7 @@ async def test_while_all_call_nothing_is_wrong(database: Database, traffic: Traf
 async def test_one_silent_service_is_one_incident_that_ends_when_it_calls_again(
     database: Database, traffic: Traffic
 ) -> None:
-    world = World(database, traffic, severity="page", notify=["oncall"])
+    world = World(database, traffic, severity="page")
     traffic.stop("shop", NOON + 600, NOON + 3_600)
     await world.run(20)
     assert world.open == []
@@ -218,7 +223,7 @@ def taken(counts: IngestCounts) -> None:
 async def test_broken_ingest_holds_silence_and_watches_until_it_is_whole(
     database: Database, traffic: Traffic
 ) -> None:
-    world = World(database, traffic)
+    world = World(database, traffic, severity="page")
     await world.run(5, taken)
     for service in ("shop", "chat"):
         traffic.stop(service, NOON + 300, NOON + 40 * 60)
