@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from . import pricing
-from .calls import Call, ErrorClass
+from .calls import Call, CostBasis, ErrorClass
 from .entries import decode
 from .pricing import PriceBook
-from .recent import Recent, Settled
-from .series import Admission
-from .sightings import Shapes, Sighting
-from .windows import WindowBook
+from .recent import Counted, Recent, Settled
+from .rows import Floats, Rows, rows_of
+from .series import Admission, Series, minute_of, series_of
+from .sightings import Shape, Shapes, Sighting
+from .window_book import WindowBook
 
 LATE_S = 120.0
 """A call that ended so long before it came is late: the watches have looked at its minute already."""
@@ -41,6 +42,28 @@ class CallMetrics(Protocol):
 
     def count_joined(self, by: int = 1) -> None:
         """Calls that were counted anew because a further report of them came, or turned out to be none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Many:
+    """Calls that are counted together: each with its series, what it cost, and how sure that is."""
+
+    rows: Rows
+    series: Sequence[Series]
+    cost_usd: Floats
+    bases: Sequence[CostBasis]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What was settled, and how its calls are counted.
+
+    Most are told by one report and of everyday size: they are ``many``. ``others`` are counted one by one.
+    """
+
+    settled: Settled
+    others: Sequence[Counted]
+    many: Many | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,43 +94,72 @@ class Counting:
         """How many windows are not folded yet."""
         return len(self._unfolded)
 
-    def settle(self, sightings: Iterable[Sighting], now: float) -> Settled:
+    def settle(self, sightings: Iterable[Sighting], now: float) -> Batch:
         """What these reports are counted as. Follow with ``count`` once that is stored, or with ``undo``."""
         settled = self._recent.settle(sightings, now)
-        for counted in settled.admitted:
-            call = counted.call()
-            counted.series = self._admission.admit(call)
-            if counted.is_call:
-                counted.cost_usd, counted.cost_basis = self._prices.cost_of(call)
-        return settled
+        singles = [one for one in settled.admitted if one.is_call and len(one.sightings) == 1]
+        others = [one for one in settled.admitted if not one.is_call or len(one.sightings) > 1]
+        rows = _rows_of(singles)
+        if rows is not None and not (is_everyday := rows.is_everyday).all():
+            others += [one for one, is_one in zip(singles, is_everyday, strict=True) if not is_one]
+            singles = [one for one, is_one in zip(singles, is_everyday, strict=True) if is_one]
+            rows = _rows_of(singles)
+        for counted in others:
+            self._value(counted)
+        return Batch(settled, others, self._value_all(singles, rows) if rows is not None else None)
 
-    def undo(self, settled: Settled) -> None:
+    def _value(self, counted: Counted) -> None:
+        """Say what a call cost, and in which series it is counted."""
+        call = counted.call()
+        counted.series = self._admission.admit(series_of(call), minute_of(call.ended_at))
+        if counted.is_call:
+            counted.cost_usd, counted.cost_basis = self._prices.cost_of(call)
+
+    def _value_all(self, singles: Sequence[Counted], rows: Rows) -> Many:
+        """The same for many calls, which are those of the rows."""
+        many = Many(rows, self._admit(rows), *self._prices.costs_of(rows))
+        valued = zip(singles, many.cost_usd.tolist(), many.bases, many.series, strict=True)
+        for counted, cost, basis, series in valued:
+            counted.cost_usd, counted.cost_basis, counted.series = _known(cost), basis, series
+        return many
+
+    def _admit(self, rows: Rows) -> list[Series]:
+        own = [series_of(shape) for shape in rows.shapes]
+        places = list(zip(rows.kind.tolist(), rows.minute.tolist(), strict=True))
+        admitted = {
+            (kind, minute): self._admission.admit(own[kind], minute) for kind, minute in dict.fromkeys(places)
+        }
+        return [admitted[place] for place in places]
+
+    def undo(self, batch: Batch) -> None:
         """Be as before ``settle``."""
-        self._recent.undo(settled)
+        self._recent.undo(batch.settled)
 
-    def count(self, settled: Settled, entry_id: int, now: float) -> None:
+    def count(self, batch: Batch, entry_id: int, now: float) -> None:
         """Count what was settled and is stored in this entry of the journal."""
-        self._recent.keep(settled, entry_id, now)
-        self._add(settled, entry_id)
+        self._recent.keep(batch.settled, entry_id, now)
+        if many := batch.many:
+            self._unfolded.add_rows(many.rows, many.series, many.cost_usd, many.bases)
+        self._add(batch.others, batch.settled.withdrawn)
+        self._through = entry_id
 
     def restore(self, entry_id: int, at: float, body: bytes, *, is_folded: bool) -> int:
         """Count again what an entry says, unless it is in the stored windows; gives how many calls were counted."""
         entry = decode(body, self.shapes)
         settled = self._recent.restore(entry.admitted, entry.withdrawn, entry_id, at)
+        self._through = entry_id
         if is_folded:
-            self._through = entry_id
             return 0
-        self._add(settled, entry_id)
+        self._add(settled.admitted, settled.withdrawn)
         return sum(one.is_call for one in settled.admitted)
 
-    def _add(self, settled: Settled, entry_id: int) -> None:
-        for counted in settled.admitted:
+    def _add(self, admitted: Iterable[Counted], withdrawn: Iterable[Counted]) -> None:
+        for counted in admitted:
             if counted.is_call and counted.series is not None:
                 self._unfolded.add(counted.call(), counted.series)
-        for counted in settled.withdrawn:
+        for counted in withdrawn:
             if counted.is_call and counted.series is not None:
                 self._unfolded.take_back(counted.call(), counted.series)
-        self._through = entry_id
 
     def take(self, now: float) -> Unfolded:
         """What is to be folded; counting goes on without it."""
@@ -134,48 +186,61 @@ class Counting:
         }
 
 
-def tell(settled: Settled, metrics: CallMetrics, now: float) -> None:
+def tell(batch: Batch, metrics: CallMetrics, now: float) -> None:
     """Count in the metrics what was settled at ``now``."""
-    before = {one.key: gone for gone in settled.withdrawn for one in gone.sightings}
-    calls: Counter[tuple[str, ...]] = Counter()
-    costs: Counter[tuple[str, str]] = Counter()
-    unpriced: Counter[tuple[str, str]] = Counter()
-    checks: Counter[tuple[str, str, str]] = Counter()
-    late = 0
-    for counted in settled.admitted:
+    told, late = _Told(), 0
+    if many := batch.many:
+        late = int((many.rows.end_ns < (now - LATE_S) * 1e9).sum())
+        for (kind, basis), by in Counter(zip(many.rows.kind.tolist(), many.bases, strict=True)).items():
+            told.count(many.rows.shapes[kind], basis, by)
+    before = {one.key: gone for gone in batch.settled.withdrawn for one in gone.sightings}
+    for counted in batch.others:
         if not counted.is_call:
             continue
         call = counted.call()
         replaced = [before[one.key] for one in counted.sightings if one.key in before]
-        checks.update(_checks(call, [one.call() for one in replaced]))
-        if replaced:
-            continue
-        late += call.ended_at < now - LATE_S
-        calls[_labels(call)] += 1
-        if call.cost_usd is not None or not call.error:
-            costs[call.service_name or "", call.cost_basis] += 1
-        if call.cost_usd is None and not call.error:
-            unpriced[call.service_name or "", call.model or ""] += 1
-    for labels, by in calls.items():
-        metrics.count_call(dict(zip(LABELS, labels, strict=True)), by)
-    for (service, basis), by in costs.items():
-        metrics.count_cost(service, basis, by)
-    for (service, model), by in unpriced.items():
-        metrics.count_unpriced(service, model, by)
-    for (service, name, result), by in checks.items():
-        metrics.count_check(service, name, result, by)
+        told.checks.update(_checks(call, [one.call() for one in replaced]))
+        if not replaced:
+            told.count(call, call.cost_basis, 1)
+            late += call.ended_at < now - LATE_S
+    told.to(metrics)
     if late:
         metrics.count_late(late)
-    if settled.withdrawn:
-        metrics.count_joined(len(settled.withdrawn))
+    if batch.settled.withdrawn:
+        metrics.count_joined(len(batch.settled.withdrawn))
+
+
+class _Told:
+    """Calls by what the metrics tell them apart by."""
+
+    def __init__(self) -> None:
+        self._calls: Counter[tuple[str, ...]] = Counter()
+        self._costs: Counter[tuple[str, str]] = Counter()
+        self._unpriced: Counter[tuple[str, str]] = Counter()
+        self.checks: Counter[tuple[str, str, str]] = Counter()
+
+    def count(self, call: Call | Shape, basis: CostBasis, by: int) -> None:
+        service, model = call.service_name or "", call.response_model or call.request_model or ""
+        outcome = (call.error_class or ErrorClass.OTHER).value if call.error else "ok"
+        self._calls[service, call.operation.value, call.provider or "", model, outcome] += by
+        is_priced = basis is not CostBasis.UNPRICED
+        if is_priced or not call.error:
+            self._costs[service, basis] += by
+        if not is_priced and not call.error:
+            self._unpriced[service, model] += by
+
+    def to(self, metrics: CallMetrics) -> None:
+        for labels, by in self._calls.items():
+            metrics.count_call(dict(zip(LABELS, labels, strict=True)), by)
+        for (service, basis), by in self._costs.items():
+            metrics.count_cost(service, basis, by)
+        for (service, model), by in self._unpriced.items():
+            metrics.count_unpriced(service, model, by)
+        for (service, name, result), by in self.checks.items():
+            metrics.count_check(service, name, result, by)
 
 
 LABELS = ("service", "operation", "provider", "model", "outcome")
-
-
-def _labels(call: Call) -> tuple[str, ...]:
-    outcome = (call.error_class or ErrorClass.OTHER).value if call.error else "ok"
-    return call.service_name or "", call.operation.value, call.provider or "", call.model or "", outcome
 
 
 def _checks(call: Call, replaced: Sequence[Call]) -> Iterable[tuple[str, str, str]]:
@@ -185,3 +250,11 @@ def _checks(call: Call, replaced: Sequence[Call]) -> Iterable[tuple[str, str, st
         for name in names:
             if name not in known:
                 yield call.service_name or "", name, result
+
+
+def _rows_of(singles: Sequence[Counted]) -> Rows | None:
+    return rows_of([one.sightings[0] for one in singles]) if singles else None
+
+
+def _known(value: float) -> float | None:
+    return None if value != value else value

@@ -44,27 +44,28 @@ class Exemplars:
     def add(self, call: Call) -> None:
         """Take a call into account."""
         if call.error:
-            self._offer(Kind.FAILED, call.ended_at, call)
+            self._consider(Kind.FAILED, call.ended_at, call)
         else:
-            self._offer(Kind.SLOWEST, call.duration_s, call)
+            self._consider(Kind.SLOWEST, call.duration_s, call)
         if call.cost_usd:
-            self._offer(Kind.DEAREST, call.cost_usd, call)
+            self._consider(Kind.DEAREST, call.cost_usd, call)
 
-    def _offer(self, kind: Kind, value: float, call: Call) -> None:
+    def _consider(self, kind: Kind, value: float, call: Call) -> None:
         best = self._best.get(kind)
         # Most calls are neither: they are to cost a comparison only.
         if best is not None and len(best) >= EXEMPLARS_MAX and value <= best[0].value:
             return
-        self._keep(kind, [Exemplar(value, call.trace_id, call.span_ids[0])])
+        self.offer(kind, [Exemplar(value, call.trace_id, call.span_ids[0])])
 
-    def _keep(self, kind: Kind, more: list[Exemplar]) -> None:
+    def offer(self, kind: Kind, more: list[Exemplar]) -> None:
+        """Take more calls of a kind into account."""
         best = sorted({*self._best.get(kind, ()), *more})
         self._best[kind] = best[-EXEMPLARS_MAX:]
 
     def merge(self, other: "Exemplars") -> None:
         """Take into account what ``other`` has."""
         for kind, best in other._best.items():
-            self._keep(kind, best)
+            self.offer(kind, best)
 
     def to_json(self) -> dict[str, Any]:
         """The calls as plain data."""

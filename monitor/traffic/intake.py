@@ -38,7 +38,8 @@ from .recent import Recent
 from .repeats import Accepted, Answered, Repeats, mark_of
 from .series import minute_of
 from .sightings import Shapes, Sighting, sighting_of
-from .windows import Window, WindowBook
+from .window_book import WindowBook
+from .windows import Window
 
 T = TypeVar("T")
 
@@ -263,27 +264,27 @@ class Intake:
         requests = [Answered(waiting.mark, waiting.read.accepted) for waiting in group]
         now = self._clock.now().timestamp()
         try:
-            settled = await self._in_turn(partial(self._counting.settle, sightings, now))
+            batch = await self._in_turn(partial(self._counting.settle, sightings, now))
         except Exception as error:
             self._refuse(group, error)
             raise
 
         def work(session: Session) -> int:
-            entry_id = store.journal(session, settled, now)
+            entry_id = store.journal(session, batch.settled, now)
             store.remember(session, entry_id, requests, now)
             return entry_id
 
         try:
             entry_id = await self._database.awrite(work)
         except Exception as error:
-            await self._in_turn(partial(self._counting.undo, settled))
+            await self._in_turn(partial(self._counting.undo, batch))
             self._refuse(group, error)
             if not isinstance(error, _STORE_ERRORS):
                 raise
             return
-        await self._in_turn(partial(self._counting.count, settled, entry_id, now))
+        await self._in_turn(partial(self._counting.count, batch, entry_id, now))
         self._repeats.add(requests, now, entry_id)
-        tell(settled, self._metrics, now)
+        tell(batch, self._metrics, now)
         for waiting in group:
             self._tell_spans(waiting.read)
             waiting.stored.set_result(waiting.read.accepted)

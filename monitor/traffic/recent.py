@@ -117,15 +117,16 @@ class Recent:
         withdrawn: dict[int, Counted] = {}
         suspects = []
         for sighting in sightings:
-            before = index.same_span(sighting)
+            key = sighting.trace_id + sighting.span_id
+            before = index.same_span(sighting, key) if key in index.by_span else None
             if before is not None:
-                if _span(before, sighting.key).end_ns >= sighting.end_ns:
+                if _span(before, key).end_ns >= sighting.end_ns:
                     known += 1
                     continue
-                suspects += self._without(before, sighting.key, fresh, withdrawn)
+                suspects += self._without(before, key, fresh, withdrawn)
             counted = Counted((sighting,))
             fresh[id(counted)] = counted
-            if index.add_single(counted, sighting):
+            if index.add_single(counted, sighting, key):
                 suspects.append(counted)
         done: set[int] = set()
         for suspect in suspects:
@@ -288,33 +289,54 @@ class _Index:
         self._services: dict[object, _Service] = {}
         self._service_of: dict[Shape, _Service] = {}
 
-    def same_span(self, sighting: Sighting) -> Counted | None:
+    def same_span(self, sighting: Sighting, key: bytes) -> Counted | None:
         """The call that this very span tells already. One that began at another time is not it: ids may be reused."""
-        counted = self.by_span.get(sighting.key)
-        if counted is None or _span(counted, sighting.key).start_ns != sighting.start_ns:
+        counted = self.by_span.get(key)
+        if counted is None or _span(counted, key).start_ns != sighting.start_ns:
             return None
         return counted
 
-    def add_single(self, counted: Counted, sighting: Sighting) -> bool:
-        """Add a call that is told by one report; says whether another one may belong to it."""
-        is_suspect = self._may_belong(sighting)
-        service = self._service(sighting.shape)
-        self._add(counted, sighting, service)
-        return is_suspect or service.is_mixed
+    def add_single(self, counted: Counted, sighting: Sighting, key: bytes) -> bool:
+        """Add a call that is told by one report with this key; says whether another one may belong to it.
+
+        The same as asking around and then adding, in a few look-ups: nearly all reports have nothing to do with others.
+        """
+        shape, response_id = sighting.shape, sighting.response_id
+        service = self._service_of.get(shape) or self._service(shape)
+        is_suspect = service.is_mixed or key in self._below
+        self.by_span[key] = counted
+        if response_id is not None and is_telling(response_id):
+            if response_id not in self._by_id:
+                self._by_id[response_id] = counted
+            else:
+                is_suspect = is_suspect or any(self._with_same_answer(sighting))
+                self._by_id.put(response_id, counted)
+        if sighting.parent_span_id:
+            parent_key = sighting.trace_id + sighting.parent_span_id
+            above = self.by_span.get(parent_key)
+            if parent_key not in self._below:
+                is_suspect = is_suspect or (
+                    above is not None and _may_be_one(_span(above, parent_key), sighting)
+                )
+                self._below[parent_key] = counted
+            else:
+                is_suspect = is_suspect or above is not None
+                self._below.put(parent_key, counted)
+        if service.is_mixed:
+            service.add(counted, sighting)
+        return is_suspect
 
     def add(self, counted: Counted) -> None:
         """Add a call."""
         for sighting in counted.sightings:
-            self._add(counted, sighting, self._service(sighting.shape))
-
-    def _add(self, counted: Counted, sighting: Sighting, service: _Service) -> None:
-        self.by_span[sighting.key] = counted
-        if is_telling(sighting.response_id):
-            self._by_id.put(sighting.response_id, counted)
-        if sighting.parent_span_id:
-            self._below.put(sighting.parent_key, counted)
-        if service.is_mixed:
-            service.add(counted, sighting)
+            self.by_span[sighting.key] = counted
+            if is_telling(sighting.response_id):
+                self._by_id.put(sighting.response_id, counted)
+            if sighting.parent_span_id:
+                self._below.put(sighting.parent_key, counted)
+            service = self._service(sighting.shape)
+            if service.is_mixed:
+                service.add(counted, sighting)
 
     def remove(self, counted: Counted) -> None:
         """Take a call out; what is not here any more is left out of account."""
@@ -364,19 +386,6 @@ class _Index:
                 one.is_ending for one in shapes if self._service_of[one] is service
             ):
                 self._mix(service)
-
-    def _may_belong(self, sighting: Sighting) -> bool:
-        """Whether a known call, by the id of its answer or by its place in the trace, may be that of the report."""
-        if any(self._with_same_answer(sighting)):
-            return True
-        if sighting.parent_span_id and (above := self.by_span.get(sighting.parent_key)) is not None:
-            has_others_below = sighting.parent_key in self._below
-            if has_others_below or _may_be_one(_span(above, sighting.parent_key), sighting):
-                return True
-        below = self._below.of(sighting.key)
-        if not below:
-            return False
-        return len(below) > 1 or any(_may_be_one(sighting, one) for one in below[0].sightings)
 
     def _with_same_answer(self, sighting: Sighting) -> Iterator[Counted]:
         if is_telling(sighting.response_id):

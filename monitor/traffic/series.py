@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from .calls import Call
+from .sightings import Shape
 
 MINUTE_S = 60
 
@@ -35,8 +36,8 @@ def minute_of(at: float) -> int:
     return int(at // MINUTE_S) * MINUTE_S
 
 
-def series_of(call: Call) -> Series:
-    """The series that a call belongs to, when there is room for it."""
+def series_of(call: Call | Shape) -> Series:
+    """The series that a call belongs to, or all calls of a shape, when there is room for it."""
     return Series(
         service=call.service_name or "",
         environment=call.environment or "",
@@ -56,9 +57,8 @@ class Admission:
         self._series_max = series_max
         self._last_seen: dict[Series, int] = {}
 
-    def admit(self, call: Call) -> Series:
-        """The call's own series, or ``OVERFLOW`` when too many others are active."""
-        series, minute = series_of(call), minute_of(call.ended_at)
+    def admit(self, series: Series, minute: int) -> Series:
+        """The series itself, or ``OVERFLOW`` when too many others are active in that minute."""
         if series not in self._last_seen and not self._has_room(minute):
             return OVERFLOW
         self._last_seen[series] = max(minute, self._last_seen.get(series, minute))

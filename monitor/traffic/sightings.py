@@ -14,7 +14,8 @@ from .dialects import Report
 SHAPES_MAX = 20_000
 """How many shapes are held to be shared; beyond it all are let go, and shared anew from then on."""
 
-_NANO = 1_000_000_000
+_NANO = 1e9
+"""A float, so that a moment is rounded as columns of moments are (``rows``)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,13 +1,13 @@
 """A minute of calls of one series, as counts and histograms that can be added up and taken back."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from .calls import Call, CostBasis, ErrorClass
 from .exemplars import Exemplars
 from .histogram import Histogram
-from .series import Series, minute_of
+from .series import Series
 from .tallies import Tallies, add_up, count
 
 CHECKS_MAX = 50
@@ -141,38 +141,3 @@ def window_from_json(minute: int, series: Series, data: Mapping[str, Any]) -> Wi
     window.chosen = Tallies.from_json(data.get("chosen", {}))
     window.exemplars = Exemplars.from_json(data.get("exemplars", {}))
     return window
-
-
-class WindowBook:
-    """Windows by minute and series: what was counted since the book was opened."""
-
-    def __init__(self, windows: Iterable[Window] = ()) -> None:
-        """Start with the given windows; those of one minute and series are added up."""
-        self._windows: dict[tuple[int, Series], Window] = {}
-        self.merge(windows)
-
-    def add(self, call: Call, series: Series) -> None:
-        """Count one call in the minute in which it ended."""
-        self._at(minute_of(call.ended_at), series).add(call)
-
-    def take_back(self, call: Call, series: Series) -> None:
-        """Count one call less in the minute in which it ended."""
-        self._at(minute_of(call.ended_at), series).take_back(call)
-
-    def merge(self, windows: Iterable[Window]) -> None:
-        """Count everything that ``windows`` counted."""
-        for window in windows:
-            self._at(window.minute, window.series).merge(window)
-
-    def _at(self, minute: int, series: Series) -> Window:
-        key = (minute, series)
-        window = self._windows.get(key)
-        if window is None:
-            window = self._windows[key] = Window(minute, series)
-        return window
-
-    def __iter__(self) -> Iterator[Window]:
-        return iter(self._windows.values())
-
-    def __len__(self) -> int:
-        return len(self._windows)

@@ -16,7 +16,8 @@ from monitor.traffic.pricing import PriceBook
 from monitor.traffic.recent import KEEP_S
 from monitor.traffic.series import MINUTE_S, SERIES_MAX, Series, minute_of
 from monitor.traffic.tables import TrafficJournalRow
-from monitor.traffic.windows import Window, WindowBook
+from monitor.traffic.window_book import WindowBook
+from monitor.traffic.windows import Window
 
 from .conftest import CHAT, NOON, CountingMetrics, MakePayload
 

@@ -8,7 +8,7 @@ from monitor.traffic.calls import Call, CostBasis, ErrorClass
 from monitor.traffic.config import MatchConfig, WatchConfig
 from monitor.traffic.series import series_of
 from monitor.traffic.watches import judge, matches
-from monitor.traffic.windows import WindowBook
+from monitor.traffic.window_book import WindowBook
 
 from .conftest import NOON, MakeCall
 

@@ -5,11 +5,16 @@ from hypothesis import strategies as st
 
 from monitor.traffic.calls import Call, CostBasis, ErrorClass
 from monitor.traffic.exemplars import Kind
-from monitor.traffic.series import OVERFLOW, Admission, minute_of, series_of
+from monitor.traffic.series import OVERFLOW, Admission, Series, minute_of, series_of
 from monitor.traffic.tallies import OTHER_VALUES, VALUES_MAX
-from monitor.traffic.windows import Window, WindowBook, window_from_json, window_to_json
+from monitor.traffic.window_book import WindowBook
+from monitor.traffic.windows import Window, window_from_json, window_to_json
 
 from .conftest import CALL, NOON, MakeCall
+
+
+def place_of(call: Call) -> tuple[Series, int]:
+    return series_of(call), minute_of(call.ended_at)
 
 
 def window_of(*calls: Call) -> Window:
@@ -100,17 +105,17 @@ def test_a_call_belongs_to_the_minute_in_which_it_ended(at: float, minute: float
 def test_series_beyond_the_bound_are_counted_together_and_the_known_ones_go_on(make_call: MakeCall) -> None:
     admission = Admission(series_max=2)
     names = ["a", "b", "c", "a"]
-    admitted = [admission.admit(make_call(service_name=name)) for name in names]
+    admitted = [admission.admit(*place_of(make_call(service_name=name))) for name in names]
     assert [series.service for series in admitted] == ["a", "b", OVERFLOW.service, "a"]
 
 
 def test_an_idle_series_makes_room_for_a_new_one(make_call: MakeCall) -> None:
     admission = Admission(series_max=2)
-    admission.admit(make_call(service_name="idle"))
-    admission.admit(make_call(service_name="busy", ended_at=NOON + 3_600))
+    admission.admit(*place_of(make_call(service_name="idle")))
+    admission.admit(*place_of(make_call(service_name="busy", ended_at=NOON + 3_600)))
     late = make_call(service_name="new", ended_at=NOON + 3_700)
-    assert admission.admit(late).service == "new"
-    assert admission.admit(make_call(service_name="idle", ended_at=NOON + 3_700)) == OVERFLOW
+    assert admission.admit(*place_of(late)).service == "new"
+    assert admission.admit(*place_of(make_call(service_name="idle", ended_at=NOON + 3_700))) == OVERFLOW
 
 
 def test_a_call_that_is_taken_back_leaves_the_window_as_it_was(make_call: MakeCall) -> None:
