@@ -19,6 +19,9 @@ from .series import Admission, Series, minute_of, series_of
 from .sightings import Shape, Shapes, Sighting
 from .window_book import WindowBook
 
+LATE_S = 120.0
+"""A call that ended so long before it came is late: the watches have looked at its minute already."""
+
 
 class CallMetrics(Protocol):
     """What is counted about calls, at the first report of each: a counter cannot go back."""
@@ -34,6 +37,9 @@ class CallMetrics(Protocol):
 
     def count_check(self, service: str, validator: str, result: str, by: int = 1) -> None:
         """Checks of answers: ``passed`` or ``failed``."""
+
+    def count_late(self, by: int = 1) -> None:
+        """Calls that came long after they ended: the watches had looked at their minute already."""
 
     def count_joined(self, by: int = 1) -> None:
         """Calls that were counted anew because a further report of them came, or turned out to be none."""
@@ -206,11 +212,20 @@ class Counting:
         """Add to ``book`` what is not folded of the minutes from one to another, both included."""
         book.merge(one for one in self._unfolded if first_minute <= one.minute <= last_minute)
 
+    def active_minutes(self, first_minute: int, last_minute: int) -> set[tuple[int, str]]:
+        """The minutes that are not folded, from one to another, in which a service had calls: each with its name."""
+        return {
+            (one.minute, one.series.service)
+            for one in self._unfolded
+            if first_minute <= one.minute <= last_minute and one.calls > 0
+        }
 
-def tell(batch: Batch, metrics: CallMetrics) -> None:
-    """Count in the metrics what was settled."""
-    told = _Told()
+
+def tell(batch: Batch, metrics: CallMetrics, now: float) -> None:
+    """Count in the metrics what was settled at ``now``."""
+    told, late = _Told(), 0
     if many := batch.many:
+        late = int((many.rows.end_ns < (now - LATE_S) * 1e9).sum())
         for (kind, basis), by in Counter(zip(many.rows.kind.tolist(), many.bases, strict=True)).items():
             told.count(many.rows.shapes[kind], basis, by)
     before = {one.key: gone for gone in batch.settled.withdrawn for one in gone.sightings}
@@ -222,7 +237,10 @@ def tell(batch: Batch, metrics: CallMetrics) -> None:
         told.checks.update(_checks(call, [one.call() for one in replaced]))
         if not replaced:
             told.count(call, call.cost_basis, 1)
+            late += call.ended_at < now - LATE_S
     told.to(metrics)
+    if late:
+        metrics.count_late(late)
     if batch.settled.withdrawn:
         metrics.count_joined(len(batch.settled.withdrawn))
 
