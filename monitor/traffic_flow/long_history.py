@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from ..traffic.budgets import period_start
-from ..traffic.intake import AGE_MAX_S
 from ..traffic.long_looks import DAY_S, HOUR_S, Sums, merge, sums_of
+from ..traffic.lookout import AGE_MAX_S
 from ..traffic.series import MINUTE_S, minute_of
 from ..traffic.slo import hour_of
 from ..traffic.watch_config import WatchConfig

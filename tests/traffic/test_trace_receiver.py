@@ -9,7 +9,6 @@ import httpx
 import pytest
 import zstandard
 from google.rpc.status_pb2 import Status
-from monitor.traffic.unpacking import Unpacker
 from opentelemetry.exporter.otlp.proto.http import Compression
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
@@ -24,6 +23,7 @@ from monitor.traffic.config import OtlpConfig
 from monitor.traffic.intake import Accepted, Intake
 from monitor.traffic.otlp import Encoding
 from monitor.traffic.receiver import TraceReceiver
+from monitor.traffic.unpacking import Unpacker
 
 from .conftest import CHAT, CountingMetrics, Listening
 
