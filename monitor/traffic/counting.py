@@ -17,6 +17,7 @@ from .recent import Counted, Recent, Settled
 from .rows import Floats, Rows, rows_of
 from .series import Admission, Series, minute_of, series_of
 from .sightings import Shape, Shapes, Sighting
+from .tallies import Tally, nano
 from .window_book import WindowBook
 
 LATE_S = 120.0
@@ -59,14 +60,14 @@ class Many:
 class Batch:
     """What was settled, and how its calls are counted.
 
-    Most are told by one report and of everyday size: they are ``many``. ``others`` are counted one by one. ``matched``
-    says how many of the many are counted under which names, by their series and minute.
+    Most are told by one report and of everyday size: they are ``many``. ``others`` are counted one by one.
+    ``marked`` are those of the many that fit a filter or have a chosen attribute.
     """
 
     settled: Settled
     others: Sequence[Counted]
     many: Many | None
-    matched: Mapping[tuple[Series | None, int, tuple[str, ...]], int]
+    marked: Sequence[Counted]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,27 +119,27 @@ class Counting:
         many = self._value_all(singles, rows) if rows is not None else None
         if self._marking.is_wanted:
             self._mark(settled.admitted)
-        matched = Counter((one.series, one.minute, one.matched) for one in singles if one.matched)
-        return Batch(settled, others, many, matched)
+        marked = [one for one in singles if one.matched or one.chosen_first]
+        return Batch(settled, others, many, marked)
 
     def _mark(self, admitted: Iterable[Counted]) -> None:
         """Say what windows are to count of the calls, in the order in which they came."""
-        of_kind: dict[tuple[Shape, CostBasis], tuple[str, ...]] = {}
+        of_kind: dict[object, Counted] = {}
         for counted in admitted:
             if not counted.is_call:
                 continue
             first = counted.sightings[0]
-            is_plain = len(counted.sightings) == 1 and not (first.chosen or first.checks)
-            kind = first.shape, counted.cost_basis
+            is_plain = self._marking.is_by_kind and len(counted.sightings) == 1 and not first.checks
+            kind = first.shape, counted.cost_basis, first.chosen
             # Most calls differ from others in their numbers only, which most filters do not look at.
-            if is_plain and self._marking.is_by_kind and kind in of_kind:
-                counted.matched = of_kind[kind]
+            if is_plain and (like := of_kind.get(kind)) is not None:
+                counted.matched, counted.chosen = like.matched, like.chosen
                 continue
             call = counted.call()
             chosen, counted.matched = self._marking.mark(call)
             counted.chosen = None if chosen == call.chosen else chosen
             if is_plain:
-                of_kind[kind] = counted.matched
+                of_kind[kind] = counted
 
     def _value(self, counted: Counted) -> None:
         """Say what a call cost, and in which series it is counted."""
@@ -172,11 +173,21 @@ class Counting:
         self._recent.keep(batch.settled, entry_id, now)
         if many := batch.many:
             self._unfolded.add_rows(many.rows, many.series, many.cost_usd, many.bases)
-        for (series, minute, names), calls in batch.matched.items():
-            if series is not None:
-                self._unfolded.add_matched(minute, series, names, calls)
+        self._add_marks(batch.marked)
         self._add(batch.others, batch.settled.withdrawn)
         self._through = entry_id
+
+    def _add_marks(self, marked: Iterable[Counted]) -> None:
+        """Count what rows do not say of calls: which filters they fit, and their chosen attributes."""
+        matched: Counter[tuple[int, Series, tuple[str, ...]]] = Counter()
+        for counted in marked:
+            if counted.series is None:
+                continue
+            matched[counted.minute, counted.series, counted.matched] += 1
+            if chosen := counted.chosen_first:
+                self._unfolded.add_chosen(counted.minute, counted.series, chosen, _tally(counted))
+        for (minute, series, names), calls in matched.items():
+            self._unfolded.add_matched(minute, series, names, calls)
 
     def restore(self, entry_id: int, at: float, body: bytes, *, is_folded: bool) -> int:
         """Count again what an entry says, unless it is in the stored windows; gives how many calls were counted."""
@@ -219,6 +230,19 @@ class Counting:
             for one in self._unfolded
             if first_minute <= one.minute <= last_minute and one.calls > 0
         }
+
+
+def _tally(counted: Counted) -> Tally:
+    """What a call that is told by one report adds to a tally, as ``Tally.count`` has it."""
+    (sighting,), cost = counted.sightings, counted.cost_usd
+    is_error = sighting.shape.error
+    return Tally(
+        1,
+        int(is_error),
+        int(cost is None and not is_error),
+        (sighting.input_tokens or 0) + (sighting.output_tokens or 0),
+        nano(cost),
+    )
 
 
 def tell(batch: Batch, metrics: CallMetrics, now: float) -> None:

@@ -12,7 +12,8 @@ from monitor.traffic.ingest_counts import (
     IngestCounts,
     Loss,
 )
-from monitor.traffic.intake import AGE_MAX_S, FUTURE_MAX_S, Intake
+from monitor.traffic.intake import Intake
+from monitor.traffic.lookout import AGE_MAX_S, FUTURE_MAX_S
 from monitor.traffic.otlp import Encoding, decode
 
 from .conftest import NOON, CountingMetrics, MakePayload

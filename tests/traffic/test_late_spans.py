@@ -8,7 +8,7 @@ import alerts.store as alert_store
 from alerts.incident import Transition
 from alerts.intake import receive
 from monitor.traffic.calls import Call, ErrorClass
-from monitor.traffic.config import WatchConfig
+from monitor.traffic.watch_config import WatchConfig
 from monitor.traffic_flow.watch_traffic import last_ends, look
 
 from .conftest import NOON, MakeCall
@@ -35,7 +35,7 @@ class Watched:
     async def look(self, minute: float) -> Transition:
         now = datetime.fromtimestamp(NOON + minute * 60, UTC)
         ended = await last_ends(self.database, [WATCH], now)
-        (said,) = await look(Recorded(self.calls), [WATCH], now, ended)
+        (said,) = await look(Recorded(self.calls), [WATCH], now, ended=ended)
         verdict, rule = said.verdict(), said.rule()
         (done,) = self.database.write(lambda session: receive(session, [(verdict, rule)], now))
         return done
