@@ -68,6 +68,11 @@ class Found:
 
     def add(self, sighting: Sighting | None) -> None:
         """Count a span by what it tells: a call, which may have ended at no possible time, or none."""
+        if (admitted := self.admitted(sighting)) is not None:
+            self.sightings.append(admitted)
+
+    def admitted(self, sighting: Sighting | None) -> Sighting | None:
+        """The sighting, where it counts; otherwise it is counted why not."""
         if sighting is None:
             self.others += 1
         elif sighting.end_ns > self.latest_ns:
@@ -75,4 +80,5 @@ class Found:
         elif sighting.end_ns < self.earliest_ns:
             self.rejected[TOO_LATE] += 1
         else:
-            self.sightings.append(sighting)
+            return sighting
+        return None

@@ -31,7 +31,7 @@ class ProtobufReader:
 
     def __init__(self, watch: Watch, shapes: Shapes, plans_max: int) -> None:
         """Start with nothing known. ``watch`` says what is looked for beside the calls."""
-        self._chosen_keys = tuple(watch.chosen_keys)
+        self._chosen_keys = tuple(dict.fromkeys(filter(None, watch.chosen_keys)))
         self._words = Words(PROTOBUF.value)
         self._book = Book(PROTOBUF, watch, shapes, plans_max)
         self._origins: Memory[Origin] = Memory(self._read_origin)
