@@ -10,6 +10,7 @@ does not cost the whole request.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 
 from google.protobuf.message import DecodeError
 from msgspec import MsgspecError
@@ -23,6 +24,7 @@ from .book import PLANS_MAX
 from .found import AGE_MAX_S, FUTURE_MAX_S, Checks, Found, NoChecks, Watch
 from .json_request import JsonReader
 from .protobuf import ProtobufReader
+from .scanning import ScanningReader, scanner
 
 __all__ = ["AGE_MAX_S", "FUTURE_MAX_S", "Checks", "Lookout", "NoChecks", "Sighted", "Watch"]
 
@@ -45,14 +47,22 @@ class Lookout:
     """Reads export requests; remembers how spans are to be read, from one request to the next."""
 
     def __init__(
-        self, watch: Watch | None = None, shapes: Shapes | None = None, plans_max: int = PLANS_MAX
+        self,
+        watch: Watch | None = None,
+        shapes: Shapes | None = None,
+        plans_max: int = PLANS_MAX,
+        scanner: ModuleType | None = scanner,
     ) -> None:
         """Start with nothing known. ``watch`` says what is looked for beside the calls.
 
-        ``shapes`` holds the shapes of the sightings, where others share them.
+        ``shapes`` holds the shapes of the sightings, where others share them; ``scanner`` is the one in C, if there is.
         """
         watch, shapes = watch or Watch(), shapes or Shapes()
-        self._protobuf = ProtobufReader(watch, shapes, plans_max)
+        self._protobuf = (
+            ScanningReader(watch, shapes, plans_max, scanner)
+            if scanner is not None
+            else ProtobufReader(watch, shapes, plans_max)
+        )
         self._json = JsonReader(watch, shapes, plans_max)
 
     @property

@@ -82,6 +82,11 @@ class Found:
 
     def add(self, sighting: Sighting | None) -> None:
         """Count a span by what it tells: a call, which may have ended at no possible time, or none."""
+        if (admitted := self.admitted(sighting)) is not None:
+            self.sightings.append(admitted)
+
+    def admitted(self, sighting: Sighting | None) -> Sighting | None:
+        """The sighting, where it counts; otherwise it is counted why not."""
         if sighting is None:
             self.others += 1
         elif sighting.end_ns > self.latest_ns:
@@ -89,15 +94,14 @@ class Found:
         elif sighting.end_ns < self.earliest_ns:
             self.refuse(TOO_LATE, sighting.shape.service_name)
         else:
-            self.sightings.append(sighting)
+            return sighting
+        return None
 
     def refuse(self, reason: str, service: str | None, spans: int = 1) -> None:
         """Leave spans out."""
         self.rejected[reason] += spans
         self.lost[service or "", _LOSSES.get(reason, Loss.INVALID)] += spans
 
-    def lose(self, service: str | None, attributes: object, events: object, links: object) -> None:
-        """Count a span of which the sender dropped something, by how many of each."""
-        for loss, dropped in ((Loss.ATTRIBUTES, attributes), (Loss.EVENTS, events), (Loss.LINKS, links)):
-            if dropped:
-                self.lost[service or "", loss] += 1
+    def lose(self, service: str | None, loss: Loss, spans: int = 1) -> None:
+        """Count spans of which the sender dropped something."""
+        self.lost[service or "", loss] += spans

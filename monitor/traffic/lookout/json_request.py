@@ -9,6 +9,7 @@ from msgspec import Raw
 
 from ..dialects import SCOPES
 from ..dialects.values import text
+from ..ingest_counts import Loss
 from ..otlp import (
     NO_IDS,
     NO_TIMES,
@@ -105,7 +106,7 @@ class JsonReader:
 
     def __init__(self, watch: Watch, shapes: Shapes, plans_max: int) -> None:
         """Start with nothing known. ``watch`` says what is looked for beside the calls."""
-        self._chosen_keys = tuple(watch.chosen_keys)
+        self._chosen_keys = tuple(dict.fromkeys(filter(None, watch.chosen_keys)))
         self._words = Words(_value)
         self._book = Book(JSON, watch, shapes, plans_max)
         self._origins: Memory[Origin] = Memory(self._read_origin)
@@ -255,6 +256,10 @@ def _pass(spans: Sequence[_Bare], service: str | None, found: Found) -> None:
 
 
 def _lose(span: _Bare, service: str | None, found: Found) -> None:
-    dropped = span.dropped_attributes_count, span.dropped_events_count, span.dropped_links_count
-    if any(dropped):
-        found.lose(service, *(max(0, integer_of(one) or 0) for one in dropped))
+    for loss, dropped in (
+        (Loss.ATTRIBUTES, span.dropped_attributes_count),
+        (Loss.EVENTS, span.dropped_events_count),
+        (Loss.LINKS, span.dropped_links_count),
+    ):
+        if dropped and (integer_of(dropped) or 0) > 0:
+            found.lose(service, loss)

@@ -7,6 +7,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1 import trace_pb2
 
 from ..dialects import SCOPES
+from ..ingest_counts import Loss
 from ..otlp import NO_IDS, NO_TIMES, Span, attributes_of, span_of
 from ..otlp_size import ELEMENTS_MAX, SPANS_MAX, check_protobuf, parts, spans_in
 from ..sightings import Shapes
@@ -31,7 +32,7 @@ class ProtobufReader:
 
     def __init__(self, watch: Watch, shapes: Shapes, plans_max: int) -> None:
         """Start with nothing known. ``watch`` says what is looked for beside the calls."""
-        self._chosen_keys = tuple(watch.chosen_keys)
+        self._chosen_keys = tuple(dict.fromkeys(filter(None, watch.chosen_keys)))
         self._words = Words(PROTOBUF.value)
         self._book = Book(PROTOBUF, watch, shapes, plans_max)
         self._origins: Memory[Origin] = Memory(self._read_origin)
@@ -75,9 +76,7 @@ class ProtobufReader:
             origin = origin_of(span.resource, self._chosen_keys)
             found.came(1, origin.service_name)
             if span.has_lost:
-                found.lose(
-                    origin.service_name, span.dropped_attributes, span.dropped_events, span.dropped_links
-                )
+                _lose(span, origin.service_name, found)
             found.add(self._book.read(span, origin))
 
     def _read_spans(self, spans: Any, scope: str, origin: Origin, found: Found, again: "_Again") -> None:
@@ -201,4 +200,11 @@ def _pass(bare: Any, service: str | None, found: Found) -> None:
 
 
 def _lose(span: Any, service: str | None, found: Found) -> None:
-    found.lose(service, span.dropped_attributes, span.dropped_events, span.dropped_links)
+    """Count what the sender dropped of a span, in whatever form it is."""
+    for loss, dropped in (
+        (Loss.ATTRIBUTES, span.dropped_attributes),
+        (Loss.EVENTS, span.dropped_events),
+        (Loss.LINKS, span.dropped_links),
+    ):
+        if dropped:
+            found.lose(service, loss)

@@ -82,6 +82,9 @@ def _class(name: str) -> Any:
 Request = _class("Request")
 """A whole request: its resources, with their scopes as bytes."""
 
+Span = _class("Span")
+"""One span, with the values of its attributes as bytes."""
+
 Scope = _class("Scope")
 """The scope of spans."""
 
