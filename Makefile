@@ -71,6 +71,10 @@ lock: $(DEV) ## pin anew what pyproject.toml asks for; UPGRADE=1 takes the newes
 	$(VENV)/bin/uv pip compile pyproject.toml --group dev $(LOCK) $(if $(UPGRADE),--upgrade) -o requirements-dev.lock
 	$(VENV)/bin/uv pip compile pyproject.toml -c requirements-dev.lock $(LOCK) $(if $(UPGRADE),--upgrade) -o requirements.lock
 
+.PHONY: scanner
+scanner: $(RUNTIME) ## the scanner of spans in C, where there is a compiler: traces are read in less time with it
+	$(VENV)/bin/python scripts/build-scanner.py
+
 .PHONY: smollm
 smollm:
 	scripts/serve-smollm.sh install
