@@ -1,0 +1,194 @@
+"""The statistics of a comparison: in the data as they are, and under every permutation.
+
+Each score is looked at in up to three ways. *Within*: the distance between both sides of each canary, summed over the
+canaries in its own standard deviations, so that a canary that hardly ever varies counts as much as one that always
+does. *Shift*: the difference of the means, summed with its sign, which sees what moves all canaries alike. *Across*:
+the distance between both sides over all canaries together, which needs but one answer of each.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import scores as names
+from .evidence import combined, surprise
+from .features import CanaryFeatures, FirstTokens, as_compared
+from .pairing import Bools, CanaryPair
+from .scores import SCORES
+from .shuffles import Shuffles, dealt, weights
+
+Floats = NDArray[np.float32]
+Surprises = NDArray[np.float64]
+
+LOGPROB_TOLERANCE = 0.02
+"""By so much, in nats, a first token's log-probability may move and counts as not having moved at all: other batch
+shapes move it by half of that, and coarser weights by ten times as much."""
+
+WITHIN, SHIFT, ACROSS = "within", "shift", "across"
+
+NUMBER_SHARES = {WITHIN: 0.3, SHIFT: 0.7}
+"""How the weight of a number is divided over how it is looked at: what moves one mostly moves it in all canaries."""
+
+TEXT_SHARES = {WITHIN: 0.7, ACROSS: 0.3}
+"""The same of texts: what moves the answers to one prompt mostly moves those to another in another way."""
+
+PEAK_WEIGHT = 1.0
+"""The weight of the one canary that is farthest out, beside the weights of the scores."""
+
+SPREAD_TOO = (names.LENGTH, names.MEAN_LOGPROB)
+"""Numbers of which not only the mean is compared within a canary, but the whole distribution: a limit shows there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What the permutations say, as surprises: a row for each score or canary, the observed one in column 0."""
+
+    scores: tuple[str, ...]
+    by_score: Surprises
+    by_canary: Surprises
+    omnibus: Surprises
+    design_effect: float
+
+
+class Gathering:
+    """Takes one canary after the other, and holds what they add up to."""
+
+    def __init__(self, shuffles: Shuffles, decides: Callable[[str], bool], rng: np.random.Generator) -> None:
+        self._shuffles, self._decides, self._rng = shuffles, decides, rng
+        self._sums: dict[tuple[str, str], Floats] = {}
+        self._canaries: list[Surprises] = []
+        self._design: dict[str, list[float]] = {}
+
+    def add(self, pair: CanaryPair, features: CanaryFeatures) -> None:
+        """Look at one canary under every permutation."""
+        sides = self._shuffles.of(pair.group)[:, pair.units]
+        difference, size = weights(sides)
+        within: dict[str, Floats] = {}
+        for name, kernel in features.kernels.items():
+            within[name] = quadratic(difference, size, kernel)
+            self._note_design_effect(name, kernel, within[name])
+        for name, values in features.numbers.items():
+            within[name] = self._number(name, as_compared(name, values), sides)
+        if features.first_tokens is not None:
+            within[names.FIRST_LOGPROBS] = self._first_tokens(pair, features.first_tokens, sides)
+        for name, columns in features.pooled.items():
+            centred = columns - columns.mean(axis=0)
+            self._sum(name, ACROSS, (difference @ centred) * np.sqrt(size)[:, None])
+        for name, values_within in within.items():
+            self._sum(name, WITHIN, standard(values_within))
+        self._canaries.append(self._as_one(within))
+
+    def _number(self, name: str, values: NDArray[np.float64], sides: Bools) -> Floats:
+        known = ~np.isnan(values)
+        filled = np.where(known, values, np.nanmean(values))
+        spread = filled.std()
+        if spread < 1e-9 * max(1.0, float(np.abs(filled).max())):
+            return np.zeros(len(sides), dtype=np.float32)
+        scaled = ((filled - filled[known].mean()) / spread).astype(np.float32)
+        difference, size = weights(sides, None if known.all() else known)
+        shift = (difference @ scaled) * np.sqrt(size)
+        self._sum(name, SHIFT, shift)
+        return quadratic(difference, size, spread_kernel(scaled)) if name in SPREAD_TOO else shift**2
+
+    def _first_tokens(self, pair: CanaryPair, first: FirstTokens, sides: Bools) -> Floats:
+        own = evaluation_sides(pair, first, self._shuffles.count, self._rng)
+        difference, size = weights(sides if own is None else own)
+        moved = np.maximum(0, np.abs(difference @ first.logprobs) - LOGPROB_TOLERANCE)
+        return np.asarray((moved**2).mean(axis=1) * size)
+
+    def _sum(self, name: str, way: str, values: Floats) -> None:
+        key = (name, way)
+        self._sums[key] = self._sums[key] + values if key in self._sums else values
+
+    def _as_one(self, within: dict[str, Floats]) -> Surprises:
+        """What all the deciding scores say of one canary."""
+        rows = {name: row for name, row in within.items() if self._decides(name) and varies(row)}
+        if not rows:
+            return np.zeros(self._shuffles.count)
+        return combined(surprise(np.stack(list(rows.values()))), [SCORES[name].weight for name in rows])
+
+    def _note_design_effect(self, name: str, kernel: Floats, values: Floats) -> None:
+        """How much farther apart permuted sides are than sides of independent answers would be."""
+        n = len(kernel)
+        expected = (float(np.trace(kernel)) - float(kernel.sum()) / n) / max(1, n - 1)
+        if expected > 1e-6:
+            self._design.setdefault(name, []).append(float(values.mean()) / expected)
+
+    def statistics(self) -> Statistics:
+        """What the canaries add up to."""
+        rows: dict[str, list[Surprises]] = {}
+        shares: dict[str, list[float]] = {}
+        for (name, way), total in self._sums.items():
+            rows.setdefault(name, [])
+            values = (total**2).sum(axis=1) if way == ACROSS else total**2 if way == SHIFT else total
+            if varies(values):
+                rows[name].append(surprise(values[None])[0])
+                shares.setdefault(name, []).append(self._share(name, way) * SCORES[name].weight)
+        scores = tuple(name for name in SCORES if name in rows)
+        by_canary = surprise(np.stack([np.zeros(self._shuffles.count), *self._canaries]))[1:]
+        peak = by_canary.max(axis=0, initial=0.0)
+        deciding = [name for name in scores if self._decides(name)]
+        omnibus = combined(
+            np.stack([*(row for name in deciding for row in rows[name]), peak]),
+            [*(share for name in deciding for share in shares.get(name, ())), PEAK_WEIGHT],
+        )
+        nothing = np.zeros(self._shuffles.count)
+        by_score = [
+            surprise(combined(np.stack(rows[name]), shares[name])[None])[0] if rows[name] else nothing
+            for name in scores
+        ]
+        design = [float(np.mean(ratios)) for ratios in self._design.values()]
+        return Statistics(
+            scores=scores,
+            by_score=np.stack(by_score) if by_score else np.zeros((0, self._shuffles.count)),
+            by_canary=by_canary,
+            omnibus=omnibus,
+            design_effect=max(1.0, *design) if design else 1.0,
+        )
+
+    def _share(self, name: str, way: str) -> float:
+        if (name, SHIFT) in self._sums:
+            return NUMBER_SHARES[way]
+        return TEXT_SHARES[way] if (name, ACROSS) in self._sums and (name, WITHIN) in self._sums else 1.0
+
+
+def quadratic(difference: Floats, size: Floats, kernel: Floats) -> Floats:
+    """The squared distance between both sides' means in the space of the kernel, times the size."""
+    return np.asarray(((difference @ kernel) * difference).sum(axis=1) * size)
+
+
+def spread_kernel(values: Floats) -> Floats:
+    """The kernel of the energy distance of numbers, which sees any difference of their distributions."""
+    out = np.abs(values)
+    return np.asarray(out[:, None] + out[None, :] - np.abs(values[:, None] - values[None, :]))
+
+
+def varies(values: Floats) -> bool:
+    """Whether the permutations differ at all; where not, the statistic says nothing."""
+    return bool(np.ptp(values) > 1e-5 * max(1e-12, float(np.abs(values).max())))
+
+
+def standard(values: Floats) -> Floats:
+    """In standard deviations from the mean of the permutations; zeros where they do not vary."""
+    return np.asarray((values - values.mean()) / values.std()) if varies(values) else np.zeros_like(values)
+
+
+def evaluation_sides(
+    pair: CanaryPair, first: FirstTokens, count: int, rng: np.random.Generator
+) -> Bools | None:
+    """The sides of the answers when whole evaluations of the prompt are permuted; ``None`` to permute as the rest is.
+
+    Answers that share their first token's log-probabilities to the last digit come from one evaluation of the prompt,
+    or from an endpoint that gives the same ones always. Where a side has several, some shared, it is the former.
+    """
+    if len(np.unique(pair.units)) < len(pair.units):
+        return None  # whole runs are permuted, and their evaluations with them
+    sizes = [
+        np.unique(first.evaluations[pair.is_current == side], return_counts=True)[1] for side in (False, True)
+    ]
+    if not any(len(size) > 1 and size.max() > 1 for size in sizes):
+        return None
+    kinds, at = np.unique(first.evaluations, return_index=True)
+    return dealt(pair.is_current[at], count - 1, rng)[:, np.searchsorted(kinds, first.evaluations)]
