@@ -112,7 +112,8 @@ def _canaries(pairing: Pairing, found: Statistics, examples: Sequence[Example]) 
         return ()
     together, alone = adjusted(found.by_canary), p_values(found.by_canary)
     results = []
-    for rank, number in enumerate(np.argsort(-found.by_canary[:, 0], kind="stable")):
+    apart = np.array([example.apart for example in examples])
+    for rank, number in enumerate(np.lexsort((-apart, -found.by_canary[:, 0]))):
         pair = pairing.pairs[number]
         results.append(
             CanaryResult(

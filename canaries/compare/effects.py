@@ -142,7 +142,7 @@ class Effects:
         if unit is Unit.RATIO:
             moved = _ratio(after, before) - 1
         elif unit is Unit.DEVIATIONS:
-            moved = (after - before) / _ratio(parts[3], parts[2])
+            moved = _ratio(after - before, _ratio(parts[3], parts[2]))
         else:
             moved = after - before
         return _effect(moved, before, after)

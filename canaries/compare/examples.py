@@ -14,10 +14,11 @@ EXAMPLE_CHARS_MAX = 4_000
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """The answer of each side that is most like its own side's and least like the other's."""
+    """The answer of each side that is most like its own side's and least like the other's; ``apart`` from 0 to 1."""
 
     base: str
     current: str
+    apart: float
 
 
 def example_of(pair: CanaryPair, features: CanaryFeatures) -> Example:
@@ -26,5 +27,5 @@ def example_of(pair: CanaryPair, features: CanaryFeatures) -> Example:
     towards = kernel[:, pair.is_current].mean(axis=1) - kernel[:, ~pair.is_current].mean(axis=1)
     base = int(np.argmin(np.where(pair.is_current, np.inf, towards)))
     current = int(np.argmax(np.where(pair.is_current, towards, -np.inf)))
-    texts = [(pair.answers[i].text or "")[:EXAMPLE_CHARS_MAX] for i in (base, current)]
-    return Example(*texts)
+    before, after = ((pair.answers[i].text or "")[:EXAMPLE_CHARS_MAX] for i in (base, current))
+    return Example(before, after, float(1 - kernel[base, current]))

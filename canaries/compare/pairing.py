@@ -9,8 +9,11 @@ from numpy.typing import NDArray
 
 from ..completion import Completion, Run
 
-ANSWERS_MAX = 1_000
+ANSWERS_MAX = 500
 """The most answers of a canary that are compared, on each side; of more, evenly spread ones are, and a note says so."""
+
+RUN_SIZES_MAX = 1.5
+"""How many times as many answers the runs of one side may hold before that is told."""
 
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.intp]
@@ -55,6 +58,7 @@ class Requests:
     answered: int
     failed: int
     errors: Mapping[str, int]
+    models: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +103,11 @@ def pair_up(base: Sequence[Run], current: Sequence[Run], *, with_failed: bool = 
             "the others. If answers of one run are alike, the p-values are too small; give both sides a `run`."
         )
     together = all(has_runs)
+    if together and not _are_alike(base, current):
+        notes.append(
+            "The runs of one side hold many more answers than those of the other: the p-values are only roughly right. "
+            "Compare runs that were made in the same way."
+        )
     rows = [
         row
         for side, runs in ((False, base), (True, current))
@@ -122,6 +131,11 @@ def pair_up(base: Sequence[Run], current: Sequence[Run], *, with_failed: bool = 
         runs_given=together,
         notes=tuple(notes),
     )
+
+
+def _are_alike(base: Sequence[Run], current: Sequence[Run]) -> bool:
+    sizes = [sum(len(run.completions) for run in runs) / len(runs) for runs in (base, current)]
+    return max(sizes) <= RUN_SIZES_MAX * min(sizes)
 
 
 def _has_runs(runs: Sequence[Run]) -> bool:
@@ -189,4 +203,5 @@ def _requests(runs: Sequence[Run]) -> Requests:
         if not completion.is_answered:
             errors[completion.outcome.value] += 1
     failed = sum(errors.values())
-    return Requests(len(runs), len(completions) - failed, failed, dict(errors))
+    models = dict.fromkeys(one.served_model for one in completions if one.served_model)
+    return Requests(len(runs), len(completions) - failed, failed, dict(errors), tuple(models))

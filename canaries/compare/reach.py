@@ -1,11 +1,11 @@
 """What the data could have shown, and how much more of it would decide."""
 
 from dataclasses import dataclass
-from math import comb, sqrt
+from math import sqrt
 from statistics import NormalDist
 
 from .pairing import Pairing
-from .shuffles import Shuffles
+from .shuffles import Shuffles, smallest_p_value
 
 POWER = 0.8
 """How likely a change must be to show for it to count as detectable."""
@@ -38,12 +38,10 @@ def reach_of(
     The yardstick is a property that half of the answers have, the hardest case. Answers of one run that are alike
     count less, by the design effect.
     """
-    p_min = _p_min(pairing, 0)
+    p_min = max(smallest_p_value(pairing.groups), 1 / shuffles.count)
     sizes = pairing.answers
     detectable = _detectable(sizes, design_effect, alpha)
-    return Reach(
-        max(p_min, shuffles.p_min), detectable, design_effect, _more(pairing, design_effect, alpha, detect)
-    )
+    return Reach(p_min, detectable, design_effect, _more(pairing, design_effect, alpha, detect))
 
 
 def _more(pairing: Pairing, design_effect: float, alpha: float, detect: float) -> int:
@@ -55,7 +53,10 @@ def _more(pairing: Pairing, design_effect: float, alpha: float, detect: float) -
 
     def is_enough(more: int) -> bool:
         base, current = (answers + more * an_addition for answers in pairing.answers)
-        return _detectable((base, current), design_effect, alpha) <= detect and _p_min(pairing, more) <= alpha
+        return (
+            _detectable((base, current), design_effect, alpha) <= detect
+            and smallest_p_value(pairing.groups, more) <= alpha
+        )
 
     if is_enough(0):
         return 0
@@ -76,14 +77,3 @@ def _detectable(sizes: tuple[float, float], design_effect: float, alpha: float) 
     if min(sizes) <= 0:
         return 1.0
     return min(1.0, beyond * sqrt(0.25 * design_effect * (1 / sizes[0] + 1 / sizes[1])))
-
-
-def _p_min(pairing: Pairing, more: int) -> float:
-    """The smallest p-value that the arrangements allow, with so many units more a side."""
-    arrangements, is_symmetric = 1, True
-    for group in pairing.groups:
-        size, current = len(group.is_current), int(group.is_current.sum())
-        is_symmetric &= 2 * current == size
-        if arrangements < 1 << 60:
-            arrangements *= comb(size + 2 * more, current + more)
-    return min(1.0, (2 if is_symmetric else 1) / arrangements)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from math import ceil
 
 from .effects import Effect
 from .examples import Example
@@ -42,7 +43,7 @@ class Settings:
         if (self.permutations + 1) * self.alpha < 1:
             raise ValueError(
                 f"{self.permutations} permutations cannot give a p-value of {self.alpha}: "
-                f"at least {round(1 / self.alpha)} can"
+                f"at least {ceil(1 / self.alpha - 1e-9) - 1} can"
             )
 
 

@@ -60,13 +60,13 @@ class Score:
 SCORES: Mapping[str, Score] = {
     score.name: score
     for score in (
-        Score(ANSWERS, Unit.DISTANCE, 0.005, 1.0, "whether the same answers come back"),
+        Score(ANSWERS, Unit.DISTANCE, 0.005, 0.5, "whether the same answers come back"),
         Score(HAMMING, Unit.DISTANCE, 0.001, 1.0, "the character at each place of the answers"),
-        Score(TRIGRAMS, Unit.DISTANCE, 0.001, 2.0, "runs of three characters"),
-        Score(WORDING, Unit.DISTANCE, 0.001, 1.0, "words and pairs of words"),
+        Score(TRIGRAMS, Unit.DISTANCE, 0.001, 3.0, "runs of three characters"),
+        Score(WORDING, Unit.DISTANCE, 0.001, 0.5, "words and pairs of words"),
         Score(OPENINGS, Unit.DISTANCE, 0.002, 1.0, "the first words of the answers"),
         Score(VOCABULARY, Unit.DISTANCE, 0.001, 1.0, "words, over all canaries together"),
-        Score(RARITY, Unit.NATS, 0.02, 2.0, "how rare the words are among those of the other answers"),
+        Score(RARITY, Unit.NATS, 0.02, 3.0, "how rare the words are among those of the other answers"),
         Score(VARIETY, Unit.DEVIATIONS, 0.05, 0.5, "how many different words an answer of its length has"),
         Score(LENGTH, Unit.RATIO, 0.02, 2.0, "how long the answers are, in characters"),
         Score(UNFINISHED, Unit.SHARE, 0.01, 1.0, "answers that did not end by themselves"),

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import combinations, product
-from math import comb, prod
+from math import comb
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,12 @@ from numpy.typing import NDArray
 from .pairing import Bools, Group
 
 Floats = NDArray[np.float32]
+
+ENOUGH = 10**15
+"""More arrangements than anybody draws permutations: beyond, nobody counts."""
+
+UNITS_ENOUGH = 30
+"""So many units on each side have more arrangements than that."""
 
 
 class Shuffles:
@@ -20,22 +26,41 @@ class Shuffles:
     """
 
     def __init__(self, groups: Sequence[Group], permutations: int, rng: np.random.Generator) -> None:
-        sizes = [(len(group.is_current), int(group.is_current.sum())) for group in groups]
-        self.arrangements = prod(comb(size, current) for size, current in sizes)
-        self.is_exact = self.arrangements <= permutations + 1
-        self._sides = _every(groups) if self.is_exact else _random(groups, permutations, rng)
-        self.count = len(self._sides[0]) if self._sides else 1
-        is_symmetric = all(2 * current == size for size, current in sizes)
-        self.p_min = max(1 / self.count, (2 if is_symmetric else 1) / self.arrangements)
-        """The smallest p-value there can be: exchanging the sides as a whole changes no distance between them."""
+        self._groups, self._permutations = groups, permutations
+        arrangements = arrangements_of(groups)
+        self.is_exact = arrangements <= permutations + 1
+        self.count = arrangements if self.is_exact else permutations + 1
+        self._every = _every(groups) if self.is_exact else None
+        self._seeds = rng.integers(1 << 62, size=len(groups))
+        self._last: tuple[int, Bools] | None = None
 
     def of(self, group: int) -> Bools:
         """Whether each unit of the group is on the current side: permutations by units."""
-        return self._sides[group]
+        if self._every is not None:
+            return self._every[group]
+        # Made when asked for: those of all groups at once can take gigabytes.
+        if self._last is None or self._last[0] != group:
+            rng = np.random.default_rng(self._seeds[group])
+            self._last = group, dealt(self._groups[group].is_current, self._permutations, rng)
+        return self._last[1]
 
 
-def _random(groups: Sequence[Group], permutations: int, rng: np.random.Generator) -> list[Bools]:
-    return [dealt(group.is_current, permutations, rng) for group in groups]
+def arrangements_of(groups: Sequence[Group], more: int = 0) -> int:
+    """In how many ways the units can be put on the sides, up to ``ENOUGH``; with so many ``more`` units on each."""
+    arrangements = 1
+    for group in groups:
+        current = int(group.is_current.sum()) + more
+        base = len(group.is_current) + 2 * more - current
+        arrangements *= comb(base + current, current) if min(base, current) < UNITS_ENOUGH else ENOUGH
+        if arrangements >= ENOUGH:
+            return ENOUGH
+    return arrangements
+
+
+def smallest_p_value(groups: Sequence[Group], more: int = 0) -> float:
+    """The smallest p-value that the arrangements allow: exchanging both sides as a whole changes no distance."""
+    is_symmetric = all(2 * int(group.is_current.sum()) == len(group.is_current) for group in groups)
+    return min(1.0, (2 if is_symmetric else 1) / arrangements_of(groups, more))
 
 
 def dealt(is_current: Bools, permutations: int, rng: np.random.Generator) -> Bools:

@@ -90,7 +90,8 @@ class Pieces:
         counts = np.bincount(cells, minlength=len(self._sizes) * width).reshape(len(self._sizes), width)
         roots = np.sqrt(counts.astype(np.float32))
         roots /= np.sqrt(np.maximum(self._sizes, 1, dtype=np.float32))[:, None]
-        return np.asarray(roots @ roots.T)
+        # Rounded, so that answers that are the same are alike to the last digit.
+        return np.round(roots @ roots.T, 6)
 
     def pooled(self) -> Floats:
         """The same counts in columns that all canaries share."""

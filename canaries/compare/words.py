@@ -1,7 +1,12 @@
 """The outcome of a comparison in sentences for people."""
 
+from collections.abc import Sequence
+
 from .results import Comparison, ScoreResult, Verdict
 from .scores import Unit
+
+ALIKE_FROM = 1.5
+"""The design effect from which it is told."""
 
 
 def headline(found: Comparison) -> str:
@@ -28,14 +33,16 @@ def _reasons(found: Comparison) -> list[str]:
     if found.p_value <= found.settings.alpha and strongest is not None:
         effect = "" if strongest.effect is None else f", {effect_words(strongest)}"
         moved = [one.canary for one in found.canaries if one.p_value <= found.settings.alpha]
-        where = (
-            f"Canaries that moved by themselves: {listed(moved)}."
-            if moved
-            else "No single canary stands out."
-        )
+        where = f"Canaries that moved by themselves: {listed(moved)}." if moved else _no_single(found)
         return [f"Most telling: {strongest.score.name} ({strongest.score.sees}){effect}.", where]
     share = f"{found.reach.detectable:.0%}"
     return [f"A change in {share} of the answers or more would probably have shown."]
+
+
+def _no_single(found: Comparison) -> str:
+    if all(one.base == one.current == 1 for one in found.canaries):
+        return "One answer of each side does not tell whether its canary moved, only all of them together do."
+    return "No single canary stands out."
 
 
 def _missing(found: Comparison) -> list[str]:
@@ -43,11 +50,13 @@ def _missing(found: Comparison) -> list[str]:
     if not base or not current:
         return ["One side has no answer to any canary of the other."]
     reach = found.reach
-    what = "runs" if found.pairing.runs_given else "answers to each canary"
+    one, many = (
+        ("run", "runs") if found.pairing.runs_given else ("answer to each canary", "answers to each canary")
+    )
     why = f"Only a change in {reach.detectable:.0%} of the answers or more would probably have shown."
     if reach.p_min > found.settings.alpha:
         why = f"However far apart, these data cannot give a p-value below {reach.p_min:.2g}."
-    return [why, f"About {reach.more:,} more {what} on each side would decide."]
+    return [why, f"About {reach.more:,} more {one if reach.more == 1 else many} on each side would decide."]
 
 
 def _told(found: Comparison) -> list[str]:
@@ -61,6 +70,12 @@ def _told(found: Comparison) -> list[str]:
 
 def _left_out(found: Comparison) -> list[str]:
     pairing, lines = found.pairing, []
+    if found.reach.design_effect >= ALIKE_FROM:
+        times = f"{found.reach.design_effect:.1f}"
+        lines.append(f"Answers of one run are alike: it takes {times} times as many as of independent ones.")
+    if set(pairing.base.models) != set(pairing.current.models):
+        before, after = (listed(side.models) or "not told" for side in (pairing.base, pairing.current))
+        lines.append(f"Served model of base: {before}; of current: {after}.")
     for side, only in (("base", pairing.only_base), ("current", pairing.only_current)):
         if only:
             lines.append(f"Only in {side}, and not compared: {listed(only)}.")
@@ -97,7 +112,7 @@ def _written(number: float, unit: Unit) -> str:
     return f"{number:+.3f}{' nats' if unit is Unit.NATS else ' sd'}"
 
 
-def listed(names: list[str] | tuple[str, ...], most: int = 5) -> str:
+def listed(names: Sequence[str], most: int = 5) -> str:
     """The names in a row; of many the first few."""
     rest = f" and {len(names) - most:,} more" if len(names) > most else ""
     return ", ".join(names[:most]) + rest
