@@ -13,6 +13,7 @@ from .pairing import CanaryPair, Group
 from .scores import SCORES, Unit
 
 Floats = NDArray[np.float64]
+Times = NDArray[np.float32]
 
 RESAMPLES = 200
 """How often the units are drawn again for an interval: its ends are then known to a tenth of its length."""
@@ -43,7 +44,7 @@ class Resamples:
         fewest = min((int(s) for g in groups for s in (g.is_current.sum(), (~g.is_current).sum())), default=0)
         self._draws_groups = fewest < UNITS_MIN and len(groups) > 1
         self._groups = groups
-        self._times: list[Floats] = []
+        self._times: list[Times] = []
         if self._draws_groups:
             drawn = _drawn(len(groups), count, rng)
             self._times = [
@@ -51,20 +52,20 @@ class Resamples:
             ]
             return
         for group in groups:
-            times = np.empty((self.count, len(group.is_current)))
+            times = np.empty((self.count, len(group.is_current)), dtype=np.float32)
             for side in (False, True):
                 own = np.flatnonzero(group.is_current == side)
                 times[:, own] = _drawn(len(own), count, rng)
             self._times.append(times)
 
-    def of(self, pair: CanaryPair) -> Floats:
+    def of(self, pair: CanaryPair) -> Times:
         """How often each answer of a canary was drawn."""
         return self._times[pair.group][:, pair.units]
 
 
-def _drawn(units: int, count: int, rng: np.random.Generator) -> Floats:
+def _drawn(units: int, count: int, rng: np.random.Generator) -> Times:
     again = rng.multinomial(units, np.full(units, 1 / units), size=count) if units else np.zeros((count, 0))
-    return np.concatenate([np.ones((1, units)), again])
+    return np.concatenate([np.ones((1, units)), again]).astype(np.float32)
 
 
 class Effects:
@@ -93,28 +94,34 @@ class Effects:
             self._add_words(features.pooled[names.VOCABULARY], base, current, size)
 
     def _add_distance(
-        self, name: str, kernel: NDArray[np.float32], base: Floats, current: Floats, size: Floats
+        self, name: str, kernel: NDArray[np.float32], base: Times, current: Times, size: Floats
     ) -> None:
-        between = 1 - _alike(base, current, kernel)
-        own = [1 - _alike_within(side, kernel) for side in (base, current)]
+        of_base, of_current, alone = base @ kernel, current @ kernel, np.diag(kernel)
+        sums = [times.sum(axis=1) for times in (base, current)]
+        between = 1 - _ratio((of_base * current).sum(axis=1), sums[0] * sums[1])
+        own = []
+        for products, times, total in zip((of_base, of_current), (base, current), sums, strict=True):
+            # An answer that was drawn twice is not two answers.
+            squares = times**2
+            pairs = total**2 - squares.sum(axis=1)
+            own.append(1 - _ratio((products * times).sum(axis=1) - squares @ alone, pairs))
         is_known = np.isfinite(own[0]) & np.isfinite(own[1]) & (size > 0)
         weight = np.where(is_known, size, 0.0)
         apart = np.where(is_known, 2 * between - own[0] - own[1], 0.0)
         self._sum(name, weight * apart, weight * 2 * np.where(is_known, between, 0.0))
 
-    def _add_number(self, name: str, values: Floats, base: Floats, current: Floats) -> None:
+    def _add_number(self, name: str, values: Floats, base: Times, current: Times) -> None:
         known = ~np.isnan(values)
         filled = np.where(known, values, 0.0)
-        n, m = (base * known).sum(axis=1), (current * known).sum(axis=1)
+        if not known.all():
+            base, current = base * known, current * known
+        n, m = base.sum(axis=1), current.sum(axis=1)
         size = np.where((n > 0) & (m > 0), n * m / np.maximum(n + m, 1), 0.0)
-        before, after = (
-            (base * known) @ filled / np.maximum(n, 1),
-            (current * known) @ filled / np.maximum(m, 1),
-        )
+        before, after = base @ filled / np.maximum(n, 1), current @ filled / np.maximum(m, 1)
         spread = float(np.nanstd(values))
         self._sum(name, size * before, size * after, size, size * spread)
 
-    def _add_words(self, rows: NDArray[np.float32], base: Floats, current: Floats, size: Floats) -> None:
+    def _add_words(self, rows: NDArray[np.float32], base: Times, current: Times, size: Floats) -> None:
         """Sums of words over the canaries, and what to take off again: pairs of answers to the same canary."""
         sums = [_mean(times, rows) * size[:, None] for times in (base, current)]
         own = [(a * b).sum(axis=1) for a, b in combinations_with_replacement(sums, 2)]
@@ -166,18 +173,8 @@ def _effect(values: Floats, base: Floats | None = None, current: Floats | None =
     return Effect(float(values[0]), float(low), float(high), *means)
 
 
-def _mean(times: Floats, rows: NDArray[np.float32]) -> Floats:
+def _mean(times: Times, rows: NDArray[np.float32]) -> Floats:
     return np.asarray(times @ rows / np.maximum(times.sum(axis=1), 1)[:, None])
-
-
-def _alike(base: Floats, current: Floats, kernel: NDArray[np.float32]) -> Floats:
-    return _ratio(((base @ kernel) * current).sum(axis=1), base.sum(axis=1) * current.sum(axis=1))
-
-
-def _alike_within(times: Floats, kernel: NDArray[np.float32]) -> Floats:
-    """How alike two different answers of one side are; an answer that was drawn twice is not two answers."""
-    total = ((times @ kernel) * times).sum(axis=1) - times**2 @ np.diag(kernel)
-    return _ratio(total, times.sum(axis=1) ** 2 - (times**2).sum(axis=1))
 
 
 def _ratio(above: Floats, below: Floats) -> Floats:

@@ -74,7 +74,7 @@ class Gathering:
             within[name] = quadratic(difference, size, centred)
             self._note_design_effect(name, centred, within[name])
         for name, values in features.numbers.items():
-            within[name] = self._number(name, as_compared(name, values), sides)
+            within[name] = self._number(name, as_compared(name, values), sides, difference, size)
         if features.first_tokens is not None:
             within[names.FIRST_LOGPROBS] = self._first_tokens(pair, features.first_tokens, sides)
         for name, columns in features.pooled.items():
@@ -84,14 +84,17 @@ class Gathering:
             self._sum(name, WITHIN, standard(values_within))
         self._canaries.append(self._as_one(within))
 
-    def _number(self, name: str, values: NDArray[np.float64], sides: Bools) -> Floats:
+    def _number(
+        self, name: str, values: NDArray[np.float64], sides: Bools, difference: Floats, size: Floats
+    ) -> Floats:
         known = ~np.isnan(values)
         filled = np.where(known, values, np.nanmean(values))
         spread = filled.std()
         if spread < 1e-9 * max(1.0, float(np.abs(filled).max())):
             return np.zeros(len(sides), dtype=np.float32)
         scaled = ((filled - filled[known].mean()) / spread).astype(np.float32)
-        difference, size = weights(sides, None if known.all() else known)
+        if not known.all():
+            difference, size = weights(sides, known)
         shift = (difference @ scaled) * np.sqrt(size)
         self._sum(name, SHIFT, shift)
         return quadratic(difference, size, spread_kernel(scaled)) if name in SPREAD_TOO else shift**2

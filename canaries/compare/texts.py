@@ -18,6 +18,9 @@ TEXT_CHARS_MAX = 10_000
 HAMMING_CHARS_MAX = 1_000
 """How many characters of two answers are compared place by place, as by Gao and others (ICLR 2025)."""
 
+CELLS_AT_ONCE = 1 << 22
+"""How many characters are compared at a time: what fits into a processor's cache."""
+
 COLUMNS_MAX = 1 << 13
 """How many different pieces of text of one canary are told apart; beyond, some share a column."""
 
@@ -71,7 +74,14 @@ def hamming(texts: Sequence[str]) -> Floats:
     for row, text in enumerate(texts):
         codes = _characters(text[:length])
         places[row, : len(codes)] = codes
-    return np.stack([(places == row).mean(axis=1, dtype=np.float32) for row in places])
+    if places.max(initial=0) < 256:  # four times as quick
+        places = places.astype(np.uint8)
+    alike = np.empty((len(texts), len(texts)), dtype=np.float32)
+    step = max(1, CELLS_AT_ONCE // places.size)
+    for start in range(0, len(texts), step):
+        equal = places[start : start + step, None, :] == places[None, :, :]
+        alike[start : start + step] = np.count_nonzero(equal, axis=2)
+    return alike / np.float32(length)
 
 
 class Pieces:
@@ -149,17 +159,17 @@ def rarity(words: Words, canaries: Sequence[Sequence[int]]) -> NDArray[np.float6
         everywhere += np.bincount(answer, minlength=words.kinds)
     rare = np.full(len(words.answers), np.nan)
     for members in canaries:
-        joined = np.concatenate([words.answers[i] for i in members])
-        kinds, inverse = np.unique(joined, return_inverse=True)
-        counts = np.bincount(inverse, minlength=len(kinds))
-        start = 0
-        for i in members:
-            mine = inverse[start : (start := start + len(words.answers[i]))]
-            if len(mine):
-                own = np.bincount(mine, minlength=len(kinds))[mine]
-                shared = (everywhere[kinds[mine]] - own + 1) / (everywhere.sum() - len(mine) + words.kinds)
-                total = len(joined) - len(mine) + PRIOR_WORDS
-                rare[i] = -np.log((counts[mine] - own + PRIOR_WORDS * shared) / total).mean()
+        sizes = np.array([len(words.answers[i]) for i in members])
+        rows = np.repeat(np.arange(len(sizes)), sizes)
+        kinds, columns = np.unique(np.concatenate([words.answers[i] for i in members]), return_inverse=True)
+        cells = rows * len(kinds) + columns
+        own = np.bincount(cells, minlength=len(sizes) * len(kinds))[cells]
+        counts = np.bincount(columns, minlength=len(kinds))[columns]
+        shared = (everywhere[kinds[columns]] - own + 1) / (everywhere.sum() - sizes[rows] + words.kinds)
+        total = len(columns) - sizes[rows] + PRIOR_WORDS
+        nats = -np.log((counts - own + PRIOR_WORDS * shared) / total)
+        summed = np.bincount(rows, weights=nats, minlength=len(sizes))
+        rare[list(members)] = np.where(sizes > 0, summed / np.maximum(sizes, 1), np.nan)
     return rare
 
 
