@@ -124,3 +124,5 @@ PEERS: Mapping[str, Callable[[Answers, Answers, np.random.Generator], float]] = 
     "first-token log-probs": first_token_logprobs,
     "mean log-prob": mean_logprob,
 }
+
+NEED_LOGPROBS = ("first-token log-probs", "mean log-prob")

@@ -22,7 +22,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.compare_peers import PEERS, PERMUTATIONS, Answers
+from benchmarks.compare_peers import NEED_LOGPROBS, PEERS, PERMUTATIONS, Answers
 from benchmarks.repetitions import repeat
 from canaries.compare import Settings, compare
 from canaries.completion import Completion, Run
@@ -30,7 +30,7 @@ from canaries.completions_file import FIRST_AT, read_runs
 
 LEVEL = 0.05
 SAMPLES = 10
-REFERENCE, AGAIN = "base_a", "base_b"
+REFERENCE, AGAIN, LONG = "base_a", "base_b", "base_long"
 DEVELOPED_ON = ("q4_0", "topk40", "sys_word", "q3_k_m")
 """The variants that weights and kernels were chosen on; the others were only looked at afterwards."""
 
@@ -38,8 +38,8 @@ RE_DEALT = "re-dealt"
 """The two batches of the reference put together and dealt anew each time. The batches can differ by luck, which every
 subsampling of them shows again; here each has a luck of its own, so the level must hold."""
 
-LEFT_OUT = ("base_long", "greedy_f16", "greedy_q4_0")
-"""Files that are no version of the reference at its own temperature, or have no log-probabilities."""
+LEFT_OUT = ("greedy_f16", "greedy_q4_0")
+"""Files that are no version of the reference at its own temperature."""
 
 TEXT, LOGPROBS = "compare, text alone", "compare, with log-probs"
 
@@ -62,8 +62,8 @@ def _completion(row: Mapping[str, Any]) -> Completion:
         sample=row["eval_group"],
         text=row["text"],
         finish_reason=row["finish_reason"],
-        logprobs=tuple(row["logprobs"]),
-        first_top=tuple((str(token), logprob) for token, logprob in row["first_top20"]),
+        logprobs=tuple(row["logprobs"]) if "logprobs" in row else None,
+        first_top=tuple((str(token), logprob) for token, logprob in row.get("first_top20", ())) or None,
     )
 
 
@@ -101,11 +101,11 @@ def _verdicts(case: tuple[Path, str, int]) -> dict[str, float]:
         base = drawn(reference, SAMPLES, rng)
         current = drawn(read_zoo(folder / f"{variant}.jsonl.gz"), SAMPLES, rng)
     settings = Settings(permutations=PERMUTATIONS, seed=number)
-    found = {
-        TEXT: compare(as_runs(base, text_only=True), as_runs(current, text_only=True), settings).p_value,
-        LOGPROBS: compare(as_runs(base), as_runs(current), settings).p_value,
-    }
-    return found | {name: test(base, current, rng) for name, test in PEERS.items()}
+    found = {TEXT: compare(as_runs(base, text_only=True), as_runs(current, text_only=True), settings).p_value}
+    if variant != LONG:  # which has no log-probabilities
+        found[LOGPROBS] = compare(as_runs(base), as_runs(current), settings).p_value
+    can_run = [name for name in PEERS if variant != LONG or name not in NEED_LOGPROBS]
+    return found | {name: PEERS[name](base, current, rng) for name in can_run}
 
 
 @app.command()
@@ -117,8 +117,8 @@ def zoo(
 ) -> None:
     """Power per variant and false positives, 10 samples a prompt, beside other tests."""
     names = sorted(path.name.removesuffix(".jsonl.gz") for path in folder.glob("*.jsonl.gz"))
-    changed = [name for name in names if name not in (*LEFT_OUT, REFERENCE, AGAIN)]
-    chosen = variants.split(",") if variants else [*changed, AGAIN, RE_DEALT]
+    changed = [name for name in names if name not in (*LEFT_OUT, REFERENCE, AGAIN, LONG)]
+    chosen = variants.split(",") if variants else [*changed, AGAIN, LONG, RE_DEALT]
     cases = [(folder, name, number) for name in chosen for number in range(repetitions)]
     found = repeat(_verdicts, cases, workers, "comparing")
     power: dict[str, dict[str, float]] = {}
@@ -133,7 +133,7 @@ def _show_power(power: Mapping[str, Mapping[str, float]], changed: Sequence[str]
     table = Table("variant", *tests)
     for name, row in power.items():
         star = "*" if name in DEVELOPED_ON else ""
-        table.add_row(f"{name}{star}", *(f"{row[test]:.2f}" for test in tests))
+        table.add_row(f"{name}{star}", *(f"{row[test]:.2f}" if test in row else "" for test in tests))
     groups = {"all": changed, "those not developed on": [n for n in changed if n not in DEVELOPED_ON]}
     for told, group in groups.items():
         if group:

@@ -108,12 +108,15 @@ def _scores(found: Statistics, effects: Effects, decides: Callable[[str], bool])
 
 def _canaries(pairing: Pairing, found: Statistics, examples: Sequence[Example]) -> tuple[CanaryResult, ...]:
     """The canaries, those that moved most first."""
-    if not pairing.pairs:
-        return ()
-    together, alone = adjusted(found.by_canary), p_values(found.by_canary)
+    count = len(pairing.pairs)
+    out, together, alone = np.zeros(count), np.ones(count), np.ones(count)
+    if found.canaries:
+        rows = list(found.canaries)
+        out[rows], together[rows] = found.by_canary[:, 0], adjusted(found.by_canary)
+        alone[rows] = p_values(found.by_canary)
     results = []
     apart = np.array([example.apart for example in examples])
-    for rank, number in enumerate(np.lexsort((-apart, -found.by_canary[:, 0]))):
+    for rank, number in enumerate(np.lexsort((-apart, -out))):
         pair = pairing.pairs[number]
         results.append(
             CanaryResult(

@@ -48,7 +48,7 @@ def p_values(statistics: NDArray[np.floating]) -> Floats:
     return np.asarray((statistics >= statistics[..., :1] - hair).mean(axis=-1))
 
 
-def adjusted(surprises: Floats) -> Floats:
+def adjusted(surprises: NDArray[np.floating]) -> Floats:
     """The p-value of each row adjusted for there being several: Westfall and Young's step-down maximum (1993)."""
     order = np.argsort(-surprises[:, 0])
     largest = np.maximum.accumulate(surprises[order[::-1]], axis=0)[::-1]

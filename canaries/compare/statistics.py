@@ -37,7 +37,7 @@ NUMBER_SHARES = {WITHIN: 0.15, SHIFT: 0.85}
 TEXT_SHARES = {WITHIN: 0.8, ACROSS: 0.2}
 """The same of texts: what moves the answers to one prompt mostly moves those to another in another way."""
 
-PEAK_WEIGHT = 0.5
+PEAK_WEIGHT = 1.0
 """The weight of the one canary that is farthest out, beside the weights of the scores."""
 
 SPREAD_TOO = (names.LENGTH, names.MEAN_LOGPROB)
@@ -46,11 +46,15 @@ SPREAD_TOO = (names.LENGTH, names.MEAN_LOGPROB)
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """What the permutations say, as surprises: a row for each score or canary, the observed one in column 0."""
+    """What the permutations say, as surprises: a row for each score or canary, the observed one in column 0.
+
+    ``canaries`` are the numbers of those that can tell anything: one answer a side, for one, cannot.
+    """
 
     scores: tuple[str, ...]
     by_score: Surprises
-    by_canary: Surprises
+    canaries: tuple[int, ...]
+    by_canary: NDArray[np.float32]
     omnibus: Surprises
     design_effect: float
 
@@ -61,7 +65,8 @@ class Gathering:
     def __init__(self, shuffles: Shuffles, decides: Callable[[str], bool], rng: np.random.Generator) -> None:
         self._shuffles, self._decides, self._rng = shuffles, decides, rng
         self._sums: dict[tuple[str, str], Floats] = {}
-        self._canaries: list[Surprises] = []
+        self._seen = 0
+        self._canaries: dict[int, NDArray[np.float32]] = {}
         self._design: dict[str, list[float]] = {}
 
     def add(self, pair: CanaryPair, features: CanaryFeatures) -> None:
@@ -82,7 +87,7 @@ class Gathering:
             self._sum(name, ACROSS, (difference @ around) * np.sqrt(size)[:, None])
         for name, values_within in within.items():
             self._sum(name, WITHIN, standard(values_within))
-        self._canaries.append(self._as_one(within))
+        self._note_canary(within)
 
     def _number(
         self, name: str, values: NDArray[np.float64], sides: Bools, difference: Floats, size: Floats
@@ -109,12 +114,13 @@ class Gathering:
         key = (name, way)
         self._sums[key] = self._sums[key] + values if key in self._sums else values
 
-    def _as_one(self, within: dict[str, Floats]) -> Surprises:
+    def _note_canary(self, within: dict[str, Floats]) -> None:
         """What all the deciding scores say of one canary."""
         rows = {name: row for name, row in within.items() if self._decides(name) and varies(row)}
-        if not rows:
-            return np.zeros(self._shuffles.count)
-        return combined(surprise(np.stack(list(rows.values()))), [SCORES[name].weight for name in rows])
+        if rows:
+            found = combined(surprise(np.stack(list(rows.values()))), [SCORES[name].weight for name in rows])
+            self._canaries[self._seen] = surprise(found[None])[0].astype(np.float32)
+        self._seen += 1
 
     def _note_design_effect(self, name: str, kernel: Floats, values: Floats) -> None:
         """How much farther apart permuted sides are than sides of independent answers would be."""
@@ -133,14 +139,14 @@ class Gathering:
                 rows[name].append(surprise(values[None])[0])
                 shares.setdefault(name, []).append(self._share(name, way) * SCORES[name].weight)
         scores = tuple(name for name in SCORES if name in rows)
-        by_canary = surprise(np.stack([np.zeros(self._shuffles.count), *self._canaries]))[1:]
-        peak = by_canary.max(axis=0, initial=0.0)
+        nothing = np.zeros(self._shuffles.count)
+        by_canary = np.stack([nothing.astype(np.float32), *self._canaries.values()])[1:]
+        peak = surprise(by_canary.max(axis=0, initial=0.0)[None])[0]
         deciding = [name for name in scores if self._decides(name)]
         omnibus = combined(
             np.stack([*(row for name in deciding for row in rows[name]), peak]),
             [*(share for name in deciding for share in shares.get(name, ())), PEAK_WEIGHT],
         )
-        nothing = np.zeros(self._shuffles.count)
         by_score = [
             surprise(combined(np.stack(rows[name]), shares[name])[None])[0] if rows[name] else nothing
             for name in scores
@@ -149,6 +155,7 @@ class Gathering:
         return Statistics(
             scores=scores,
             by_score=np.stack(by_score) if by_score else np.zeros((0, self._shuffles.count)),
+            canaries=tuple(self._canaries),
             by_canary=by_canary,
             omnibus=omnibus,
             design_effect=max(1.0, *design) if design else 1.0,

@@ -138,7 +138,11 @@ def _scores(found: "Comparison") -> object:
             f"{result.p_value:.2g}",
             f"{result.p_value_alone:.2g}",
             effect_words(result)
-            + (", negligible" if result.is_negligible and result.p_value_alone < 0.05 else ""),
+            + (
+                ", negligible"
+                if result.is_negligible and result.p_value_alone <= found.settings.alpha
+                else ""
+            ),
             "" if effect is None or effect.base is None else f"{effect.base:.4g}",
             "" if effect is None or effect.current is None else f"{effect.current:.4g}",
             result.score.sees,
