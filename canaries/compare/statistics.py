@@ -6,8 +6,9 @@ does. *Shift*: the difference of the means, summed with its sign, which sees wha
 the distance between both sides over all canaries together, which needs but one answer of each.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,41 +131,51 @@ class Gathering:
 
     def statistics(self) -> Statistics:
         """What the canaries add up to."""
-        rows: dict[str, list[Surprises]] = {}
-        shares: dict[str, list[float]] = {}
-        for (name, way), total in self._sums.items():
-            rows.setdefault(name, [])
-            values = (total**2).sum(axis=1) if way == ACROSS else total**2 if way == SHIFT else total
-            if varies(values):
-                rows[name].append(surprise(values[None])[0])
-                shares.setdefault(name, []).append(self._share(name, way) * SCORES[name].weight)
-        scores = tuple(name for name in SCORES if name in rows)
+        looks = self._looks()
+        scores = tuple(name for name in SCORES if name in looks)
         nothing = np.zeros(self._shuffles.count)
         by_canary = np.stack([nothing.astype(np.float32), *self._canaries.values()])[1:]
-        peak = surprise(by_canary.max(axis=0, initial=0.0)[None])[0]
-        deciding = [name for name in scores if self._decides(name)]
-        omnibus = combined(
-            np.stack([*(row for name in deciding for row in rows[name]), peak]),
-            [*(share for name in deciding for share in shares.get(name, ())), PEAK_WEIGHT],
-        )
-        by_score = [
-            surprise(combined(np.stack(rows[name]), shares[name])[None])[0] if rows[name] else nothing
-            for name in scores
-        ]
+        peak = Look(surprise(by_canary.max(axis=0, initial=0.0)[None])[0], PEAK_WEIGHT)
+        deciding = [look for name in scores if self._decides(name) for look in looks[name]]
+        by_score = [surprise(together(looks[name])[None])[0] if looks[name] else nothing for name in scores]
         design = [float(np.mean(ratios)) for ratios in self._design.values()]
         return Statistics(
             scores=scores,
             by_score=np.stack(by_score) if by_score else np.zeros((0, self._shuffles.count)),
             canaries=tuple(self._canaries),
             by_canary=by_canary,
-            omnibus=omnibus,
+            omnibus=together([*deciding, peak]),
             design_effect=max(1.0, *design) if design else 1.0,
         )
 
-    def _share(self, name: str, way: str) -> float:
-        if (name, SHIFT) in self._sums:
-            return NUMBER_SHARES[way]
-        return TEXT_SHARES[way] if (name, ACROSS) in self._sums and (name, WITHIN) in self._sums else 1.0
+    def _looks(self) -> dict[str, list["Look"]]:
+        """Each score's looks at the data, without those that say nothing: the others share its weight."""
+        looks: dict[str, dict[str, Surprises]] = {}
+        for (name, way), total in self._sums.items():
+            looks.setdefault(name, {})
+            values = (total**2).sum(axis=1) if way == ACROSS else total**2 if way == SHIFT else total
+            if varies(values):
+                looks[name][way] = surprise(values[None])[0]
+        weighed = {}
+        for name, ways in looks.items():
+            shares = NUMBER_SHARES if (name, SHIFT) in self._sums else TEXT_SHARES
+            whole = sum(shares[way] for way in ways)
+            weighed[name] = [
+                Look(row, SCORES[name].weight * shares[way] / whole) for way, row in ways.items()
+            ]
+        return weighed
+
+
+class Look(NamedTuple):
+    """One way of looking at a score under every permutation, and what it weighs."""
+
+    surprises: Surprises
+    weight: float
+
+
+def together(looks: Sequence[Look]) -> Surprises:
+    """Several looks as one."""
+    return combined(np.stack([look.surprises for look in looks]), [look.weight for look in looks])
 
 
 def quadratic(difference: Floats, size: Floats, kernel: Floats) -> Floats:
