@@ -21,6 +21,8 @@ def failures(
 
     They never decide: a rate limit is no answer. A test of its own, as all other scores need an answer.
     """
+    if all(one.is_answered for side in (base, current) for run in side for one in run.completions):
+        return None
     pairing = pair_up(base, current, with_failed=True)
     failed = [np.array([float(not one.is_answered) for one in pair.answers]) for pair in pairing.pairs]
     if not any(values.any() for values in failed):

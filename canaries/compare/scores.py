@@ -37,6 +37,8 @@ class Unit(StrEnum):
     """The current mean over the base's, less one."""
     NATS = "nats"
     """The difference of two mean log-probabilities."""
+    NATS_APART = "nats apart"
+    """The mean distance between log-probabilities, whichever is higher."""
     DEVIATIONS = "deviations"
     """The difference of two means in standard deviations of single answers."""
 
@@ -72,7 +74,7 @@ SCORES: Mapping[str, Score] = {
         Score(UNFINISHED, Unit.SHARE, 0.01, 1.0, "answers that did not end by themselves"),
         Score(REFUSALS, Unit.SHARE, 0.01, 1.0, "answers that begin like a refusal"),
         Score(VALIDATORS, Unit.SHARE, 0.005, 1.0, "answers that break an expectation of the suite"),
-        Score(FIRST_LOGPROBS, Unit.NATS, 0.005, 3.0, "log-probabilities of the likeliest first tokens"),
+        Score(FIRST_LOGPROBS, Unit.NATS_APART, 0.005, 3.0, "log-probabilities of the likeliest first tokens"),
         Score(MEAN_LOGPROB, Unit.NATS, 0.01, 3.0, "how likely the model found the tokens that it wrote"),
         Score(OUTPUT_TOKENS, Unit.RATIO, 0.02, 1.0, "tokens charged for the answers", is_of_answers=False),
         Score(INPUT_TOKENS, Unit.RATIO, 0.005, 1.0, "tokens charged for the prompts", is_of_answers=False),

@@ -34,6 +34,9 @@ OPENINGS = (1, 2, 4, 8)
 PRIOR_WORDS = 20.0
 """Weight, in words, of how frequent a word is in all answers beside how frequent it is in those to the same canary."""
 
+_END = np.array([-1], dtype=np.int64)
+"""Stands between two answers, where the one ends and the other begins."""
+
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -134,7 +137,12 @@ def vocabulary(words: Sequence[NDArray[np.int64]]) -> Pieces:
 
 def phrases(words: Sequence[NDArray[np.int64]]) -> Pieces:
     """Words and pairs of neighbouring words, with the beginning and the end."""
-    return Pieces([np.concatenate([word.astype(np.uint64), _pairs(word)]) for word in words])
+    joined = np.concatenate([part for word in words for part in (_END, word)] + [_END]).astype(np.uint64)
+    pairs = _mixed(joined[:-1] + np.uint64(2)) ^ joined[1:]  # 0 would stay 0, and a pair be a word
+    starts = np.cumsum([0, *(len(word) + 1 for word in words)])
+    return Pieces(
+        [np.concatenate([joined[start + 1 : end], pairs[start:end]]) for start, end in pairwise(starts)]
+    )
 
 
 def openings(words: Sequence[NDArray[np.int64]]) -> Pieces:
@@ -180,8 +188,3 @@ def _characters(text: str) -> NDArray[np.uint32]:
 def _mixed(codes: Codes) -> Codes:
     mixed = codes * _MIX
     return np.asarray((mixed ^ (mixed >> np.uint64(29))) * _MIX >> np.uint64(20))
-
-
-def _pairs(words: NDArray[np.int64]) -> Codes:
-    padded = np.concatenate([[-1], words, [-1]]).astype(np.int64).astype(np.uint64)
-    return np.asarray(_mixed(padded[:-1]) ^ padded[1:])

@@ -107,6 +107,8 @@ def _written(number: float, unit: Unit) -> str:
         return f"{number:+.1%}"
     if unit is Unit.SHARE:
         return f"{100 * number:+.1f} points"
+    if unit is Unit.NATS_APART:
+        return f"{number:.3f} nats"
     if unit is Unit.DISTANCE:
         return f"{number:.3f}"
     return f"{number:+.3f}{' nats' if unit is Unit.NATS else ' sd'}"

@@ -145,6 +145,13 @@ def test_trigrams_do_not_reach_over_from_one_text_to_the_next() -> None:
     assert texts.trigrams(["ab", "xx", "ab"]).cosines()[0, 2] == 1.0
 
 
+def test_phrases_are_words_and_pairs_with_the_beginning_and_the_end() -> None:
+    words = texts.number_words(["wind tide", "tide wind", "wind tide"]).answers
+    found = texts.phrases(words).cosines()
+    assert found[0, 1] == pytest.approx(2 / 5)  # both words, and none of the three pairs
+    assert found[0, 2] == 1.0
+
+
 def test_openings_count_how_far_two_answers_open_alike() -> None:
     words = texts.number_words(["the ship lies here", "the ship lies there", "a ship lies here"]).answers
     found = texts.openings(words).cosines()
