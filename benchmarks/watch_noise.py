@@ -17,8 +17,9 @@ from rich.table import Table
 
 from alerts.incident import Incident, step
 from monitor.traffic.config import WatchConfig
+from monitor.traffic.series import MINUTE_S, Series
 from monitor.traffic.watches import judge
-from monitor.traffic.windows import MINUTE_S, Series, Window
+from monitor.traffic.windows import Window
 from monitor.traffic_flow.watch_traffic import Look
 
 THRESHOLD_S = 8.0

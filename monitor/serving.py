@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from . import MonitorError
 
@@ -17,7 +18,9 @@ BACKLOG = 128
 """How many connections may wait to be accepted."""
 
 HEADERS_MAX_BYTES = 64 * 1024
-"""How long the head of a request may be; a longer one is answered 431 or 400, and its connection closed."""
+"""How long the head of a request may be; a longer one is answered 400, and its connection closed."""
+
+_HEAD_TOO_LONG = "The head of the request is too long."
 
 CONNECTIONS_MAX = 800
 """How many connections a server has at a time; further requests are answered 503. Below the usual 1,024 open files."""
@@ -49,6 +52,51 @@ def address(listener: socket.socket, scheme: str = "http") -> str:
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
+class HttpProtocol(HttpToolsProtocol):
+    """HTTP as httptools reads it, which sets no bound to the head of a request: this does."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """The arguments are uvicorn's."""
+        super().__init__(*args, **kwargs)
+        self._fields_bytes = 0
+        self._pending_bytes = 0
+        self._is_head_open = False
+
+    def data_received(self, data: bytes) -> None:
+        """Read what came."""
+        was_open = self._is_head_open
+        super().data_received(data)
+        # A field that is not whole yet is held by the parser, and shows nowhere else.
+        self._pending_bytes = self._pending_bytes + len(data) if was_open and self._is_head_open else 0
+        if self._pending_bytes > HEADERS_MAX_BYTES and not self.transport.is_closing():
+            self.send_400_response(_HEAD_TOO_LONG)
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        self._is_head_open, self._fields_bytes = True, 0
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        """A part of the address came."""
+        self._measure(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A field came, in the head or behind the body."""
+        self._measure(len(name) + len(value))
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """The head is whole."""
+        self._is_head_open = False
+        super().on_headers_complete()
+
+    def _measure(self, size: int) -> None:
+        self._fields_bytes += size
+        if self._fields_bytes > HEADERS_MAX_BYTES:
+            raise ValueError(_HEAD_TOO_LONG)  # uvicorn answers 400, and closes
+
+
 class Server(uvicorn.Server):
     """A uvicorn server that leaves the signals to the daemon."""
 
@@ -63,8 +111,7 @@ def server(app: Any, tls: ssl.SSLContext | None = None) -> Server:
     config = uvicorn.Config(
         app,
         lifespan="off",
-        http="h11",  # slower than httptools, but it bounds what the headers of a request may take
-        h11_max_incomplete_event_size=HEADERS_MAX_BYTES,
+        http=HttpProtocol,
         log_config=None,
         log_level="error",  # below that stands what any stranger can provoke, a line for each request
         access_log=False,

@@ -163,6 +163,11 @@ class Metrics:
             "Trace export requests that were sent again although they were stored.",
             registry=one,
         )
+        self.calls_joined = Counter(
+            "anchorwatch_calls_joined",
+            "Calls that were counted anew because a further report of them came in another request.",
+            registry=one,
+        )
         self.watch_value = Gauge(
             "anchorwatch_watch_value", "Latest value of a watch.", ["watch"], registry=one
         )
@@ -257,22 +262,26 @@ class Metrics:
         self.received[result] += spans
         self.last_span_at = self._clock.now()
 
-    def count_call(self, labels: Mapping[str, str]) -> None:
-        """Count one production call."""
-        self.calls.labels(*self._bounded("calls", labels.values())).inc()
+    def count_call(self, labels: Mapping[str, str], by: int = 1) -> None:
+        """Count production calls."""
+        self.calls.labels(*self._bounded("calls", labels.values())).inc(by)
 
-    def count_unpriced(self, service: str, model: str) -> None:
-        """Count one answered call without a known price."""
-        self.unpriced.labels(*self._bounded("unpriced", (service, model))).inc()
+    def count_unpriced(self, service: str, model: str, by: int = 1) -> None:
+        """Count answered calls without a known price."""
+        self.unpriced.labels(*self._bounded("unpriced", (service, model))).inc(by)
 
-    def count_cost(self, service: str, basis: str) -> None:
-        """Count one call that should have a cost, by how sure it is."""
-        self.call_costs.labels(*self._bounded("call_costs", (service, basis))).inc()
+    def count_cost(self, service: str, basis: str, by: int = 1) -> None:
+        """Count calls that should have a cost, by how sure it is."""
+        self.call_costs.labels(*self._bounded("call_costs", (service, basis))).inc(by)
 
-    def count_check(self, service: str, validator: str, result: str) -> None:
-        """Count one check of an answer: ``passed`` or ``failed``."""
+    def count_check(self, service: str, validator: str, result: str, by: int = 1) -> None:
+        """Count checks of answers: ``passed`` or ``failed``."""
         series = self._bounded("answer_checks", (service, validator, result))
-        self.answer_checks.labels(*series).inc()
+        self.answer_checks.labels(*series).inc(by)
+
+    def count_joined(self, by: int = 1) -> None:
+        """Count calls that were counted anew with a further report of them."""
+        self.calls_joined.inc(by)
 
     def count_request(self, code: int) -> None:
         """Count one trace export request by the status of its answer."""

@@ -110,11 +110,11 @@ def _spans(file: Path) -> "Sequence[Span]":
 
 
 def _unpacked(packed: bytes) -> bytes:
-    from monitor.traffic.body import Gunzip
+    from monitor.traffic.unpacking import Unpacker
 
-    gunzip = Gunzip(UNPACKED_MAX)
-    plain = gunzip.feed(packed)
-    gunzip.finish()
+    unpacker = Unpacker(UNPACKED_MAX)
+    plain = unpacker.feed(packed)
+    unpacker.finish()
     return plain
 
 

@@ -9,6 +9,7 @@ The text of prompts and answers is never kept. The exceptions::
     TrafficError
     ├── OtlpError      a body is not an OTLP trace export; sending it again cannot help
     │   └── OversizeError  it holds too much; smaller batches are taken
+    ├── RefusedError   a request is not taken; ``status`` says why, and sending it again cannot help
     ├── OverloadError  too much at once; ``retry_after_s`` says when to come back
     ├── StoreError     the calls could not be stored and were not accepted; ``retry_after_s`` as above
     └── UnknownSenderError  a token is needed, and was not shown (in ``senders``)
@@ -27,6 +28,14 @@ class OtlpError(TrafficError):
 
 class OversizeError(OtlpError):
     """A request holds more than one request may; nothing of it was kept."""
+
+
+class RefusedError(TrafficError):
+    """The request is not taken; ``status`` is the HTTP status that says why. Sending it again cannot help."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
 
 
 class OverloadError(TrafficError):

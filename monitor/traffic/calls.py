@@ -59,7 +59,8 @@ class Call:
     """One LLM call. ``None`` means that the span does not tell; a count of 0 means that it told 0.
 
     ``input_tokens`` includes cached reads and writes, ``output_tokens`` includes reasoning. ``started_at``
-    and ``ended_at`` are unix seconds. ``checks_passed`` and ``checks_failed`` name the checks of its answer.
+    and ``ended_at`` are unix seconds. ``checks_passed`` and ``checks_failed`` name the checks of its answer,
+    ``matched`` the configured filters that it fits, ``chosen`` the configured attributes that it has, with values.
     Every field is safe to store: no prompt, answer or error text is here.
     """
 
@@ -93,6 +94,8 @@ class Call:
     ended_at: float
     checks_passed: tuple[str, ...] = ()
     checks_failed: tuple[str, ...] = ()
+    matched: tuple[str, ...] = ()
+    chosen: tuple[tuple[str, str], ...] = ()
 
     @property
     def is_checked(self) -> bool:
@@ -103,6 +106,14 @@ class Call:
     def model(self) -> str | None:
         """The model that answered, or the one that was asked for when the span does not tell."""
         return self.response_model or self.request_model
+
+    @property
+    def tokens_per_s(self) -> float | None:
+        """How fast the answer was written once it had begun; ``None`` when that is not told."""
+        writing_s = self.duration_s - (self.ttft_s or 0.0)
+        if self.error or not self.output_tokens or writing_s <= 0:
+            return None
+        return self.output_tokens / writing_s
 
 
 def to_json(call: Call) -> bytes:
@@ -117,6 +128,7 @@ def from_json(data: dict[str, Any]) -> Call:
     values["error_class"] = data["error_class"] and ErrorClass(data["error_class"])
     values["finish_reason"] = data["finish_reason"] and FinishReason(data["finish_reason"])
     values["cost_basis"] = CostBasis(data["cost_basis"])
-    for name in ("span_ids", "checks_passed", "checks_failed"):
+    for name in ("span_ids", "checks_passed", "checks_failed", "matched"):
         values[name] = tuple(data.get(name, ()))  # calls of earlier versions have no checks
+    values["chosen"] = tuple((attribute, value) for attribute, value in data.get("chosen", ()))
     return Call(**values)

@@ -11,8 +11,8 @@ from .config import MatchConfig, ValidatorConfig
 from .dialects.answer_text import answer_text
 from .dialects.values import text
 from .otlp import Span
+from .series import series_of
 from .watches import matches
-from .windows import series_of
 
 EVALUATION = "gen_ai.evaluation.result"
 """The event in which an application tells how it judged an answer itself."""

@@ -14,8 +14,8 @@ import grpc  # type: ignore[import-untyped]  # it has no stubs
 from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untyped]  # the same
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # the same
 
-from . import OverloadError
-from .body import BODY_WAIT_S, InFlight, RefusedError, arriving
+from . import OverloadError, RefusedError
+from .body import BODY_WAIT_S, InFlight, arriving
 from .config import OtlpConfig
 from .intake import Intake, TrafficMetrics
 from .otlp import Encoding, response

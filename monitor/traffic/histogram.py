@@ -1,9 +1,13 @@
 """Distributions that can be added up: counts in buckets of equal relative width."""
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 GAMMA = 1.02
 """Ratio of a bucket's upper to its lower edge: a quantile is off by at most 1 % (``RELATIVE_ERROR``)."""
@@ -19,6 +23,25 @@ LARGEST = 1e12
 
 _NANO = 1_000_000_000
 _LOG_GAMMA = math.log(GAMMA)
+_FIRST = math.floor(math.log(SMALLEST) / _LOG_GAMMA)
+_EDGES = [GAMMA**index for index in range(_FIRST, math.ceil(math.log(LARGEST) / _LOG_GAMMA) + 2)]
+"""The upper edges of the buckets from ``_FIRST`` on."""
+
+ZERO_BUCKET = _FIRST - 1
+"""Stands for the bucket of what is counted as zero, among the numbers of buckets."""
+
+_EDGE_ARRAY = np.array(_EDGES)
+
+
+def buckets_of(values: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """The numbers of the buckets in which values of zero and more are counted."""
+    found = np.searchsorted(_EDGE_ARRAY, np.minimum(values, LARGEST), side="left") + _FIRST
+    return np.where(values <= SMALLEST, ZERO_BUCKET, found)
+
+
+def nano(values: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """What the values add to a total, in billionths; those that are counted as zero add nothing."""
+    return np.where(values <= SMALLEST, 0, np.rint(values * _NANO)).astype(np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,24 +78,39 @@ class Histogram:
         self._zeros = 0
         self._total_nano = 0
 
-    def add(self, value: float) -> None:
-        """Count one value. Raises ValueError when it is negative or not a number."""
+    def add(self, value: float, times: int = 1) -> None:
+        """Count one value so many times; -1 takes it back. Raises ValueError when it is negative or not a number."""
         if not value >= 0:
             raise ValueError(f"a histogram holds values of 0 and more, not {value}")
         value = min(value, LARGEST)
         if value <= SMALLEST:
-            self._zeros += 1
+            self._zeros += times
             return
-        index = _bucket(value)
-        self._counts[index] = self._counts.get(index, 0) + 1
-        self._total_nano += round(value * _NANO)
+        self._count(_bucket(value), times)
+        self._total_nano += times * round(value * _NANO)
+
+    def add_counts(self, buckets: Iterable[tuple[int, int]], total_nano: int) -> None:
+        """Count values of which it is known how many lie in which buckets, and what they add up to in billionths."""
+        for index, times in buckets:
+            if index == ZERO_BUCKET:
+                self._zeros += times
+            elif times:
+                self._count(index, times)
+        self._total_nano += total_nano
 
     def merge(self, other: "Histogram") -> None:
         """Count everything that ``other`` counted."""
         for index, count in other._counts.items():
-            self._counts[index] = self._counts.get(index, 0) + count
+            self._count(index, count)
         self._zeros += other._zeros
         self._total_nano += other._total_nano
+
+    def _count(self, index: int, times: int) -> None:
+        now = self._counts.get(index, 0) + times
+        if now:
+            self._counts[index] = now
+        else:
+            del self._counts[index]  # taken back, or never more than nothing
 
     @property
     def n(self) -> int:
@@ -170,10 +208,4 @@ def _middle(index: int) -> float:
 
 
 def _bucket(value: float) -> int:
-    index = math.ceil(math.log(value) / _LOG_GAMMA)
-    # The logarithm is rounded: put a value that sits on an edge where the edges say.
-    if value > GAMMA**index:
-        return index + 1
-    if value <= GAMMA ** (index - 1):
-        return index - 1
-    return index
+    return bisect_left(_EDGES, value) + _FIRST

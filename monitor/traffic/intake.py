@@ -1,23 +1,24 @@
 """From the body of a request to calls that are stored: accepted means kept, also over kill -9.
 
-A call is written to the journal before its request is answered, and counted in the windows in memory after
-that. ``fold`` adds the windows in memory to the stored ones and cuts the journal, in one transaction;
-``recover`` counts again, at start, what the journal holds. So each accepted call is in the stored windows or
-in the journal, and in one of them.
+What comes is settled against what was counted of late (``recent``), written to the journal before its request is
+answered, and counted in the windows in memory after that. ``fold`` adds the windows in memory to the stored ones and
+notes up to where they hold the journal, in one transaction; ``recover`` counts again, at start, what the journal holds
+beyond that. So each accepted call is in the stored windows or in the journal behind them, and in one of them.
 
-Spans of one request that report the same call are joined before that: it is journaled, priced and counted once. What
-another request reports of it is not joined.
+The journal is kept a little longer than that: as long as a further report of a call may come, for what is known of the
+call must be known after a restart, too.
 
 A request that is sent again is answered as before and not counted again: its mark is stored with its calls.
 """
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session
@@ -26,14 +27,20 @@ from canaries.clock import Clock
 
 from ..database import Database
 from . import OverloadError, StoreError, dialects, pricing, store
-from .calls import Call, ErrorClass
+from .calls import Call
 from .checks import AnswerChecks
+from .counting import CallMetrics, Counting, Unfolded, tell
 from .dialects import Report
-from .joining import Joined, join
 from .otlp import Encoding, Span, decode
 from .pricing import PriceBook
+from .recent import Recent
 from .repeats import Accepted, Answered, Repeats, mark_of
-from .windows import Admission, Window, WindowBook, minute_of
+from .series import minute_of
+from .sightings import Shapes, Sighting, sighting_of
+from .window_book import WindowBook
+from .windows import Window
+
+T = TypeVar("T")
 
 FUTURE_MAX_S = 300.0
 """A call that ended so far after now has a wrong clock: it is rejected, for its minute has not come yet."""
@@ -63,23 +70,11 @@ RECOVER_ENTRIES = 200
 """How many entries of the journal are read at a time when counting again."""
 
 
-class TrafficMetrics(Protocol):
+class TrafficMetrics(CallMetrics, Protocol):
     """What the traffic arm counts about itself."""
 
     def count_spans(self, result: str, spans: int) -> None:
         """Spans received; ``result`` is ``call``, ``other`` (no call, not kept) or ``rejected``."""
-
-    def count_call(self, labels: Mapping[str, str]) -> None:
-        """One call, by service, operation, provider, model and outcome (``ok`` or the class of the error)."""
-
-    def count_unpriced(self, service: str, model: str) -> None:
-        """One answered call without a known price."""
-
-    def count_cost(self, service: str, basis: str) -> None:
-        """One call that should have a cost, by how sure it is: answered, or failed after it used tokens."""
-
-    def count_check(self, service: str, validator: str, result: str) -> None:
-        """One check of an answer: ``passed`` or ``failed``."""
 
     def count_request(self, code: int) -> None:
         """One export request, by the HTTP status of its answer."""
@@ -105,16 +100,16 @@ class Intake:
         metrics: TrafficMetrics,
         prices: PriceBook = pricing.LIST_PRICES,
         checks: AnswerChecks | None = None,
+        recent: Recent | None = None,
     ) -> None:
         """Start with nothing counted. Await ``recover`` before the first request."""
         self._database = database
         self._clock = clock
         self._metrics = metrics
-        self._prices = prices
         self._checks = checks or AnswerChecks()
-        self._admission = Admission()
-        self._unfolded = WindowBook()
-        self._journaled_up_to = 0
+        self._counting = Counting(prices, recent)
+        # Everything that touches what is counted runs in this one thread, one after the other.
+        self._counter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="counting")
         # As long as calls are taken at all: after that, a request that comes again is refused for its age.
         self._repeats = Repeats(AGE_MAX_S)
         self._underway: dict[bytes, asyncio.Future[Accepted]] = {}
@@ -127,13 +122,13 @@ class Intake:
     async def recover(self) -> int:
         """Count again what was accepted and not folded when the process ended; gives the number of calls."""
         await self._recover_requests()
-        recovered = 0
+        folded = await self._database.aread(store.folded_through)
+        recovered = entry_id = 0
         while entries := await self._database.aread(
-            lambda session: store.journaled(session, self._journaled_up_to, RECOVER_ENTRIES)
+            partial(store.journaled, after=entry_id, limit=RECOVER_ENTRIES)
         ):
-            for entry_id, calls in entries:
-                self._count(calls, entry_id)
-                recovered += len(calls)
+            for entry_id, at, body in entries:
+                recovered += self._counting.restore(entry_id, at, body, is_folded=entry_id <= folded)
         return recovered
 
     async def _recover_requests(self) -> None:
@@ -178,33 +173,38 @@ class Intake:
                 lambda session: store.windows_between(session, first_minute, last_minute)
             )
             book = WindowBook(stored)
-            book.merge(one for one in self._unfolded if first_minute <= one.minute <= last_minute)
-        return list(book)
+            await self._in_turn(partial(self._counting.copy_to, book, first_minute, last_minute))
+        return [window for window in book if window.calls]
+
+    async def _in_turn(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._counter, work)
 
     async def _fold(self) -> int:
         async with self._folding:
-            folded, up_to = self._unfolded, self._journaled_up_to
-            self._unfolded = WindowBook()
             now = self._clock.now().timestamp()
-            oldest, first_entry = minute_of(now - KEEP_WINDOWS_S), self._repeats.forget(now)
-
-            def work(session: Session) -> None:
-                store.fold(session, folded, up_to)
-                store.forget_windows(session, oldest)
-                store.forget_requests(session, first_entry)
-
+            unfolded = await self._in_turn(partial(self._counting.take, now))
             try:
-                await self._database.awrite(work)
+                await self._store_windows(unfolded, now)
             except _STORE_ERRORS as error:
-                self._unfolded.merge(folded)
+                await self._in_turn(partial(self._counting.put_back, unfolded))
                 raise StoreError(f"windows could not be stored: {_why(error)}") from error
-            return len(folded)
+            return len(unfolded.windows)
+
+    async def _store_windows(self, unfolded: Unfolded, now: float) -> None:
+        oldest, first_entry = minute_of(now - KEEP_WINDOWS_S), self._repeats.forget(now)
+
+        def work(session: Session) -> None:
+            store.fold(session, unfolded.windows, unfolded.through, unfolded.cut_before)
+            store.forget_windows(session, oldest)
+            store.forget_requests(session, first_entry)
+
+        await self._database.awrite(work)
 
     def _is_full(self) -> bool:
         return (
             len(self._waiting) >= WAITING_MAX
             or self._calls_waiting >= CALLS_WAITING_MAX
-            or len(self._unfolded) >= UNFOLDED_MAX
+            or len(self._counting) >= UNFOLDED_MAX
         )
 
     def _earlier(self, mark: bytes) -> asyncio.Future[Accepted] | None:
@@ -218,15 +218,15 @@ class Intake:
             raise OverloadError("more traffic than can be stored at the moment")
         now = self._clock.now()
         # In a thread: a large body takes long enough to hold up everybody else.
-        read = await asyncio.to_thread(_read, body, encoding, now, self._prices, self._checks)
-        if not read.calls:
+        read = await asyncio.to_thread(_read, body, encoding, now, self._checks, self._counting.shapes)
+        if not read.sightings:
             self._repeats.add([Answered(mark, read.accepted)], now.timestamp())
-            self._tell(read)
+            self._tell_spans(read)
             return _known(read.accepted)
         stored: asyncio.Future[Accepted] = asyncio.get_running_loop().create_future()
         self._underway[mark] = stored
         self._waiting.append(_Waiting(mark, read, stored))
-        self._calls_waiting += len(read.calls)
+        self._calls_waiting += len(read.sightings)
         if self._committing is None:
             self._committing = asyncio.create_task(self._commit())
         return stored
@@ -239,53 +239,49 @@ class Intake:
                 try:
                     await self._commit_group(group)
                 finally:
-                    self._calls_waiting -= sum(len(one.read.calls) for one in group)
+                    self._calls_waiting -= sum(len(one.read.sightings) for one in group)
                     for one in group:
                         del self._underway[one.mark]
         finally:
             self._committing = None
 
     async def _commit_group(self, group: Sequence[_Waiting]) -> None:
-        calls = [call for waiting in group for call in waiting.read.calls]
+        sightings = [one for waiting in group for one in waiting.read.sightings]
         requests = [Answered(waiting.mark, waiting.read.accepted) for waiting in group]
         now = self._clock.now().timestamp()
+        try:
+            batch = await self._in_turn(partial(self._counting.settle, sightings, now))
+        except Exception as error:
+            self._refuse(group, error)
+            raise
 
         def work(session: Session) -> int:
-            entry_id = store.journal(session, calls, now)
+            entry_id = store.journal(session, batch.settled, now)
             store.remember(session, entry_id, requests, now)
             return entry_id
 
         try:
             entry_id = await self._database.awrite(work)
         except Exception as error:
-            for waiting in group:
-                _fail(waiting.stored, StoreError(f"calls could not be stored: {_why(error)}"))
+            await self._in_turn(partial(self._counting.undo, batch))
+            self._refuse(group, error)
             if not isinstance(error, _STORE_ERRORS):
                 raise
             return
-        self._count(calls, entry_id)
+        await self._in_turn(partial(self._counting.count, batch, entry_id, now))
         self._repeats.add(requests, now, entry_id)
+        tell(batch, self._metrics)
         for waiting in group:
-            self._tell(waiting.read)
+            self._tell_spans(waiting.read)
             waiting.stored.set_result(waiting.read.accepted)
 
-    def _count(self, calls: Sequence[Call], entry_id: int) -> None:
-        for call in calls:
-            self._unfolded.add(call, self._admission.admit(call))
-        self._journaled_up_to = entry_id
+    def _refuse(self, group: Sequence[_Waiting], error: Exception) -> None:
+        for waiting in group:
+            _fail(waiting.stored, StoreError(f"calls could not be stored: {_why(error)}"))
 
-    def _tell(self, read: "_Read") -> None:
-        for call in read.calls:
-            self._metrics.count_call(_labels(call))
-            if call.cost_usd is not None or not call.error:
-                self._metrics.count_cost(call.service_name or "", call.cost_basis)
-            if call.cost_usd is None and not call.error:
-                self._metrics.count_unpriced(call.service_name or "", call.model or "")
-            for result, names in (("passed", call.checks_passed), ("failed", call.checks_failed)):
-                for name in names:
-                    self._metrics.count_check(call.service_name or "", name, result)
+    def _tell_spans(self, read: "_Read") -> None:
         for result, spans in (
-            ("call", read.taken),
+            ("call", len(read.sightings)),
             ("other", read.other),
             ("rejected", sum(read.rejected.values())),
         ):
@@ -295,22 +291,21 @@ class Intake:
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """What a request holds: its calls, of how many spans, the spans that tell of no call, and what was refused."""
+    """What a request holds: its reports of calls, how many spans tell of no call, and what was refused."""
 
-    calls: Sequence[Call]
-    taken: int
+    sightings: Sequence[Sighting]
     other: int
     rejected: Mapping[str, int]
 
     @property
     def accepted(self) -> Accepted:
         """What is answered."""
-        return Accepted(self.taken, self.other, self.rejected)
+        return Accepted(len(self.sightings), self.other, self.rejected)
 
 
-def _read(body: bytes, encoding: Encoding, now: datetime, prices: PriceBook, checks: AnswerChecks) -> _Read:
+def _read(body: bytes, encoding: Encoding, now: datetime, checks: AnswerChecks, shapes: Shapes) -> _Read:
     decoded = decode(body, encoding)
-    reports: list[Report] = []
+    sightings: list[Sighting] = []
     untimely: Counter[str] = Counter()
     for span in decoded.spans:
         found = dialects.examine(span)
@@ -319,21 +314,19 @@ def _read(body: bytes, encoding: Encoding, now: datetime, prices: PriceBook, che
         if problem := _untimely(found.call, now.timestamp()):
             untimely[problem] += 1
         else:
-            reports.append(found)
-    joined, _ = join(reports)
-    spans = {(span.trace_id, span.span_id): span for span in decoded.spans}
-    taken = sum(len(one.reports) for one in joined)
+            sightings.append(_sighting(found, span, checks, shapes))
     return _Read(
-        calls=[prices.price(checks.check(one.call, _spans_of(one, spans))) for one in joined],
-        taken=taken,
-        other=len(decoded.spans) - taken - untimely.total(),
+        sightings,
+        other=len(decoded.spans) - len(sightings) - untimely.total(),
         rejected=untimely + Counter(decoded.rejected),
     )
 
 
-def _spans_of(joined: Joined, spans: Mapping[tuple[str, str], Span]) -> list[Span]:
-    """The spans that report a call, the most telling first."""
-    return [spans[report.call.trace_id, report.call.span_ids[0]] for report in joined.reports]
+def _sighting(report: Report, span: Span, checks: AnswerChecks, shapes: Shapes) -> Sighting:
+    call = checks.check(report.call, [span])
+    passed = [(name, True) for name in call.checks_passed]
+    failed = [(name, False) for name in call.checks_failed]
+    return sighting_of(report, shapes, call.chosen, (*passed, *failed))
 
 
 def _untimely(call: Call, now: float) -> str | None:
@@ -342,16 +335,6 @@ def _untimely(call: Call, now: float) -> str | None:
     if call.ended_at < now - AGE_MAX_S:
         return f"ended more than {AGE_MAX_S / 3600:.0f} hours ago"
     return None
-
-
-def _labels(call: Call) -> dict[str, str]:
-    return {
-        "service": call.service_name or "",
-        "operation": call.operation,
-        "provider": call.provider or "",
-        "model": call.model or "",
-        "outcome": (call.error_class or ErrorClass.OTHER) if call.error else "ok",
-    }
 
 
 def _known(accepted: Accepted) -> asyncio.Future[Accepted]:

@@ -7,25 +7,18 @@ service, lie in the same time, agree on everything, and have the same tokens or 
 are two calls, and so are two alike reports by one emitter: calls are made in parallel, and tried again.
 
 Reports are joined in the order of how sure it is, each with one of each emitter, so that calls that are made in
-parallel pair up. ``Joiner`` waits a bounded time for what belongs together, for it comes in different requests.
+parallel pair up. They come in different requests: ``recent`` brings those together that may belong together.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .calls import Call
 from .dialects import Report
-from .likeness import are_rivals, ids_agree, is_telling
-from .pairing import ID_SLACK_S, alike, children_of, continued, key_of, nested, with_same_id
+from .likeness import are_rivals, ids_agree
+from .pairing import alike, children_of, continued, key_of, nested, with_same_id
 from .uniting import fullness, unite
-
-HELD_MAX = 50_000
-"""How many reports are held at most; beyond it the oldest are given up without waiting."""
-
-
-COUNTED_MAX = 100_000
-"""How many spans and ids of calls that were given up are remembered, to know late reports of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,67 +59,6 @@ def join(reports: Sequence[Report]) -> tuple[list[Joined], list[Wrapper]]:
     calls = [_united(group, groups) for group in members if not (len(group) == 1 and group[0] in wrapping)]
     calls.sort(key=lambda joined: joined.call.started_at)
     return calls, [Wrapper(distinct[i], why) for i, why in sorted(wrapping.items())]
-
-
-class Joiner:
-    """Holds reports until what belongs to them must have come, and gives up finished calls.
-
-    What comes even later is not counted again, as far as it can be told: by the id of the answer, or because
-    what was counted lies below it.
-    """
-
-    def __init__(self, wait_s: float, held_max: int = HELD_MAX) -> None:
-        """Start with nothing held. ``wait_s``: how long a report waits for others of its call."""
-        self._wait_s = wait_s
-        self._held_max = held_max
-        self._held: list[tuple[float, Report]] = []
-        self._counted: dict[object, float] = {}
-
-    def __len__(self) -> int:
-        return len(self._held)
-
-    def add(self, reports: Iterable[Report], now: float) -> None:
-        """Hold these reports, which came at ``now``."""
-        self._held.extend((now, one) for one in reports)
-
-    def finished(self, now: float) -> list[Joined]:
-        """The calls of which a report has waited long enough; they are not held any longer."""
-        excess = len(self._held) - self._held_max
-        ripe = {
-            key_of(one)
-            for place, (came, one) in enumerate(self._held)
-            if came + self._wait_s <= now or place < excess
-        }
-        if not ripe:
-            return []
-        calls, wrappers = join([one for _, one in self._held])
-        done = [joined for joined in calls if not ripe.isdisjoint(map(key_of, joined.reports))]
-        gone = {key_of(one) for joined in done for one in joined.reports}
-        gone |= ripe.intersection(key_of(wrapper.report) for wrapper in wrappers)
-        self._held = [held for held in self._held if key_of(held[1]) not in gone]
-        new = [joined for joined in done if not any(map(self._is_late, joined.reports))]
-        for joined in new:
-            self._remember(joined)
-        return new
-
-    def _is_late(self, report: Report) -> bool:
-        """The report is of a call that was given up already."""
-        call = report.call
-        if key_of(report) in self._counted:
-            return True
-        ended_at = self._counted.get(call.response_id) if is_telling(call.response_id) else None
-        return ended_at is not None and call.started_at - ended_at <= ID_SLACK_S
-
-    def _remember(self, joined: Joined) -> None:
-        call = joined.call
-        for report in joined.reports:
-            self._counted[key_of(report)] = call.ended_at
-            if report.parent_span_id:
-                self._counted[report.call.trace_id, report.parent_span_id] = call.ended_at
-        if is_telling(call.response_id):
-            self._counted[call.response_id] = call.ended_at
-        while len(self._counted) > COUNTED_MAX:
-            del self._counted[next(iter(self._counted))]
 
 
 class _Groups:

@@ -67,11 +67,15 @@ def _is_same_model(one: str, other: str) -> bool:
 
 
 def are_rivals(one: Report, other: Report) -> bool:
-    """One emitter tells a call in two spans only as parent and child, and as beginning and end of a stream."""
+    """One emitter tells a call in two spans only within a trace, or as beginning and end of a stream.
+
+    The same id in two traces of one emitter is an answer that was given twice, out of a cache.
+    """
     if one.emitter != other.emitter or one.is_ending != other.is_ending:
         return False
     has_same_id = one.call.response_id is not None and one.call.response_id == other.call.response_id
-    return not (has_same_id or is_child(one, other) or is_child(other, one))
+    is_within = one.call.trace_id == other.call.trace_id or one.call.service_name != other.call.service_name
+    return not ((has_same_id and is_within) or is_child(one, other) or is_child(other, one))
 
 
 def is_child(one: Report, other: Report) -> bool:

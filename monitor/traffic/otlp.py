@@ -26,6 +26,10 @@ from .otlp_size import check_json, check_protobuf, check_spans
 DEPTH_MAX = 8
 """How deep lists and maps inside an attribute are read; what lies deeper is left out."""
 
+NO_IDS = "no valid trace or span id"
+NO_TIMES = "no start or no end time"
+"""Why spans are left out."""
+
 _ERROR_CODES = (2, "2", "STATUS_CODE_ERROR")
 
 
@@ -114,24 +118,25 @@ def _decode_protobuf(body: bytes) -> Decoded:
     spans: list[Span] = []
     rejected: Counter[str] = Counter()
     for resource_spans in request.resource_spans:
-        resource = _attributes(resource_spans.resource.attributes)
+        resource = attributes_of(resource_spans.resource.attributes)
         for scope_spans in resource_spans.scope_spans:
             for message in scope_spans.spans:
-                span = _from_message(message, scope_spans.scope.name, resource)
+                span = span_of(message, scope_spans.scope.name, resource)
                 _keep(span, spans, rejected)
     return Decoded(spans, rejected)
 
 
 def _keep(span: Span, spans: list[Span], rejected: Counter[str]) -> None:
     if len(span.span_id) != 16 or len(span.trace_id) != 32:
-        rejected["no valid trace or span id"] += 1
+        rejected[NO_IDS] += 1
     elif span.start_ns <= 0 or span.end_ns <= 0:
-        rejected["no start or no end time"] += 1
+        rejected[NO_TIMES] += 1
     else:
         spans.append(span)
 
 
-def _from_message(message: trace_pb2.Span, scope: str, resource: Mapping[str, object]) -> Span:
+def span_of(message: trace_pb2.Span, scope: str, resource: Mapping[str, object]) -> Span:
+    """The span in a message, with the name of its scope and the attributes of its resource."""
     return Span(
         trace_id=message.trace_id.hex(),
         span_id=message.span_id.hex(),
@@ -142,26 +147,28 @@ def _from_message(message: trace_pb2.Span, scope: str, resource: Mapping[str, ob
         end_ns=message.end_time_unix_nano,
         is_error=message.status.code == trace_pb2.Status.STATUS_CODE_ERROR,
         status_message=message.status.message,
-        attributes=_attributes(message.attributes),
+        attributes=attributes_of(message.attributes),
         events=tuple(
-            Event(one.name, one.time_unix_nano, _attributes(one.attributes)) for one in message.events
+            Event(one.name, one.time_unix_nano, attributes_of(one.attributes)) for one in message.events
         ),
         resource=resource,
     )
 
 
-def _attributes(pairs: Iterable[KeyValue]) -> dict[str, object]:
-    return {pair.key: _value(pair.value, DEPTH_MAX) for pair in pairs}
+def attributes_of(pairs: Iterable[KeyValue]) -> dict[str, object]:
+    """Attributes by their names; of several with one name the last."""
+    return {pair.key: value_of(pair.value) for pair in pairs}
 
 
-def _value(value: AnyValue, depth: int) -> object:
+def value_of(value: AnyValue, depth: int = DEPTH_MAX) -> object:
+    """What an attribute holds, as plain Python."""
     kind = value.WhichOneof("value")
     if kind is None or depth == 0:
         return None
     if kind == "array_value":
-        return [_value(item, depth - 1) for item in value.array_value.values]
+        return [value_of(item, depth - 1) for item in value.array_value.values]
     if kind == "kvlist_value":
-        return {pair.key: _value(pair.value, depth - 1) for pair in value.kvlist_value.values}
+        return {pair.key: value_of(pair.value, depth - 1) for pair in value.kvlist_value.values}
     plain: object = getattr(value, kind)
     return plain
 

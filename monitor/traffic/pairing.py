@@ -5,11 +5,20 @@ A pair names the places of two reports in the list that was given, and says why 
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
 
 from .calls import Call
 from .dialects import Report
-from .likeness import SLACK_S, agree, apart_s, are_alike, distance, have_same_tokens, is_telling, is_untold
+from .likeness import (
+    SLACK_S,
+    agree,
+    apart_s,
+    are_alike,
+    are_rivals,
+    distance,
+    have_same_tokens,
+    is_telling,
+    is_untold,
+)
 
 ID_SLACK_S = 5.0
 """How far apart two reports with one id may lie: the clocks of two machines. A cached answer comes later again."""
@@ -35,9 +44,14 @@ def with_same_id(reports: Sequence[Report]) -> Iterator[Pair]:
             by_id[response_id].append(place)
     for same in by_id.values():
         same.sort(key=lambda place: reports[place].call.started_at)
-        for one, other in pairwise(same):
-            if apart_s(reports[one].call, reports[other].call) <= ID_SLACK_S:
-                yield one, other, "the same response id"
+        near = [
+            (distance(reports[one].call, reports[other].call), one, other)
+            for start, one in enumerate(same)
+            for other in same[start + 1 : start + 1 + NEAREST_MAX]
+            if apart_s(reports[one].call, reports[other].call) <= ID_SLACK_S
+            and not are_rivals(reports[one], reports[other])
+        ]
+        yield from ((one, other, "the same response id") for _, one, other in sorted(near))
 
 
 def continued(reports: Sequence[Report]) -> Iterator[Pair]:
@@ -103,7 +117,7 @@ def _in_time(reports: Sequence[Report]) -> list[int]:
 
 def alike(reports: Sequence[Report]) -> Iterator[Pair]:
     """Reports of different emitters at the same time, with the same tokens or the same error, the nearest first."""
-    found: list[tuple[float, int, int, str]] = []
+    found: list[tuple[object, int, int, str]] = []
     for places in _comparable(reports).values():
         begun: dict[str, list[int]] = {reports[place].emitter: [] for place in places}
         if len(begun) == 1:
@@ -119,12 +133,15 @@ def alike(reports: Sequence[Report]) -> Iterator[Pair]:
     yield from ((one, other, why) for _, one, other, why in found)
 
 
-def _by_distance(reports: Sequence[Report], one: int, other: int) -> tuple[float, int, int, str]:
+def _by_distance(reports: Sequence[Report], one: int, other: int) -> tuple[object, int, int, str]:
+    """The pair, behind what it is sorted by: equally near ones go by their beginnings, then by their ids."""
     first, second = reports[one].call, reports[other].call
+    apart_s = round(distance(first, second), 6), round(abs(first.started_at - second.started_at), 6)
+    order = (*apart_s, *sorted([(first.trace_id, first.span_ids[0]), (second.trace_id, second.span_ids[0])]))
     why = "the same error" if second.error else "the same tokens"
     if is_untold(reports[one]) or is_untold(reports[other]):
         why = "the provider's own SDK tells of it"
-    return distance(first, second), one, other, f"{why} at the same time"
+    return order, one, other, f"{why} at the same time"
 
 
 def _comparable(reports: Sequence[Report]) -> Mapping[object, list[int]]:

@@ -96,7 +96,7 @@ _NOTHING = Offers((), is_told=False)
 
 def offers(provider: str | None, model: str, at: float) -> Offers:
     """The prices of the model at that time (unix seconds), from the provider or, when it is not known, from all."""
-    return _offers(provider, model, _stretch(at))
+    return _offers(provider, model, stretch_of(at))
 
 
 @lru_cache(maxsize=OFFERS_REMEMBERED_MAX)
@@ -109,7 +109,7 @@ def _offers(provider: str | None, model: str, since: int) -> Offers:
     return Offers(tuple(dict.fromkeys(asked)), sellers.is_told)
 
 
-def _stretch(at: float) -> int:
+def stretch_of(at: float) -> int:
     """When the stretch of time around ``at`` began: within it, no price of the list changes."""
     day, second = divmod(int(at), 86_400)
     changes = _changes()

@@ -5,15 +5,19 @@ cache, all of it is priced as plain input, which is the most it can have cost wi
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
-from math import isclose
+from math import isclose, nan
+
+import numpy as np
 
 from . import price_list, rates
-from .calls import Call, CostBasis
+from .calls import Call, CostBasis, Operation
 from .config import ModelPriceConfig, fits
 from .rates import Price, Rates
+from .rows import Floats, Marks, Rows
+from .sightings import Shape, call_of
 
 OWN_REMEMBERED_MAX = 4_096
 """For how many triples of provider, model and day it is remembered which of the operator's own prices holds."""
@@ -35,6 +39,7 @@ class PriceBook:
         )
         self._own = [(config, _price_of(config)) for _, config in told]
         self._own_price = lru_cache(maxsize=OWN_REMEMBERED_MAX)(self._find_own)
+        self._tariff = lru_cache(maxsize=OWN_REMEMBERED_MAX)(self._find_tariff)
 
     def price(self, call: Call) -> Call:
         """The call with its cost and the basis of it."""
@@ -42,6 +47,40 @@ class PriceBook:
         if cost == call.cost_usd and basis is call.cost_basis:
             return call
         return replace(call, cost_usd=cost, cost_basis=basis)
+
+    def costs_of(self, rows: Rows) -> tuple[Floats, list[CostBasis]]:
+        """What each call of the rows cost, not a number where that is not known, and how sure that is.
+
+        The same as ``cost_of`` says of each, at once for all calls for whose shapes one plain price holds.
+        """
+        first, last = (
+            price_list.stretch_of(float(at) / 1e9) for at in (rows.start_ns.min(), rows.start_ns.max())
+        )
+        tariffs = [self._tariff(shape, first) if first == last else None for shape in rows.shapes]
+        costs, is_left = _plain_costs(rows, tariffs)
+        known = [tariff.basis if tariff else CostBasis.UNPRICED for tariff in tariffs]
+        is_known = ~np.isnan(costs)
+        bases = [
+            known[kind] if is_one else CostBasis.UNPRICED
+            for kind, is_one in zip(rows.kind.tolist(), is_known.tolist(), strict=True)
+        ]
+        for place in np.flatnonzero(is_left).tolist():
+            cost, bases[place] = self.cost_of(call_of(rows.sightings[place]))
+            costs[place] = np.nan if cost is None else cost
+        return costs, bases
+
+    def _find_tariff(self, shape: Shape, stretch: int) -> "_Tariff | None":
+        """The rates that hold for all calls of a shape in a stretch of time, where it is that simple."""
+        models = [model for model in (shape.response_model, shape.request_model) if model]
+        for model in models if self._own else ():
+            if (own := self._own_price(shape.provider, model, stretch // 86_400)) is not None:
+                return _plain_tariff(own, shape, _certain(shape, model))
+        for model in models:
+            offers = price_list.offers(shape.provider, model, stretch)
+            if offers.prices:
+                basis = _certain(shape, model) if offers.is_told else CostBasis.INFERRED
+                return _plain_tariff(offers.prices[0], shape, basis) if len(offers.prices) == 1 else None
+        return _NO_TARIFF
 
     def cost_of(self, call: Call) -> Cost:
         """What the call cost in dollars and how sure that is; ``None``, ``UNPRICED`` when it cannot be told."""
@@ -98,8 +137,44 @@ def _basis(call: Call, model: str, costs: list[float], *, is_told: bool) -> Cost
     return CostBasis.INFERRED if all(isclose(costs[0], one) for one in costs) else CostBasis.AMBIGUOUS
 
 
-def _certain(call: Call, model: str) -> CostBasis:
+def _certain(call: Call | Shape, model: str) -> CostBasis:
     return CostBasis.EXACT if model == call.response_model else CostBasis.INFERRED
+
+
+@dataclass(frozen=True, slots=True)
+class _Tariff:
+    rates: Rates
+    basis: CostBasis
+
+
+_NO_TARIFF = _Tariff(Rates(nan, nan, nan, nan), CostBasis.UNPRICED)
+"""What calls cost that nobody has a price for."""
+
+
+def _plain_tariff(price: Price, shape: Shape, basis: CostBasis) -> _Tariff | None:
+    base = price.base
+    is_plain = not price.steps and base.reasoning is None
+    has_output = base.output is not None or shape.operation is Operation.EMBEDDINGS
+    return _Tariff(base, basis) if is_plain and has_output else None
+
+
+def _plain_costs(rows: Rows, tariffs: Sequence[_Tariff | None]) -> tuple[Floats, Marks]:
+    """What calls cost at rates that hold for their shapes, and which of them need a closer look."""
+
+    def rate(name: str) -> Floats:
+        of_shapes = [nan if tariff is None else getattr(tariff.rates, name) or 0.0 for tariff in tariffs]
+        return np.array(of_shapes)[rows.kind]
+
+    is_embedding = np.array([shape.operation is Operation.EMBEDDINGS for shape in rows.shapes])[rows.kind]
+    is_plain = np.array([tariff is not None for tariff in tariffs])[rows.kind]
+    given, output = rows.input_tokens, np.maximum(rows.output_tokens, 0)
+    cached, written = np.maximum(rows.cached_input_tokens, 0), np.maximum(rows.cache_write_input_tokens, 0)
+    asked = (given - cached - written) * rate("input") + cached * rate("cached") + written * rate("written")
+    costs = asked + output * rate("output") + rate("request")
+    can_be = (given >= 0) & (is_embedding | (rows.output_tokens >= 0)) & (cached + written <= given)
+    # What costs nothing may be sold by somebody else at a price: that is for ``cost_of`` to say.
+    is_left = can_be & (~is_plain | (costs == 0))
+    return np.where(can_be & is_plain & (costs != 0), costs, nan), is_left
 
 
 def _price_of(config: ModelPriceConfig) -> Price:

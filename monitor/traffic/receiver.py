@@ -9,12 +9,11 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
+from . import RefusedError
 from .body import (
     BODY_WAIT_S,
-    PACKINGS,
     InFlight,
     Receive,
-    RefusedError,
     SenderGoneError,
     arriving,
     read_body,
@@ -24,6 +23,7 @@ from .intake import Intake, TrafficMetrics
 from .otlp import Encoding, failure, response
 from .refusals import Refusal, Refusals
 from .senders import Senders
+from .unpacking import PACKINGS
 
 PATHS = ("/v1/traces", "/api/public/otel/v1/traces")
 """Where traces are taken: OTLP's own path, and that of Langfuse's SDKs."""

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import structlog
 
-from . import OtlpError, OverloadError, OversizeError, StoreError
-from .body import LateError, RefusedError
+from . import OtlpError, OverloadError, OversizeError, RefusedError, StoreError
+from .body import LateError
 from .senders import UnknownSenderError
 
 _RPC_CODES = {400: 3, 401: 16, 404: 5, 405: 12, 413: 3, 415: 3, 429: 8, 500: 13, 503: 14}

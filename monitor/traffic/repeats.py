@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 
+import numpy as np
+
 from .otlp import Encoding
 
 MARK_BYTES = 16
@@ -18,14 +20,34 @@ REQUESTS_MAX = 50_000
 """How many requests are remembered; beyond it the oldest is forgotten. About 20 MB, and 80 minutes at ten a second."""
 
 
+WHOLE_MAX = 16_384
+"""Of a request of more bytes than this, the mark is made of samples."""
+
+EDGE = 4_096
+STRIDE = 1_024
+SAMPLE = 64
+"""The samples: so many bytes from the beginning, as many from the end, and so many of each stride in between."""
+
+
 def mark_of(body: bytes, encoding: Encoding) -> bytes:
     """What stands for a request in place of its unpacked body.
 
-    It is made of every byte. The ids and times of some of the spans would be cheaper, but a sender that gets
-    one of them wrong would lose data unseen; and this takes a hundredth of the time that reading the body does.
+    It is made of the size and of every byte, or of samples where there are many. Two large requests have one mark when
+    they differ in nothing but what lies between the samples: then the second one is taken for the first, and its calls
+    are lost. Each request of a sender that follows the protocol has ids and times of its own in every span, those of
+    the first span near to its beginning, so that this does not happen; a sender that makes up neither ids nor times
+    would have its spans joined to one anyway. To hash every byte takes fifteen times as long, a seventh of the time
+    that reading the request does.
     """
-    digest = sha256(encoding.value.encode() + b"\n")
-    digest.update(body)
+    digest = sha256(b"%s\n%d\n" % (encoding.value.encode(), len(body)))
+    if len(body) <= WHOLE_MAX:
+        digest.update(body)
+        return digest.digest()[:MARK_BYTES]
+    digest.update(body[:EDGE])
+    strides = len(body) // STRIDE
+    rows = np.frombuffer(body, dtype=np.uint8, count=strides * STRIDE).reshape(strides, STRIDE)
+    digest.update(rows[:, :SAMPLE].tobytes())
+    digest.update(body[-EDGE:])
     return digest.digest()[:MARK_BYTES]
 
 

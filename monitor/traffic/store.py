@@ -1,35 +1,40 @@
 """The journal of accepted calls, the requests they came in, and the minute windows, in the database."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict
 
 import orjson
 from sqlalchemy import delete
 from sqlmodel import Session, col, select
 
-from . import calls as calls_json
-from .calls import Call
+from . import entries
+from .recent import Settled
 from .repeats import Accepted, Answered
-from .tables import TrafficJournalRow, TrafficRequestRow, TrafficWindowRow
-from .windows import Series, Window, window_from_json, window_to_json
+from .series import Series
+from .tables import TrafficFoldRow, TrafficJournalRow, TrafficRequestRow, TrafficWindowRow
+from .windows import Window, window_from_json, window_to_json
 
 
-def journal(session: Session, calls: Sequence[Call], at: float) -> int:
-    """Write down accepted calls; gives the id of their place in the journal, which only grows."""
-    body = b"\n".join(map(calls_json.to_json, calls))
-    row = TrafficJournalRow(at=at, calls=len(calls), body=body)
+def journal(session: Session, settled: Settled, at: float) -> int:
+    """Write down what was settled; gives the id of its place in the journal, which only grows."""
+    row = TrafficJournalRow(at=at, calls=len(settled.admitted), body=entries.encode(settled))
     session.add(row)
     session.flush()
     assert row.id is not None  # noqa: S101 - the database gave it
     return row.id
 
 
-def journaled(session: Session, after: int, limit: int) -> list[tuple[int, list[Call]]]:
-    """Up to ``limit`` entries of the journal with ids above ``after``, oldest first."""
-    query = (
-        select(TrafficJournalRow).where(col(TrafficJournalRow.id) > after).order_by(col(TrafficJournalRow.id))
-    )
-    return [(row.id or 0, _calls(row.body)) for row in session.exec(query.limit(limit))]
+def journaled(session: Session, after: int, limit: int) -> list[tuple[int, float, bytes]]:
+    """Up to ``limit`` entries of the journal with ids above ``after``: id, time and body, oldest first."""
+    ids = col(TrafficJournalRow.id)
+    rows = session.exec(select(TrafficJournalRow).where(ids > after).order_by(ids).limit(limit))
+    return [(row.id or 0, row.at, row.body) for row in rows]
+
+
+def folded_through(session: Session) -> int:
+    """The last entry of the journal that is in the stored windows; 0 when none is."""
+    row = session.get(TrafficFoldRow, 1)
+    return row.folded_through if row else 0
 
 
 def remember(session: Session, entry_id: int, requests: Iterable[Answered], at: float) -> None:
@@ -49,8 +54,8 @@ def forget_requests(session: Session, before_entry: int) -> None:
     session.connection().execute(delete(TrafficRequestRow).where(col(TrafficRequestRow.id) < before_entry))
 
 
-def fold(session: Session, windows: Iterable[Window], journal_up_to: int) -> None:
-    """Add ``windows`` to the stored ones, and cut the journal that they were counted from."""
+def fold(session: Session, windows: Iterable[Window], through: int, cut_before: int) -> None:
+    """Add ``windows`` to the stored ones, which then hold the journal up to ``through``; cut what is before another."""
     windows = list(windows)
     rows: dict[tuple[int, Series], TrafficWindowRow] = {}
     for minute in {window.minute for window in windows}:
@@ -58,6 +63,8 @@ def fold(session: Session, windows: Iterable[Window], journal_up_to: int) -> Non
         rows |= {(minute, _series(row)): row for row in session.exec(query)}
     for window in windows:
         row = rows.get((window.minute, window.series))
+        if row is None and window.calls <= 0:
+            continue  # what is taken back of a window that was forgotten since
         if row is None:
             row = TrafficWindowRow(minute=window.minute, **asdict(window.series), calls=0, body=b"")
         else:
@@ -66,7 +73,8 @@ def fold(session: Session, windows: Iterable[Window], journal_up_to: int) -> Non
             window = stored
         row.calls, row.body = window.calls, orjson.dumps(window_to_json(window))
         session.add(row)
-    session.connection().execute(delete(TrafficJournalRow).where(col(TrafficJournalRow.id) <= journal_up_to))
+    session.merge(TrafficFoldRow(id=1, folded_through=through))
+    session.connection().execute(delete(TrafficJournalRow).where(col(TrafficJournalRow.id) < cut_before))
 
 
 def windows_between(session: Session, first_minute: int, last_minute: int) -> list[Window]:
@@ -95,10 +103,6 @@ def _series(row: TrafficWindowRow) -> Series:
         request_model=row.request_model,
         response_model=row.response_model,
     )
-
-
-def _calls(body: bytes) -> list[Call]:
-    return [calls_json.from_json(orjson.loads(line)) for line in body.splitlines()]
 
 
 def _request_to_json(request: Answered) -> bytes:

@@ -4,7 +4,7 @@ from sqlmodel import Field, SQLModel, UniqueConstraint
 
 
 class TrafficJournalRow(SQLModel, table=True):
-    """Calls that were accepted and are not in the windows yet: one row for each commit."""
+    """What was settled with one commit: kept until it is in the windows, and no further report of it is waited for."""
 
     __tablename__ = "traffic_journal"
     # The ids of rows that were cut are never given again: "up to id" must stay unambiguous.
@@ -14,7 +14,16 @@ class TrafficJournalRow(SQLModel, table=True):
     at: float
     calls: int
     body: bytes
-    """One JSON object a line."""
+    """See ``entries``."""
+
+
+class TrafficFoldRow(SQLModel, table=True):
+    """The last entry of the journal that is in the stored windows; there is one row at most."""
+
+    __tablename__ = "traffic_fold"
+
+    id: int = Field(primary_key=True)
+    folded_through: int
 
 
 class TrafficWindowRow(SQLModel, table=True):

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 
 from .config import MatchConfig, Measure, ShiftConfig, WatchConfig
 from .histogram import Histogram, merged
+from .series import MINUTE_S
 from .watches import histogram_of, matches
-from .windows import MINUTE_S, Window
+from .windows import Window
 
 WATERMARK_S = 120.0
 """How long after its end a period is judged: exporters send in batches. What comes later is not in it."""

@@ -63,6 +63,10 @@ def unite(calls: list[Call]) -> Call:
     if not is_error:
         filled["http_status"] = None
     streaming = {one.streaming for one in calls}
+    # A check that failed on any report has failed; of what turns out to be no answer none counts.
+    is_unanswered = is_error or filled["finish_reason"] is FinishReason.TOOL_CALLS
+    failed = dict.fromkeys(name for one in calls for name in one.checks_failed)
+    passed = dict.fromkeys(name for one in calls for name in one.checks_passed if name not in failed)
     return replace(
         first,
         **filled,
@@ -74,6 +78,9 @@ def unite(calls: list[Call]) -> Call:
         span_ids=tuple(span_id for one in calls for span_id in one.span_ids),
         started_at=started_at,
         ended_at=ended_at,
+        checks_passed=() if is_unanswered else tuple(passed),
+        checks_failed=() if is_unanswered else tuple(failed),
+        chosen=tuple({name: value for one in reversed(calls) for name, value in one.chosen}.items()),
     )
 
 

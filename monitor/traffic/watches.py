@@ -12,7 +12,8 @@ from . import confidence
 from .calls import CostBasis
 from .config import MatchConfig, Measure, Unit, WatchConfig, fits
 from .histogram import Histogram, merged
-from .windows import MINUTE_S, Series, Window, minute_of
+from .series import MINUTE_S, Series, minute_of
+from .windows import Window
 
 NAMED_MAX = 10
 """How many kinds of failures a sentence names, the most frequent ones; there are fewer classes of errors than that."""

@@ -143,22 +143,26 @@ class CountingMetrics:
         self.costs: Counter[tuple[str, str]] = Counter()
         self.requests: Counter[int] = Counter()
         self.repeats = 0
+        self.joined = 0
         self.checks: Counter[tuple[str, str, str]] = Counter()
 
     def count_spans(self, result: str, spans: int) -> None:
         self.spans[result] += spans
 
-    def count_call(self, labels: Mapping[str, str]) -> None:
-        self.calls[tuple(labels.values())] += 1
+    def count_call(self, labels: Mapping[str, str], by: int = 1) -> None:
+        self.calls[tuple(labels.values())] += by
 
-    def count_unpriced(self, service: str, model: str) -> None:
-        self.unpriced[service, model] += 1
+    def count_unpriced(self, service: str, model: str, by: int = 1) -> None:
+        self.unpriced[service, model] += by
 
-    def count_cost(self, service: str, basis: str) -> None:
-        self.costs[service, basis] += 1
+    def count_cost(self, service: str, basis: str, by: int = 1) -> None:
+        self.costs[service, basis] += by
 
-    def count_check(self, service: str, validator: str, result: str) -> None:
-        self.checks[service, validator, result] += 1
+    def count_check(self, service: str, validator: str, result: str, by: int = 1) -> None:
+        self.checks[service, validator, result] += by
+
+    def count_joined(self, by: int = 1) -> None:
+        self.joined += by
 
     def count_request(self, code: int) -> None:
         self.requests[code] += 1

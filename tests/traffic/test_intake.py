@@ -9,11 +9,15 @@ from sqlmodel import Session, func, select
 from monitor.database import Database
 from monitor.traffic import OtlpError, OverloadError, StoreError, intake, store
 from monitor.traffic.config import ModelPriceConfig
+from monitor.traffic.counting import Unfolded
 from monitor.traffic.intake import AGE_MAX_S, FUTURE_MAX_S, KEEP_WINDOWS_S, Intake
 from monitor.traffic.otlp import Encoding
 from monitor.traffic.pricing import PriceBook
+from monitor.traffic.recent import KEEP_S
+from monitor.traffic.series import MINUTE_S, SERIES_MAX, Series, minute_of
 from monitor.traffic.tables import TrafficJournalRow
-from monitor.traffic.windows import MINUTE_S, SERIES_MAX, Series, Window, WindowBook, minute_of
+from monitor.traffic.window_book import WindowBook
+from monitor.traffic.windows import Window
 
 from .conftest import CHAT, NOON, CountingMetrics, MakePayload
 
@@ -46,7 +50,7 @@ async def test_an_accepted_call_is_in_the_database_before_the_answer(taking, dat
     assert await counted(taking) == 3
 
 
-async def test_a_fold_stores_the_windows_and_cuts_the_journal(taking, database, make_payload) -> None:
+async def test_a_fold_stores_the_windows(taking, database, make_payload) -> None:
     await taking.accept(make_payload(spans=3), PROTOBUF)
     assert await taking.fold() == 1
     (window,) = stored_windows(database)
@@ -55,8 +59,88 @@ async def test_a_fold_stores_the_windows_and_cuts_the_journal(taking, database, 
     )
     assert (window.calls, window.input_tokens.total, window.cost_bases) == (3, 3_000, {"exact": 3})
     assert window.cost_usd.mean == pytest.approx(0.00021)
-    assert journal_entries(database) == 0
     assert await counted(taking) == 3
+
+
+async def test_the_journal_is_cut_when_no_further_report_of_its_calls_is_waited_for(
+    taking, database, clock, make_payload
+) -> None:
+    await taking.accept(make_payload(), PROTOBUF)
+    clock.advance(KEEP_S - 1)
+    await taking.accept(make_payload(), PROTOBUF)
+    await taking.fold()
+    assert journal_entries(database) == 2
+    clock.advance(2)
+    await taking.fold()
+    assert journal_entries(database) == 1
+    clock.advance(KEEP_S)
+    await taking.fold()
+    assert (journal_entries(database), await counted(taking)) == (0, 2)
+
+
+async def test_the_journal_is_not_cut_before_it_is_in_the_windows(
+    taking, database, clock, make_payload
+) -> None:
+    await taking.accept(make_payload(), PROTOBUF)
+    break_writes(database, "traffic_window")
+    clock.advance(KEEP_S + 1)
+    with pytest.raises(StoreError):
+        await taking.fold()
+    assert journal_entries(database) == 1
+
+
+def told_by(scope: str, trace: int, number: int, **told: object) -> bytes:
+    """A request with one report of the call of trace and number."""
+    attributes = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.request.model": "gpt-4o-mini",
+        "gen_ai.response.id": "chatcmpl-0123456789abcdef",
+        **told,
+    }
+    return payload_of([span_of(attributes, scope=scope, trace=trace, number=number)])
+
+
+SDK = told_by("sdk", 1, 1)
+FRAMEWORK = told_by("framework", 2, 2, **{"gen_ai.usage.input_tokens": 50, "gen_ai.usage.output_tokens": 9})
+
+
+@pytest.mark.parametrize("when", ["at once", "after a fold", "after a crash", "after a fold and a crash"])
+async def test_reports_of_one_call_in_two_requests_are_one_call(database, clock, metrics, when: str) -> None:
+    clock.advance(START_NS / 1e9 + 5 - clock.now().timestamp())
+    taking = Intake(database, clock, CountingMetrics())
+    await taking.accept(SDK, PROTOBUF)
+    if "fold" in when:
+        await taking.fold()
+    if "crash" in when:
+        taking = Intake(database, clock, metrics)
+        assert await taking.recover() == ("fold" not in when)
+    await taking.accept(FRAMEWORK, PROTOBUF)
+    (window,) = await taking.windows(0, 10**10)
+    assert (window.calls, window.input_tokens.total, window.latency_s.n) == (1, 50, 1)
+    await taking.fold()
+    (window,) = [one for one in stored_windows(database) if one.calls]
+    assert (window.calls, window.input_tokens.total, window.latency_s.n) == (1, 50, 1)
+
+
+async def test_a_further_report_is_told_as_such_and_not_as_another_call(taking, clock, metrics) -> None:
+    clock.advance(START_NS / 1e9 + 5 - clock.now().timestamp())
+    for payload in (SDK, FRAMEWORK):
+        await taking.accept(payload, PROTOBUF)
+    assert (metrics.calls.total(), metrics.joined, metrics.spans["call"]) == (1, 1, 2)
+
+
+async def test_a_further_report_that_cannot_be_stored_changes_nothing(taking, database, clock) -> None:
+    clock.advance(START_NS / 1e9 + 5 - clock.now().timestamp())
+    await taking.accept(SDK, PROTOBUF)
+    break_writes(database, "traffic_journal")
+    with pytest.raises(StoreError):
+        await taking.accept(FRAMEWORK, PROTOBUF)
+    mend_writes(database)
+    (window,) = await taking.windows(0, 10**10)
+    assert (window.calls, window.input_tokens.n) == (1, 0)
+    await taking.accept(FRAMEWORK, PROTOBUF)
+    (window,) = await taking.windows(0, 10**10)
+    assert (window.calls, window.input_tokens.n) == (1, 1)
 
 
 async def test_late_calls_are_added_to_the_stored_window(taking, database, make_payload) -> None:
@@ -78,7 +162,8 @@ async def test_what_was_not_folded_is_counted_again_after_a_restart(
     assert await after.recover() == 2
     assert await counted(after) == 5
     await after.fold()
-    assert (await counted(after), journal_entries(database)) == (5, 0)
+    assert await counted(after) == 5
+    assert await Intake(database, clock, CountingMetrics()).recover() == 0
     assert not metrics.calls, "a counter that was scraped before the restart must not see the calls again"
 
 
@@ -134,7 +219,7 @@ async def test_what_cannot_be_stored_is_not_accepted(taking, database, metrics, 
     assert await counted(taking) == 1
 
 
-async def test_a_fold_that_fails_loses_nothing(taking, database, make_payload) -> None:
+async def test_a_fold_that_fails_loses_nothing(taking, database, clock, make_payload) -> None:
     await taking.accept(make_payload(spans=2), PROTOBUF)
     break_writes(database, "traffic_window")
     with pytest.raises(StoreError, match="windows could not be stored"):
@@ -144,7 +229,7 @@ async def test_a_fold_that_fails_loses_nothing(taking, database, make_payload) -
     mend_writes(database)
     await taking.fold()
     assert sum(window.calls for window in stored_windows(database)) == 5
-    assert journal_entries(database) == 0
+    assert await Intake(database, clock, CountingMetrics()).recover() == 0
 
 
 async def test_a_closed_database_refuses_instead_of_hanging(taking, database, make_payload) -> None:
@@ -280,9 +365,10 @@ async def test_what_cannot_be_read_is_refused_and_nothing_is_kept(taking, databa
 
 
 async def test_too_many_windows_between_two_folds_ask_senders_to_wait(taking, make_payload) -> None:
-    taking._unfolded = WindowBook(
+    windows = WindowBook(
         Window(minute, Series(str(minute), "", "", "", "", "", "")) for minute in range(intake.UNFOLDED_MAX)
     )
+    taking._counting.put_back(Unfolded(windows, 0, 0))
     with pytest.raises(OverloadError):
         await taking.accept(make_payload(), PROTOBUF)
     await taking.fold()

@@ -10,7 +10,7 @@ from exported_spans import id_of, span_of
 from monitor.traffic import dialects
 from monitor.traffic.calls import Call, ErrorClass
 from monitor.traffic.dialects import Report
-from monitor.traffic.joining import HELD_MAX, Joiner, join
+from monitor.traffic.joining import join
 from monitor.traffic.otlp import Span
 
 ID = "chatcmpl-0123456789abcdef"
@@ -84,6 +84,10 @@ ONE_CALL = {
         otel(2, parent=1, at_s=0.1, for_s=1.0),
     ),
     "the same span exported twice": (otel(1), otel(1)),
+    "one id, by a wrapper further up in the trace": (
+        otel(1, response_id=ID, parent=8), otel(2, (51, 9), response_id=ID, at_s=-0.1, for_s=2.2)),
+    "one id, by the same library behind a gateway": (
+        otel(1, response_id=ID), otel(2, response_id=ID, trace=2, resource={"service.name": "gateway"})),
     "three reports": (otel(1, response_id=ID), framework(2), framework(3, response_id=ID, scope="third", trace=3)),
     "a stream of which the provider's own sdk tells no outcome": (
         untold("gpt-4.1"),
@@ -135,6 +139,7 @@ TWO_CALLS = {
     "an attempt and the next": (otel(1, None, error="429", for_s=0.5), otel(2, at_s=0.6, for_s=1.0)),
     "nothing told but the time": (otel(1, None), framework(2, None)),
     "an id again, hours later": (otel(1, response_id=ID), framework(2, response_id=ID, at_s=7200.0)),
+    "an answer out of a cache": (otel(1, response_id=ID), otel(2, response_id=ID, trace=2, at_s=0.5)),
     "an id that is drawn from a thousand": (
         otel(1, response_id="chatcmpl-123"),
         otel(2, (7, 7), response_id="chatcmpl-123", trace=2),
@@ -297,70 +302,6 @@ def test_each_link_says_why() -> None:
     (link,) = joined.links
     assert {link.span_id, link.other_span_id} == {id_of(1), id_of(2)}
     assert "response id" in link.why
-
-
-# --- while they come in
-
-
-def test_a_call_is_given_up_when_it_has_waited_and_not_before() -> None:
-    joiner = Joiner(wait_s=10)
-    joiner.add(reports([otel(1, response_id=ID)]), now=0)
-    assert joiner.finished(9.9) == []
-    joiner.add(reports([framework(2, response_id=ID)]), now=9.9)
-    (joined,) = joiner.finished(10)
-    assert set(joined.call.span_ids) == {id_of(1), id_of(2)}
-    assert len(joiner) == 0
-    assert joiner.finished(100) == []
-
-
-def test_a_call_that_came_later_keeps_waiting() -> None:
-    joiner = Joiner(wait_s=10)
-    joiner.add(reports([otel(1)]), now=0)
-    joiner.add(reports([otel(2, at_s=5, trace=2)]), now=5)
-    assert [one.call.span_ids for one in joiner.finished(12)] == [(id_of(1),)]
-    assert len(joiner) == 1
-    assert [one.call.span_ids for one in joiner.finished(15)] == [(id_of(2),)]
-
-
-@pytest.mark.parametrize(
-    "late",
-    [framework(2, response_id=ID), otel(1, response_id=ID), wrapper(9)],
-    ids=["the same id", "the same span again", "what wraps it"],
-)
-def test_a_report_that_comes_too_late_is_not_counted_again(late: Span) -> None:
-    joiner = Joiner(wait_s=10)
-    joiner.add(reports([otel(1, response_id=ID, parent=9)]), now=0)
-    assert len(joiner.finished(10)) == 1
-    joiner.add(reports([late]), now=60)
-    assert joiner.finished(70) == []
-    assert len(joiner) == 0
-
-
-def test_no_more_is_held_than_the_limit() -> None:
-    joiner = Joiner(wait_s=10, held_max=3)
-    joiner.add(reports([otel(number, (number, 1), trace=number) for number in range(1, 6)]), now=0)
-    assert [one.call.span_ids for one in joiner.finished(0)] == [(id_of(1),), (id_of(2),)]
-    assert len(joiner) == 3
-    assert HELD_MAX >= 10_000
-
-
-def test_pieces_give_the_calls_that_the_whole_gives() -> None:
-    spans: list[Span] = []
-    for number in range(60):
-        response_id = f"chatcmpl-{number:016d}"
-        spans.append(
-            otel(1000 + number, (number % 7, 3), response_id=response_id, trace=number + 1, at_s=number * 0.3)
-        )
-        spans.append(framework(2000 + number, (number % 7, 3), trace=100 + number, at_s=number * 0.3 - 0.01))
-    whole = {frozenset(one.call.span_ids) for one in join(reports(spans))[0]}
-    joiner, pieces, now = Joiner(wait_s=10), set(), 0.0
-    for span in sorted(spans, key=lambda one: one.end_ns):
-        now = span.end_ns / 1e9
-        joiner.add(reports([span]), now)
-        pieces |= {frozenset(one.call.span_ids) for one in joiner.finished(now)}
-    pieces |= {frozenset(one.call.span_ids) for one in joiner.finished(now + 10)}
-    assert pieces == whole
-    assert len(whole) == 60
 
 
 def test_an_outage_does_not_hold_up_the_joining() -> None:

@@ -3,12 +3,13 @@
 import asyncio
 
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from monitor.database import Database
 from monitor.traffic import OverloadError, StoreError, store
 from monitor.traffic.intake import AGE_MAX_S, Intake
 from monitor.traffic.otlp import Encoding
-from monitor.traffic.repeats import Accepted, Answered, Repeats, mark_of
+from monitor.traffic.repeats import WHOLE_MAX, Accepted, Answered, Repeats, mark_of
 
 from .conftest import NOON, CountingMetrics
 from .test_intake import SlowDatabase, break_writes, counted, mend_writes
@@ -167,11 +168,32 @@ def test_an_entry_is_kept_while_one_of_its_requests_is_remembered() -> None:
 @pytest.mark.parametrize(
     "place", [0, 0.5, -1], ids=["the first byte", "a byte in the middle", "the last byte"]
 )
-def test_requests_that_differ_anywhere_are_different(make_payload, place) -> None:
+def test_requests_of_some_spans_that_differ_anywhere_are_different(make_payload, place) -> None:
     body = make_payload(spans=50)
     changed = bytearray(body)
     changed[int(place * len(body)) if place == 0.5 else place] ^= 1
     assert mark_of(bytes(changed), PROTOBUF) != mark_of(body, PROTOBUF)
+
+
+@pytest.mark.parametrize("spans", [60, 500], ids="{} spans".format)
+@pytest.mark.parametrize("what", ["ids", "times", "length"])
+def test_large_requests_with_spans_of_their_own_are_different(make_payload, spans, what) -> None:
+    texts = {"gen_ai.operation.name": "chat", "gen_ai.input.messages": "the same question " * 50}
+    one = make_payload(spans=spans, attributes=texts)
+    assert len(one) > WHOLE_MAX
+    match what:
+        case "ids":
+            other = make_payload(spans=spans, attributes=texts)
+            assert len(other) == len(one)
+        case "times":
+            request = ExportTraceServiceRequest.FromString(one)
+            for span in request.resource_spans[0].scope_spans[0].spans:
+                span.end_time_unix_nano += 1
+            other = request.SerializeToString()
+        case _:
+            other = one + one[:1]
+    assert mark_of(other, PROTOBUF) != mark_of(one, PROTOBUF)
+    assert mark_of(bytes(one), PROTOBUF) == mark_of(one, PROTOBUF)
 
 
 def test_the_same_bytes_in_another_encoding_are_another_request() -> None:

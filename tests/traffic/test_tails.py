@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from monitor.traffic.config import MatchConfig, Measure, WatchConfig
 from monitor.traffic.histogram import Histogram
+from monitor.traffic.series import Series
 from monitor.traffic.tail_baseline import (
     TailBaseline,
     collect,
@@ -33,7 +34,7 @@ from monitor.traffic.tails import (
     shift_of,
     together,
 )
-from monitor.traffic.windows import Series, Window
+from monitor.traffic.windows import Window
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC).timestamp()
 SHOP = Series("shop", "production", "1.0", "chat", "openai", "m", "m")

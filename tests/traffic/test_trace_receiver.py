@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import httpx
 import pytest
+import zstandard
 from google.rpc.status_pb2 import Status
 from opentelemetry.exporter.otlp.proto.http import Compression
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -17,12 +18,12 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 
 from canaries.clock import SystemClock
 from monitor.database import Database
-from monitor.traffic import OverloadError, StoreError, receiver
-from monitor.traffic.body import Gunzip, RefusedError
+from monitor.traffic import OverloadError, RefusedError, StoreError, receiver
 from monitor.traffic.config import OtlpConfig
 from monitor.traffic.intake import Accepted, Intake
 from monitor.traffic.otlp import Encoding
 from monitor.traffic.receiver import TraceReceiver
+from monitor.traffic.unpacking import Unpacker
 
 from .conftest import CHAT, CountingMetrics, Listening
 
@@ -52,8 +53,8 @@ async def counted(of: Intake) -> int:
 @pytest.mark.parametrize("path", receiver.PATHS)
 @pytest.mark.parametrize(
     ("packing", "pack"),
-    [("identity", bytes), ("gzip", gzip.compress), ("deflate", zlib.compress)],
-    ids=["plain", "gzip", "deflate"],
+    [("identity", bytes), ("gzip", gzip.compress), ("deflate", zlib.compress), ("zstd", zstandard.compress)],
+    ids=["plain", "gzip", "deflate", "zstd"],
 )
 async def test_protobuf_is_taken(client, taking, metrics, make_payload, path, packing, pack) -> None:
     body = pack(make_payload(spans=3))
@@ -96,15 +97,20 @@ async def test_rejected_spans_are_told_in_protobuf(client, taking, make_payload)
     assert await counted(taking) == 1
 
 
-async def test_a_body_in_chunks_of_joined_gzip_members_is_whole(client, taking, make_payload) -> None:
-    packed = gzip.compress(make_payload(spans=2)) + gzip.compress(make_payload(spans=1))
+@pytest.mark.parametrize(
+    ("packing", "pack"), [("gzip", gzip.compress), ("zstd", zstandard.compress)], ids=["gzip", "zstd"]
+)
+async def test_a_body_in_chunks_of_joined_members_is_whole(
+    client, taking, make_payload, packing, pack
+) -> None:
+    packed = pack(make_payload(spans=2)) + pack(make_payload(spans=1))
 
     async def chunks() -> AsyncIterator[bytes]:
         for start in range(0, len(packed), 7):
             yield packed[start : start + 7]
 
     answer = await client.post(
-        "/v1/traces", content=chunks(), headers=PROTOBUF | {"content-encoding": "gzip"}
+        "/v1/traces", content=chunks(), headers=PROTOBUF | {"content-encoding": packing}
     )
     assert answer.status_code == 200
     assert await counted(taking) == 3
@@ -120,8 +126,24 @@ async def test_a_body_in_chunks_of_joined_gzip_members_is_whole(client, taking, 
         ("POST", "/v1/traces", PROTOBUF | {"content-encoding": "br"}, b"x", 415, "content encoding must be"),
         ("POST", "/v1/traces", PROTOBUF, b"\x0a\xff", 400, "not a protobuf"),
         ("POST", "/v1/traces", JSON, b"{", 400, "not JSON"),
-        ("POST", "/v1/traces", PROTOBUF | {"content-encoding": "gzip"}, b"plain", 400, "is not gzip"),
+        (
+            "POST",
+            "/v1/traces",
+            PROTOBUF | {"content-encoding": "gzip"},
+            b"plain as it is",
+            400,
+            "is not gzip",
+        ),
         ("POST", "/v1/traces", PROTOBUF | {"content-encoding": "deflate"}, b"plain", 400, "is not deflate"),
+        ("POST", "/v1/traces", PROTOBUF | {"content-encoding": "zstd"}, b"plain", 400, "is not zstd"),
+        (
+            "POST",
+            "/v1/traces",
+            PROTOBUF | {"content-encoding": "zstd"},
+            zstandard.compress(b"x" * 500)[:-1],
+            400,
+            "ends in the middle",
+        ),
         (
             "POST",
             "/v1/traces",
@@ -150,6 +172,8 @@ async def test_a_body_in_chunks_of_joined_gzip_members_is_whole(client, taking, 
         "bad JSON",
         "not gzip",
         "not deflate",
+        "not zstd",
+        "cut zstd",
         "cut gzip",
         "too large",
         "unpacks too large",
@@ -189,16 +213,23 @@ async def test_a_bomb_is_stopped_at_the_limit_and_the_next_request_is_served(
     assert await counted(taking) == 1
 
 
-def test_a_bomb_never_takes_more_memory_than_the_limit() -> None:
-    bomb = gzip.compress(bytes(30_000_000))
+@pytest.mark.parametrize(
+    ("packing", "bomb", "peak_max"),
+    [
+        ("gzip", gzip.compress(bytes(30_000_000)), 500_000),
+        ("zstd", zstandard.compress(bytes(300_000_000)), 30_000_000),
+    ],
+    ids=["gzip", "zstd"],
+)
+def test_a_bomb_never_takes_much_more_memory_than_the_limit(packing: str, bomb: bytes, peak_max: int) -> None:
     tracemalloc.start()
     try:
         with pytest.raises(RefusedError):
-            Gunzip(10_000).feed(bomb)
+            Unpacker(10_000, packing).feed(bomb)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak < 1_000_000
+    assert peak < peak_max
 
 
 class Refusing(Intake):

@@ -6,8 +6,9 @@ import pytest
 from alerts.finding import Label
 from monitor.traffic.calls import Call, CostBasis, ErrorClass
 from monitor.traffic.config import MatchConfig, WatchConfig
+from monitor.traffic.series import series_of
 from monitor.traffic.watches import judge, matches
-from monitor.traffic.windows import WindowBook, series_of
+from monitor.traffic.window_book import WindowBook
 
 from .conftest import NOON, MakeCall
 

@@ -4,18 +4,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.traffic.calls import Call, CostBasis, ErrorClass
-from monitor.traffic.windows import (
-    OVERFLOW,
-    Admission,
-    Window,
-    WindowBook,
-    minute_of,
-    series_of,
-    window_from_json,
-    window_to_json,
-)
+from monitor.traffic.exemplars import Kind
+from monitor.traffic.series import OVERFLOW, Admission, Series, minute_of, series_of
+from monitor.traffic.tallies import OTHER_VALUES, VALUES_MAX
+from monitor.traffic.window_book import WindowBook
+from monitor.traffic.windows import Window, window_from_json, window_to_json
 
 from .conftest import CALL, NOON, MakeCall
+
+
+def place_of(call: Call) -> tuple[Series, int]:
+    return series_of(call), minute_of(call.ended_at)
 
 
 def window_of(*calls: Call) -> Window:
@@ -106,14 +105,50 @@ def test_a_call_belongs_to_the_minute_in_which_it_ended(at: float, minute: float
 def test_series_beyond_the_bound_are_counted_together_and_the_known_ones_go_on(make_call: MakeCall) -> None:
     admission = Admission(series_max=2)
     names = ["a", "b", "c", "a"]
-    admitted = [admission.admit(make_call(service_name=name)) for name in names]
+    admitted = [admission.admit(*place_of(make_call(service_name=name))) for name in names]
     assert [series.service for series in admitted] == ["a", "b", OVERFLOW.service, "a"]
 
 
 def test_an_idle_series_makes_room_for_a_new_one(make_call: MakeCall) -> None:
     admission = Admission(series_max=2)
-    admission.admit(make_call(service_name="idle"))
-    admission.admit(make_call(service_name="busy", ended_at=NOON + 3_600))
+    admission.admit(*place_of(make_call(service_name="idle")))
+    admission.admit(*place_of(make_call(service_name="busy", ended_at=NOON + 3_600)))
     late = make_call(service_name="new", ended_at=NOON + 3_700)
-    assert admission.admit(late).service == "new"
-    assert admission.admit(make_call(service_name="idle", ended_at=NOON + 3_700)) == OVERFLOW
+    assert admission.admit(*place_of(late)).service == "new"
+    assert admission.admit(*place_of(make_call(service_name="idle", ended_at=NOON + 3_700))) == OVERFLOW
+
+
+def test_a_call_that_is_taken_back_leaves_the_window_as_it_was(make_call: MakeCall) -> None:
+    kept = make_call(cost_usd=0.25, cost_basis=CostBasis.EXACT, chosen=(("user.id", "ann"),))
+    gone = make_call(duration_s=70.0, output_tokens=9, matched=("truncated",), checks_failed=("format",))
+    window = window_of(kept, gone)
+    window.take_back(gone)
+    assert window_to_json(window) | {"exemplars": {}} == window_to_json(window_of(kept)) | {"exemplars": {}}
+
+
+def test_what_is_taken_back_of_a_stored_window_is_gone_once_both_are_added_up(make_call: MakeCall) -> None:
+    stored, since = window_of(make_call(), make_call(duration_s=2.0)), window_of()
+    since.take_back(make_call(duration_s=2.0))
+    stored.merge(since)
+    assert (stored.calls, stored.latency_s) == (1, window_of(make_call()).latency_s)
+
+
+def test_the_speed_of_an_answer_is_counted_from_its_first_token(make_call: MakeCall) -> None:
+    window = window_of(make_call(output_tokens=100, ttft_s=1.0, duration_s=3.0))
+    assert window.tokens_per_s.quantile(0.5).value == pytest.approx(50.0, rel=0.01)
+
+
+def test_a_window_links_to_its_slowest_its_dearest_and_its_latest_failed_calls(make_call: MakeCall) -> None:
+    slow = [make_call(duration_s=float(n), span_ids=(f"{n:016x}",)) for n in range(1, 6)]
+    dear = make_call(cost_usd=3.0, cost_basis=CostBasis.EXACT, duration_s=0.1, span_ids=("d" * 16,))
+    failed = make_call(error=True, span_ids=("f" * 16,))
+    exemplars = window_from_json(0, series_of(CALL), window_to_json(window_of(*slow, dear, failed))).exemplars
+    assert [one.value for one in exemplars.of(Kind.SLOWEST)] == [5.0, 4.0, 3.0]
+    assert [one.span_id for one in exemplars.of(Kind.DEAREST)] == ["d" * 16]
+    assert [one.span_id for one in exemplars.of(Kind.FAILED)] == ["f" * 16]
+
+
+def test_values_of_a_chosen_attribute_beyond_the_limit_are_counted_together(make_call: MakeCall) -> None:
+    users = [make_call(chosen=(("user.id", f"u{n}"),)) for n in range(VALUES_MAX + 5)]
+    by_user = window_of(*users).chosen.of("user.id")
+    assert (len(by_user), by_user[OTHER_VALUES].calls) == (VALUES_MAX + 1, 5)

@@ -1,6 +1,6 @@
 """Spans to reports of calls: a table for each way of writing a call down, and one reader for all of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from ..calls import Call
 from ..otlp import Span
@@ -23,7 +23,7 @@ from .strands import STRANDS
 from .tables import Dialect
 from .vercel_ai import VERCEL_AI
 
-__all__ = ["DIALECTS", "Dialect", "NoCall", "Report", "examine", "read"]
+__all__ = ["DIALECTS", "Dialect", "NoCall", "Report", "dialect_of", "examine", "is_worth_a_look", "read"]
 
 DIALECTS: Sequence[Dialect] = (
     VERCEL_AI,
@@ -46,7 +46,7 @@ DIALECTS: Sequence[Dialect] = (
 )
 """All dialects, the most telling first: the first that claims a span reads it."""
 
-_BEGINNINGS = (
+BEGINNINGS = (
     "gen_ai.",
     "llm.",
     "ai.",
@@ -63,16 +63,17 @@ _BEGINNINGS = (
 )
 """How the attributes begin that make a span worth a closer look. Most spans of an application have none."""
 
-_SCOPES = tuple(scope for dialect in DIALECTS for scope in dialect.scopes)
+SCOPES = tuple(scope for dialect in DIALECTS for scope in dialect.scopes)
+"""How the scopes begin whose spans are looked at whatever attributes they have."""
 
 _NOTHING = NoCall("it has no attributes that spans of calls have")
 
 
 def examine(span: Span) -> Report | NoCall:
     """What the span reports of a call, not priced yet, or why it reports none."""
-    if not any(map(_is_telling, span.attributes)) and not span.scope.startswith(_SCOPES):
+    if not is_worth_a_look(span.scope, span.attributes):
         return _NOTHING
-    return read_span(span, _dialect(span))
+    return read_span(span, dialect_of(span))
 
 
 def read(span: Span) -> Call | None:
@@ -81,11 +82,13 @@ def read(span: Span) -> Call | None:
     return found.call if isinstance(found, Report) else None
 
 
-def _is_telling(key: str) -> bool:
-    return key.startswith(_BEGINNINGS)
+def is_worth_a_look(scope: str, keys: Iterable[str]) -> bool:
+    """Whether a span of this scope, with attributes of these names, may be a call at all."""
+    return any(key.startswith(BEGINNINGS) for key in keys) or scope.startswith(SCOPES)
 
 
-def _dialect(span: Span) -> Dialect:
+def dialect_of(span: Span) -> Dialect:
+    """The dialect in which the span is read."""
     attributes, scope = span.attributes, span.scope
     for dialect in DIALECTS:
         if any(mark in attributes for mark in dialect.marks) or scope.startswith(tuple(dialect.scopes)):

@@ -1,7 +1,8 @@
 """What a provider's answer says of its call, wherever in a document the answer lies."""
 
+import re
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from ..calls import FinishReason
@@ -113,3 +114,31 @@ def _response_status(nodes: list[Mapping[str, object]]) -> FinishReason | None:
         is_asking = any(one.get("type") == "function_call" for one in nodes)
         return FinishReason.TOOL_CALLS if is_asking else None
     return None
+
+
+_ALWAYS = (
+    (b"usage", re.compile(rb"usage(?:_metadata|Metadata)?\\*[\"']")),
+    (b"Usage", re.compile(rb"Usage\\*[\"']")),
+    (b"Chunk", re.compile(rb"(?:Generation|Message)Chunk\\*[\"']")),
+    # Letters of a key may be written as escapes; nobody does, but then this cannot tell.
+    (b"\\", re.compile(rb"\\(?:u00|x|[0-7N])")),
+)
+_BY_FACT = {
+    "response_id": (
+        (b"id", re.compile(rb"[\"']id\\*[\"']")),
+        (b"esponse", re.compile(rb"response(?:_i|I)d\\*[\"']")),
+    ),
+    "response_model": ((b"model", re.compile(rb"model(?:_name|_version|Version)?\\*[\"']")),),
+    "finish_reason": (
+        (b"inish", re.compile(rb"finish(?:_r|R)easons?\\*[\"']")),
+        (b"stop", re.compile(rb"stop(?:_r|R)eason\\*[\"']")),
+        (b"status", re.compile(rb"status\\*[\"']")),
+    ),
+}
+Hint = tuple[bytes, re.Pattern[bytes]]
+"""What a document holds that may tell a fact: some letters, which are quickly looked for, and what they stand in."""
+
+
+def hints_of(missing: Iterable[str] = tuple(_BY_FACT)) -> tuple[Hint, ...]:
+    """What to look for in a document that may tell a missing fact, or more of the tokens than is known."""
+    return (*_ALWAYS, *(hint for fact in missing for hint in _BY_FACT[fact]))

@@ -7,11 +7,11 @@ from ..calls import Operation
 from .documents import parse
 from .tables import Dialect, Place
 from .told import Told
-from .usage import Usage, complete, read_usage, whole
+from .usage import NO_USAGE, Usage, complete, read_usage, whole
 from .values import count
 
-_USAGE_PREFIXES = ("gen_ai.usage.", "llm.usage.", "llm.token_count.", "ai.usage.")
-
+USAGE_PREFIXES = ("gen_ai.usage.", "llm.usage.", "llm.token_count.", "ai.usage.")
+"""How the attributes begin that are counts of tokens, by whatever name."""
 
 _PART_NAMES = {
     "cached_input_tokens": re.compile(r"(?=.*cache)(?!.*(writ|creat|cost|audio)).*(read|cached|hit)"),
@@ -33,9 +33,19 @@ def usage_of(told: Told, dialect: Dialect) -> Usage:
         told.find("output_tokens", facts.output, count),
         _part(told, "reasoning_tokens", facts.reasoning),
     )
-    is_beside = any(part in told.span.scope for part in dialect.scopes_with_cache_beside)
-    flat = whole(flat, told.find("total", facts.total, count), is_beside)
-    return complete(written.filled_from(flat))
+    return settled(
+        flat, told.find("total", facts.total, count), gives_cache_beside(told.span.scope, dialect), written
+    )
+
+
+def gives_cache_beside(scope: str, dialect: Dialect) -> bool:
+    """Whether cached tokens are given beside the input tokens in spans of this scope, not in them."""
+    return any(part in scope for part in dialect.scopes_with_cache_beside)
+
+
+def settled(flat: Usage, total: int | None, is_cache_beside: bool, written: Usage = NO_USAGE) -> Usage:
+    """All tokens, from the counts of a span and the usage object that was ``written`` in it."""
+    return complete(written.filled_from(whole(flat, total, is_cache_beside)))
 
 
 def _part(told: Told, fact: str, where: Sequence[Place]) -> int | None:
@@ -43,9 +53,9 @@ def _part(told: Told, fact: str, where: Sequence[Place]) -> int | None:
     found = told.find(fact, where, count)
     if found is not None:
         return found
-    for key, raw in told.span.attributes.items():
-        if key.startswith(_USAGE_PREFIXES) and _PART_NAMES[fact].match(key.lower()):
-            number = count(raw)
+    for key in told.span.attributes:
+        if key.startswith(USAGE_PREFIXES) and _PART_NAMES[fact].match(key.lower()):
+            number = count(told.span.attributes[key])
             if number is not None:
                 told.sources[fact] = key
                 return number

@@ -15,7 +15,7 @@ _STATUS_IN_TEXT = re.compile(
 _STATUS_IN_STACK = re.compile(r"\b(?:error code: |http/1\.1 |status code:? )([45]\d\d)\b", re.IGNORECASE)
 _STACK_MAX = 20_000
 
-_STATUS_KEYS = ("http.response.status_code", "http.status_code", "http.response_status_code", "error.code")
+STATUS_KEYS = ("http.response.status_code", "http.status_code", "http.response_status_code", "error.code")
 _MESSAGE_MAX = 10_000
 
 _BY_WORDS = (
@@ -79,7 +79,7 @@ def _told(span: Span, types: Sequence[str], messages: Sequence[str]) -> tuple[st
 
 
 def _http_status(span: Span, types: Sequence[str], message: str) -> int | None:
-    for key in _STATUS_KEYS:
+    for key in STATUS_KEYS:
         status = count(span.attributes.get(key))
         if status is not None and 400 <= status <= 599:
             return status

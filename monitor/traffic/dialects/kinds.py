@@ -17,7 +17,8 @@ class NoCall:
     why: str
 
 
-_TOOL_MARKS = ("gen_ai.tool.name", "gen_ai.tool.call.id", "tool.name")
+TOOL_MARKS = ("gen_ai.tool.name", "gen_ai.tool.call.id", "tool.name")
+ADDRESSES = ("http.url", "url.full", "url.path")
 
 
 _CONTAINER_NAME = re.compile(
@@ -64,7 +65,7 @@ def concluded(told: "Told", dialect: Dialect) -> Operation | None:
     span, facts = told.span, dialect.facts
     if not dialect.concludes or _CONTAINER_NAME.search(span.name):
         return None
-    if any(mark in span.attributes for mark in _TOOL_MARKS):
+    if any(mark in span.attributes for mark in TOOL_MARKS):
         return None
     if told.find("", (*facts.request_model, *facts.response_model), text) is None:
         return None
@@ -82,5 +83,5 @@ def concluded(told: "Told", dialect: Dialect) -> Operation | None:
 
 
 def _operation_by_name(span: Span) -> Operation:
-    hints = [span.name, *(str(span.attributes.get(key, "")) for key in ("http.url", "url.full", "url.path"))]
+    hints = [span.name, *(str(span.attributes.get(key, "")) for key in ADDRESSES)]
     return Operation.EMBEDDINGS if any(map(_EMBEDDING_NAME.search, hints)) else Operation.CHAT

@@ -1,6 +1,5 @@
 """Whether a call was a stream, and when its first token came."""
 
-from ..otlp import Span
 from .tables import Clock, Dialect, FirstToken
 from .told import Told
 from .values import flag, seconds, unix_seconds
@@ -16,22 +15,22 @@ def _first_token_s(told: Told, first: FirstToken) -> float | None:
         if event is None:
             return None
         told.sources["ttft_s"] = f"@{place.written}"
-        found: float | None = (event.at_ns - span.start_ns) / 1e9
-    elif first.clock is Clock.MOMENT:
-        at = told.find("ttft_s", (place,), unix_seconds)
-        found = None if at is None else at - span.start_ns / 1e9
-    else:
-        found = told.find("ttft_s", (place,), seconds)
-        if found is not None and _is_milliseconds(first.clock, found, span):
-            found /= 1000
-    is_possible = found is not None and 0 <= found <= span.duration_s + FIRST_TOKEN_SLACK_S
-    return found if is_possible else None
+        return _possible((event.at_ns - span.start_ns) / 1e9, span.duration_s)
+    raw = told.find("ttft_s", (place,), unix_seconds if first.clock is Clock.MOMENT else seconds)
+    return None if raw is None else waited_s(first.clock, raw, span.start_ns, span.duration_s)
 
 
-def _is_milliseconds(clock: Clock, found: float, span: Span) -> bool:
-    if clock is Clock.EITHER:
-        return found > span.duration_s + FIRST_TOKEN_SLACK_S
-    return clock is Clock.MILLISECONDS
+def waited_s(clock: Clock, told: float, start_ns: int, duration_s: float) -> float | None:
+    """How long the first token took by what an attribute told; ``None`` when that cannot be."""
+    if clock is Clock.MOMENT:
+        told -= start_ns / 1e9
+    elif clock is Clock.MILLISECONDS or (clock is Clock.EITHER and told > duration_s + FIRST_TOKEN_SLACK_S):
+        told /= 1000
+    return _possible(told, duration_s)
+
+
+def _possible(found: float, duration_s: float) -> float | None:
+    return found if 0 <= found <= duration_s + FIRST_TOKEN_SLACK_S else None
 
 
 def stream_of(told: Told, dialect: Dialect, is_surely: bool) -> tuple[bool | None, float | None]:

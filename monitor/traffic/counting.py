@@ -1,0 +1,242 @@
+"""What is counted and not folded yet, and how it got there: settled, priced, admitted to its series.
+
+Nothing here waits for anything: ``intake`` calls one method after the other, and stores in between.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from . import pricing
+from .calls import Call, CostBasis, ErrorClass
+from .entries import decode
+from .pricing import PriceBook
+from .recent import Counted, Recent, Settled
+from .rows import Floats, Rows, rows_of
+from .series import Admission, Series, minute_of, series_of
+from .sightings import Shape, Shapes, Sighting
+from .window_book import WindowBook
+
+
+class CallMetrics(Protocol):
+    """What is counted about calls, at the first report of each: a counter cannot go back."""
+
+    def count_call(self, labels: Mapping[str, str], by: int = 1) -> None:
+        """Calls, by service, operation, provider, model and outcome (``ok`` or the class of the error)."""
+
+    def count_unpriced(self, service: str, model: str, by: int = 1) -> None:
+        """Answered calls without a known price."""
+
+    def count_cost(self, service: str, basis: str, by: int = 1) -> None:
+        """Calls that should have a cost, by how sure it is: answered, or failed after they used tokens."""
+
+    def count_check(self, service: str, validator: str, result: str, by: int = 1) -> None:
+        """Checks of answers: ``passed`` or ``failed``."""
+
+    def count_joined(self, by: int = 1) -> None:
+        """Calls that were counted anew because a further report of them came, or turned out to be none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Many:
+    """Calls that are counted together: each with its series, what it cost, and how sure that is."""
+
+    rows: Rows
+    series: Sequence[Series]
+    cost_usd: Floats
+    bases: Sequence[CostBasis]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What was settled, and how its calls are counted.
+
+    Most are told by one report and of everyday size: they are ``many``. ``others`` are counted one by one.
+    """
+
+    settled: Settled
+    others: Sequence[Counted]
+    many: Many | None
+
+
+@dataclass(frozen=True, slots=True)
+class Unfolded:
+    """Windows to be added to the stored ones: with them these hold the journal up to the entry ``through``.
+
+    What lies before the entry ``cut_before`` nobody needs any more then.
+    """
+
+    windows: WindowBook
+    through: int
+    cut_before: int
+
+
+class Counting:
+    """Counts calls. Used by one thread at a time."""
+
+    def __init__(self, prices: PriceBook = pricing.LIST_PRICES, recent: Recent | None = None) -> None:
+        """Start with nothing counted."""
+        self.shapes = Shapes()
+        self._prices = prices
+        self._recent = Recent() if recent is None else recent
+        self._admission = Admission()
+        self._unfolded = WindowBook()
+        self._through = 0
+
+    def __len__(self) -> int:
+        """How many windows are not folded yet."""
+        return len(self._unfolded)
+
+    def settle(self, sightings: Iterable[Sighting], now: float) -> Batch:
+        """What these reports are counted as. Follow with ``count`` once that is stored, or with ``undo``."""
+        settled = self._recent.settle(sightings, now)
+        singles = [one for one in settled.admitted if one.is_call and len(one.sightings) == 1]
+        others = [one for one in settled.admitted if not one.is_call or len(one.sightings) > 1]
+        rows = _rows_of(singles)
+        if rows is not None and not (is_everyday := rows.is_everyday).all():
+            others += [one for one, is_one in zip(singles, is_everyday, strict=True) if not is_one]
+            singles = [one for one, is_one in zip(singles, is_everyday, strict=True) if is_one]
+            rows = _rows_of(singles)
+        for counted in others:
+            self._value(counted)
+        return Batch(settled, others, self._value_all(singles, rows) if rows is not None else None)
+
+    def _value(self, counted: Counted) -> None:
+        """Say what a call cost, and in which series it is counted."""
+        call = counted.call()
+        counted.series = self._admission.admit(series_of(call), minute_of(call.ended_at))
+        if counted.is_call:
+            counted.cost_usd, counted.cost_basis = self._prices.cost_of(call)
+
+    def _value_all(self, singles: Sequence[Counted], rows: Rows) -> Many:
+        """The same for many calls, which are those of the rows."""
+        many = Many(rows, self._admit(rows), *self._prices.costs_of(rows))
+        valued = zip(singles, many.cost_usd.tolist(), many.bases, many.series, strict=True)
+        for counted, cost, basis, series in valued:
+            counted.cost_usd, counted.cost_basis, counted.series = _known(cost), basis, series
+        return many
+
+    def _admit(self, rows: Rows) -> list[Series]:
+        own = [series_of(shape) for shape in rows.shapes]
+        places = list(zip(rows.kind.tolist(), rows.minute.tolist(), strict=True))
+        admitted = {
+            (kind, minute): self._admission.admit(own[kind], minute) for kind, minute in dict.fromkeys(places)
+        }
+        return [admitted[place] for place in places]
+
+    def undo(self, batch: Batch) -> None:
+        """Be as before ``settle``."""
+        self._recent.undo(batch.settled)
+
+    def count(self, batch: Batch, entry_id: int, now: float) -> None:
+        """Count what was settled and is stored in this entry of the journal."""
+        self._recent.keep(batch.settled, entry_id, now)
+        if many := batch.many:
+            self._unfolded.add_rows(many.rows, many.series, many.cost_usd, many.bases)
+        self._add(batch.others, batch.settled.withdrawn)
+        self._through = entry_id
+
+    def restore(self, entry_id: int, at: float, body: bytes, *, is_folded: bool) -> int:
+        """Count again what an entry says, unless it is in the stored windows; gives how many calls were counted."""
+        entry = decode(body, self.shapes)
+        settled = self._recent.restore(entry.admitted, entry.withdrawn, entry_id, at)
+        self._through = entry_id
+        if is_folded:
+            return 0
+        self._add(settled.admitted, settled.withdrawn)
+        return sum(one.is_call for one in settled.admitted)
+
+    def _add(self, admitted: Iterable[Counted], withdrawn: Iterable[Counted]) -> None:
+        for counted in admitted:
+            if counted.is_call and counted.series is not None:
+                self._unfolded.add(counted.call(), counted.series)
+        for counted in withdrawn:
+            if counted.is_call and counted.series is not None:
+                self._unfolded.take_back(counted.call(), counted.series)
+
+    def take(self, now: float) -> Unfolded:
+        """What is to be folded; counting goes on without it."""
+        self._recent.forget(now)
+        windows, self._unfolded = self._unfolded, WindowBook()
+        oldest = self._recent.oldest_entry
+        cut_before = self._through + 1 if oldest is None else min(oldest, self._through + 1)
+        return Unfolded(windows, self._through, cut_before)
+
+    def put_back(self, unfolded: Unfolded) -> None:
+        """Count what could not be folded, for the next time."""
+        self._unfolded.merge(unfolded.windows)
+
+    def copy_to(self, book: WindowBook, first_minute: int, last_minute: int) -> None:
+        """Add to ``book`` what is not folded of the minutes from one to another, both included."""
+        book.merge(one for one in self._unfolded if first_minute <= one.minute <= last_minute)
+
+
+def tell(batch: Batch, metrics: CallMetrics) -> None:
+    """Count in the metrics what was settled."""
+    told = _Told()
+    if many := batch.many:
+        for (kind, basis), by in Counter(zip(many.rows.kind.tolist(), many.bases, strict=True)).items():
+            told.count(many.rows.shapes[kind], basis, by)
+    before = {one.key: gone for gone in batch.settled.withdrawn for one in gone.sightings}
+    for counted in batch.others:
+        if not counted.is_call:
+            continue
+        call = counted.call()
+        replaced = [before[one.key] for one in counted.sightings if one.key in before]
+        told.checks.update(_checks(call, [one.call() for one in replaced]))
+        if not replaced:
+            told.count(call, call.cost_basis, 1)
+    told.to(metrics)
+    if batch.settled.withdrawn:
+        metrics.count_joined(len(batch.settled.withdrawn))
+
+
+class _Told:
+    """Calls by what the metrics tell them apart by."""
+
+    def __init__(self) -> None:
+        self._calls: Counter[tuple[str, ...]] = Counter()
+        self._costs: Counter[tuple[str, str]] = Counter()
+        self._unpriced: Counter[tuple[str, str]] = Counter()
+        self.checks: Counter[tuple[str, str, str]] = Counter()
+
+    def count(self, call: Call | Shape, basis: CostBasis, by: int) -> None:
+        service, model = call.service_name or "", call.response_model or call.request_model or ""
+        outcome = (call.error_class or ErrorClass.OTHER).value if call.error else "ok"
+        self._calls[service, call.operation.value, call.provider or "", model, outcome] += by
+        is_priced = basis is not CostBasis.UNPRICED
+        if is_priced or not call.error:
+            self._costs[service, basis] += by
+        if not is_priced and not call.error:
+            self._unpriced[service, model] += by
+
+    def to(self, metrics: CallMetrics) -> None:
+        for labels, by in self._calls.items():
+            metrics.count_call(dict(zip(LABELS, labels, strict=True)), by)
+        for (service, basis), by in self._costs.items():
+            metrics.count_cost(service, basis, by)
+        for (service, model), by in self._unpriced.items():
+            metrics.count_unpriced(service, model, by)
+        for (service, name, result), by in self.checks.items():
+            metrics.count_check(service, name, result, by)
+
+
+LABELS = ("service", "operation", "provider", "model", "outcome")
+
+
+def _checks(call: Call, replaced: Sequence[Call]) -> Iterable[tuple[str, str, str]]:
+    """The checks of a call that no report of it that came before told."""
+    known = {name for one in replaced for name in (*one.checks_passed, *one.checks_failed)}
+    for result, names in (("passed", call.checks_passed), ("failed", call.checks_failed)):
+        for name in names:
+            if name not in known:
+                yield call.service_name or "", name, result
+
+
+def _rows_of(singles: Sequence[Counted]) -> Rows | None:
+    return rows_of([one.sightings[0] for one in singles]) if singles else None
+
+
+def _known(value: float) -> float | None:
+    return None if value != value else value

@@ -1,0 +1,194 @@
+"""Entries of the journal: what was settled with one commit, in about a hundred bytes a call.
+
+An entry holds all reports of each call that it admits, and names what it withdraws by the key of a report. Columns
+of numbers follow a JSON document with the shapes and what few calls have. Ids of sessions are left out: nothing is
+counted by them.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import orjson
+
+from .calls import Call, CostBasis, ErrorClass, FinishReason, Operation, from_json
+from .dialects import Report
+from .recent import Counted, Settled
+from .series import OVERFLOW, series_of
+from .sightings import FACTS, Shape, Shapes, Sighting, sighting_of
+
+FORMAT = 1
+
+_BASES = tuple(CostBasis)
+_ENUMS: Mapping[str, type] = {
+    "operation": Operation,
+    "error_class": ErrorClass,
+    "finish_reason": FinishReason,
+}
+_NO_SPAN = bytes(8)
+
+_TOKENS = (
+    "input_tokens",
+    "cached_input_tokens",
+    "cache_write_input_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What an entry says: the calls that were admitted, and the keys of those that were withdrawn."""
+
+    admitted: Sequence[Counted]
+    withdrawn: Sequence[bytes]
+
+
+def encode(settled: Settled) -> bytes:
+    """What was settled, as an entry."""
+    sightings = [one for counted in settled.admitted for one in counted.sightings]
+    shapes = list(dict.fromkeys(one.shape for one in sightings))
+    places = {shape: place for place, shape in enumerate(shapes)}
+    head = {
+        "format": FORMAT,
+        "calls": len(settled.admitted),
+        "sightings": len(sightings),
+        "shapes": [[getattr(shape, name) for name in FACTS] for shape in shapes],
+        "ids": [one.response_id for one in sightings],
+        "withdrawn": [one.key.hex() for one in settled.withdrawn],
+        "matched": {str(i): one.matched for i, one in enumerate(settled.admitted) if one.matched},
+        "more": {
+            str(i): [one.prompt, one.chosen, one.checks]
+            for i, one in enumerate(sightings)
+            if one.prompt is not None or one.chosen or one.checks
+        },
+    }
+    document = orjson.dumps(head)
+    columns = (
+        np.array([_nan(one.cost_usd) for one in settled.admitted], "<f8"),
+        np.array([_BASES.index(one.cost_basis) for one in settled.admitted], "<u1"),
+        np.array([one.is_call for one in settled.admitted], "<u1"),
+        np.array([one.series == OVERFLOW for one in settled.admitted], "<u1"),
+        np.array([len(one.sightings) for one in settled.admitted], "<u2"),
+        np.array([places[one.shape] for one in sightings], "<u4"),
+        np.array([one.start_ns for one in sightings], "<u8"),
+        np.array([one.end_ns for one in sightings], "<u8"),
+        *(np.array([_negative(getattr(one, name)) for one in sightings], "<i4") for name in _TOKENS),
+        np.array([_nan(one.ttft_s) for one in sightings], "<f8"),
+    )
+    ids = [one.trace_id + one.span_id + (one.parent_span_id or _NO_SPAN) for one in sightings]
+    return b"".join(
+        (
+            len(document).to_bytes(4, "little"),
+            document,
+            *(column.tobytes() for column in columns),
+            *ids,
+        )
+    )
+
+
+def decode(body: bytes, shapes: Shapes) -> Entry:
+    """What ``encode`` wrote, also in the form of earlier versions."""
+    if body[:1] == b"{":
+        return Entry([_of_earlier(line, shapes) for line in body.splitlines()], ())
+    size = int.from_bytes(body[:4], "little")
+    head = orjson.loads(body[4 : 4 + size])
+    read = _Columns(body, 4 + size)
+    calls, n = head["calls"], head["sightings"]
+    costs, bases, are_calls, are_over, sizes = (
+        read.column(kind, calls) for kind in ("<f8", "<u1", "<u1", "<u1", "<u2")
+    )
+    sightings = _sightings(head, read, n, [_shape(facts, shapes) for facts in head["shapes"]])
+    admitted, at = [], 0
+    for place in range(calls):
+        counted = Counted(tuple(sightings[at : at + sizes[place]]), is_call=bool(are_calls[place]))
+        at += sizes[place]
+        counted.cost_usd, counted.cost_basis = _number(costs[place]), _BASES[bases[place]]
+        counted.matched = tuple(head["matched"].get(str(place), ()))
+        counted.series = OVERFLOW if are_over[place] else series_of(counted.call())
+        admitted.append(counted)
+    return Entry(admitted, [bytes.fromhex(one) for one in head["withdrawn"]])
+
+
+def _sightings(head: Any, read: "_Columns", n: int, shapes: Sequence[Shape]) -> list[Sighting]:
+    places, starts, ends = (read.column(kind, n) for kind in ("<u4", "<u8", "<u8"))
+    tokens = [[None if one < 0 else one for one in read.column("<i4", n)] for _ in _TOKENS]
+    ttfts = read.column("<f8", n)
+    more = head["more"]
+    found = []
+    for i in range(n):
+        trace_id, span_id, parent = read.bytes(16), read.bytes(8), read.bytes(8)
+        prompt, chosen, checks = more.get(str(i), (None, (), ()))
+        found.append(
+            Sighting(
+                shapes[places[i]],
+                trace_id,
+                span_id,
+                b"" if parent == _NO_SPAN else parent,
+                starts[i],
+                ends[i],
+                head["ids"][i],
+                None,
+                tokens[0][i],
+                tokens[1][i],
+                tokens[2][i],
+                tokens[3][i],
+                tokens[4][i],
+                _number(ttfts[i]),
+                prompt,
+                tuple((name, value) for name, value in chosen),
+                tuple((name, is_passed) for name, is_passed in checks),
+            )
+        )
+    return found
+
+
+class _Columns:
+    """Reads one column after the other."""
+
+    def __init__(self, body: bytes, at: int) -> None:
+        self._body = body
+        self._at = at
+
+    def column(self, kind: str, n: int) -> list[Any]:
+        found = np.frombuffer(self._body, kind, n, self._at)
+        self._at += found.nbytes
+        return list(found.tolist())
+
+    def bytes(self, size: int) -> bytes:
+        found = self._body[self._at : self._at + size]
+        self._at += size
+        return found
+
+
+def _shape(facts: Iterable[Any], shapes: Shapes) -> Shape:
+    return shapes.shape(
+        tuple(
+            _ENUMS[name](fact) if name in _ENUMS and fact is not None else fact
+            for name, fact in zip(FACTS, facts, strict=True)
+        )
+    )
+
+
+def _of_earlier(line: bytes, shapes: Shapes) -> Counted:
+    """A call as it was written before its reports were; it knows of no emitter, and is joined by its ids only."""
+    call: Call = from_json(orjson.loads(line))
+    checks = [(name, True) for name in call.checks_passed] + [(name, False) for name in call.checks_failed]
+    report = Report(call, "", "", False, True, False, None, {})
+    counted = Counted((sighting_of(report, shapes, call.chosen, tuple(checks)),))
+    counted.cost_usd, counted.cost_basis, counted.matched = call.cost_usd, call.cost_basis, call.matched
+    counted.series = series_of(call)
+    return counted
+
+
+def _nan(value: float | None) -> float:
+    return float("nan") if value is None else value
+
+
+def _negative(value: int | None) -> int:
+    return -1 if value is None else value
+
+
+def _number(value: float) -> float | None:
+    return None if value != value else value

@@ -1,0 +1,78 @@
+"""What a request holds, and what is looked for in it."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ..dialects import Report
+from ..otlp import Span
+from ..sightings import Shape, Sighting
+
+FUTURE_MAX_S = 300.0
+"""A call that ended so far after now has a wrong clock: it is rejected, for its minute has not come yet."""
+
+AGE_MAX_S = 86_400.0
+"""A call that ended so long ago is rejected: no watch looks back so far, no exporter retries so long."""
+
+TOO_LATE = f"ended more than {AGE_MAX_S / 3600:.0f} hours ago"
+TOO_EARLY = f"ended more than {FUTURE_MAX_S / 60:.0f} minutes in the future: is the sender's clock right?"
+
+
+class Checks(Protocol):
+    """What checks answers in passing, while their texts are at hand."""
+
+    def is_wanted(self, shape: Shape) -> bool:
+        """Whether answers of calls of this shape are checked, for which their spans are needed."""
+
+    def of(self, report: Report, span: Span) -> Sequence[tuple[str, bool]]:
+        """What became of the checks of the answer in a span, by their names."""
+
+
+class NoChecks:
+    """Nothing is checked."""
+
+    def is_wanted(self, shape: Shape) -> bool:
+        """Nothing is."""
+        return False
+
+    def of(self, report: Report, span: Span) -> Sequence[tuple[str, bool]]:
+        """Nothing was."""
+        return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What is looked for in spans beside the calls."""
+
+    chosen_keys: Sequence[str] = ()
+    """Attributes whose values are kept."""
+    checks: Checks = field(default_factory=NoChecks)
+
+
+@dataclass(slots=True)
+class Found:
+    """What is in a request so far: its sightings, how many spans are no calls, and how many were left out and why."""
+
+    earliest_ns: int
+    latest_ns: int
+    sightings: list[Sighting] = field(default_factory=list)
+    others: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+    spans: int = 0
+    """How many spans were seen."""
+    read_slowly: int = 0
+    """How many of them the reader of the dialects had to read."""
+    slow_bytes: int = 0
+    """How many bytes those took."""
+
+    def add(self, sighting: Sighting | None) -> None:
+        """Count a span by what it tells: a call, which may have ended at no possible time, or none."""
+        if sighting is None:
+            self.others += 1
+        elif sighting.end_ns > self.latest_ns:
+            self.rejected[TOO_EARLY] += 1
+        elif sighting.end_ns < self.earliest_ns:
+            self.rejected[TOO_LATE] += 1
+        else:
+            self.sightings.append(sighting)

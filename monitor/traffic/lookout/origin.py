@@ -1,0 +1,49 @@
+"""Where spans come from: what a resource tells of its service, and the attributes that were asked to be kept."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ..dialects.values import text
+
+Chosen = tuple[tuple[str, str], ...]
+"""Attributes that were chosen to be looked at, with their values as texts."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Origin:
+    """A resource; one that is met again is the same object."""
+
+    attributes: Mapping[str, object]
+    service_name: str | None
+    service_version: str | None
+    environment: str | None
+    chosen: Mapping[str, str]
+
+    @property
+    def gaps(self) -> int:
+        """Which of the facts that a span may tell in its place it does not tell, as a number."""
+        return (self.service_version is None) + 2 * (self.environment is None)
+
+
+def origin_of(attributes: Mapping[str, object], chosen_keys: Sequence[str]) -> Origin:
+    """The origin that the attributes of a resource tell."""
+    return Origin(
+        attributes,
+        text(attributes.get("service.name")),
+        text(attributes.get("service.version")),
+        text(attributes.get("deployment.environment.name")) or text(attributes.get("deployment.environment")),
+        {key: told for key in chosen_keys if (told := word(attributes.get(key))) is not None},
+    )
+
+
+def chosen_of(attributes: Mapping[str, object], origin: Origin, chosen_keys: Sequence[str]) -> Chosen:
+    """What a span holds of the chosen attributes, or its resource where the span does not."""
+    found = ((key, word(attributes.get(key)) or origin.chosen.get(key)) for key in chosen_keys)
+    return tuple((key, told) for key, told in found if told is not None)
+
+
+def word(value: object) -> str | None:
+    """A value as the text that it is counted by; ``None`` for what is nothing to count: lists, and nothing at all."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int | float) else text(value)

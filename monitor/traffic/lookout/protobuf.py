@@ -1,0 +1,208 @@
+"""Export requests in protobuf to sightings of calls."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1 import trace_pb2
+
+from ..dialects import SCOPES
+from ..otlp import NO_IDS, NO_TIMES, Span, attributes_of, span_of
+from ..otlp_size import ELEMENTS_MAX, SPANS_MAX, check_protobuf, check_spans, parts, spans_in
+from . import slim
+from .book import Book, NoCalls
+from .found import Found, Watch
+from .notation import PROTOBUF, Words
+from .origin import Chosen, Origin, origin_of
+from .prefilter import Prefilter
+
+ORIGINS_MAX = 4_096
+"""How many resources and scopes are remembered; beyond it they are read anew."""
+
+ORIGIN_BYTES_MAX = 8_192
+"""A larger resource or scope is not remembered."""
+
+LARGE = 2 * ELEMENTS_MAX
+"""Bytes that may hold more than a request may: an element takes two at least."""
+
+_BARE = 48
+_MARKS = ((0, 0x12), (1, 46), (2, 0x0A), (3, 16), (20, 0x12), (21, 8), (30, 0x39), (39, 0x41))
+"""How a span is written that has its ids and times and nothing else: its size, and what stands where in it."""
+
+
+class ProtobufReader:
+    """Reads requests; remembers what it learns of spans, resources and scopes."""
+
+    def __init__(self, watch: Watch, plans_max: int) -> None:
+        """Start with nothing known. ``watch`` says what is looked for beside the calls."""
+        self._chosen_keys = tuple(watch.chosen_keys)
+        self._words = Words(PROTOBUF.value)
+        self._book = Book(PROTOBUF, watch, plans_max)
+        self._origins: dict[bytes, Origin] = {}
+        self._scopes: dict[bytes, str] = {}
+
+    @property
+    def emptied(self) -> int:
+        """How often what was learnt became too much, and all of it was forgotten."""
+        return self._book.emptied
+
+    def read(self, body: bytes, found: Found) -> None:
+        """Add what is in the request to what was found.
+
+        Raises DecodeError when it is not protobuf, and OversizeError when there is too much in it.
+        """
+        prefilter = Prefilter(body)
+        for _, begin, end in _fields(body, 0, len(body), 1):
+            origin = self._origin(b"".join(body[at:to] for _, at, to in _fields(body, begin, end, 1)))
+            for _, at, to in _fields(body, begin, end, 2):
+                if to - at >= LARGE:
+                    _check_large(body[at:to], body)
+                self._read_scope(body[at:to], prefilter.may_hold_calls(at, to), origin, found, body)
+
+    def _read_scope(
+        self, encoded: bytes, may_hold_calls: bool, origin: Origin, found: Found, body: bytes
+    ) -> None:
+        if not may_hold_calls:
+            bare = slim.BareScopeSpans.FromString(encoded)
+            if not self._scope(bare.scope).startswith(SCOPES):
+                _pass(bare, found)
+                return
+        message = slim.ScopeSpans.FromString(encoded)
+        found.spans += len(message.spans)
+        check_spans(found.spans)
+        again = _Again(encoded, body, found)
+        self._read_spans(message.spans, self._scope(message.scope), origin, found, again)
+
+    def read_decoded(self, spans: Sequence[Span], found: Found) -> None:
+        """Add spans that are decoded already."""
+        found.spans += len(spans)
+        found.read_slowly += len(spans)
+        for span in spans:
+            found.add(self._book.read(span, origin_of(span.resource, self._chosen_keys)))
+
+    def _read_spans(self, spans: Any, scope: str, origin: Origin, found: Found, again: "_Again") -> None:
+        groups = self._book.of_scope(scope)
+        gaps, chosen_keys = origin.gaps, self._chosen_keys
+        chosen: Chosen = ()
+        # One long loop with few calls in it: every span comes through here, and all that it does is worth a nanosecond.
+        for place, span in enumerate(spans):
+            trace_id, span_id, start_ns, end_ns = span.trace_id, span.span_id, span.start_ns, span.end_ns
+            if len(span_id) != 8 or len(trace_id) != 16:
+                found.rejected[NO_IDS] += 1
+                continue
+            if not start_ns or not end_ns:
+                found.rejected[NO_TIMES] += 1
+                continue
+            attributes = span.attributes
+            keys = tuple(attributes)
+            group = groups.get(keys)
+            if group is None:
+                whole = again.span(place, scope, origin)
+                # An attribute with more in it than its name and its value does not show among the slim ones.
+                group = self._book.group(scope, keys) if len(whole.attributes) == len(keys) else None
+                if group is None:
+                    found.add(self._book.read(whole, origin))
+                    continue
+            if isinstance(group, NoCalls):
+                found.others += 1
+                continue
+            if group.is_hopeless or span.event:
+                found.add(self._book.read(again.span(place, scope, origin), origin))
+                continue
+            get, status = attributes.get, span.status
+            name = span.name if group.looks_at_name else b""
+            plan = group.plans.get((gaps, status, name, *map(get, group.deciding)))
+            if isinstance(plan, NoCalls):
+                found.others += 1
+                continue
+            if plan is not None:
+                if chosen_keys:
+                    chosen = self._chosen(get, origin)
+                parent_id = span.parent_span_id
+                if len(parent_id) != 8:
+                    parent_id = b""
+                sighting = plan.sighting(get, origin, trace_id, span_id, parent_id, start_ns, end_ns, chosen)
+                if sighting is not None:
+                    found.add(sighting)
+                    continue
+            found.add(
+                self._book.learn(again.span(place, scope, origin), origin, group, get, status, span.name)
+            )
+
+    def _chosen(self, get: Callable[[str], bytes | None], origin: Origin) -> Chosen:
+        words, of_origin = self._words, origin.chosen
+        told = [(key, words[get(key)] or of_origin.get(key)) for key in self._chosen_keys]
+        return tuple([(key, word) for key, word in told if word is not None])
+
+    def _origin(self, encoded: bytes) -> Origin:
+        known = self._origins.get(encoded)
+        if known is None:
+            known = origin_of(attributes_of(Resource.FromString(encoded).attributes), self._chosen_keys)
+            _remember(self._origins, encoded, known)
+        return known
+
+    def _scope(self, encoded: bytes) -> str:
+        known = self._scopes.get(encoded)
+        if known is None:
+            known = str(slim.Scope.FromString(encoded).name)
+            _remember(self._scopes, encoded, known)
+        return known
+
+
+class _Again:
+    """The spans of a scope, to be decoded whole: those that the reader of the dialects is asked about."""
+
+    def __init__(self, encoded: bytes, body: bytes, found: Found) -> None:
+        self._encoded = encoded
+        self._body = body
+        self._found = found
+        self._spans: Any = None
+
+    def span(self, place: int, scope: str, origin: Origin) -> Span:
+        if self._spans is None:
+            self._spans = slim.RawScopeSpans.FromString(self._encoded).spans
+        encoded = self._spans[place]
+        found = self._found
+        found.read_slowly += 1
+        if found.slow_bytes < LARGE <= found.slow_bytes + len(encoded):
+            check_protobuf(self._body)
+        found.slow_bytes += len(encoded)
+        return span_of(trace_pb2.Span.FromString(encoded), scope, origin.attributes)
+
+
+def _fields(body: bytes, begin: int, end: int, number: int) -> Iterator[tuple[int, int, int]]:
+    return (one for one in parts(body, begin, end) if one[0] == number)
+
+
+def _remember(memory: dict[bytes, Any], encoded: bytes, value: Any) -> None:
+    if len(encoded) <= ORIGIN_BYTES_MAX:
+        if len(memory) >= ORIGINS_MAX:
+            memory.clear()
+        memory[encoded] = value
+
+
+def _check_large(encoded: bytes, body: bytes) -> None:
+    """Raises OversizeError when a large scope holds more than a request may."""
+    # An attribute of a span begins with a J; there are fewer of them in most texts than a request may have attributes.
+    if encoded.count(b"J") > ELEMENTS_MAX or spans_in(encoded) > SPANS_MAX:
+        check_protobuf(body)
+
+
+def _pass(bare: Any, found: Found) -> None:
+    """Count spans that are no calls, without a look at each as long as nothing is amiss."""
+    spans = len(bare.spans)
+    found.spans += spans
+    check_spans(found.spans)
+    bare.scope = b""
+    bare.DiscardUnknownFields()
+    encoded = bare.SerializeToString()
+    if len(encoded) == spans * _BARE and all(encoded[at::_BARE].count(mark) == spans for at, mark in _MARKS):
+        found.others += spans
+        return
+    for span in bare.spans:
+        if len(span.span_id) != 8 or len(span.trace_id) != 16:
+            found.rejected[NO_IDS] += 1
+        elif not span.start_ns or not span.end_ns:
+            found.rejected[NO_TIMES] += 1
+        else:
+            found.others += 1

@@ -1,0 +1,158 @@
+"""Many calls are counted together exactly as each is counted by itself."""
+
+from collections.abc import Sequence
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from monitor.traffic.calls import ErrorClass, FinishReason, Operation
+from monitor.traffic.counting import Counting
+from monitor.traffic.exemplars import Kind
+from monitor.traffic.pricing import PriceBook
+from monitor.traffic.rows import EVERYDAY_MAX
+from monitor.traffic.series import OVERFLOW
+from monitor.traffic.sightings import FACTS, Shapes, Sighting, call_of
+from monitor.traffic.window_book import WindowBook
+from monitor.traffic.windows import window_to_json
+
+from .conftest import NOON
+
+SHAPES = Shapes()
+NOON_NS = int(NOON * 1e9)
+MODELS = (
+    "gpt-4o-mini-2024-07-18",
+    "claude-sonnet-4-5",
+    "gemini-2.5-pro",
+    "text-embedding-3-small",
+    "nobody-sells-this",
+    None,
+)
+
+shapes = st.builds(
+    lambda **facts: SHAPES.shape(
+        tuple(
+            {
+                "service_version": "1.0",
+                "environment": "production",
+                "dialect": "otel_genai",
+                "emitter": "lib",
+                "is_first_hand": False,
+                "is_declared": True,
+                "is_ending": False,
+                "http_status": None,
+                "streaming": None,
+                "error": facts["error_class"] is not None,
+                **facts,
+            }[name]
+            for name in FACTS
+        )
+    ),
+    operation=st.sampled_from(Operation),
+    provider=st.sampled_from(["openai", "anthropic", None]),
+    request_model=st.sampled_from(MODELS),
+    response_model=st.sampled_from(MODELS),
+    error_class=st.none() | st.sampled_from(ErrorClass),
+    finish_reason=st.none() | st.sampled_from(FinishReason),
+    service_name=st.sampled_from(["shop", "bot"]),
+)
+tokens = st.none() | st.integers(0, 3_000) | st.integers(10**4, 10**8)
+
+
+@st.composite
+def sightings(draw: st.DrawFn) -> list[Sighting]:
+    found = []
+    for number in range(draw(st.integers(1, 25))):
+        end_ns = NOON_NS + draw(st.integers(-(10**11), 10**11))
+        found.append(
+            Sighting(
+                draw(shapes),
+                number.to_bytes(16, "big"),
+                number.to_bytes(8, "big"),
+                b"",
+                end_ns - draw(st.integers(-1000, 10**7) | st.integers(10**8, 10**11) | st.just(10**15)),
+                end_ns,
+                None,
+                None,
+                *(draw(tokens) for _ in range(5)),
+                ttft_s=draw(st.none() | st.floats(0, 60)),
+                prompt=None,
+                checks=draw(st.just(()) | st.just((("format", False),))),
+            )
+        )
+    return found
+
+
+def one_by_one(many: Sequence[Sighting]) -> WindowBook:
+    book, counting = WindowBook(), Counting()
+    for sighting in many:
+        (counted,) = counting.settle([sighting], NOON).settled.admitted
+        assert counted.series is not None
+        book.add(counted.call(), counted.series)
+    return book
+
+
+def told(book: WindowBook) -> dict[object, object]:
+    """What is in the windows; of calls as slow or dear as others it does not matter which are linked to."""
+    return {
+        (one.minute, one.series): window_to_json(one)
+        | {"exemplars": {kind: [best.value for best in one.exemplars.of(kind)] for kind in Kind}}
+        for one in book
+    }
+
+
+@settings(max_examples=150, deadline=None)
+@given(sightings())
+def test_many_calls_count_as_each_does_by_itself(many: list[Sighting]) -> None:
+    # Reports of one library without ids: none of them is of another's call.
+    counting = Counting()
+    counting.count(counting.settle(many, NOON), 1, NOON)
+    book = WindowBook()
+    counting.copy_to(book, 0, 10**10)
+    assert told(book) == told(one_by_one(many))
+
+
+@settings(max_examples=100, deadline=None)
+@given(sightings())
+def test_many_calls_cost_what_each_costs_by_itself(many: list[Sighting]) -> None:
+    prices, settled = PriceBook(), Counting().settle(many, NOON).settled
+    for counted in settled.admitted:
+        assert (counted.cost_usd, counted.cost_basis) == prices.cost_of(call_of(counted.sightings[0]))
+
+
+@settings(max_examples=50, deadline=None)
+@given(sightings())
+def test_what_was_counted_among_many_can_be_taken_back_alone(many: list[Sighting]) -> None:
+    counting, book = Counting(), WindowBook()
+    batch = counting.settle(many, NOON)
+    counting.count(batch, 1, NOON)
+    counting.copy_to(book, 0, 10**10)
+    for counted in batch.settled.admitted:
+        book.take_back(counted.call(), counted.series or OVERFLOW)
+    for window in book:
+        assert (window.calls, window.latency_s.n, window.latency_s.total, window.cost_usd.total) == (
+            0,
+            0,
+            0,
+            0,
+        )
+        assert (window.errors, window.cost_bases, window.finish_reasons, window.failed_checks) == (
+            {},
+            {},
+            {},
+            {},
+        )
+
+
+def test_a_call_of_uncommon_size_is_counted_by_itself() -> None:
+    shape = SHAPES.shape(tuple(_plain(name) for name in FACTS))
+    numbers = (int(EVERYDAY_MAX) + 1, None, None, 3, None)
+    large = Sighting(
+        shape, bytes(16), bytes(8), b"", NOON_NS - 10**9, NOON_NS, None, None, *numbers, None, None
+    )
+    batch = Counting().settle([large, large._replace(span_id=b"12345678", input_tokens=10)], NOON)
+    assert [one.sightings[0].input_tokens for one in batch.others] == [int(EVERYDAY_MAX) + 1]
+
+
+def _plain(name: str) -> object:
+    facts = {"operation": Operation.CHAT, "service_name": "shop", "is_declared": True, "emitter": "lib"}
+    return facts.get(name, False if name in ("error", "is_first_hand", "is_ending") else None)
