@@ -11,7 +11,8 @@ from .features import CanaryFeatures
 from .pairing import pair_up
 from .results import ScoreResult
 from .scores import ERRORS, SCORES
-from .shuffles import Shuffles, weights
+from .shuffles import Shuffles
+from .statistics import contrasts
 
 
 def failures(
@@ -31,8 +32,7 @@ def failures(
     effects = Effects(Resamples(pairing.groups, RESAMPLES, rng))
     shift = np.zeros(shuffles.count, dtype=np.float32)
     for pair, values in zip(pairing.pairs, failed, strict=True):
-        difference, size = weights(shuffles.of(pair.group)[:, pair.units])
-        shift += (difference @ values.astype(np.float32)) * np.sqrt(size)
+        shift += contrasts(shuffles.of(pair.group)[:, pair.units]) @ values.astype(np.float32)
         effects.add(pair, CanaryFeatures({}, {ERRORS: values}, {}, None))
     p_value = float(p_values((shift**2)[None])[0])
     return ScoreResult(SCORES[ERRORS], p_value, p_value, effects.of(ERRORS), decides=False)

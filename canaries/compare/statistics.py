@@ -73,26 +73,24 @@ class Gathering:
     def add(self, pair: CanaryPair, features: CanaryFeatures) -> None:
         """Look at one canary under every permutation."""
         sides = self._shuffles.of(pair.group)[:, pair.units]
-        difference, size = weights(sides)
+        contrast = contrasts(sides)
         within: dict[str, Floats] = {}
         for name, kernel in features.kernels.items():
             centred = centre(kernel)
-            within[name] = quadratic(difference, size, centred)
+            within[name] = quadratic(contrast, centred)
             self._note_design_effect(name, centred, within[name])
         for name, values in features.numbers.items():
-            within[name] = self._number(name, as_compared(name, values), sides, difference, size)
+            within[name] = self._number(name, as_compared(name, values), sides, contrast)
         if features.first_tokens is not None:
             within[names.FIRST_LOGPROBS] = self._first_tokens(pair, features.first_tokens, sides)
         for name, columns in features.pooled.items():
             around = (columns - columns.mean(axis=0, dtype=np.float64)).astype(np.float32)
-            self._sum(name, ACROSS, (difference @ around) * np.sqrt(size)[:, None])
+            self._sum(name, ACROSS, contrast @ around)
         for name, values_within in within.items():
             self._sum(name, WITHIN, standard(values_within))
         self._note_canary(within)
 
-    def _number(
-        self, name: str, values: NDArray[np.float64], sides: Bools, difference: Floats, size: Floats
-    ) -> Floats:
+    def _number(self, name: str, values: NDArray[np.float64], sides: Bools, contrast: Floats) -> Floats:
         known = ~np.isnan(values)
         filled = np.where(known, values, np.nanmean(values))
         spread = filled.std()
@@ -100,10 +98,10 @@ class Gathering:
             return np.zeros(len(sides), dtype=np.float32)
         scaled = ((filled - filled[known].mean()) / spread).astype(np.float32)
         if not known.all():
-            difference, size = weights(sides, known)
-        shift = (difference @ scaled) * np.sqrt(size)
+            contrast = contrasts(sides, known)
+        shift = contrast @ scaled
         self._sum(name, SHIFT, shift)
-        return quadratic(difference, size, spread_kernel(scaled)) if name in SPREAD_TOO else shift**2
+        return quadratic(contrast, spread_kernel(scaled)) if name in SPREAD_TOO else shift**2
 
     def _first_tokens(self, pair: CanaryPair, first: FirstTokens, sides: Bools) -> Floats:
         own = evaluation_sides(pair, first, self._shuffles.count, self._rng)
@@ -113,7 +111,10 @@ class Gathering:
 
     def _sum(self, name: str, way: str, values: Floats) -> None:
         key = (name, way)
-        self._sums[key] = self._sums[key] + values if key in self._sums else values
+        if key in self._sums:
+            self._sums[key] += values
+        else:
+            self._sums[key] = values
 
     def _note_canary(self, within: dict[str, Floats]) -> None:
         """What all the deciding scores say of one canary."""
@@ -178,9 +179,15 @@ def together(looks: Sequence[Look]) -> Surprises:
     return combined(np.stack([look.surprises for look in looks]), [look.weight for look in looks])
 
 
-def quadratic(difference: Floats, size: Floats, kernel: Floats) -> Floats:
-    """The squared distance between both sides' means in the space of the kernel, times the size."""
-    return np.asarray(((difference @ kernel) * difference).sum(axis=1) * size)
+def contrasts(sides: Bools, known: Bools | None = None) -> Floats:
+    """Weights of the answers whose sum is the difference of the means, on a scale that the sizes do not change."""
+    difference, size = weights(sides, known)
+    return np.asarray(difference * np.sqrt(size)[:, None])
+
+
+def quadratic(contrast: Floats, kernel: Floats) -> Floats:
+    """The squared distance between both sides' means in the space of the kernel."""
+    return np.asarray(np.einsum("ij,ij->i", contrast @ kernel, contrast))
 
 
 def centre(kernel: Floats) -> Floats:

@@ -98,13 +98,19 @@ class Pieces:
 
     def cosines(self) -> Floats:
         """The cosine of each two answers' counts, each by its root, so that frequent ones do not drown the rest."""
-        width = min(COLUMNS_MAX, len(self._kinds)) or 1
-        cells = self._rows * width + self._columns % width
+        often = np.bincount(self._columns, minlength=len(self._kinds)) > 1
+        width = min(COLUMNS_MAX, int(often.sum())) or 1
+        kept = often[
+            self._columns
+        ]  # what comes once is in no other answer: most pieces, and most of the work
+        cells = self._rows[kept] * width + (np.cumsum(often) - 1)[self._columns[kept]] % width
         counts = np.bincount(cells, minlength=len(self._sizes) * width).reshape(len(self._sizes), width)
         roots = np.sqrt(counts.astype(np.float32))
         roots /= np.sqrt(np.maximum(self._sizes, 1, dtype=np.float32))[:, None]
         # Rounded, so that answers that are the same are alike to the last digit.
-        return np.round(roots @ roots.T, 6)
+        alike = np.round(roots @ roots.T, 6)
+        np.fill_diagonal(alike, self._sizes > 0)
+        return alike
 
     def pooled(self) -> Floats:
         """The same counts in columns that all canaries share."""

@@ -12,7 +12,7 @@ from canaries.compare.evidence import adjusted, combined, p_values, surprise
 from canaries.compare.features import CanaryFeatures
 from canaries.compare.pairing import CanaryPair, Group
 from canaries.compare.shuffles import Shuffles, arrangements_of, smallest_p_value, weights
-from canaries.compare.statistics import centre, quadratic, spread_kernel
+from canaries.compare.statistics import centre, contrasts, quadratic, spread_kernel
 from canaries.completion import Completion
 
 RNG = np.random.default_rng
@@ -83,8 +83,7 @@ def test_the_p_value_is_the_share_of_arrangements_that_are_as_far_out() -> None:
     observed = [False] * 4 + [True] * 4
     expected = np.mean(np.array(gaps) >= gaps[sides.index(observed)] - 1e-9)
     shuffles = Shuffles([group(4, 4)], 1_000, RNG(0))
-    difference, size = weights(shuffles.of(0))
-    statistic = quadratic(difference, size, np.outer(values, values).astype(np.float32))
+    statistic = quadratic(contrasts(shuffles.of(0)), np.outer(values, values).astype(np.float32))
     assert p_values(statistic[None])[0] == pytest.approx(expected)
 
 
@@ -187,9 +186,9 @@ def test_a_centred_kernel_of_equal_answers_is_nothing() -> None:
 
 def test_the_spread_kernel_sees_a_difference_that_the_means_do_not() -> None:
     values = np.array([0.0] * 6 + [-1.0, 1.0] * 3, dtype=np.float32)
-    difference, size = weights(np.array([[False] * 6 + [True] * 6]))
-    assert float(quadratic(difference, size, spread_kernel(values))[0]) > 0.5
-    assert float(quadratic(difference, size, np.outer(values, values))[0]) == 0.0
+    contrast = contrasts(np.array([[False] * 6 + [True] * 6]))
+    assert float(quadratic(contrast, spread_kernel(values))[0]) > 0.5
+    assert float(quadratic(contrast, np.outer(values, values))[0]) == 0.0
 
 
 # --- effects
