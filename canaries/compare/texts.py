@@ -128,10 +128,11 @@ class Pieces:
 
 def trigrams(texts: Sequence[str]) -> Pieces:
     """Three characters in a row, with the beginning and the end: words, signs and layout are in it."""
-    joined = "".join(f"\x02{text}\x03" for text in texts)
+    # Two beginnings, so that an empty answer has a piece, too, and is like another empty one.
+    joined = "".join(f"\x02\x02{text}\x03" for text in texts)
     codes = _characters(joined).astype(np.uint64)
     bits = np.uint64(21)
-    ends = np.cumsum([0, *(len(text) + 2 for text in texts)])
+    ends = np.cumsum([0, *(len(text) + 3 for text in texts)])
     codes = codes[:-2] << bits << bits | codes[1:-1] << bits | codes[2:]
     return Pieces([codes[start : end - 2] for start, end in pairwise(ends)])
 

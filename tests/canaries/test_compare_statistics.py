@@ -136,6 +136,7 @@ def test_trigrams_of_equal_texts_have_cosine_one_and_of_unlike_ones_none() -> No
     found = texts.trigrams(["abcdef", "abcdef", "uvwxyz", ""]).cosines()
     assert found[0, 1] == found[0, 0] == 1.0
     assert found[0, 2] == found[0, 3] == 0.0
+    assert texts.trigrams(["", "a", ""]).cosines()[0].tolist() == [1.0, 0.0, 1.0]
 
 
 def test_trigrams_do_not_reach_over_from_one_text_to_the_next() -> None:
