@@ -1,6 +1,7 @@
 """Two files of completions compared once: do they come from the same model, prompts and settings?"""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from .results import CanaryResult, Comparison, ScoreResult, Settings, Verdict
 from .scores import SCORES
 from .shuffles import Shuffles
 from .statistics import Gathering, Statistics
+from .words import listed
 
 EXAMPLES = 8
 """Of how many canaries, those that moved most, an answer of each side is shown."""
@@ -41,6 +43,8 @@ def compare(
     pairing = pair_up(base, current)
     if not pairing.canaries_shared:
         raise CompletionsError(_nothing_shared(pairing))
+    if suite is not None:
+        pairing = replace(pairing, notes=(*pairing.notes, *_not_in(suite, pairing)))
     rng = np.random.default_rng(settings.seed)
     shuffles = Shuffles(pairing.groups, settings.permutations, rng)
     corpus = Corpus(pairing.pairs, suite, price)
@@ -129,6 +133,13 @@ def _canaries(pairing: Pairing, found: Statistics, examples: Sequence[Example]) 
             )
         )
     return tuple(results)
+
+
+def _not_in(suite: Suite, pairing: Pairing) -> Iterator[str]:
+    known = {canary.id for canary in suite.canaries}
+    unknown = [pair.canary for pair in pairing.pairs if pair.canary not in known]
+    if unknown:
+        yield f"Not in suite {suite.name}, and without expectations: {listed(unknown)}."
 
 
 def _nothing_shared(pairing: Pairing) -> str:

@@ -100,9 +100,8 @@ class Pieces:
         """The cosine of each two answers' counts, each by its root, so that frequent ones do not drown the rest."""
         often = np.bincount(self._columns, minlength=len(self._kinds)) > 1
         width = min(COLUMNS_MAX, int(often.sum())) or 1
-        kept = often[
-            self._columns
-        ]  # what comes once is in no other answer: most pieces, and most of the work
+        # What comes once is in no other answer: most pieces, and most of the work.
+        kept = often[self._columns]
         cells = self._rows[kept] * width + (np.cumsum(often) - 1)[self._columns[kept]] % width
         counts = np.bincount(cells, minlength=len(self._sizes) * width).reshape(len(self._sizes), width)
         roots = np.sqrt(counts.astype(np.float32))

@@ -253,6 +253,12 @@ def test_a_broken_expectation_is_seen_with_a_suite() -> None:
     assert "validator_failures" not in {one.score.name for one in compare(base, current, QUICK).scores}
 
 
+def test_a_canary_that_the_suite_does_not_know_is_told() -> None:
+    suite = Suite("s", (Canary("other", (Message("user", "?"),), {}, None, Expectations()),))
+    found = compare(rows(*labels({"A": 5})), rows(*labels({"A": 5})), QUICK, suite=suite)
+    assert "Not in suite s, and without expectations: label." in details(found)
+
+
 def first_tokens(shift: float, wobble: Sequence[float]) -> list[Run]:
     """Ten answers to each of six canaries; each entry of ``wobble`` is one evaluation of the prompt."""
     return rows(
