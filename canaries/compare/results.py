@@ -13,6 +13,9 @@ from .scores import Score
 PERMUTATIONS = 5_000
 """How many permutations are drawn when nobody says."""
 
+PERMUTATIONS_MAX = 50_000
+"""The most that are drawn: all of a canary's are in memory at once, some gigabytes by then."""
+
 DETECT = 1 / 3
 """The share of answers whose change must be likely to show for ``same`` to be said, when nobody says."""
 
@@ -40,6 +43,10 @@ class Settings:
             raise ValueError(f"alpha must be between 0 and 1, not {self.alpha}")
         if not 0 < self.detect <= 1:
             raise ValueError(f"detect must be above 0 and at most 1, not {self.detect}")
+        if not 1 <= self.permutations <= PERMUTATIONS_MAX:
+            raise ValueError(
+                f"permutations must be from 1 to {PERMUTATIONS_MAX:,}, not {self.permutations:,}"
+            )
         if (self.permutations + 1) * self.alpha < 1:
             raise ValueError(
                 f"{self.permutations} permutations cannot give a p-value of {self.alpha}: "

@@ -34,13 +34,14 @@ def compare(
         Path | None, typer.Option(help="The suite: its expectations are checked, its scrubbers applied.")
     ] = None,
     alpha: Annotated[float, typer.Option(help="How often equal sides may be called different.")] = 0.05,
-    permutations: Annotated[int, typer.Option(min=1, max=1_000_000, help="Permutations to draw.")] = 5_000,
+    permutations: Annotated[int, typer.Option(help="Permutations to draw, 50,000 at most.")] = 5_000,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same figures.")] = 0,
     detect: Annotated[
         float,
         typer.Option(
             help="The share of answers whose change must be likely to show, for `same` to be said. "
-            "Data that cannot show it are inconclusive."
+            "Data that cannot show it are inconclusive.",
+            show_default="a third",
         ),
     ] = 1 / 3,
     performance_decides: Annotated[

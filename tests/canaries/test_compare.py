@@ -320,6 +320,7 @@ def test_empty_answers_are_answers() -> None:
 
 
 BAD_SETTINGS = [
+    pytest.param({"permutations": 50_001}, "from 1 to 50,000", id="more permutations than fit into memory"),
     pytest.param({"alpha": 0.0}, "alpha", id="no level"),
     pytest.param({"detect": 0.0}, "detect", id="nothing to detect"),
     pytest.param(
