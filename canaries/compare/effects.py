@@ -64,7 +64,10 @@ class Resamples:
 
 
 def _drawn(units: int, count: int, rng: np.random.Generator) -> Times:
-    again = rng.multinomial(units, np.full(units, 1 / units), size=count) if units else np.zeros((count, 0))
+    if not units:
+        return np.ones((count + 1, 0), dtype=np.float32)
+    drawn = rng.integers(units, size=(count, units)) + units * np.arange(count)[:, None]
+    again = np.bincount(drawn.ravel(), minlength=count * units).reshape(count, units)
     return np.concatenate([np.ones((1, units)), again]).astype(np.float32)
 
 

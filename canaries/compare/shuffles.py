@@ -65,9 +65,11 @@ def smallest_p_value(groups: Sequence[Group], more: int = 0) -> float:
 
 def dealt(is_current: Bools, permutations: int, rng: np.random.Generator) -> Bools:
     """The sides as they are, and so many random permutations of them."""
-    sides = np.tile(is_current, (permutations + 1, 1))
-    sides[1:] = rng.permuted(sides[1:], axis=1)
-    return sides
+    base = int((~is_current).sum())
+    keys = rng.random((permutations, len(is_current)))
+    # The units with the smallest keys are the base's: any of them, as likely as any other.
+    largest = np.partition(keys, base - 1, axis=1)[:, base - 1 : base]
+    return np.concatenate([is_current[None], keys > largest])
 
 
 def _every(groups: Sequence[Group]) -> list[Bools]:
