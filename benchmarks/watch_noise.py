@@ -16,8 +16,8 @@ from rich.console import Console
 from rich.table import Table
 
 from alerts.incident import Incident, step
-from monitor.traffic.config import WatchConfig
 from monitor.traffic.series import MINUTE_S, Series
+from monitor.traffic.watch_config import WatchConfig
 from monitor.traffic.watches import judge
 from monitor.traffic.windows import Window
 from monitor.traffic_flow.watch_traffic import Look

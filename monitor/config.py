@@ -15,7 +15,8 @@ from alerts.config import BudgetConfig, ReceiverConfig, RollbackConfig
 from canaries.config import TargetConfig
 from canaries.document import DocumentError, Duration, Places, Problem, load_document_with_places
 from canaries.suite import Suite, load_suite
-from monitor.traffic.config import ModelPriceConfig, OtlpConfig, TlsConfig, ValidatorConfig, WatchConfig
+from monitor.traffic.config import ModelPriceConfig, OtlpConfig, TlsConfig, ValidatorConfig
+from monitor.traffic.watch_config import WatchConfig
 
 from . import MonitorError
 from .schedule import Cron, Every, cron_problem, slot_s
@@ -108,15 +109,15 @@ class Deployment:
     def watch_shares(self) -> dict[str, float]:
         """The shares of the budgets that the watches without a threshold have, by name."""
         return {
-            one.name: one.shift.importance / self._importance
+            one.name: one.bets.importance / self._importance
             for one in self.config.watches
-            if one.shift is not None
+            if one.bets is not None
         }
 
     @property
     def _importance(self) -> float:
-        shifts = (one.shift.importance for one in self.config.watches if one.shift is not None)
-        return sum(one.importance for one in self.config.targets.values()) + sum(shifts)
+        bets = (one.bets.importance for one in self.config.watches if one.bets is not None)
+        return sum(one.importance for one in self.config.targets.values()) + sum(bets)
 
 
 def load(path: Path | None, env: Mapping[str, str] | None = None) -> Deployment:

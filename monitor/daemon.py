@@ -47,11 +47,15 @@ from .traffic.body import InFlight
 from .traffic.checks import AnswerChecks
 from .traffic.config import TlsConfig
 from .traffic.intake import FOLD_EVERY_S, Intake
+from .traffic.long_looks import is_long
+from .traffic.marking import Marking
 from .traffic.pricing import PriceBook
 from .traffic.receiver import TraceReceiver
 from .traffic.tls import renew, server_context
+from .traffic_flow.long_history import LongHistory
 from .traffic_flow.watch_tails import look_at_tails
 from .traffic_flow.watch_traffic import look
+from .traffic_flow.watch_versions import look_at_versions
 
 if TYPE_CHECKING:
     from .grpc_serving import Certificates, GrpcServer
@@ -178,7 +182,9 @@ class Daemon:
         )
         self._messenger = Messenger(self.clock, self.metrics, self._self)
         prices, checks = PriceBook(config.prices), AnswerChecks(config.validators)
-        self._intake = Intake(self.database, self.clock, self.metrics, prices, checks)
+        marking = Marking(config.watches)
+        self._intake = Intake(self.database, self.clock, self.metrics, prices, checks, marking=marking)
+        self._history = LongHistory([watch for watch in config.watches if is_long(watch)])
         if recovered := await self._intake.recover():
             log.info("calls counted again from the journal", calls=recovered)
         public_url = str(config.http.public_url) if config.http.public_url else None
@@ -328,7 +334,7 @@ class Daemon:
     async def _look(self) -> None:
         """Judge every watch, and let the alert arm know."""
         now = self.clock.now()
-        looks = await look(self._intake, self.deployment.config.watches, now)
+        looks = await look(self._intake, self.deployment.config.watches, now, self._history)
         verdicts = [(one.verdict(), one.rule()) for one in looks]
         # When this is refused, the next look judges the same windows again: nothing is lost but time.
         transitions = await self.database.awrite(
@@ -341,9 +347,10 @@ class Daemon:
     async def _look_at_tails(self, now: datetime) -> None:
         """Judge what the watches without a threshold have not judged yet."""
         watches, shares = self.deployment.config.watches, self.deployment.watch_shares()
-        for one in await look_at_tails(self.database, self._intake, watches, shares, self._house, now):
-            self._status.tails[one.watch.name] = one
-            self._messenger.tell(one.transitions)
+        for look_at in (look_at_tails, look_at_versions):
+            for one in await look_at(self.database, self._intake, watches, shares, self._house, now):
+                self._status.tails[one.watch.name] = one
+                self._messenger.tell(one.transitions)
 
     async def _fold(self) -> None:
         await self._intake.fold()

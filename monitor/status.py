@@ -56,7 +56,7 @@ from .deployment import watched_of
 from .problems import Problems
 from .schedule import Schedule, slot_s
 from .telemetry import Metrics, installed_version
-from .traffic.config import Unit
+from .traffic.measures import Unit
 from .traffic_flow.watch_tails import TailLook
 from .traffic_flow.watch_traffic import Look, incident_key
 from .watched import House
@@ -76,7 +76,8 @@ RUNS_LOOKED_AT = 20
 FAILURES_SHOWN_FOR = timedelta(days=1)
 """How long a message that was given up is shown as such."""
 
-_UNITS = {Unit.SECONDS: "s", Unit.SHARE: "share", Unit.DOLLARS: "USD"}
+_UNITS = {Unit.SECONDS: "s", Unit.DOLLARS: "USD"}
+"""Units that the status writes in another way than a sentence does."""
 
 
 class _Promise(TypedDict, total=False):
@@ -264,12 +265,11 @@ def _watch(one: Look, open_now: Mapping[str, incidents.Incident]) -> WatchStatus
         state = WatchState(incident.state.value)
     else:
         state = WatchState.NO_DATA if judgement.label is Label.NO_DATA else WatchState.STEADY
-    threshold = watch.above if watch.above is not None else watch.below
     return WatchStatus(
         name=watch.name,
         state=state,
-        threshold=threshold or 0.0,
-        unit=_UNITS[watch.measure.unit],
+        threshold=judgement.threshold or 0.0,
+        unit=_UNITS.get(judgement.unit, judgement.unit.value),
         value=judgement.value,
         n=judgement.n,
         reason=judgement.reason,

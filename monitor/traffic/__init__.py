@@ -2,7 +2,9 @@
 
 span > call > window > watch: ``otlp`` reads bytes, ``dialects`` find the calls, ``joining`` counts each once
 (``decoding`` does so for recorded spans), ``pricing`` says what they cost, ``checks`` whether their answers
-are what is expected, ``windows`` add them up, ``watches`` judge; ``intake`` makes it durable,
+are what is expected, ``marking`` what watches want to know of them, ``windows`` add them up. ``watches`` judge what
+``watch_config`` says, by ``measures``, or by a module of their own: ``budgets``, ``values``, ``slo``, ``versions``,
+``served_models``; ``intake`` makes it durable,
 ``repeats`` knows what comes again, ``receiver`` speaks HTTP and ``grpc_receiver`` gRPC.
 The text of prompts and answers is never kept. The exceptions::
 

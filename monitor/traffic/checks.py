@@ -7,12 +7,14 @@ from canaries.suite import Expectations
 from canaries.validators import validate
 
 from .calls import Call, FinishReason, Operation
-from .config import MatchConfig, ValidatorConfig
+from .config import ValidatorConfig
+from .dialects import Report
 from .dialects.answer_text import answer_text
 from .dialects.values import text
+from .match import MatchConfig, matches
 from .otlp import Span
 from .series import series_of
-from .watches import matches
+from .sightings import Shape
 
 EVALUATION = "gen_ai.evaluation.result"
 """The event in which an application tells how it judged an answer itself."""
@@ -43,6 +45,19 @@ class AnswerChecks:
     def __init__(self, validators: Sequence[ValidatorConfig] = ()) -> None:
         """Take the validators of the configuration."""
         self._validators = [Validator(one.name, one.match, one.expect.expectations()) for one in validators]
+
+    def is_wanted(self, shape: Shape) -> bool:
+        """Whether a validator is there for answers of calls of this shape."""
+        if shape.error or shape.operation is not Operation.CHAT or not self._validators:
+            return False
+        series = series_of(shape)
+        return any(matches(one.match, series) for one in self._validators)
+
+    def of(self, report: Report, span: Span) -> list[tuple[str, bool]]:
+        """What became of the checks of the answer that a span carries, by their names."""
+        call = self.check(report.call, [span])
+        passed = [(name, True) for name in call.checks_passed]
+        return passed + [(name, False) for name in call.checks_failed]
 
     def check(self, call: Call, spans: Sequence[Span]) -> Call:
         """The call with what became of its checks. ``spans`` are those that report it, the most telling first.

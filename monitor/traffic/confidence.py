@@ -15,7 +15,11 @@ Z = 2.326
 """The same in standard deviations of a mean. A mean has no exact bound: this one takes it as normal, which for
 costs, with their few large values, is careful on the lower side and a little bold on the upper one."""
 
+MANY = 10_000
+"""Counts above this are taken as normal: exact bounds differ by less than a thousandth of the margin's width."""
+
 _HALVINGS = 50
+_TRIALS = 10**8
 _NEGLIGIBLE = 1e-17
 
 
@@ -31,11 +35,24 @@ def upper_rank(n: int, q: float) -> int | None:
     return rank if rank <= n else None
 
 
-def share_bounds(hits: int, n: int) -> tuple[float, float]:
-    """What the share behind ``hits`` of ``n`` surely reaches, and surely does not exceed (Clopper and Pearson)."""
-    low = _root(lambda share: 1 - binomial_at_most(hits - 1, n, share) >= 1 - CONFIDENCE) if hits else 0.0
-    high = _root(lambda share: binomial_at_most(hits, n, share) <= 1 - CONFIDENCE) if hits < n else 1.0
+def share_bounds(hits: int, n: int, bounds: int = 1) -> tuple[float, float]:
+    """What the share behind ``hits`` of ``n`` surely reaches, and surely does not exceed (Clopper and Pearson).
+
+    Where so many ``bounds`` are looked at together, all of them are right with the certainty of one.
+    """
+    wrong = (1 - CONFIDENCE) / bounds
+    low = _root(lambda share: 1 - binomial_at_most(hits - 1, n, share) >= wrong) if hits else 0.0
+    high = _root(lambda share: binomial_at_most(hits, n, share) <= wrong) if hits < n else 1.0
     return min(low, hits / n), max(high, hits / n)
+
+
+def count_bounds(n: int) -> tuple[float, float]:
+    """What is surely expected at least, and at most, where ``n`` came by chance in a while (Garwood)."""
+    if n > MANY:
+        return n - Z * math.sqrt(n), n + Z * math.sqrt(n)
+    # Counts of rare things are what is left of binomial ones when there are ever more trials.
+    low, high = share_bounds(n, _TRIALS)
+    return low * _TRIALS, high * _TRIALS
 
 
 def binomial_at_most(k: int, n: int, p: float) -> float:

@@ -11,6 +11,7 @@ from typing import Protocol
 from . import pricing
 from .calls import Call, CostBasis, ErrorClass
 from .entries import decode
+from .marking import Marking
 from .pricing import PriceBook
 from .recent import Counted, Recent, Settled
 from .rows import Floats, Rows, rows_of
@@ -52,12 +53,14 @@ class Many:
 class Batch:
     """What was settled, and how its calls are counted.
 
-    Most are told by one report and of everyday size: they are ``many``. ``others`` are counted one by one.
+    Most are told by one report and of everyday size: they are ``many``. ``others`` are counted one by one. ``matched``
+    says how many of the many are counted under which names, by their series and minute.
     """
 
     settled: Settled
     others: Sequence[Counted]
     many: Many | None
+    matched: Mapping[tuple[Series | None, int, tuple[str, ...]], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +78,16 @@ class Unfolded:
 class Counting:
     """Counts calls. Used by one thread at a time."""
 
-    def __init__(self, prices: PriceBook = pricing.LIST_PRICES, recent: Recent | None = None) -> None:
+    def __init__(
+        self,
+        prices: PriceBook = pricing.LIST_PRICES,
+        recent: Recent | None = None,
+        marking: Marking | None = None,
+    ) -> None:
         """Start with nothing counted."""
         self.shapes = Shapes()
         self._prices = prices
+        self._marking = marking or Marking()
         self._recent = Recent() if recent is None else recent
         self._admission = Admission()
         self._unfolded = WindowBook()
@@ -100,7 +109,30 @@ class Counting:
             rows = _rows_of(singles)
         for counted in others:
             self._value(counted)
-        return Batch(settled, others, self._value_all(singles, rows) if rows is not None else None)
+        many = self._value_all(singles, rows) if rows is not None else None
+        if self._marking.is_wanted:
+            self._mark(settled.admitted)
+        matched = Counter((one.series, one.minute, one.matched) for one in singles if one.matched)
+        return Batch(settled, others, many, matched)
+
+    def _mark(self, admitted: Iterable[Counted]) -> None:
+        """Say what windows are to count of the calls, in the order in which they came."""
+        of_kind: dict[tuple[Shape, CostBasis], tuple[str, ...]] = {}
+        for counted in admitted:
+            if not counted.is_call:
+                continue
+            first = counted.sightings[0]
+            is_plain = len(counted.sightings) == 1 and not (first.chosen or first.checks)
+            kind = first.shape, counted.cost_basis
+            # Most calls differ from others in their numbers only, which most filters do not look at.
+            if is_plain and self._marking.is_by_kind and kind in of_kind:
+                counted.matched = of_kind[kind]
+                continue
+            call = counted.call()
+            chosen, counted.matched = self._marking.mark(call)
+            counted.chosen = None if chosen == call.chosen else chosen
+            if is_plain:
+                of_kind[kind] = counted.matched
 
     def _value(self, counted: Counted) -> None:
         """Say what a call cost, and in which series it is counted."""
@@ -134,6 +166,9 @@ class Counting:
         self._recent.keep(batch.settled, entry_id, now)
         if many := batch.many:
             self._unfolded.add_rows(many.rows, many.series, many.cost_usd, many.bases)
+        for (series, minute, names), calls in batch.matched.items():
+            if series is not None:
+                self._unfolded.add_matched(minute, series, names, calls)
         self._add(batch.others, batch.settled.withdrawn)
         self._through = entry_id
 

@@ -58,6 +58,7 @@ def encode(settled: Settled) -> bytes:
         "ids": [one.response_id for one in sightings],
         "withdrawn": [one.key.hex() for one in settled.withdrawn],
         "matched": {str(i): one.matched for i, one in enumerate(settled.admitted) if one.matched},
+        "chosen": {str(i): one.chosen for i, one in enumerate(settled.admitted) if one.chosen is not None},
         "more": {
             str(i): [one.prompt, one.chosen, one.checks]
             for i, one in enumerate(sightings)
@@ -106,6 +107,8 @@ def decode(body: bytes, shapes: Shapes) -> Entry:
         at += sizes[place]
         counted.cost_usd, counted.cost_basis = _number(costs[place]), _BASES[bases[place]]
         counted.matched = tuple(head["matched"].get(str(place), ()))
+        if (chosen := head.get("chosen", {}).get(str(place))) is not None:
+            counted.chosen = tuple((attribute, value) for attribute, value in chosen)
         counted.series = OVERFLOW if are_over[place] else series_of(counted.call())
         admitted.append(counted)
     return Entry(admitted, [bytes.fromhex(one) for one in head["withdrawn"]])

@@ -155,6 +155,20 @@ class Histogram:
         last = round(math.log(edge) / _LOG_GAMMA)
         return sum(count for index, count in self._counts.items() if index > last)
 
+    def with_largest_as_zero(self, count: int) -> "Histogram":
+        """The same with the ``count`` largest values as zeros; to one percent of what these were."""
+        result = merged((self,))
+        for index in sorted(self._counts, reverse=True):
+            times = min(count, self._counts[index])
+            if times <= 0:
+                break
+            result._count(index, -times)
+            result._zeros += times
+            result._total_nano -= round(times * _middle(index) * _NANO)
+            count -= times
+        result._total_nano = max(0, result._total_nano)
+        return result
+
     @property
     def spread(self) -> Spread | None:
         """The mean and how far values lie from it; ``None`` when there are none."""

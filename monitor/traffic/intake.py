@@ -12,11 +12,9 @@ A request that is sent again is answered as before and not counted again: its ma
 """
 
 import asyncio
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -26,27 +24,20 @@ from sqlmodel import Session
 from canaries.clock import Clock
 
 from ..database import Database
-from . import OverloadError, StoreError, dialects, pricing, store
-from .calls import Call
+from . import OverloadError, StoreError, pricing, store
 from .checks import AnswerChecks
 from .counting import CallMetrics, Counting, Unfolded, tell
-from .dialects import Report
-from .otlp import Encoding, Span, decode
+from .lookout import AGE_MAX_S, Lookout, Sighted, Watch
+from .marking import Marking
+from .otlp import Encoding
 from .pricing import PriceBook
 from .recent import Recent
 from .repeats import Accepted, Answered, Repeats, mark_of
 from .series import minute_of
-from .sightings import Shapes, Sighting, sighting_of
 from .window_book import WindowBook
 from .windows import Window
 
 T = TypeVar("T")
-
-FUTURE_MAX_S = 300.0
-"""A call that ended so far after now has a wrong clock: it is rejected, for its minute has not come yet."""
-
-AGE_MAX_S = 86_400.0
-"""A call that ended so long ago is rejected: no watch looks back so far, no exporter retries so long."""
 
 WAITING_MAX = 1_024
 """How many requests may wait for their commit; beyond it senders are asked to come back."""
@@ -86,7 +77,7 @@ class TrafficMetrics(CallMetrics, Protocol):
 @dataclass(frozen=True, slots=True)
 class _Waiting:
     mark: bytes
-    read: "_Read"
+    read: Sighted
     stored: asyncio.Future[Accepted]
 
 
@@ -101,13 +92,15 @@ class Intake:
         prices: PriceBook = pricing.LIST_PRICES,
         checks: AnswerChecks | None = None,
         recent: Recent | None = None,
+        marking: Marking | None = None,
     ) -> None:
         """Start with nothing counted. Await ``recover`` before the first request."""
         self._database = database
         self._clock = clock
         self._metrics = metrics
-        self._checks = checks or AnswerChecks()
-        self._counting = Counting(prices, recent)
+        marking = marking or Marking()
+        self._lookout = Lookout(Watch(marking.keys, checks or AnswerChecks()))
+        self._counting = Counting(prices, recent, marking)
         # Everything that touches what is counted runs in this one thread, one after the other.
         self._counter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="counting")
         # As long as calls are taken at all: after that, a request that comes again is refused for its age.
@@ -218,11 +211,11 @@ class Intake:
             raise OverloadError("more traffic than can be stored at the moment")
         now = self._clock.now()
         # In a thread: a large body takes long enough to hold up everybody else.
-        read = await asyncio.to_thread(_read, body, encoding, now, self._checks, self._counting.shapes)
+        read = await asyncio.to_thread(self._lookout.read, body, encoding, now.timestamp())
         if not read.sightings:
-            self._repeats.add([Answered(mark, read.accepted)], now.timestamp())
+            self._repeats.add([Answered(mark, _accepted(read))], now.timestamp())
             self._tell_spans(read)
-            return _known(read.accepted)
+            return _known(_accepted(read))
         stored: asyncio.Future[Accepted] = asyncio.get_running_loop().create_future()
         self._underway[mark] = stored
         self._waiting.append(_Waiting(mark, read, stored))
@@ -247,7 +240,7 @@ class Intake:
 
     async def _commit_group(self, group: Sequence[_Waiting]) -> None:
         sightings = [one for waiting in group for one in waiting.read.sightings]
-        requests = [Answered(waiting.mark, waiting.read.accepted) for waiting in group]
+        requests = [Answered(waiting.mark, _accepted(waiting.read)) for waiting in group]
         now = self._clock.now().timestamp()
         try:
             batch = await self._in_turn(partial(self._counting.settle, sightings, now))
@@ -273,68 +266,25 @@ class Intake:
         tell(batch, self._metrics)
         for waiting in group:
             self._tell_spans(waiting.read)
-            waiting.stored.set_result(waiting.read.accepted)
+            waiting.stored.set_result(_accepted(waiting.read))
 
     def _refuse(self, group: Sequence[_Waiting], error: Exception) -> None:
         for waiting in group:
             _fail(waiting.stored, StoreError(f"calls could not be stored: {_why(error)}"))
 
-    def _tell_spans(self, read: "_Read") -> None:
+    def _tell_spans(self, read: Sighted) -> None:
         for result, spans in (
             ("call", len(read.sightings)),
-            ("other", read.other),
+            ("other", read.others),
             ("rejected", sum(read.rejected.values())),
         ):
             if spans:
                 self._metrics.count_spans(result, spans)
 
 
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """What a request holds: its reports of calls, how many spans tell of no call, and what was refused."""
-
-    sightings: Sequence[Sighting]
-    other: int
-    rejected: Mapping[str, int]
-
-    @property
-    def accepted(self) -> Accepted:
-        """What is answered."""
-        return Accepted(len(self.sightings), self.other, self.rejected)
-
-
-def _read(body: bytes, encoding: Encoding, now: datetime, checks: AnswerChecks, shapes: Shapes) -> _Read:
-    decoded = decode(body, encoding)
-    sightings: list[Sighting] = []
-    untimely: Counter[str] = Counter()
-    for span in decoded.spans:
-        found = dialects.examine(span)
-        if not isinstance(found, Report):
-            continue
-        if problem := _untimely(found.call, now.timestamp()):
-            untimely[problem] += 1
-        else:
-            sightings.append(_sighting(found, span, checks, shapes))
-    return _Read(
-        sightings,
-        other=len(decoded.spans) - len(sightings) - untimely.total(),
-        rejected=untimely + Counter(decoded.rejected),
-    )
-
-
-def _sighting(report: Report, span: Span, checks: AnswerChecks, shapes: Shapes) -> Sighting:
-    call = checks.check(report.call, [span])
-    passed = [(name, True) for name in call.checks_passed]
-    failed = [(name, False) for name in call.checks_failed]
-    return sighting_of(report, shapes, call.chosen, (*passed, *failed))
-
-
-def _untimely(call: Call, now: float) -> str | None:
-    if call.ended_at > now + FUTURE_MAX_S:
-        return f"ended more than {FUTURE_MAX_S / 60:.0f} minutes in the future: is the sender's clock right?"
-    if call.ended_at < now - AGE_MAX_S:
-        return f"ended more than {AGE_MAX_S / 3600:.0f} hours ago"
-    return None
+def _accepted(read: Sighted) -> Accepted:
+    """What is answered."""
+    return Accepted(len(read.sightings), read.others, read.rejected)
 
 
 def _known(accepted: Accepted) -> asyncio.Future[Accepted]:

@@ -181,38 +181,40 @@ def _decode_json(body: bytes) -> Decoded:
         raise OtlpError(f"not JSON: {error}") from error
     spans: list[Span] = []
     rejected: Counter[str] = Counter()
-    for resource_spans in _objects(_object(request, "the request"), "resourceSpans"):
-        resource = _json_attributes(_object(resource_spans.get("resource") or {}, "resource"))
+    for resource_spans in _objects(object_of(request, "the request"), "resourceSpans"):
+        resource = json_attributes(object_of(resource_spans.get("resource") or {}, "resource"))
         for scope_spans in _objects(resource_spans, "scopeSpans"):
-            scope = _text(_object(scope_spans.get("scope") or {}, "scope"), "name")
+            scope = text_of(object_of(scope_spans.get("scope") or {}, "scope"), "name")
             for data in _objects(scope_spans, "spans"):
                 check_spans(len(spans) + rejected.total() + 1)
-                _keep(_from_json(data, scope, resource), spans, rejected)
+                _keep(span_of_json(data, scope, resource), spans, rejected)
     return Decoded(spans, rejected)
 
 
-def _from_json(data: Mapping[str, object], scope: str, resource: Mapping[str, object]) -> Span:
-    status = _object(data.get("status") or {}, "status")
+def span_of_json(data: Mapping[str, object], scope: str, resource: Mapping[str, object]) -> Span:
+    """The same from JSON."""
+    status = object_of(data.get("status") or {}, "status")
     return Span(
         trace_id=_id(data, "traceId"),
         span_id=_id(data, "spanId"),
         parent_span_id=_id(data, "parentSpanId"),
-        name=_text(data, "name"),
+        name=text_of(data, "name"),
         scope=scope,
         start_ns=_nanoseconds(data, "startTimeUnixNano"),
         end_ns=_nanoseconds(data, "endTimeUnixNano"),
         is_error=status.get("code") in _ERROR_CODES,
-        status_message=_text(status, "message"),
-        attributes=_json_attributes(data),
+        status_message=text_of(status, "message"),
+        attributes=json_attributes(data),
         events=tuple(
-            Event(_text(one, "name"), _nanoseconds(one, "timeUnixNano"), _json_attributes(one))
+            Event(text_of(one, "name"), _nanoseconds(one, "timeUnixNano"), json_attributes(one))
             for one in _objects(data, "events")
         ),
         resource=resource,
     )
 
 
-def _object(data: object, name: str) -> Mapping[str, object]:
+def object_of(data: object, name: str) -> Mapping[str, object]:
+    """The data, which is to be an object. Raises OtlpError that calls it by ``name`` when it is none."""
     if not isinstance(data, dict):
         raise OtlpError(f"{name} must be an object, not {_kind(data)}")
     return data
@@ -222,7 +224,7 @@ def _objects(data: Mapping[str, object], key: str) -> list[Mapping[str, object]]
     items = data.get(key) or []
     if not isinstance(items, list):
         raise OtlpError(f"{key} must be a list of objects, not {_kind(items)}")
-    return [_object(item, f"each of {key}") for item in items]
+    return [object_of(item, f"each of {key}") for item in items]
 
 
 def _kind(data: object) -> str:
@@ -230,21 +232,22 @@ def _kind(data: object) -> str:
     return names.get(type(data), "a number")
 
 
-def _text(data: Mapping[str, object], key: str) -> str:
+def text_of(data: Mapping[str, object], key: str) -> str:
+    """The text there; empty when there is none."""
     value = data.get(key)
     return value if isinstance(value, str) else ""
 
 
 def _id(data: Mapping[str, object], key: str) -> str:
-    written = _text(data, key).lower()
+    written = text_of(data, key).lower()
     return written if all(character in string.hexdigits for character in written) else ""
 
 
 def _nanoseconds(data: Mapping[str, object], key: str) -> int:
-    return max(0, _integer(data.get(key)) or 0)
+    return max(0, integer_of(data.get(key)) or 0)
 
 
-def _integer(value: object) -> int | None:
+def integer_of(value: object) -> int | None:
     """A 64-bit number, which the JSON mapping writes as text and some senders as a number."""
     if isinstance(value, bool):
         return None
@@ -255,21 +258,23 @@ def _integer(value: object) -> int | None:
     return number if number is not None and -(2**63) <= number < 2**64 else None
 
 
-def _json_attributes(data: Mapping[str, object]) -> dict[str, object]:
+def json_attributes(data: Mapping[str, object]) -> dict[str, object]:
+    """The attributes of a resource, a span or an event."""
     return _json_pairs(data, "attributes", DEPTH_MAX)
 
 
 def _json_pairs(data: Mapping[str, object], key: str, depth: int) -> dict[str, object]:
-    return {_text(pair, "key"): _json_value(pair.get("value"), depth) for pair in _objects(data, key)}
+    return {text_of(pair, "key"): json_value(pair.get("value"), depth) for pair in _objects(data, key)}
 
 
-def _json_value(value: object, depth: int) -> object:
+def json_value(value: object, depth: int = DEPTH_MAX) -> object:
+    """What an attribute holds, as plain Python."""
     if not isinstance(value, dict) or depth == 0:
         return None
     if "intValue" in value:
-        return _integer(value["intValue"])
+        return integer_of(value["intValue"])
     if isinstance(array := value.get("arrayValue"), dict):
-        return [_json_value(item, depth - 1) for item in _objects(array, "values")]
+        return [json_value(item, depth - 1) for item in _objects(array, "values")]
     if isinstance(pairs := value.get("kvlistValue"), dict):
         return _json_pairs(pairs, "values", depth - 1)
     return next((value[key] for key in ("stringValue", "boolValue", "doubleValue") if key in value), None)

@@ -14,7 +14,8 @@ import numpy as np
 
 from . import price_list, rates
 from .calls import Call, CostBasis, Operation
-from .config import ModelPriceConfig, fits
+from .config import ModelPriceConfig
+from .match import fits
 from .rates import Price, Rates
 from .rows import Floats, Marks, Rows
 from .sightings import Shape, call_of

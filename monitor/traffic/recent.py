@@ -18,7 +18,7 @@ from .dialects import Report
 from .joining import join
 from .likeness import is_telling
 from .pairing import CONTINUED_MAX_S, key_of
-from .series import Series
+from .series import Series, minute_of
 from .sightings import SHAPES_MAX, Shape, Sighting, call_of, report_of
 from .uniting import unite
 
@@ -34,6 +34,7 @@ AROUND_MAX = 512
 PEERS_MAX = 64
 """With how many calls alike, those that came last, a report is compared."""
 
+_NANO = 1_000_000_000
 _SLACK_NS = int(CONTINUED_MAX_S * 1e9)
 
 
@@ -41,10 +42,11 @@ class Counted:
     """One call as it is counted, with the reports that tell it, the fullest first.
 
     ``is_call`` is false where the report wraps calls and is none itself; then nothing is counted. ``cost_usd``,
-    ``cost_basis``, ``matched`` and ``series`` are filled in before it is counted, and do not change after that.
+    ``cost_basis``, ``matched``, ``chosen`` and ``series`` are filled in before it is counted, and do not change after
+    that. ``chosen`` is ``None`` where all that its spans hold of the configured attributes counts.
     """
 
-    __slots__ = ("cost_basis", "cost_usd", "is_call", "matched", "reports", "series", "sightings")
+    __slots__ = ("chosen", "cost_basis", "cost_usd", "is_call", "matched", "reports", "series", "sightings")
 
     def __init__(self, sightings: tuple[Sighting, ...], *, is_call: bool = True) -> None:
         self.sightings = sightings
@@ -52,6 +54,7 @@ class Counted:
         self.cost_usd: float | None = None
         self.cost_basis = CostBasis.UNPRICED
         self.matched: tuple[str, ...] = ()
+        self.chosen: tuple[tuple[str, str], ...] | None = None
         self.series: Series | None = None
         self.reports: list[Report] | None = None
 
@@ -60,15 +63,23 @@ class Counted:
         """The key of its first sighting, which no other counted call has."""
         return self.sightings[0].key
 
+    @property
+    def minute(self) -> int:
+        """The start of the minute in which a call that is told by one report ended."""
+        return minute_of(self.sightings[0].end_ns / _NANO)
+
     def call(self) -> Call:
         """The call, united from its reports, with its cost."""
         if len(self.sightings) == 1:
             call = call_of(self.sightings[0])
         else:
             call = unite([one.call for one in self.all_reports()])
-        if self.cost_usd is None and not self.matched:
+        chosen = call.chosen if self.chosen is None else self.chosen
+        if self.cost_usd is None and not self.matched and chosen == call.chosen:
             return call
-        return replace(call, cost_usd=self.cost_usd, cost_basis=self.cost_basis, matched=self.matched)
+        return replace(
+            call, cost_usd=self.cost_usd, cost_basis=self.cost_basis, matched=self.matched, chosen=chosen
+        )
 
     def all_reports(self) -> list[Report]:
         """The reports of its sightings, in their order."""

@@ -14,11 +14,12 @@ import orjson
 
 from alerts.evidence.ranks import Calibrated
 
-from .config import Measure, WatchConfig
 from .histogram import Histogram
 from .hour_classes import HourClasses, learn, without_rhythm
+from .measures import Measure
 from .stickiness import Stickiness, stickiness
 from .tails import Counted, Tally, limit_of, score, shift_of, together
+from .watch_config import WatchConfig
 
 FORMAT = 2
 """Version of the stored document."""
@@ -91,6 +92,8 @@ def fingerprint(watch: WatchConfig) -> str:
         "shift": shift.model_dump(mode="json", exclude={"importance", "baseline"}),
         "baseline_s": shift.baseline_s,
     }
+    if watch.share is not None:
+        asked["share"] = watch.share.name
     return blake2b(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS), digest_size=8).hexdigest()
 
 

@@ -9,10 +9,12 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from .config import MatchConfig, Measure, ShiftConfig, WatchConfig
 from .histogram import Histogram, merged
+from .match import MatchConfig, matches
+from .measures import Kind, Measure
 from .series import MINUTE_S
-from .watches import histogram_of, matches
+from .watch_config import WatchConfig
+from .watch_sections import ShiftConfig
 from .windows import Window
 
 WATERMARK_S = 120.0
@@ -40,7 +42,7 @@ class Tally:
 class Counted:
     """The calls of one period before there is a limit: their distribution, and how many failed of how many.
 
-    For a share of validator failures only the checked calls count, and those failed that failed a check.
+    For a share those failed that it counts, of the calls that it is of: of checked ones for validator failures.
     """
 
     calls: int = 0
@@ -58,9 +60,10 @@ class Counted:
 def count(measure: Measure, match: MatchConfig, windows: Iterable[Window]) -> Counted:
     """The calls of ``windows`` that ``match`` looks at."""
     mine = [one for one in windows if matches(match, one.series)]
-    if measure is Measure.VALIDATOR_FAILURES:
-        return Counted(sum(one.checked for one in mine), sum(one.unsound for one in mine))
-    values = Histogram() if measure.is_share else merged(histogram_of(measure, w) for w in mine)
+    if measure.counts is not None:
+        counts = [measure.counts(one) for one in mine]
+        return Counted(sum(calls for _, calls in counts), sum(hits for hits, _ in counts))
+    values = merged(getattr(one, measure.histogram) for one in mine)
     return Counted(sum(one.calls for one in mine), sum(one.failed for one in mine), values)
 
 
@@ -78,7 +81,7 @@ def score(measure: Measure, tally: Tally) -> float:
 
 def is_mean(measure: Measure) -> bool:
     """Whether the measure is a mean, which has no hits."""
-    return measure.quantile is None and not measure.is_share
+    return measure.kind is Kind.MEAN
 
 
 def limit_of(measure: Measure, train: Iterable[Counted]) -> float | None:

@@ -6,6 +6,7 @@ from .calls import Call, CostBasis
 from .heap import Heap
 from .rows import Floats, Rows
 from .series import Series, minute_of
+from .tallies import count
 from .windows import Window
 
 
@@ -29,6 +30,12 @@ class WindowBook:
         self._heap.add(rows, series, cost_usd, bases)
         if self._heap.is_full:
             self._heap.count(self._at)
+
+    def add_matched(self, minute: int, series: Series, names: Iterable[str], calls: int) -> None:
+        """Count calls of the rows under these names, too."""
+        matched = self._at(minute, series).matched
+        for name in names:
+            count(matched, name, calls)
 
     def take_back(self, call: Call, series: Series) -> None:
         """Count one call less in the minute in which it ended."""

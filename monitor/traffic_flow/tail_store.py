@@ -28,6 +28,8 @@ def load_comparison(session: Session, watch: str) -> Comparison | None:
     if row is None:
         return None
     document = orjson.loads(row.document)
+    if "baseline" not in document:  # the watch compared versions before
+        return None
     return Comparison(
         from_plain(document["baseline"]), DriftMemory.from_json(document["memory"]), document["silent"]
     )

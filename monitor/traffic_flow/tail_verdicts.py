@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 from alerts.finding import Finding, Label, Severity, Source, Verdict
 
 from ..drift import Drifting, DriftMemory
-from ..traffic.config import Measure, WatchConfig
+from ..traffic.measures import Kind, Measure, Unit, show
 from ..traffic.tail_baseline import Seen, TailBaseline, periods_needed
 from ..traffic.tails import is_mean, shift_of
-from ..traffic.watches import calls_of, show
+from ..traffic.watch_config import WatchConfig
 from .watch_traffic import incident_key, labels_of
 
 DISPERSED = 1.5
@@ -16,7 +16,12 @@ DISPERSED = 1.5
 
 
 def shift_verdict(
-    watch: WatchConfig, baseline: TailBaseline, seen: Seen, memory: DriftMemory, dispersion: float = 1.0
+    watch: WatchConfig,
+    baseline: TailBaseline,
+    seen: Seen,
+    memory: DriftMemory,
+    dispersion: float = 1.0,
+    examples: tuple[tuple[str, str], ...] = (),
 ) -> Verdict:
     """What the watch says after a period that was bet on."""
     key, sentence = incident_key(watch), describe(watch, baseline, seen)
@@ -28,7 +33,11 @@ def shift_verdict(
         source=Source.WATCH,
         summary=f"{watch.name} has shifted{_since(drifting)}: {sentence}",
         labels={"watch": watch.name, **labels_of(watch)},
-        evidence=(*_lines(watch, baseline, seen, drifting), ("guarantee", guarantee(baseline, dispersion))),
+        evidence=(
+            *_lines(watch, baseline, seen, drifting),
+            ("guarantee", guarantee(baseline, dispersion)),
+            *examples,
+        ),
     )
     return Verdict(key, Label.BREACHED, finding, wants_rollback=memory.wants_rollback)
 
@@ -41,7 +50,9 @@ def collecting_verdict(watch: WatchConfig, baseline: TailBaseline) -> Verdict:
 
 def silent_verdict(watch: WatchConfig, seen: Seen, *, is_lost: bool = False) -> Verdict:
     """What the watch says of a period with too few calls: nothing, or when it ``is_lost`` that it knows of nothing."""
-    note = f"{seen.mine.calls} {calls_of(watch.measure)} to judge {_when(watch, seen)}, {watch.min_calls} are needed"
+    note = (
+        f"{seen.mine.calls} {watch.measure.calls} to judge {_when(watch, seen)}, {watch.min_calls} are needed"
+    )
     if seen.control is not None:
         note += f"; its control has {seen.control.calls}"
     if is_lost:
@@ -55,8 +66,9 @@ def describe(watch: WatchConfig, baseline: TailBaseline, seen: Seen) -> str:
     unit = watch.measure.unit
     if is_mean(watch.measure):
         mean, usual = show(seen.mine.mean, unit), show(baseline.usual_mean, unit)
-        return f"{seen.mine.calls} calls {_when(watch, seen)} cost {mean} each on average, usually {usual}"
-    calls = calls_of(watch.measure)
+        verb = "cost" if unit is Unit.DOLLARS else "took" if unit is Unit.SECONDS else "had"
+        return f"{seen.mine.calls} calls {_when(watch, seen)} {verb} {mean} each on average, usually {usual}"
+    calls = watch.measure.calls
     of = f"{_percent(seen.mine.share)} of {seen.mine.calls} {calls} {_when(watch, seen)} {_what(watch, baseline)}"
     if seen.control is not None:
         return f"{of}, {_percent(seen.control.share)} of {seen.control.calls} {calls} of its control"
@@ -77,17 +89,27 @@ def guarantee(baseline: TailBaseline, dispersion: float = 1.0) -> str:
 
 
 def _what(watch: WatchConfig, baseline: TailBaseline) -> str:
-    if watch.measure is Measure.ERROR_SHARE:
-        return "failed"
-    if watch.measure is Measure.VALIDATOR_FAILURES:
-        return "failed a validator"
-    limit, quantile = show(baseline.limit or 0.0, watch.measure.unit), watch.measure.quantile or 0.0
-    name = f"the baseline's p{quantile * 100:.0f}"
-    if watch.measure.startswith("cost"):
-        return f"cost more than {limit} ({name})"
-    if watch.measure.startswith("ttft"):
-        return f"took longer than {limit} to their first token ({name})"
-    return f"took longer than {limit} ({name})"
+    measure = watch.measure
+    if measure.kind is Kind.SHARE:
+        return measure.hits
+    quantile = measure.quantile or 0.0
+    return f"{beyond(measure, baseline.limit or 0.0)} (the baseline's p{quantile * 100:.0f})"
+
+
+def beyond(measure: Measure, limit: float) -> str:
+    """What a call did that is beyond the limit of a quantile: ``took longer than 8 s``."""
+    return _BEYOND[measure.histogram].format(show(limit, measure.unit))
+
+
+_BEYOND = {
+    "latency_s": "took longer than {}",
+    "ttft_s": "took longer than {} to their first token",
+    "cost_usd": "cost more than {}",
+    "input_tokens": "had more input than {}",
+    "output_tokens": "had more output than {}",
+    "tokens_per_s": "were faster than {}",
+}
+"""What calls did that are beyond a limit, by the histogram that it is of."""
 
 
 def _lines(

@@ -20,9 +20,11 @@ from alerts.intake import receive
 
 from ..database import Database
 from ..drift import Bets, DriftMemory, remember
-from ..traffic.config import WatchConfig
+from ..traffic.match import matches
+from ..traffic.measuring import examples
 from ..traffic.tail_baseline import Seen, TailBaseline, collect, fingerprint, open_baseline, passed
 from ..traffic.tails import Counted, Tally, count, is_due, minutes_of, shift_of
+from ..traffic.watch_config import WatchConfig
 from ..traffic.windows import Window
 from ..watched import House
 from .tail_ranking import ranking_of
@@ -47,11 +49,12 @@ class Windows(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PeriodCalls:
-    """The calls of one period: those of the watch, and of its control."""
+    """The calls of one period: those of the watch, and of its control; ``examples`` are lines that lead to calls."""
 
     start_s: int
     mine: Counted
     control: Counted
+    examples: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +148,8 @@ def rule_of(watch: WatchConfig) -> AlertRule:
 def _calls_of(watch: WatchConfig, start_s: int, windows: Sequence[Window]) -> PeriodCalls:
     mine = count(watch.measure, watch.match, windows)
     other = shift_of(watch).control
-    return PeriodCalls(start_s, mine, count(watch.measure, other, windows) if other else Counted())
+    shown = examples(watch.measure, [one for one in windows if matches(watch.match, one.series)])
+    return PeriodCalls(start_s, mine, count(watch.measure, other, windows) if other else Counted(), shown)
 
 
 def _settled(
@@ -172,7 +176,7 @@ def _settled(
     bet = _bet_on_ranks if shift_of(watch).control is None else _bet_on_control
     found = bet(session, watch, share, house, baseline, seen)
     memory = remember(before.memory, found.bets)
-    verdict = shift_verdict(watch, baseline, seen, memory, found.dispersion)
+    verdict = shift_verdict(watch, baseline, seen, memory, found.dispersion, calls.examples)
     return replace(after, memory=memory), verdict, describe(watch, baseline, seen), found.evidence
 
 

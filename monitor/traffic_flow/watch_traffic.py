@@ -1,14 +1,25 @@
 """From minute windows to verdicts: what each watch says of production traffic now, in the alert arm's words."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from alerts.finding import Finding, Label, Severity, Source, Verdict
 from alerts.incident import AlertRule
 
-from ..traffic.config import WatchConfig
-from ..traffic.intake import Intake
-from ..traffic.watches import Judgement, judge, look_back, show
+from ..traffic.budgets import judge_budget
+from ..traffic.exemplars import Kind
+from ..traffic.judgement import Judgement
+from ..traffic.long_looks import Spent, is_long, merge, sums_of
+from ..traffic.match import matches
+from ..traffic.measures import show
+from ..traffic.measuring import traces
+from ..traffic.series import minute_of
+from ..traffic.slo import judge_slo
+from ..traffic.watch_config import Looks, WatchConfig
+from ..traffic.watches import judge, needs
+from ..traffic.windows import Window
+from .long_history import LongHistory, Windows, running_from
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +35,10 @@ class Look:
         judgement = self.judgement
         if judgement.label is not Label.BREACHED:
             return Verdict(key, judgement.label, note=judgement.reason, is_doubtful=judgement.is_doubtful)
-        # A fixed threshold is the operator's own word: no further evidence is needed for the rollback it names.
-        return Verdict(key, Label.BREACHED, _finding(self.watch, judgement), wants_rollback=True)
+        # A fixed threshold is the operator's own word: no further evidence is needed for the rollback it names. What is
+        # quieter than the watch comes before its threshold.
+        is_beyond = judgement.severity is None
+        return Verdict(key, Label.BREACHED, _finding(self.watch, judgement), wants_rollback=is_beyond)
 
     def rule(self) -> AlertRule:
         """When it becomes an incident, and who hears of it."""
@@ -43,34 +56,84 @@ def incident_key(watch: WatchConfig) -> str:
     return f"watch/{watch.name}"
 
 
-async def look(intake: Intake, watches: list[WatchConfig], now: datetime) -> list[Look]:
-    """What every watch with a threshold says at ``now``, on one reading of the windows."""
-    watches = [watch for watch in watches if watch.shift is None]
-    if not watches:
+async def look(
+    windows: Windows, watches: Sequence[WatchConfig], now: datetime, history: LongHistory | None = None
+) -> list[Look]:
+    """What every watch that needs no evidence says at ``now``, on one reading of the windows.
+
+    ``history`` is of the watches that look further back than windows are read; they say nothing without it.
+    """
+    history = history or LongHistory(())
+    asked = [one for one in watches if one.bets is None and (one in history.watches or not is_long(one))]
+    if not asked:
         return []
-    spans = [look_back(watch, now) for watch in watches]
-    windows = await intake.windows(min(first for first, _ in spans), max(last for _, last in spans))
-    return [Look(watch, judge(watch, windows, now)) for watch in watches]
+    await history.read(windows, now)
+    spans = [_span(watch, now) for watch in asked]
+    found = await windows.windows(min(first for first, _ in spans), max(last for _, last in spans))
+    return [
+        Look(watch, _judge_long(watch, found, now, history) if is_long(watch) else judge(watch, found, now))
+        for watch in asked
+    ]
+
+
+def _span(watch: WatchConfig, now: datetime) -> tuple[int, int]:
+    at = now.timestamp()
+    return (running_from(at), minute_of(at)) if is_long(watch) else needs(watch, now)
+
+
+def _judge_long(
+    watch: WatchConfig, windows: Sequence[Window], now: datetime, history: LongHistory
+) -> Judgement:
+    """What is added up already and what is still running, judged together."""
+    first = max(running_from(now.timestamp()), history.first(watch, now))
+    running = [one for one in windows if first <= one.minute <= minute_of(now.timestamp())]
+    sums, missing = history.before_running(watch, now), history.missing(watch, now)
+    merge(sums, sums_of(watch, running, by_hour=False))
+    if isinstance(sums, Spent):
+        judgement = judge_budget(watch, sums, now, missing)
+    else:
+        judgement = judge_slo(watch, sums, now, missing)
+    return _with_traces(watch, judgement, running)
+
+
+def _with_traces(watch: WatchConfig, judgement: Judgement, windows: Sequence[Window]) -> Judgement:
+    """The judgement with calls of the last hours that are worth a look, when it is one that people are told."""
+    # Which calls are those of one user, say, is not kept.
+    if judgement.label is not Label.BREACHED or (watch.budget is not None and watch.budget.per is not None):
+        return judgement
+    kinds = [Kind.DEAREST] if watch.budget is not None else _bad_kinds(watch)
+    mine = [one for one in windows if matches(watch.match, one.series)]
+    return replace(
+        judgement, evidence=(*judgement.evidence, *(line for kind in kinds for line in traces(kind, mine)))
+    )
+
+
+def _bad_kinds(watch: WatchConfig) -> list[Kind]:
+    good = watch.slo.good if watch.slo else None
+    is_slow = good is not None and (good.latency_below is not None or good.ttft_below is not None)
+    return [
+        *([Kind.FAILED] if good is not None and good.no_error else []),
+        *([Kind.SLOWEST] if is_slow else []),
+    ]
 
 
 def _finding(watch: WatchConfig, judgement: Judgement) -> Finding:
-    unit = watch.measure.unit
+    unit = judgement.unit
     evidence = [("calls", str(judgement.n))]
-    if judgement.value is not None:
+    if judgement.value is not None and watch.looks in (Looks.MEASURE, Looks.SHARE):
         evidence.insert(0, (watch.measure.value, show(judgement.value, unit)))
     if judgement.low is not None and watch.above is not None:
         evidence.append(("at least", show(judgement.low, unit)))
     if judgement.high is not None and watch.below is not None:
         evidence.append(("at most", show(judgement.high, unit)))
-    threshold = watch.above if watch.above is not None else watch.below
-    if threshold is not None:
-        evidence.append(("threshold", show(threshold, unit)))
+    if judgement.threshold is not None:
+        evidence.append(("threshold", show(judgement.threshold, unit)))
     return Finding(
-        severity=Severity.PAGE if watch.severity == "page" else Severity.TICKET,
+        severity=judgement.severity or (Severity.PAGE if watch.severity == "page" else Severity.TICKET),
         source=Source.WATCH,
         summary=f"{watch.name}: {judgement.reason}",
         labels={"watch": watch.name, **labels_of(watch)},
-        evidence=tuple(evidence),
+        evidence=(*evidence, *judgement.evidence),
     )
 
 

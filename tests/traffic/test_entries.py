@@ -34,6 +34,7 @@ def settled_calls() -> list[Counted]:
     for number, counted in enumerate(admitted):
         counted.series = OVERFLOW if number == 1 else series_of(counted.call())
         counted.matched = ("truncated",) if number == 2 else ()
+        counted.chosen = {2: (("team", "search"),), 3: ()}.get(number)
         if number != 1:
             counted.cost_usd, counted.cost_basis = 0.1 * number, CostBasis.EXACT
     return admitted
@@ -44,7 +45,7 @@ def test_calls_come_back_as_they_were_settled() -> None:
     settled = Recent().restore(admitted, [], 1, 0.0)
     entry = decode(encode(settled), Shapes())
     assert [one.call() for one in entry.admitted] == [one.call() for one in admitted]
-    for name in ("is_call", "cost_usd", "cost_basis", "matched", "series"):
+    for name in ("is_call", "cost_usd", "cost_basis", "matched", "chosen", "series"):
         assert [getattr(one, name) for one in entry.admitted] == [getattr(one, name) for one in admitted]
     assert [len(one.sightings) for one in entry.admitted].count(2) == 1
     assert not all(one.is_call for one in entry.admitted)

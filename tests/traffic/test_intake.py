@@ -10,7 +10,8 @@ from monitor.database import Database
 from monitor.traffic import OtlpError, OverloadError, StoreError, intake, store
 from monitor.traffic.config import ModelPriceConfig
 from monitor.traffic.counting import Unfolded
-from monitor.traffic.intake import AGE_MAX_S, FUTURE_MAX_S, KEEP_WINDOWS_S, Intake
+from monitor.traffic.intake import KEEP_WINDOWS_S, Intake
+from monitor.traffic.lookout import AGE_MAX_S, FUTURE_MAX_S
 from monitor.traffic.otlp import Encoding
 from monitor.traffic.pricing import PriceBook
 from monitor.traffic.recent import KEEP_S

@@ -7,7 +7,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from monitor.database import Database
 from monitor.traffic import OverloadError, StoreError, store
-from monitor.traffic.intake import AGE_MAX_S, Intake
+from monitor.traffic.intake import Intake
+from monitor.traffic.lookout import AGE_MAX_S
 from monitor.traffic.otlp import Encoding
 from monitor.traffic.repeats import WHOLE_MAX, Accepted, Answered, Repeats, mark_of
 

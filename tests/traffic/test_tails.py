@@ -9,8 +9,9 @@ import orjson
 import pytest
 from pydantic import ValidationError
 
-from monitor.traffic.config import MatchConfig, Measure, WatchConfig
 from monitor.traffic.histogram import Histogram
+from monitor.traffic.match import MatchConfig
+from monitor.traffic.measures import Measure
 from monitor.traffic.series import Series
 from monitor.traffic.tail_baseline import (
     TailBaseline,
@@ -34,6 +35,7 @@ from monitor.traffic.tails import (
     shift_of,
     together,
 )
+from monitor.traffic.watch_config import WatchConfig
 from monitor.traffic.windows import Window
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC).timestamp()

@@ -8,8 +8,8 @@ import pytest
 
 from alerts.finding import Finding, Label, Severity, Source
 from monitor.traffic.calls import Call
-from monitor.traffic.config import WatchConfig
 from monitor.traffic.series import series_of
+from monitor.traffic.watch_config import WatchConfig
 from monitor.traffic.window_book import WindowBook
 from monitor.traffic.windows import Window
 from monitor.traffic_flow.watch_traffic import Look, incident_key, look

@@ -5,9 +5,10 @@ import pytest
 
 from alerts.finding import Label
 from monitor.traffic.calls import Call, CostBasis, ErrorClass
-from monitor.traffic.config import MatchConfig, WatchConfig
+from monitor.traffic.match import MatchConfig, matches
 from monitor.traffic.series import series_of
-from monitor.traffic.watches import judge, matches
+from monitor.traffic.watch_config import WatchConfig
+from monitor.traffic.watches import judge
 from monitor.traffic.window_book import WindowBook
 
 from .conftest import NOON, MakeCall

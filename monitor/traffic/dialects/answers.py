@@ -121,7 +121,7 @@ _ALWAYS = (
     (b"Usage", re.compile(rb"Usage\\*[\"']")),
     (b"Chunk", re.compile(rb"(?:Generation|Message)Chunk\\*[\"']")),
     # Letters of a key may be written as escapes; nobody does, but then this cannot tell.
-    (b"\\", re.compile(rb"\\(?:u00|x|[0-7N])")),
+    (b"\\", re.compile(rb"\\(?:u00[4-7]|U000000[4-7]|x[4-7]|1[0-7]{2}|N\{)")),
 )
 _BY_FACT = {
     "response_id": (

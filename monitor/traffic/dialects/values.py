@@ -25,6 +25,13 @@ def text(value: object) -> str | None:
     return _unquoted(value.strip())[:TEXT_MAX].strip() or None
 
 
+def word(value: object) -> str | None:
+    """A value as the text that it is counted by; ``None`` for what is nothing to count: lists, and nothing at all."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int | float) else text(value)
+
+
 def count(value: object) -> int | None:
     """``value`` when it is a number of tokens."""
     number = _number(value)

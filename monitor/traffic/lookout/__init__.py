@@ -12,12 +12,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
+from msgspec import MsgspecError
+from orjson import JSONDecodeError
 
 from .. import OtlpError
 from ..otlp import Encoding, decode
-from ..sightings import Sighting
+from ..sightings import Shapes, Sighting
 from .book import PLANS_MAX
 from .found import AGE_MAX_S, FUTURE_MAX_S, Checks, Found, NoChecks, Watch
+from .json_request import JsonReader
 from .protobuf import ProtobufReader
 
 __all__ = ["AGE_MAX_S", "FUTURE_MAX_S", "Checks", "Lookout", "NoChecks", "Sighted", "Watch"]
@@ -33,42 +36,47 @@ class Sighted:
     rejected: Mapping[str, int]
     """How many were left out, by the reason."""
     read_slowly: int
-    """How many the reader of the dialects had to read."""
+    """How many were decoded whole, nearly all of them for the reader of the dialects."""
 
 
 class Lookout:
     """Reads export requests; remembers how spans are to be read, from one request to the next."""
 
-    def __init__(self, watch: Watch | None = None, plans_max: int = PLANS_MAX) -> None:
-        """Start with nothing known. ``watch`` says what is looked for beside the calls."""
-        self._protobuf = ProtobufReader(watch or Watch(), plans_max)
+    def __init__(
+        self, watch: Watch | None = None, shapes: Shapes | None = None, plans_max: int = PLANS_MAX
+    ) -> None:
+        """Start with nothing known. ``watch`` says what is looked for beside the calls.
+
+        ``shapes`` holds the shapes of the sightings, where others share them.
+        """
+        watch, shapes = watch or Watch(), shapes or Shapes()
+        self._protobuf = ProtobufReader(watch, shapes, plans_max)
+        self._json = JsonReader(watch, shapes, plans_max)
 
     @property
     def emptied(self) -> int:
         """How often what was learnt became too much, and all of it was forgotten."""
-        return self._protobuf.emptied
+        return self._protobuf.emptied + self._json.emptied
 
     def read(self, body: bytes, encoding: Encoding, now: float) -> Sighted:
         """What is in the body of a request that came at ``now`` (unix seconds).
 
         Raises OtlpError when it is none, OversizeError when it holds more than one request may.
         """
-        found = self._found(now)
-        if encoding is Encoding.PROTOBUF:
-            try:
-                self._protobuf.read(body, found)
-            except (DecodeError, OtlpError, UnicodeDecodeError):
-                found = self._found(now)  # whoever decodes it whole knows how to say what is wrong
-            else:
-                return _sighted(found)
-        decoded = decode(body, encoding)
-        self._protobuf.read_decoded(decoded.spans, found)
-        found.rejected.update(decoded.rejected)
-        return _sighted(found)
-
-    def _found(self, now: float) -> Found:
-        return Found(round((now - AGE_MAX_S) * 1e9), round((now + FUTURE_MAX_S) * 1e9))
+        found = _nothing_at(now)
+        try:
+            (self._protobuf if encoding is Encoding.PROTOBUF else self._json).read(body, found)
+        except _UNREADABLE:
+            found = _nothing_at(now)
+            # Who decodes it whole reads it nevertheless, or knows how to say what is wrong.
+            decoded = decode(body, encoding)
+            self._protobuf.read_decoded(decoded.spans, found)
+            found.rejected.update(decoded.rejected)
+        return Sighted(found.sightings, found.others, found.rejected, found.read_slowly)
 
 
-def _sighted(found: Found) -> Sighted:
-    return Sighted(found.sightings, found.others, found.rejected, found.read_slowly)
+_UNREADABLE = (DecodeError, OtlpError, UnicodeDecodeError, JSONDecodeError, MsgspecError)
+
+
+def _nothing_at(now: float) -> Found:
+    return Found(round((now - AGE_MAX_S) * 1e9), round((now + FUTURE_MAX_S) * 1e9))

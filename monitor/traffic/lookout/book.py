@@ -55,7 +55,7 @@ class Group:
         """Whether nothing was learnt of its spans so far, of how many there were."""
         return self.attempts >= ATTEMPTS_MAX and not self.plans
 
-    def signature(self, get: Get, origin: Origin, status: bytes, name: bytes) -> Signature:
+    def signature(self, get: Get, origin: Origin, status: bytes, name: bytes | str) -> Signature:
         """What decides what a span of the group is."""
         return (origin.gaps, status, name if self.looks_at_name else b"", *map(get, self.deciding))
 
@@ -63,12 +63,12 @@ class Group:
 class Book:
     """Which plan is for which spans."""
 
-    def __init__(self, notation: Notation, watch: Watch, plans_max: int = PLANS_MAX) -> None:
+    def __init__(self, notation: Notation, watch: Watch, shapes: Shapes, plans_max: int) -> None:
         """Start with nothing known. Calls whose answers are checked have no plans: their spans are looked at."""
         self._notation = notation
         self._watch = watch
         self._plans_max = plans_max
-        self._shapes = Shapes()
+        self._shapes = shapes
         self._groups: dict[tuple[str, frozenset[str]], Group] = {}
         self._by_keys: dict[str, dict[tuple[str, ...], Group | NoCalls]] = {}
         self._known_keys = self._plans = 0
@@ -104,7 +104,7 @@ class Book:
         return self._sighting(examine(span), span, origin)
 
     def learn(
-        self, span: Span, origin: Origin, group: Group, get: Get, status: bytes, name: bytes
+        self, span: Span, origin: Origin, group: Group, get: Get, status: bytes, name: bytes | str
     ) -> Sighting | None:
         """The same, and make a plan of it for the spans of the group that are like it, if that can be."""
         watched = Watched(span.attributes)

@@ -62,7 +62,7 @@ class Found:
     spans: int = 0
     """How many spans were seen."""
     read_slowly: int = 0
-    """How many of them the reader of the dialects had to read."""
+    """How many of them were decoded whole."""
     slow_bytes: int = 0
     """How many bytes those took."""
 

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
-from ..dialects.values import count, text
+from ..dialects.values import count, text, word
 from ..otlp import value_of
-from .origin import word
 
 COUNTS_MAX = 65_536
 """How many ways of writing a count are remembered."""

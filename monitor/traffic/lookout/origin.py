@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..dialects.values import text
+from ..dialects.values import text, word
 
 Chosen = tuple[tuple[str, str], ...]
 """Attributes that were chosen to be looked at, with their values as texts."""
@@ -40,10 +40,3 @@ def chosen_of(attributes: Mapping[str, object], origin: Origin, chosen_keys: Seq
     """What a span holds of the chosen attributes, or its resource where the span does not."""
     found = ((key, word(attributes.get(key)) or origin.chosen.get(key)) for key in chosen_keys)
     return tuple((key, told) for key, told in found if told is not None)
-
-
-def word(value: object) -> str | None:
-    """A value as the text that it is counted by; ``None`` for what is nothing to count: lists, and nothing at all."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value) if isinstance(value, int | float) else text(value)

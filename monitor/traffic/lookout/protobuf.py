@@ -9,18 +9,14 @@ from opentelemetry.proto.trace.v1 import trace_pb2
 from ..dialects import SCOPES
 from ..otlp import NO_IDS, NO_TIMES, Span, attributes_of, span_of
 from ..otlp_size import ELEMENTS_MAX, SPANS_MAX, check_protobuf, check_spans, parts, spans_in
+from ..sightings import Shapes
 from . import slim
 from .book import Book, NoCalls
 from .found import Found, Watch
+from .memory import Memory
 from .notation import PROTOBUF, Words
 from .origin import Chosen, Origin, origin_of
-from .prefilter import Prefilter
-
-ORIGINS_MAX = 4_096
-"""How many resources and scopes are remembered; beyond it they are read anew."""
-
-ORIGIN_BYTES_MAX = 8_192
-"""A larger resource or scope is not remembered."""
+from .prefilter import PROTOBUF_NAMES, Prefilter
 
 LARGE = 2 * ELEMENTS_MAX
 """Bytes that may hold more than a request may: an element takes two at least."""
@@ -33,13 +29,13 @@ _MARKS = ((0, 0x12), (1, 46), (2, 0x0A), (3, 16), (20, 0x12), (21, 8), (30, 0x39
 class ProtobufReader:
     """Reads requests; remembers what it learns of spans, resources and scopes."""
 
-    def __init__(self, watch: Watch, plans_max: int) -> None:
+    def __init__(self, watch: Watch, shapes: Shapes, plans_max: int) -> None:
         """Start with nothing known. ``watch`` says what is looked for beside the calls."""
         self._chosen_keys = tuple(watch.chosen_keys)
         self._words = Words(PROTOBUF.value)
-        self._book = Book(PROTOBUF, watch, plans_max)
-        self._origins: dict[bytes, Origin] = {}
-        self._scopes: dict[bytes, str] = {}
+        self._book = Book(PROTOBUF, watch, shapes, plans_max)
+        self._origins: Memory[Origin] = Memory(self._read_origin)
+        self._scopes: Memory[str] = Memory(_scope_name)
 
     @property
     def emptied(self) -> int:
@@ -51,9 +47,9 @@ class ProtobufReader:
 
         Raises DecodeError when it is not protobuf, and OversizeError when there is too much in it.
         """
-        prefilter = Prefilter(body)
+        prefilter = Prefilter(body, PROTOBUF_NAMES)
         for _, begin, end in _fields(body, 0, len(body), 1):
-            origin = self._origin(b"".join(body[at:to] for _, at, to in _fields(body, begin, end, 1)))
+            origin = self._origins[b"".join(body[at:to] for _, at, to in _fields(body, begin, end, 1))]
             for _, at, to in _fields(body, begin, end, 2):
                 if to - at >= LARGE:
                     _check_large(body[at:to], body)
@@ -64,14 +60,14 @@ class ProtobufReader:
     ) -> None:
         if not may_hold_calls:
             bare = slim.BareScopeSpans.FromString(encoded)
-            if not self._scope(bare.scope).startswith(SCOPES):
+            if not self._scopes[bare.scope].startswith(SCOPES):
                 _pass(bare, found)
                 return
         message = slim.ScopeSpans.FromString(encoded)
         found.spans += len(message.spans)
         check_spans(found.spans)
         again = _Again(encoded, body, found)
-        self._read_spans(message.spans, self._scope(message.scope), origin, found, again)
+        self._read_spans(message.spans, self._scopes[message.scope], origin, found, again)
 
     def read_decoded(self, spans: Sequence[Span], found: Found) -> None:
         """Add spans that are decoded already."""
@@ -134,19 +130,12 @@ class ProtobufReader:
         told = [(key, words[get(key)] or of_origin.get(key)) for key in self._chosen_keys]
         return tuple([(key, word) for key, word in told if word is not None])
 
-    def _origin(self, encoded: bytes) -> Origin:
-        known = self._origins.get(encoded)
-        if known is None:
-            known = origin_of(attributes_of(Resource.FromString(encoded).attributes), self._chosen_keys)
-            _remember(self._origins, encoded, known)
-        return known
+    def _read_origin(self, encoded: bytes) -> Origin:
+        return origin_of(attributes_of(Resource.FromString(encoded).attributes), self._chosen_keys)
 
-    def _scope(self, encoded: bytes) -> str:
-        known = self._scopes.get(encoded)
-        if known is None:
-            known = str(slim.Scope.FromString(encoded).name)
-            _remember(self._scopes, encoded, known)
-        return known
+
+def _scope_name(encoded: bytes) -> str:
+    return str(slim.Scope.FromString(encoded).name)
 
 
 class _Again:
@@ -157,28 +146,25 @@ class _Again:
         self._body = body
         self._found = found
         self._spans: Any = None
+        self._last: tuple[int, Span] | None = None
 
     def span(self, place: int, scope: str, origin: Origin) -> Span:
+        if self._last is not None and self._last[0] == place:
+            return self._last[1]
         if self._spans is None:
             self._spans = slim.RawScopeSpans.FromString(self._encoded).spans
-        encoded = self._spans[place]
-        found = self._found
+        encoded, found = self._spans[place], self._found
         found.read_slowly += 1
         if found.slow_bytes < LARGE <= found.slow_bytes + len(encoded):
             check_protobuf(self._body)
         found.slow_bytes += len(encoded)
-        return span_of(trace_pb2.Span.FromString(encoded), scope, origin.attributes)
+        span = span_of(trace_pb2.Span.FromString(encoded), scope, origin.attributes)
+        self._last = place, span
+        return span
 
 
 def _fields(body: bytes, begin: int, end: int, number: int) -> Iterator[tuple[int, int, int]]:
     return (one for one in parts(body, begin, end) if one[0] == number)
-
-
-def _remember(memory: dict[bytes, Any], encoded: bytes, value: Any) -> None:
-    if len(encoded) <= ORIGIN_BYTES_MAX:
-        if len(memory) >= ORIGINS_MAX:
-            memory.clear()
-        memory[encoded] = value
 
 
 def _check_large(encoded: bytes, body: bytes) -> None:

@@ -1,0 +1,251 @@
+"""Export requests in JSON to sightings of calls."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+import orjson
+from msgspec import Raw
+
+from ..dialects import SCOPES
+from ..dialects.values import text
+from ..otlp import (
+    NO_IDS,
+    NO_TIMES,
+    Span,
+    integer_of,
+    json_attributes,
+    json_value,
+    object_of,
+    span_of_json,
+    text_of,
+)
+from ..otlp_size import JSON_MARKS_MAX, check_json, check_spans
+from ..sightings import Shapes
+from .book import Book, NoCalls
+from .found import Found, Watch
+from .memory import Memory
+from .notation import Counts, Notation, Words
+from .origin import Chosen, Origin, origin_of
+from .prefilter import JSON_NAMES, Prefilter
+
+
+class _Pair(msgspec.Struct, gc=False):
+    key: str = ""
+    value: Raw = Raw(b"null")
+
+
+class _Bare(msgspec.Struct, gc=False, rename="camel"):
+    """What each span must have, whatever it is."""
+
+    trace_id: str = ""
+    span_id: str = ""
+    start_time_unix_nano: str | int = 0
+    end_time_unix_nano: str | int = 0
+
+
+class _Span(_Bare, gc=False, rename="camel"):
+    parent_span_id: str = ""
+    name: str = ""
+    status: Raw = Raw(b"")
+    events: Raw = Raw(b"")
+    attributes: list[_Pair] | None = None
+
+
+class _ScopeSpans(msgspec.Struct, rename="camel"):
+    scope: Raw = Raw(b"null")
+    spans: Raw = Raw(b"null")
+
+
+class _ResourceSpans(msgspec.Struct, rename="camel"):
+    resource: Raw = Raw(b"null")
+    scope_spans: list[_ScopeSpans] | None = None
+
+
+class _Request(msgspec.Struct, rename="camel"):
+    resource_spans: list[_ResourceSpans] | None = None
+
+
+_read_request = msgspec.json.Decoder(_Request).decode
+_read_bare = msgspec.json.Decoder(list[_Bare] | None).decode
+_read_spans = msgspec.json.Decoder(list[_Span] | None).decode
+
+_NO_EVENTS = (b"", b"[]", b"null")
+_TEXT = b'{"stringValue":"'
+
+
+def _value(raw: bytes) -> object:
+    return json_value(orjson.loads(raw))
+
+
+def _text(raw: bytes) -> str | None:
+    # A short text that neither begins nor ends with anything that would be cut off is what it is.
+    inner = raw[len(_TEXT) : -2]
+    if (
+        0 < len(inner) < 128
+        and raw.startswith(_TEXT)
+        and raw.endswith(b'"}')
+        and inner.isalnum() | (b'"' not in inner and b"\\" not in inner)
+        and 32 < inner[0] < 127
+        and 32 < inner[-1] < 127
+    ):
+        return str(inner, "utf-8")
+    return text(_value(raw))
+
+
+JSON = Notation(_value, _text, lambda raw: True, Counts(_value))
+"""Each value is an object in JSON. A list of documents holds their names as they stand in texts."""
+
+
+class JsonReader:
+    """Reads requests; remembers what it learns of spans, resources and scopes."""
+
+    def __init__(self, watch: Watch, shapes: Shapes, plans_max: int) -> None:
+        """Start with nothing known. ``watch`` says what is looked for beside the calls."""
+        self._chosen_keys = tuple(watch.chosen_keys)
+        self._words = Words(_value)
+        self._book = Book(JSON, watch, shapes, plans_max)
+        self._origins: Memory[Origin] = Memory(self._read_origin)
+        self._scopes: Memory[str] = Memory(_scope_name)
+
+    @property
+    def emptied(self) -> int:
+        """How often what was learnt became too much, and all of it was forgotten."""
+        return self._book.emptied
+
+    def read(self, body: bytes, found: Found) -> None:
+        """Add what is in the request to what was found.
+
+        Raises an error of msgspec, or OtlpError, when it is not written as requests usually are, and OversizeError when
+        there is too much in it.
+        """
+        if len(body) > JSON_MARKS_MAX:
+            check_json(body)
+        for resource_spans in _read_request(body).resource_spans or ():
+            origin = self._origins[bytes(resource_spans.resource)]
+            for scope_spans in resource_spans.scope_spans or ():
+                self._read_scope(scope_spans, origin, found)
+
+    def _read_scope(self, scope_spans: _ScopeSpans, origin: Origin, found: Found) -> None:
+        scope = self._scopes[bytes(scope_spans.scope)]
+        encoded = bytes(scope_spans.spans)
+        is_passed = not scope.startswith(SCOPES) and not Prefilter(encoded, JSON_NAMES).may_hold_calls()
+        if is_passed:
+            _pass(_read_bare(encoded) or [], found)
+            return
+        spans = _read_spans(encoded) or []
+        found.spans += len(spans)
+        check_spans(found.spans)
+        self._read_spans(spans, scope, origin, found, _Again(encoded, found))
+
+    def _read_spans(
+        self, spans: Sequence[_Span], scope: str, origin: Origin, found: Found, again: "_Again"
+    ) -> None:
+        groups = self._book.of_scope(scope)
+        gaps, chosen_keys = origin.gaps, self._chosen_keys
+        chosen: Chosen = ()
+        # The same loop as for protobuf, over other messages; a common one would cost calls for every span.
+        for place, span in enumerate(spans):
+            trace_id, span_id = _id(span.trace_id), _id(span.span_id)
+            if len(span_id) != 8 or len(trace_id) != 16:
+                found.rejected[NO_IDS] += 1
+                continue
+            start_ns, end_ns = integer_of(span.start_time_unix_nano), integer_of(span.end_time_unix_nano)
+            if not start_ns or not end_ns or start_ns < 0 or end_ns < 0:
+                found.rejected[NO_TIMES] += 1
+                continue
+            attributes = {pair.key: pair.value for pair in span.attributes or ()}
+            keys = tuple(attributes)
+            group = groups.get(keys)
+            if group is None:
+                group = self._book.group(scope, keys)
+                if group is None:
+                    found.add(self._book.read(again.span(place, scope, origin), origin))
+                    continue
+            if isinstance(group, NoCalls):
+                found.others += 1
+                continue
+            if group.is_hopeless or bytes(span.events) not in _NO_EVENTS:
+                found.add(self._book.read(again.span(place, scope, origin), origin))
+                continue
+            get, status = _getting(attributes), bytes(span.status)
+            name = span.name if group.looks_at_name else b""
+            plan = group.plans.get((gaps, status, name, *map(get, group.deciding)))
+            if isinstance(plan, NoCalls):
+                found.others += 1
+                continue
+            if plan is not None:
+                if chosen_keys:
+                    chosen = self._chosen(get, origin)
+                parent_id = _id(span.parent_span_id)
+                if len(parent_id) != 8:
+                    parent_id = b""
+                sighting = plan.sighting(get, origin, trace_id, span_id, parent_id, start_ns, end_ns, chosen)
+                if sighting is not None:
+                    found.add(sighting)
+                    continue
+            found.add(
+                self._book.learn(again.span(place, scope, origin), origin, group, get, status, span.name)
+            )
+
+    def _chosen(self, get: Callable[[str], bytes | None], origin: Origin) -> Chosen:
+        words, of_origin = self._words, origin.chosen
+        told = [(key, words[get(key)] or of_origin.get(key)) for key in self._chosen_keys]
+        return tuple([(key, word) for key, word in told if word is not None])
+
+    def _read_origin(self, encoded: bytes) -> Origin:
+        resource = object_of(orjson.loads(encoded) or {}, "resource")
+        return origin_of(json_attributes(resource), self._chosen_keys)
+
+
+def _scope_name(encoded: bytes) -> str:
+    return text_of(object_of(orjson.loads(encoded) or {}, "scope"), "name")
+
+
+def _getting(attributes: Mapping[str, Raw]) -> Callable[[str], bytes | None]:
+    find = attributes.get
+
+    def get(key: str) -> bytes | None:
+        raw = find(key)
+        return None if raw is None else bytes(raw)
+
+    return get
+
+
+def _id(written: str) -> bytes:
+    """The id in hexadecimal digits; empty when it is none."""
+    try:
+        found = bytes.fromhex(written)
+    except ValueError:
+        return b""
+    return found if len(found) * 2 == len(written) else b""
+
+
+class _Again:
+    """The spans of a scope, to be decoded whole: those that the reader of the dialects is asked about."""
+
+    def __init__(self, encoded: bytes, found: Found) -> None:
+        self._encoded = encoded
+        self._found = found
+        self._spans: Any = None
+
+    def span(self, place: int, scope: str, origin: Origin) -> Span:
+        if self._spans is None:
+            self._spans = orjson.loads(self._encoded)
+        self._found.read_slowly += 1
+        return span_of_json(object_of(self._spans[place], "each of spans"), scope, origin.attributes)
+
+
+def _pass(spans: Sequence[_Bare], found: Found) -> None:
+    """Count spans that are no calls."""
+    found.spans += len(spans)
+    check_spans(found.spans)
+    for span in spans:
+        if len(_id(span.span_id)) != 8 or len(_id(span.trace_id)) != 16:
+            found.rejected[NO_IDS] += 1
+        elif (integer_of(span.start_time_unix_nano) or 0) <= 0 or (
+            integer_of(span.end_time_unix_nano) or 0
+        ) <= 0:
+            found.rejected[NO_TIMES] += 1
+        else:
+            found.others += 1
