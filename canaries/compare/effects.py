@@ -43,7 +43,6 @@ class Resamples:
         self.count = count + 1
         fewest = min((int(s) for g in groups for s in (g.is_current.sum(), (~g.is_current).sum())), default=0)
         self._draws_groups = fewest < UNITS_MIN and len(groups) > 1
-        self._groups = groups
         self._times: list[Times] = []
         if self._draws_groups:
             drawn = _drawn(len(groups), count, rng)
