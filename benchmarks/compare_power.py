@@ -154,7 +154,7 @@ def llmdrift(folder: Path, answers: int = 50, shuffles: int = 200) -> None:
                 for version in (before, after)
             )
             p_value = compare(base, current).p_value
-            rng = np.random.default_rng(7)
+            rng = np.random.default_rng([7, *f"{model} {task}".encode()])  # swaps of its own for each
             rejected = [
                 compare(*_swapped(base, current, rng), Settings(permutations=PERMUTATIONS, seed=i)).p_value
                 <= LEVEL
