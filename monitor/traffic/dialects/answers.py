@@ -139,6 +139,11 @@ Hint = tuple[bytes, re.Pattern[bytes]]
 """What a document holds that may tell a fact: some letters, which are quickly looked for, and what they stand in."""
 
 
+def is_always_looked_for(letters: bytes) -> bool:
+    """Whether these letters are among those that every document is searched for."""
+    return any(letters == one for one, _ in _ALWAYS)
+
+
 def hints_of(missing: Iterable[str] = tuple(_BY_FACT)) -> tuple[Hint, ...]:
     """What to look for in a document that may tell a missing fact, or more of the tokens than is known."""
     return (*_ALWAYS, *(hint for fact in missing for hint in _BY_FACT[fact]))

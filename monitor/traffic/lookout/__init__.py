@@ -10,18 +10,21 @@ does not cost the whole request.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 
 from google.protobuf.message import DecodeError
 from msgspec import MsgspecError
 from orjson import JSONDecodeError
 
 from .. import OtlpError
+from ..ingest_counts import Arrived
 from ..otlp import Encoding, decode
 from ..sightings import Shapes, Sighting
 from .book import PLANS_MAX
 from .found import AGE_MAX_S, FUTURE_MAX_S, Checks, Found, NoChecks, Watch
 from .json_request import JsonReader
 from .protobuf import ProtobufReader
+from .scanning import ScanningReader, scanner
 
 __all__ = ["AGE_MAX_S", "FUTURE_MAX_S", "Checks", "Lookout", "NoChecks", "Sighted", "Watch"]
 
@@ -37,20 +40,29 @@ class Sighted:
     """How many were left out, by the reason."""
     read_slowly: int
     """How many were decoded whole, nearly all of them for the reader of the dialects."""
+    arrived: Arrived
 
 
 class Lookout:
     """Reads export requests; remembers how spans are to be read, from one request to the next."""
 
     def __init__(
-        self, watch: Watch | None = None, shapes: Shapes | None = None, plans_max: int = PLANS_MAX
+        self,
+        watch: Watch | None = None,
+        shapes: Shapes | None = None,
+        plans_max: int = PLANS_MAX,
+        scanner: ModuleType | None = scanner,
     ) -> None:
         """Start with nothing known. ``watch`` says what is looked for beside the calls.
 
-        ``shapes`` holds the shapes of the sightings, where others share them.
+        ``shapes`` holds the shapes of the sightings, where others share them; ``scanner`` is the one in C, if there is.
         """
         watch, shapes = watch or Watch(), shapes or Shapes()
-        self._protobuf = ProtobufReader(watch, shapes, plans_max)
+        self._protobuf = (
+            ScanningReader(watch, shapes, plans_max, scanner)
+            if scanner is not None
+            else ProtobufReader(watch, shapes, plans_max)
+        )
         self._json = JsonReader(watch, shapes, plans_max)
 
     @property
@@ -71,8 +83,11 @@ class Lookout:
             # Who decodes it whole reads it nevertheless, or knows how to say what is wrong.
             decoded = decode(body, encoding)
             self._protobuf.read_decoded(decoded.spans, found)
-            found.rejected.update(decoded.rejected)
-        return Sighted(found.sightings, found.others, found.rejected, found.read_slowly)
+            for reason, spans in decoded.rejected.items():
+                found.came(spans, None)
+                found.refuse(reason, None, spans)
+        arrived = Arrived(found.by_service, found.lost)
+        return Sighted(found.sightings, found.others, found.rejected, found.read_slowly, arrived)
 
 
 _UNREADABLE = (DecodeError, OtlpError, UnicodeDecodeError, JSONDecodeError, MsgspecError)

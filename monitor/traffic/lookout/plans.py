@@ -105,12 +105,12 @@ class Plan:
     __slots__ = (
         "_is_wanted",
         "_notation",
-        "_places",
-        "_settled",
-        "_shape_at",
         "_shapes",
         "has_output",
         "other",
+        "places",
+        "settled",
+        "shape_at",
         "sighting",
     )
 
@@ -119,8 +119,8 @@ class Plan:
     ) -> None:
         """Make the plan; ``sighting`` is what reads by it."""
         self._notation, self._shapes, self._is_wanted = notation, shapes, is_wanted
-        self._places, self._settled = places, settled
-        self._shape_at: dict[Origin, Shape | None] = {}
+        self.places, self.settled = places, settled
+        self.shape_at: dict[Origin, Shape | None] = {}
         self.has_output = settled.has_output
         self.other: Plan | None = None
         self.sighting = self._made()
@@ -128,9 +128,9 @@ class Plan:
     def _made(self) -> Read:
         """What reads a span: the call that it tells, or ``None`` when that is for the reader of the dialects to say."""
         # A function with all it needs at hand: this is what most spans cost.
-        notation, settled = self._notation, self._settled
+        notation, settled = self._notation, self.settled
         counts, text, is_text = notation.counts, notation.text, notation.is_text
-        places = self._places
+        places = self.places
         asked_at, output_at, response_id_at, session_at = (
             places.input,
             places.output,
@@ -144,7 +144,7 @@ class Plan:
             places.documents,
             settled.hints,
         )
-        shape_at = self._shape_at
+        shape_at = self.shape_at
 
         def sighting(
             get: Get,
@@ -226,7 +226,7 @@ class Plan:
 
     def _usage(self, get: Get, asked: int | None, output: int | None) -> tuple[int | None, ...] | None:
         """Input, cached, written, output and reasoning tokens, added up as the reader does it."""
-        places, counts, settled = self._places, self._notation.counts, self._settled
+        places, counts, settled = self.places, self._notation.counts, self.settled
         cached = counts[get(places.cached)] if places.cached else None
         written = counts[get(places.written)] if places.written else None
         reasoning = counts[get(places.reasoning)] if places.reasoning else None
@@ -254,11 +254,11 @@ class Plan:
         )
 
     def _is_made_up(self, response_id: str, get: Get) -> bool:
-        written = (raw for key in self._places.made_up_ids if (raw := get(key)) is not None)
+        written = (raw for key in self.places.made_up_ids if (raw := get(key)) is not None)
         return any(self._notation.text(raw) == response_id for raw in written)
 
     def _waited_s(self, get: Get, start_ns: int, end_ns: int) -> float | None:
-        first = self._places.first_token
+        first = self.places.first_token
         raw = get(first.place.key) if first else None
         if first is None or raw is None:
             return None
@@ -270,15 +270,15 @@ class Plan:
 
     def _at(self, origin: Origin) -> Shape | None:
         """The shape of the calls from an origin; ``None`` when somebody wants to see their spans."""
-        facts = {name: getattr(self._settled.template, name) for name in FACTS}
+        facts = {name: getattr(self.settled.template, name) for name in FACTS}
         facts["service_name"] = origin.service_name
         facts["service_version"] = origin.service_version or facts["service_version"]
         facts["environment"] = origin.environment or facts["environment"]
         shape = self._shapes.shape(tuple(facts.values()))
         found = None if self._is_wanted(shape) else shape
-        if len(self._shape_at) >= ORIGINS_OF_PLAN_MAX:
-            self._shape_at.clear()
-        self._shape_at[origin] = found
+        if len(self.shape_at) >= ORIGINS_OF_PLAN_MAX:
+            self.shape_at.clear()
+        self.shape_at[origin] = found
         return found
 
 

@@ -1,0 +1,869 @@
+/* Reads the spans of an OTLP request in protobuf by the plans that the lookout has learnt.
+ *
+ * It decides nothing by itself: what a span is, its plan says, which was made in Python and is found here by the bytes
+ * that decided when it was made. Every span that has none, or in which anything is unusual, is handed back with the
+ * place where it lies. Nothing here is needed: without this module, Python does the same.
+ *
+ * All that is read lies between `at` and `end` of some part, and each part within the one around it.
+ */
+#define PY_SSIZE_T_CLEAN
+#define _GNU_SOURCE
+#include <Python.h>
+#include <stdint.h>
+#include <string.h>
+
+#define NAMES_MAX 2048
+#define TABLE_SIZE 8192 /* a power of two, several times NAMES_MAX */
+#define ATTRIBUTES_MAX 128
+#define SIGNATURE_MAX 8192
+#define BEGINNINGS_MAX 32
+#define COUNT_MAX 1000000000ULL
+#define SLACK_S 0.1
+#define NOTHING 0xFFFF
+
+typedef const uint8_t *Bytes;
+
+typedef struct {
+    Bytes at;
+    Py_ssize_t size;
+} Part;
+
+/* A plan as `plans.packed` writes it: numbers of names, NOTHING where there is nothing to read. */
+typedef struct {
+    uint16_t asked, output, cached, written, reasoning, total, response_id, session, first_token;
+    uint16_t clock; /* 0 seconds, 1 milliseconds, 2 milliseconds where seconds would be longer than the call */
+    uint16_t has_output, has_first_token, is_cache_beside;
+    uint16_t drops_cached, drops_written, drops_output, drops_reasoning;
+    uint16_t documents_count, documents[6];
+} Plan;
+
+typedef struct {
+    PyObject_HEAD
+    PyTypeObject *sighting_type;
+    PyObject *names; /* a tuple, which keeps the bytes of all names alive */
+    Part name[NAMES_MAX];
+    uint8_t is_telling[NAMES_MAX];
+    uint16_t table[TABLE_SIZE];
+    PyObject *beginnings, *odd_beginnings;
+    Part beginning[BEGINNINGS_MAX], odd_beginning[BEGINNINGS_MAX];
+    int beginnings_count, odd_beginnings_count, names_count, chosen_from;
+    /* The span at hand. */
+    uint32_t span_number, seen_in[NAMES_MAX];
+    Part value[NAMES_MAX];
+    uint16_t known[ATTRIBUTES_MAX];
+    int known_count, attributes_count, is_odd, has_event, tells, is_busy;
+    int lost_attributes, lost_events, lost_links; /* whether the sender dropped some */
+    Part trace_id, span_id, parent_id, span_name, status;
+    uint64_t start_ns, end_ns;
+    uint8_t signature[SIGNATURE_MAX];
+} Scanner;
+
+/* --- the wire */
+
+static inline int varint(Bytes *at, Bytes end, uint64_t *value)
+{
+    uint64_t found = 0;
+    for (int shift = 0; shift < 70 && *at < end; shift += 7) {
+        uint8_t byte = *(*at)++;
+        found |= (uint64_t)(byte & 127) << (shift < 64 ? shift : 63);
+        if (byte < 128) {
+            *value = found;
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* The next field of a part: its number, its type and its content. 0 at damage. */
+static inline int field(Bytes *at, Bytes end, uint64_t *number, int *type, Part *content, uint64_t *plain)
+{
+    uint64_t tag, size;
+    if (!varint(at, end, &tag))
+        return 0;
+    *number = tag >> 3;
+    *type = tag & 7;
+    switch (*type) {
+    case 0:
+        return varint(at, end, plain);
+    case 1:
+    case 5:
+        size = *type == 1 ? 8 : 4;
+        break;
+    case 2:
+        if (!varint(at, end, &size))
+            return 0;
+        break;
+    default: /* groups: nobody writes them */
+        return 0;
+    }
+    if (size > (uint64_t)(end - *at))
+        return 0;
+    content->at = *at;
+    content->size = (Py_ssize_t)size;
+    *at += size;
+    return 1;
+}
+
+static inline uint64_t fixed64(Part part)
+{
+    uint64_t value;
+    memcpy(&value, part.at, 8); /* little endian, as this machine: see the module's end */
+    return value;
+}
+
+/* --- names */
+
+static inline uint32_t hashed(Bytes at, Py_ssize_t size)
+{
+    uint64_t first = 0, last = 0;
+    if (size >= 8) {
+        memcpy(&first, at, 8);
+        memcpy(&last, at + size - 8, 8);
+    } else {
+        memcpy(&first, at, (size_t)size);
+    }
+    uint64_t mixed = (first ^ (uint64_t)size * 0x9E3779B97F4A7C15ULL) * 0xD6E8FEB86659FD93ULL;
+    mixed = (mixed ^ (mixed >> 32) ^ last) * 0xD6E8FEB86659FD93ULL;
+    return (uint32_t)(mixed >> 40) & (TABLE_SIZE - 1);
+}
+
+static inline int number_of(Scanner *self, Bytes at, Py_ssize_t size)
+{
+    for (uint32_t slot = hashed(at, size);; slot = (slot + 1) & (TABLE_SIZE - 1)) {
+        uint16_t number = self->table[slot];
+        if (number == NOTHING)
+            return -1;
+        if (self->name[number].size == size && memcmp(self->name[number].at, at, (size_t)size) == 0)
+            return number;
+    }
+}
+
+static inline int begins(const Part *with, int count, Bytes at, Py_ssize_t size)
+{
+    for (int i = 0; i < count; i++)
+        if (with[i].size <= size && with[i].at[0] == at[0] && memcmp(with[i].at, at, (size_t)with[i].size) == 0)
+            return 1;
+    return 0;
+}
+
+/* --- a span */
+
+static int attribute(Scanner *self, Part pair)
+{
+    Part key = {(Bytes) "", 0}, value = {(Bytes) "", 0}, content;
+    Bytes at = pair.at, end = pair.at + pair.size;
+    uint64_t number, plain;
+    int type, values = 0;
+    while (at < end) {
+        if (!field(&at, end, &number, &type, &content, &plain))
+            return 0;
+        if (number == 1 && type == 2)
+            key = content;
+        else if (number == 2 && type == 2) {
+            value = content;
+            values++;
+        }
+    }
+    if (values > 1)
+        self->is_odd = 1; /* their contents would be merged */
+    self->attributes_count++;
+    int known = number_of(self, key.at, key.size);
+    if (known < 0) {
+        if (key.size && begins(self->beginning, self->beginnings_count, key.at, key.size)) {
+            self->tells = 1;
+            if (begins(self->odd_beginning, self->odd_beginnings_count, key.at, key.size))
+                self->is_odd = 1; /* a count under a name that no table knows */
+        }
+        return 1;
+    }
+    if (self->seen_in[known] != self->span_number) {
+        self->seen_in[known] = self->span_number;
+        if (self->known_count < ATTRIBUTES_MAX)
+            self->known[self->known_count++] = (uint16_t)known;
+        self->tells |= self->is_telling[known];
+    }
+    self->value[known] = value;
+    return 1;
+}
+
+static int read_span(Scanner *self, Part span)
+{
+    Bytes at = span.at, end = span.at + span.size;
+    Part content, none = {(Bytes) "", 0};
+    uint64_t number, plain;
+    int type;
+    if (++self->span_number == 0) {
+        memset(self->seen_in, 0, sizeof self->seen_in);
+        self->span_number = 1;
+    }
+    self->trace_id = self->span_id = self->parent_id = self->span_name = self->status = none;
+    self->start_ns = self->end_ns = 0;
+    self->known_count = self->attributes_count = self->is_odd = self->has_event = self->tells = 0;
+    self->lost_attributes = self->lost_events = self->lost_links = 0;
+    while (at < end) {
+        if (!field(&at, end, &number, &type, &content, &plain))
+            return 0;
+        if (type == 2) {
+            switch (number) {
+            case 1: self->trace_id = content; break;
+            case 2: self->span_id = content; break;
+            case 4: self->parent_id = content; break;
+            case 5: self->span_name = content; break;
+            case 9:
+                if (!attribute(self, content))
+                    return 0;
+                break;
+            case 11: self->has_event = 1; break;
+            case 15:
+                if (self->status.size)
+                    self->is_odd = 1; /* they would be merged */
+                self->status = content;
+                break;
+            }
+        } else if (type == 0) {
+            if (number == 10)
+                self->lost_attributes = (uint32_t)plain != 0;
+            else if (number == 12)
+                self->lost_events = (uint32_t)plain != 0;
+            else if (number == 14)
+                self->lost_links = (uint32_t)plain != 0;
+        } else if (type == 1) {
+            if (number == 7)
+                self->start_ns = fixed64(content);
+            else if (number == 8)
+                self->end_ns = fixed64(content);
+        }
+    }
+    if (self->attributes_count > ATTRIBUTES_MAX)
+        self->is_odd = 1;
+    return 1;
+}
+
+static inline int has(Scanner *self, uint16_t number)
+{
+    return number < NAMES_MAX && self->seen_in[number] == self->span_number;
+}
+
+/* --- values by a plan: 1 is read, 0 is for Python to say, -1 is an exception */
+
+static int count_of(Scanner *self, uint16_t number, int64_t *value)
+{
+    *value = -1;
+    if (number == NOTHING)
+        return 1;
+    if (!has(self, number))
+        return 0;
+    Part part = self->value[number];
+    Bytes at = part.at + 1, end = part.at + part.size;
+    uint64_t found;
+    if (part.size < 2 || part.at[0] != 0x18 || !varint(&at, end, &found) || at != end || found > COUNT_MAX)
+        return 0;
+    *value = (int64_t)found;
+    return 1;
+}
+
+/* A short text that neither begins nor ends with anything that would be cut off is what it is. */
+static int text_of(Scanner *self, uint16_t number, PyObject **text)
+{
+    *text = NULL;
+    if (number == NOTHING)
+        return 1;
+    if (!has(self, number))
+        return 0;
+    Part part = self->value[number];
+    if (part.size <= 3 || part.at[0] != 0x0A || part.at[1] != part.size - 2 || part.size - 2 >= 128)
+        return 0;
+    uint8_t first = part.at[2], last = part.at[part.size - 1];
+    if (first <= 34 || first >= 127 || last <= 32 || last >= 127)
+        return 0;
+    *text = PyUnicode_DecodeUTF8((const char *)part.at + 2, part.size - 2, NULL);
+    if (*text == NULL) {
+        if (!PyErr_ExceptionMatches(PyExc_UnicodeDecodeError))
+            return -1;
+        PyErr_Clear();
+        return 0;
+    }
+    return 1;
+}
+
+static int first_token_of(Scanner *self, const Plan *plan, double *waited)
+{
+    if (!has(self, plan->first_token))
+        return 0;
+    Part part = self->value[plan->first_token];
+    if (part.size != 9 || part.at[0] != 0x21)
+        return 0;
+    double found, duration = self->end_ns > self->start_ns ? (double)(self->end_ns - self->start_ns) / 1e9 : 0.0;
+    memcpy(&found, part.at + 1, 8);
+    if (plan->clock == 1 || (plan->clock == 2 && found > duration + SLACK_S))
+        found /= 1000;
+    *waited = found;
+    return found >= 0 && found <= duration + SLACK_S; /* which is not so of what is no number */
+}
+
+static int is_word_end(Bytes at, Bytes end)
+{
+    while (at < end && *at == '\\')
+        at++;
+    return at < end && (*at == '"' || *at == '\'');
+}
+
+static int holds(Part part, const char *letters, size_t size)
+{
+    return memmem(part.at, (size_t)part.size, letters, size) != NULL;
+}
+
+static int tells_usage(Part part, const char *word)
+{
+    Bytes at = part.at, end = part.at + part.size;
+    while ((at = memmem(at, (size_t)(end - at), word, 5)) != NULL) {
+        at += 5;
+        if (is_word_end(at, end))
+            return 1;
+        if (end - at >= 9 && memcmp(at, "_metadata", 9) == 0 && is_word_end(at + 9, end))
+            return 1;
+        if (end - at >= 8 && memcmp(at, "Metadata", 8) == 0 && is_word_end(at + 8, end))
+            return 1;
+    }
+    return 0;
+}
+
+/* Letters as escapes: a backslash and more than what texts are full of, such as the end of a line. */
+static int has_escapes(Part part)
+{
+    Bytes at = part.at, end = part.at + part.size;
+    while ((at = memchr(at, '\\', (size_t)(end - at))) != NULL) {
+        at++;
+        if (at < end && (*at == 'x' || *at == 'N' || *at == '1' || *at == 'U'))
+            return 1;
+        if (end - at >= 4 && memcmp(at, "u00", 3) == 0 && at[3] >= '4' && at[3] <= '7')
+            return 1;
+    }
+    return 0;
+}
+
+/* Whether a document tells no more than is known, as far as can be seen from here. */
+static int is_silent(Part document, PyObject *letters)
+{
+    if (document.size < 1 || document.at[0] != 0x0A)
+        return 0;
+    if (tells_usage(document, "usage") || tells_usage(document, "Usage") || holds(document, "Chunk", 5))
+        return 0;
+    if (has_escapes(document))
+        return 0;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(letters); i++) {
+        PyObject *one = PyTuple_GET_ITEM(letters, i);
+        if (!PyBytes_CheckExact(one) || holds(document, PyBytes_AS_STRING(one), (size_t)PyBytes_GET_SIZE(one)))
+            return 0;
+    }
+    return 1;
+}
+
+static inline PyObject *number_or_none(int64_t value)
+{
+    return value < 0 ? Py_NewRef(Py_None) : PyLong_FromLongLong(value);
+}
+
+static inline PyObject *bytes_of(Part part)
+{
+    return PyBytes_FromStringAndSize((const char *)part.at, part.size);
+}
+
+static inline int64_t not_negative(int64_t value)
+{
+    return value < 0 ? 0 : value;
+}
+
+/* What the attributes hold that were chosen to be looked at, by what `choose` makes of their bytes. */
+static PyObject *chosen_of(Scanner *self, PyObject *choose, PyObject *origin)
+{
+    int count = self->names_count - self->chosen_from;
+    if (choose == Py_None || count == 0)
+        return PyTuple_New(0);
+    PyObject *arguments = PyTuple_New(count + 1);
+    if (arguments == NULL)
+        return NULL;
+    PyTuple_SET_ITEM(arguments, 0, Py_NewRef(origin));
+    for (int i = 0; i < count; i++) {
+        uint16_t number = (uint16_t)(self->chosen_from + i);
+        PyObject *raw = has(self, number) ? bytes_of(self->value[number]) : Py_NewRef(Py_None);
+        if (raw == NULL) {
+            Py_DECREF(arguments);
+            return NULL;
+        }
+        PyTuple_SET_ITEM(arguments, i + 1, raw);
+    }
+    PyObject *chosen = PyObject_Call(choose, arguments, NULL);
+    Py_DECREF(arguments);
+    return chosen;
+}
+
+static int sighting_of(Scanner *self, PyObject *entry, PyObject *origin, PyObject *choose, PyObject **sighting)
+{
+    const Plan *plan = NULL;
+    int64_t asked = -1, output = -1, cached = -1, written = -1, reasoning = -1, total = -1;
+    for (int turn = 0;; turn++) {
+        /* [how to read, shapes by origin, letters, the plan of those whose output is otherwise] */
+        if (!PyList_CheckExact(entry) || PyList_GET_SIZE(entry) != 4 || !PyDict_CheckExact(PyList_GET_ITEM(entry, 1)) ||
+            !PyTuple_CheckExact(PyList_GET_ITEM(entry, 2)))
+            return 0;
+        PyObject *packed = PyList_GET_ITEM(entry, 0);
+        if (!PyBytes_CheckExact(packed) || PyBytes_GET_SIZE(packed) != sizeof(Plan))
+            return 0;
+        plan = (const Plan *)PyBytes_AS_STRING(packed);
+        if (!count_of(self, plan->asked, &asked) || !count_of(self, plan->output, &output) ||
+            !count_of(self, plan->cached, &cached) || !count_of(self, plan->written, &written) ||
+            !count_of(self, plan->reasoning, &reasoning) || !count_of(self, plan->total, &total))
+            return 0;
+        int64_t beside = not_negative(cached) + not_negative(written), thought = not_negative(reasoning);
+        if (beside || thought) {
+            /* Whether the parts lie in the whole or beside it is for Python to say, where it is not plain. */
+            int is_plain = !plan->is_cache_beside && beside <= not_negative(asked) && thought <= not_negative(output);
+            if (!is_plain || (total >= 0 && (asked < 0 || output < 0 || total != asked + output)))
+                return 0;
+        }
+        if ((output > 0) == plan->has_output)
+            break;
+        entry = PyList_GET_ITEM(entry, 3);
+        if (turn || entry == Py_None)
+            return 0;
+    }
+    if (cached == 0 && plan->drops_cached)
+        cached = -1;
+    if (written == 0 && plan->drops_written)
+        written = -1;
+    if (output == 0 && plan->drops_output)
+        output = -1;
+    if (reasoning == 0 && plan->drops_reasoning)
+        reasoning = -1;
+    double waited = 0.0;
+    int has_waited = 0;
+    if (plan->first_token != NOTHING) {
+        if (!first_token_of(self, plan, &waited))
+            return 0;
+        has_waited = plan->has_first_token;
+    }
+    for (int i = 0; i < plan->documents_count && i < 6; i++)
+        if (!has(self, plan->documents[i]) ||
+            !is_silent(self->value[plan->documents[i]], PyList_GET_ITEM(entry, 2)))
+            return 0;
+    PyObject *shape = PyDict_GetItemWithError(PyList_GET_ITEM(entry, 1), origin);
+    if (shape == NULL || shape == Py_None)
+        return PyErr_Occurred() ? -1 : 0;
+    PyObject *response_id = NULL, *session = NULL, *chosen = NULL;
+    Py_INCREF(shape);
+    int known = text_of(self, plan->response_id, &response_id);
+    if (known > 0)
+        known = text_of(self, plan->session, &session);
+    if (known > 0 && (chosen = chosen_of(self, choose, origin)) == NULL)
+        known = -1;
+    if (known <= 0) {
+        Py_DECREF(shape);
+        Py_XDECREF(response_id);
+        Py_XDECREF(session);
+        return known;
+    }
+    Part parent = self->parent_id;
+    if (parent.size != 8)
+        parent.size = 0;
+    PyObject *facts[17] = {
+        shape,
+        bytes_of(self->trace_id),
+        bytes_of(self->span_id),
+        bytes_of(parent),
+        PyLong_FromUnsignedLongLong(self->start_ns),
+        PyLong_FromUnsignedLongLong(self->end_ns),
+        response_id ? response_id : Py_NewRef(Py_None),
+        session ? session : Py_NewRef(Py_None),
+        number_or_none(asked),
+        number_or_none(cached),
+        number_or_none(written),
+        number_or_none(output),
+        number_or_none(reasoning),
+        has_waited ? PyFloat_FromDouble(waited) : Py_NewRef(Py_None),
+        Py_NewRef(Py_None),
+        chosen,
+        PyTuple_New(0),
+    };
+    PyObject *made = self->sighting_type->tp_alloc(self->sighting_type, 17);
+    int is_whole = made != NULL;
+    for (int i = 0; i < 17; i++) {
+        is_whole &= facts[i] != NULL;
+        if (made != NULL)
+            PyTuple_SET_ITEM(made, i, facts[i]);
+        else
+            Py_XDECREF(facts[i]);
+    }
+    if (!is_whole) {
+        Py_XDECREF(made);
+        return -1;
+    }
+    *sighting = made;
+    return 1;
+}
+
+/* --- the spans of a scope */
+
+/* What decides what a span of the group is; NULL without an exception when it is too long to be told by. */
+static PyObject *signature_of(Scanner *self, PyObject *deciding, int looks_at_name, int gaps)
+{
+    uint8_t *to = self->signature, *end = self->signature + SIGNATURE_MAX;
+    Part parts[2] = {self->status, self->span_name};
+    *to++ = (uint8_t)gaps;
+    for (int i = 0; i < 1 + looks_at_name; i++) {
+        if (end - to < parts[i].size + 4)
+            return NULL;
+        uint32_t size = (uint32_t)parts[i].size;
+        memcpy(to, &size, 4);
+        memcpy(to + 4, parts[i].at, size);
+        to += 4 + size;
+    }
+    const uint16_t *numbers = (const uint16_t *)PyBytes_AS_STRING(deciding);
+    for (Py_ssize_t i = 0; i < PyBytes_GET_SIZE(deciding) / 2; i++) {
+        if (numbers[i] >= self->names_count || !has(self, numbers[i]))
+            return NULL;
+        Part value = self->value[numbers[i]];
+        if (end - to < value.size + 4)
+            return NULL;
+        uint32_t size = (uint32_t)value.size;
+        memcpy(to, &size, 4);
+        memcpy(to + 4, value.at, size);
+        to += 4 + size;
+    }
+    return PyBytes_FromStringAndSize((const char *)self->signature, to - self->signature);
+}
+
+typedef struct {
+    PyObject *groups, *origin, *choose, *sightings, *left;
+    Bytes body;
+    uint64_t earliest_ns, latest_ns;
+    int gaps;
+    Py_ssize_t others, no_ids, no_times, too_early, too_late, lost_attributes, lost_events, lost_links;
+} Work;
+
+/* Hand a span back: where its sighting belongs, where it lies, and what its group or its plan would be found by. */
+static int leave(Work *work, Part span, PyObject *known_by, PyObject *plans, PyObject *signature)
+{
+    Py_ssize_t begin = span.at - work->body;
+    PyObject *left = Py_BuildValue(
+        "(nnnOOO)", PyList_GET_SIZE(work->sightings), begin, begin + span.size,
+        known_by ? known_by : Py_None, plans ? plans : Py_None, signature ? signature : Py_None);
+    if (left == NULL)
+        return -1;
+    int failed = PyList_Append(work->left, left) < 0 || PyList_Append(work->sightings, Py_None) < 0;
+    Py_DECREF(left);
+    return failed ? -1 : 0;
+}
+
+static int scan_span(Scanner *self, Work *work, Part span, int is_claimed)
+{
+    if (!read_span(self, span)) {
+        PyErr_SetString(PyExc_ValueError, "a span is damaged");
+        return -1;
+    }
+    if (self->span_id.size != 8 || self->trace_id.size != 16) {
+        work->no_ids++;
+        return 0;
+    }
+    if (self->start_ns == 0 || self->end_ns == 0) {
+        work->no_times++;
+        return 0;
+    }
+    work->lost_attributes += self->lost_attributes;
+    work->lost_events += self->lost_events;
+    work->lost_links += self->lost_links;
+    if (!self->tells && !is_claimed) {
+        work->others++;
+        return 0;
+    }
+    if (self->is_odd || self->has_event)
+        return leave(work, span, NULL, NULL, NULL);
+    PyObject *known_by = PyBytes_FromStringAndSize((const char *)self->known, self->known_count * 2);
+    if (known_by == NULL)
+        return -1;
+    PyObject *group = PyDict_GetItemWithError(work->groups, known_by);
+    if (group == NULL) {
+        int failed = PyErr_Occurred() ? -1 : leave(work, span, known_by, NULL, NULL);
+        Py_DECREF(known_by);
+        return failed;
+    }
+    Py_DECREF(known_by);
+    /* [the attributes that decide, whether the name does too, plans by what these hold] */
+    if (!PyList_CheckExact(group) || PyList_GET_SIZE(group) != 3 || !PyBytes_CheckExact(PyList_GET_ITEM(group, 0)) ||
+        !PyDict_CheckExact(PyList_GET_ITEM(group, 2)))
+        return leave(work, span, NULL, NULL, NULL);
+    PyObject *plans = PyList_GET_ITEM(group, 2);
+    PyObject *signature =
+        signature_of(self, PyList_GET_ITEM(group, 0), PyList_GET_ITEM(group, 1) == Py_True, work->gaps);
+    if (signature == NULL)
+        return PyErr_Occurred() ? -1 : leave(work, span, NULL, NULL, NULL);
+    PyObject *entry = PyDict_GetItemWithError(plans, signature);
+    int done = -1;
+    if (entry == NULL) {
+        if (!PyErr_Occurred())
+            done = leave(work, span, NULL, plans, signature);
+    } else if (entry == Py_None) {
+        work->others++;
+        done = 0;
+    } else {
+        PyObject *sighting = NULL;
+        Py_INCREF(entry); /* `choose` may be Python, and do anything */
+        int is_read = sighting_of(self, entry, work->origin, work->choose, &sighting);
+        Py_DECREF(entry);
+        if (is_read == 0) {
+            done = leave(work, span, NULL, NULL, NULL);
+        } else if (is_read > 0) {
+            done = 0;
+            if (self->end_ns > work->latest_ns)
+                work->too_early++;
+            else if (self->end_ns < work->earliest_ns)
+                work->too_late++;
+            else
+                done = PyList_Append(work->sightings, sighting);
+            Py_DECREF(sighting);
+        }
+    }
+    Py_DECREF(signature);
+    return done;
+}
+
+PyDoc_STRVAR(scan_doc,
+"scan(body, begin, end, is_claimed, groups, gaps, origin, choose, earliest_ns, latest_ns)\n--\n\n"
+"Read the spans of the scope that lies there: (sightings, left, others, refused, lost). `refused` are the numbers of\n"
+"those without ids, without times, too early and too late, `lost` of those with dropped attributes, events and links.\n"
+"Where a span is left to Python, there is None among the sightings. Raises ValueError at damage.");
+
+static PyObject *scan(Scanner *self, PyObject *arguments)
+{
+    Work work = {0};
+    Py_buffer body;
+    Py_ssize_t begin, end;
+    int is_claimed;
+    unsigned long long earliest_ns, latest_ns;
+    if (!PyArg_ParseTuple(arguments, "y*nnpO!iOOKK", &body, &begin, &end, &is_claimed, &PyDict_Type, &work.groups,
+                          &work.gaps, &work.origin, &work.choose, &earliest_ns, &latest_ns))
+        return NULL;
+    PyObject *answer = NULL;
+    if (self->is_busy || self->names == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "a scanner does one thing at a time");
+        PyBuffer_Release(&body);
+        return NULL;
+    }
+    self->is_busy = 1;
+    work.earliest_ns = earliest_ns;
+    work.latest_ns = latest_ns;
+    work.body = body.buf;
+    work.sightings = PyList_New(0);
+    work.left = PyList_New(0);
+    if (work.sightings == NULL || work.left == NULL)
+        goto done;
+    if (begin < 0 || end < begin || end > body.len) {
+        PyErr_SetString(PyExc_ValueError, "there is no such part");
+        goto done;
+    }
+    Bytes at = work.body + begin, until = work.body + end;
+    while (at < until) {
+        uint64_t number, plain;
+        int type;
+        Part content;
+        if (!field(&at, until, &number, &type, &content, &plain)) {
+            PyErr_SetString(PyExc_ValueError, "the spans of a scope are damaged");
+            goto done;
+        }
+        if (number == 2 && type == 2 && scan_span(self, &work, content, is_claimed) < 0)
+            goto done;
+    }
+    answer = Py_BuildValue("(OOn(nnnn)(nnn))", work.sightings, work.left, work.others, work.no_ids, work.no_times,
+                           work.too_early, work.too_late, work.lost_attributes, work.lost_events, work.lost_links);
+done:
+    self->is_busy = 0;
+    Py_XDECREF(work.sightings);
+    Py_XDECREF(work.left);
+    PyBuffer_Release(&body);
+    return answer;
+}
+
+PyDoc_STRVAR(scopes_doc,
+"scopes(body)\n--\n\n"
+"Where the spans of scopes lie: a list of (resource, scope, begin, end, spans), the first two as bytes.\n"
+"Raises ValueError at damage.");
+
+static int add_scope(PyObject *found, Bytes body, Part resource, Part scope_spans)
+{
+    Bytes at = scope_spans.at, end = scope_spans.at + scope_spans.size;
+    Part scope = {at, 0}, content;
+    uint64_t number, plain;
+    int type;
+    Py_ssize_t spans = 0;
+    while (at < end) {
+        if (!field(&at, end, &number, &type, &content, &plain))
+            return 0;
+        if (number == 1 && type == 2)
+            scope = content;
+        spans += number == 2 && type == 2;
+    }
+    Py_ssize_t begin = scope_spans.at - body;
+    PyObject *one = Py_BuildValue("(y#y#nnn)", resource.at, resource.size, scope.at, scope.size, begin,
+                                  begin + scope_spans.size, spans);
+    int failed = one == NULL || PyList_Append(found, one) < 0;
+    Py_XDECREF(one);
+    return failed ? -1 : 1;
+}
+
+static PyObject *scopes(PyObject *module, PyObject *argument)
+{
+    (void)module;
+    Py_buffer body;
+    if (PyObject_GetBuffer(argument, &body, PyBUF_SIMPLE) < 0)
+        return NULL;
+    PyObject *found = PyList_New(0);
+    Bytes at = body.buf, end = at + body.len;
+    uint64_t number, plain;
+    int type, done = found != NULL ? 1 : -1;
+    while (done > 0 && at < end) {
+        Part resource_spans, content;
+        done = field(&at, end, &number, &type, &resource_spans, &plain);
+        if (done <= 0 || number != 1 || type != 2)
+            continue;
+        Part resource = {resource_spans.at, 0};
+        Bytes until = resource_spans.at + resource_spans.size;
+        /* Twice: nothing says that the resource comes before its spans. */
+        for (int turn = 0; turn < 2 && done > 0; turn++) {
+            Bytes inner = resource_spans.at;
+            while (done > 0 && inner < until) {
+                done = field(&inner, until, &number, &type, &content, &plain);
+                if (done <= 0 || type != 2)
+                    continue;
+                if (turn == 0 && number == 1)
+                    resource = content;
+                else if (turn == 1 && number == 2)
+                    done = add_scope(found, body.buf, resource, content);
+            }
+        }
+    }
+    PyBuffer_Release(&body);
+    if (done > 0)
+        return found;
+    Py_XDECREF(found);
+    if (!PyErr_Occurred())
+        PyErr_SetString(PyExc_ValueError, "the request is damaged");
+    return NULL;
+}
+
+/* --- the object */
+
+static int parts_of(PyObject *names, Part *parts, int most)
+{
+    Py_ssize_t count = PyTuple_GET_SIZE(names);
+    if (count > most) {
+        PyErr_SetString(PyExc_ValueError, "there are too many names");
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *one = PyTuple_GET_ITEM(names, i);
+        if (!PyBytes_CheckExact(one) || PyBytes_GET_SIZE(one) == 0) {
+            PyErr_SetString(PyExc_TypeError, "names are bytes, and not empty");
+            return -1;
+        }
+        parts[i].at = (Bytes)PyBytes_AS_STRING(one);
+        parts[i].size = PyBytes_GET_SIZE(one);
+    }
+    return (int)count;
+}
+
+PyDoc_STRVAR(scanner_doc,
+"Scanner(sighting_type, names, chosen_from, beginnings, odd_beginnings)\n--\n\n"
+"Reads spans. Names of attributes have the numbers of their places among `names`; those from `chosen_from` on are\n"
+"chosen. Spans with names that begin like one of `beginnings` are looked at, and left to Python when an unknown name\n"
+"begins like one of `odd_beginnings`.");
+
+static int scanner_init(Scanner *self, PyObject *arguments, PyObject *keywords)
+{
+    PyObject *type, *names, *beginnings, *odd_beginnings;
+    int chosen_from;
+    if (keywords != NULL && PyDict_GET_SIZE(keywords)) {
+        PyErr_SetString(PyExc_TypeError, "all arguments are positional");
+        return -1;
+    }
+    if (!PyArg_ParseTuple(arguments, "O!O!iO!O!", &PyType_Type, &type, &PyTuple_Type, &names, &chosen_from,
+                          &PyTuple_Type, &beginnings, &PyTuple_Type, &odd_beginnings))
+        return -1;
+    if (self->names != NULL || !PyType_IsSubtype((PyTypeObject *)type, &PyTuple_Type)) {
+        PyErr_SetString(PyExc_TypeError, "a scanner is made once, of a kind of tuple");
+        return -1;
+    }
+    self->sighting_type = (PyTypeObject *)Py_NewRef(type);
+    self->names = Py_NewRef(names);
+    self->beginnings = Py_NewRef(beginnings);
+    self->odd_beginnings = Py_NewRef(odd_beginnings);
+    self->names_count = parts_of(names, self->name, NAMES_MAX);
+    self->beginnings_count = parts_of(beginnings, self->beginning, BEGINNINGS_MAX);
+    self->odd_beginnings_count = parts_of(odd_beginnings, self->odd_beginning, BEGINNINGS_MAX);
+    if (self->names_count < 0 || self->beginnings_count < 0 || self->odd_beginnings_count < 0)
+        return -1;
+    if (chosen_from < 0 || chosen_from > self->names_count) {
+        PyErr_SetString(PyExc_ValueError, "the chosen names are among the names");
+        return -1;
+    }
+    self->chosen_from = chosen_from;
+    memset(self->table, 0xFF, sizeof self->table);
+    for (int i = 0; i < self->names_count; i++) {
+        Part name = self->name[i];
+        uint32_t slot = hashed(name.at, name.size);
+        while (self->table[slot] != NOTHING)
+            slot = (slot + 1) & (TABLE_SIZE - 1);
+        self->table[slot] = (uint16_t)i;
+        self->is_telling[i] = (uint8_t)begins(self->beginning, self->beginnings_count, name.at, name.size);
+    }
+    return 0;
+}
+
+static void scanner_dealloc(Scanner *self)
+{
+    Py_XDECREF(self->sighting_type);
+    Py_XDECREF(self->names);
+    Py_XDECREF(self->beginnings);
+    Py_XDECREF(self->odd_beginnings);
+    Py_TYPE(self)->tp_free((PyObject *)self);
+}
+
+static PyMethodDef scanner_methods[] = {
+    {"scan", (PyCFunction)scan, METH_VARARGS, scan_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyTypeObject scanner_type = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "monitor.traffic.lookout._scan.Scanner",
+    .tp_basicsize = sizeof(Scanner),
+    .tp_flags = Py_TPFLAGS_DEFAULT,
+    .tp_doc = scanner_doc,
+    .tp_methods = scanner_methods,
+    .tp_init = (initproc)scanner_init,
+    .tp_new = PyType_GenericNew,
+    .tp_dealloc = (destructor)scanner_dealloc,
+};
+
+static PyMethodDef module_methods[] = {
+    {"scopes", scopes, METH_O, scopes_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef module = {
+    PyModuleDef_HEAD_INIT, .m_name = "_scan", .m_size = -1, .m_methods = module_methods,
+};
+
+PyMODINIT_FUNC PyInit__scan(void)
+{
+    const uint16_t one = 1;
+    if (*(const uint8_t *)&one != 1) {
+        PyErr_SetString(PyExc_ImportError, "numbers are read as they are written: little end first");
+        return NULL;
+    }
+    if (PyType_Ready(&scanner_type) < 0)
+        return NULL;
+    PyObject *made = PyModule_Create(&module);
+    if (made != NULL && PyModule_AddObjectRef(made, "Scanner", (PyObject *)&scanner_type) < 0)
+        Py_CLEAR(made);
+    return made;
+}

@@ -1,0 +1,187 @@
+"""Export requests in protobuf to sightings of calls, by the scanner in C where it was built.
+
+The scanner reads spans for which there is a plan, and steps over those that are no calls. All others are left to
+Python, which tells it what it learnt of them.
+"""
+
+from collections.abc import Mapping
+from importlib import import_module
+from threading import Lock
+from types import ModuleType
+from typing import Any
+
+from opentelemetry.proto.trace.v1 import trace_pb2
+
+from .. import OtlpError
+from ..dialects import BEGINNINGS, SCOPES
+from ..dialects.counts import USAGE_PREFIXES
+from ..ingest_counts import Loss
+from ..otlp import NO_IDS, NO_TIMES, Span, span_of
+from ..otlp_size import check_protobuf
+from ..sightings import Shapes, Sighting
+from . import slim
+from .book import Group, NoCalls
+from .found import TOO_EARLY, TOO_LATE, Found, Watch
+from .origin import Chosen, Origin
+from .packing import Entry, packed
+from .plans import Plan
+from .protobuf import LARGE, ProtobufReader
+from .watched import vocabulary
+
+try:
+    scanner: ModuleType | None = import_module("._scan", __package__)
+except ImportError:  # it was not built: Python alone does the same
+    scanner = None
+
+Plans = dict[bytes, Entry | bool | None]
+"""Plans by what decides: ``None`` for spans that are no calls, and ``False`` for those that are for Python alone."""
+
+PackedGroup = list[Any]
+"""The attributes that decide, by their numbers; whether the name does; and the plans."""
+
+
+class ScanningReader(ProtobufReader):
+    """Reads requests with the scanner."""
+
+    def __init__(self, watch: Watch, shapes: Shapes, plans_max: int, module: ModuleType) -> None:
+        """Start with nothing known. ``module`` is the scanner's."""
+        super().__init__(watch, shapes, plans_max)
+        chosen = self._chosen_keys
+        names = [*sorted(vocabulary().difference(chosen)), *chosen]
+        self._numbers = {name: number for number, name in enumerate(names)}
+        self._find_scopes = module.scopes
+        self._scanner = module.Scanner(
+            Sighting,
+            _encoded(names),
+            len(names) - len(chosen),
+            _encoded(BEGINNINGS),
+            _encoded(USAGE_PREFIXES),
+        )
+        self._one_at_a_time = Lock()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._emptied = self._book.emptied
+        self._groups: dict[str, dict[bytes, PackedGroup]] = {}
+        self._packed_groups: dict[Group, PackedGroup] = {}
+        self._packed_plans: dict[Plan, Entry | None] = {}
+
+    def read(self, body: bytes, found: Found) -> None:
+        """Add what is in the request to what was found; raises as without the scanner."""
+        try:
+            scopes = self._find_scopes(body)
+            with self._one_at_a_time:
+                for resource, scope, begin, end, spans in scopes:
+                    origin = self._origins[resource]
+                    found.came(spans, origin.service_name)
+                    self._scan(body, begin, end, origin, self._scopes[scope], found)
+        except ValueError as error:
+            raise OtlpError(f"not a protobuf ExportTraceServiceRequest: {error}") from error
+
+    def _scan(self, body: bytes, begin: int, end: int, origin: Origin, scope: str, found: Found) -> None:
+        if self._emptied != self._book.emptied:
+            self._forget()
+        groups = self._groups.setdefault(scope, {})
+        choose = self._choose if self._chosen_keys else None
+        sightings, left, others, refused, lost = self._scanner.scan(
+            body, begin, end, scope.startswith(SCOPES), groups, origin.gaps, origin, choose,
+            found.earliest_ns, found.latest_ns,
+        )  # fmt: skip
+        found.others += others
+        for reason, spans in zip((NO_IDS, NO_TIMES, TOO_EARLY, TOO_LATE), refused, strict=True):
+            if spans:
+                found.refuse(reason, origin.service_name, spans)
+        for loss, spans in zip((Loss.ATTRIBUTES, Loss.EVENTS, Loss.LINKS), lost, strict=True):
+            if spans:
+                found.lose(origin.service_name, loss, spans)
+        for place, at, to, known_by, plans, signature in left:
+            encoded = body[at:to]
+            whole = _Whole(encoded, body, scope, origin, found)
+            sighting, group, plan = self._read_left(slim.Span.FromString(encoded), scope, origin, whole)
+            sightings[place] = found.admitted(sighting)
+            if known_by is not None and group is not None:
+                groups[known_by] = self._packed_group(group)
+            if plan is not None:
+                self._note(plan, plans, signature)
+            if group is not None and group in self._packed_groups:
+                self._packed_group(group)
+        found.sightings += filter(None, sightings) if left else sightings
+
+    def _read_left(
+        self, span: Any, scope: str, origin: Origin, whole: "_Whole"
+    ) -> tuple[Sighting | None, Group | None, Plan | NoCalls | None]:
+        """What a span tells, its group and the plan for it, as far as there are any."""
+        keys = tuple(span.attributes)
+        group = self._book.of_scope(scope).get(keys)
+        if group is None:
+            # An attribute with more in it than its name and its value does not show among the slim ones.
+            group = self._book.group(scope, keys) if len(whole.span.attributes) == len(keys) else None
+        if isinstance(group, NoCalls):
+            return None, None, group
+        if group is None or group.is_hopeless or span.event:
+            return self._book.read(whole.span, origin), None, None
+        get, status, name = span.attributes.get, span.status, span.name
+        plan = group.plans.get(group.signature(get, origin, status, name))
+        sighting = None
+        if isinstance(plan, NoCalls):
+            return None, group, plan
+        if plan is not None:
+            parent_id = span.parent_span_id if len(span.parent_span_id) == 8 else b""
+            chosen = self._chosen(get, origin) if self._chosen_keys else ()
+            ids = span.trace_id, span.span_id, parent_id, span.start_ns, span.end_ns
+            sighting = plan.sighting(get, origin, *ids, chosen)
+        if sighting is None:
+            sighting = self._book.learn(whole.span, origin, group, get, status, name)
+            plan = group.plans.get(group.signature(get, origin, status, name))
+        return sighting, group, plan
+
+    def _packed_group(self, group: Group) -> PackedGroup:
+        known = self._packed_groups.setdefault(group, [None, None, None])
+        deciding = b"".join(self._numbers.get(key, 0xFFFF).to_bytes(2, "little") for key in group.deciding)
+        if known[:2] != [deciding, group.looks_at_name]:
+            # The old plans are out of reach now, whoever still writes to them.
+            known[:] = deciding, group.looks_at_name, {}
+        return known
+
+    def _note(self, plan: Plan | NoCalls, plans: Plans | None, signature: bytes | None) -> None:
+        entry: Entry | bool | None = None
+        if isinstance(plan, Plan):
+            if plan not in self._packed_plans:
+                self._packed_plans[plan] = packed(plan, self._numbers)
+            entry = self._packed_plans[plan]
+            if entry is not None and entry[3] is None and plan.other is not None:
+                entry[3] = packed(plan.other, self._numbers)
+            if entry is None:
+                entry = False
+        if plans is not None and signature is not None:
+            plans[signature] = entry
+
+    def _choose(self, origin: Origin, *raws: bytes | None) -> Chosen:
+        told: Mapping[str, bytes | None] = dict(zip(self._chosen_keys, raws, strict=True))
+        return self._chosen(told.get, origin)
+
+
+class _Whole:
+    """A span, to be decoded whole when it is asked for."""
+
+    def __init__(self, encoded: bytes, body: bytes, scope: str, origin: Origin, found: Found) -> None:
+        self._encoded, self._body = encoded, body
+        self._scope, self._origin = scope, origin
+        self._found = found
+        self._span: Span | None = None
+
+    @property
+    def span(self) -> Span:
+        if self._span is None:
+            found = self._found
+            found.read_slowly += 1
+            if found.slow_bytes < LARGE <= found.slow_bytes + len(self._encoded):
+                check_protobuf(self._body)
+            found.slow_bytes += len(self._encoded)
+            message = trace_pb2.Span.FromString(self._encoded)
+            self._span = span_of(message, self._scope, self._origin.attributes)
+        return self._span
+
+
+def _encoded(names: Any) -> tuple[bytes, ...]:
+    return tuple(name.encode() for name in names)
