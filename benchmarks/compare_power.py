@@ -246,12 +246,10 @@ def speed(
     ] = 5,
 ) -> None:
     """One comparison of 25 prompts x 40 samples a side with 1,000 permutations, beside the package."""
-    base, current = _sides(folder / "base_long.jsonl.gz", prompts, samples)
-    took = []
-    for _ in range(5):
-        began = time.perf_counter()
-        compare(as_runs(base), as_runs(current), Settings(permutations=permutations))
-        took.append(time.perf_counter() - began)
+    base, current = _sides(folder / f"{LONG}.jsonl.gz", prompts, samples)
+    # In a process of its own with one thread, as the command runs: small matrices on busy cores are slower with two.
+    cases = [(folder / f"{LONG}.jsonl.gz", prompts, samples, permutations)] * 5
+    took = repeat(_seconds, cases, 1, "comparing")
     print(f"compare: {median(took):.3f} s (median of 5; {min(took):.3f} to {max(took):.3f})")
     if peer is not None:
         seconds = _peer_seconds(peer, base, current, peer_permutations) * permutations / peer_permutations
@@ -259,6 +257,15 @@ def speed(
             f"model-equality-testing: {seconds:.0f} s (by {peer_permutations} of its permutations), "
             f"{seconds / median(took):.0f} times as long"
         )
+
+
+def _seconds(case: tuple[Path, int, int, int]) -> float:
+    """How long ``compare`` takes, once it has the data."""
+    path, prompts, samples, permutations = case
+    base, current = _sides(path, prompts, samples)
+    began = time.perf_counter()
+    compare(as_runs(base), as_runs(current), Settings(permutations=permutations))
+    return time.perf_counter() - began
 
 
 def _sides(path: Path, prompts: int, samples: int) -> tuple[Answers, Answers]:
