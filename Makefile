@@ -71,6 +71,10 @@ lock: $(DEV) ## pin anew what pyproject.toml asks for; UPGRADE=1 takes the newes
 	$(VENV)/bin/uv pip compile pyproject.toml --group dev $(LOCK) $(if $(UPGRADE),--upgrade) -o requirements-dev.lock
 	$(VENV)/bin/uv pip compile pyproject.toml -c requirements-dev.lock $(LOCK) $(if $(UPGRADE),--upgrade) -o requirements.lock
 
+.PHONY: scanner
+scanner: $(RUNTIME) ## build the part in C that reads spans faster; needs a C compiler, and nothing needs it
+	$(VENV)/bin/python -m monitor.traffic.lookout.build_scanner
+
 .PHONY: smollm
 smollm:
 	scripts/serve-smollm.sh install

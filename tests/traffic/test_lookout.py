@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from exported_spans import START_NS
 from google.protobuf.json_format import MessageToJson
@@ -32,6 +33,7 @@ from monitor.traffic.sightings import Shape, Shapes, Sighting, sighting_of
 
 from .conftest import any_value
 from .test_dialects import CASES
+from .test_otlp_bodies import json_values
 
 PAYLOADS = sorted((Path(__file__).parent / "data").glob("*.pb"))
 NOW = START_NS / 1e9 + 100
@@ -86,7 +88,7 @@ def lookout_of(request: pytest.FixtureRequest) -> MakeLookout:
     """Makes lookouts, with the scanner in C and without."""
     module = scanner if request.param == "scanner" else None
     if request.param == "scanner" and module is None:
-        pytest.skip("the scanner is not built: scripts/build-scanner.py")
+        pytest.skip("the scanner is not built: make scanner")
 
     def make(watch: Watch | None = None, **options: Any) -> Lookout:
         return Lookout(watch or Watch(CHOSEN), scanner=module, **options)
@@ -260,6 +262,24 @@ def test_requests_of_real_libraries_in_json_are_read_as_ever(lookout_of: MakeLoo
     now = _now_of(payload.read_bytes())
     lookout, expected = lookout_of(), read_slowly(body, now, Encoding.JSON)
     assert [read(lookout, body, now, Encoding.JSON) for _ in range(3)] == [expected] * 3
+
+
+@given(
+    st.one_of(
+        json_values,
+        st.builds(lambda span: {"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}, json_values),
+    )
+)
+def test_json_that_is_read_at_all_is_read_the_same(lookout_of: MakeLookout, value: object) -> None:
+    body = orjson.dumps(value)
+    try:
+        expected = read_slowly(body, NOW, Encoding.JSON)
+    except OtlpError:
+        # Mistakes in what nobody asks for go unseen.
+        with contextlib.suppress(OtlpError):
+            lookout_of().read(body, Encoding.JSON, NOW)
+        return
+    assert read(lookout_of(), body, NOW, Encoding.JSON) == expected
 
 
 @settings(

@@ -489,6 +489,9 @@ static int sighting_of(Scanner *self, PyObject *entry, PyObject *origin, PyObjec
         Py_XDECREF(made);
         return -1;
     }
+    /* It holds nothing that could hold it: there is no need to look at it each time that garbage is looked for, and
+       many of them are kept for a while. */
+    PyObject_GC_UnTrack(made);
     *sighting = made;
     return 1;
 }
