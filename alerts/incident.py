@@ -39,6 +39,7 @@ class Reason(StrEnum):
     FIRED = "wrong for as long as the rule wants"
     STILL_FIRING = "still wrong; people know"
     ESCALATED = "worse than what people were told"
+    INHIBITED = "wrong, but another incident explains it: the state is held"
     DOUBTFUL = "seems wrong and is not surely so: the state is held"
     KEPT_FIRING = "steady again, but not yet for as long as the rule wants"
     RESOLVED = "steady for as long as the rule wants"
@@ -96,11 +97,15 @@ class Incident:
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """What a verdict did: the incident now (``None``: there is none), whom to tell what, and why."""
+    """What a verdict did: the incident now (``None``: there is none), whom to tell what, and why.
+
+    ``inhibited_by`` is the incident for which it did nothing, if there is one.
+    """
 
     incident: Incident | None
     notifications: tuple[NoticeKind, ...]
     reason: Reason
+    inhibited_by: Incident | None = None
 
     @property
     def is_page(self) -> bool:

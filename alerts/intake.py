@@ -7,7 +7,8 @@ from sqlmodel import Session
 
 from . import AlertError, outbox_store, store
 from .finding import Verdict
-from .incident import AlertRule, Incident, NoticeKind, State, Transition, step
+from .incident import AlertRule, Incident, NoticeKind, Reason, State, Transition, step
+from .inhibition import InhibitRule, inhibitor
 from .message import ROLLBACK_PREFIX, about_incident, addressed
 from .rollback import (
     Action,
@@ -26,15 +27,22 @@ def receive(
     verdicts: Sequence[tuple[Verdict, AlertRule]],
     now: datetime,
     rollbacks: Mapping[str, RollbackRule] | None = None,
+    inhibitions: Sequence[InhibitRule] = (),
 ) -> tuple[Transition, ...]:
     """What each verdict did, in order. Incidents, messages and rollback decisions are saved, not committed.
 
-    ``rollbacks`` holds the rule of every rollback that an alert rule may name.
+    ``rollbacks`` holds the rule of every rollback that an alert rule may name. A breach that a firing incident
+    inhibits changes nothing; a verdict may inhibit those after it, so what inhibits comes first.
     """
     open_now = {incident.key: incident for incident in store.open_incidents(session)}
     transitions = []
     for verdict, rule in verdicts:
-        before = open_now.pop(verdict.key, None)
+        source = inhibitor(verdict.key, verdict.finding, open_now.values(), inhibitions)
+        before = open_now.get(verdict.key)
+        if source is not None:
+            transitions.append(Transition(before, (), Reason.INHIBITED, source))
+            continue
+        open_now.pop(verdict.key, None)
         transition = _receive(session, before, verdict, rule, now, rollbacks or {})
         if transition.incident is not None and transition.incident.is_open:
             open_now[verdict.key] = transition.incident

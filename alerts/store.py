@@ -63,6 +63,13 @@ def incidents_of(session: Session, keys: Collection[str], since: datetime) -> tu
     return tuple(_incident(row) for row in session.exec(query.order_by(col(IncidentRow.opened_at))))
 
 
+def last_ends(session: Session, keys: Collection[str], since: datetime) -> dict[str, datetime]:
+    """When the last incident of each of these keys ended, where that was at ``since`` or later."""
+    key, ended = col(IncidentRow.key), col(IncidentRow.resolved_at)
+    query = select(key, func.max(ended)).where(key.in_(keys), ended >= since.timestamp()).group_by(key)
+    return {name: datetime.fromtimestamp(at, UTC) for name, at in session.exec(query) if at is not None}
+
+
 def incident(session: Session, incident_id: str) -> Incident | None:
     """The incident with this id, if there is one."""
     row = session.get(IncidentRow, incident_id)

@@ -43,6 +43,23 @@ class WatchState(StrEnum):
     PENDING = "pending"
     FIRING = "firing"
     NO_DATA = "no_data"
+    INHIBITED = "inhibited"
+    """It is beyond its threshold, and another incident explains that."""
+
+
+class Hearing(StrEnum):
+    """What is known of a service that sends traces."""
+
+    HEARD = "heard"
+    """It makes calls as it usually does, pauses included."""
+    SILENT = "silent"
+    HELD = "held"
+    """It is quiet for too long, and part of that time nobody listened."""
+    NOT_JUDGED = "not_judged"
+    """It has no rhythm that a silence could be told from."""
+    RETIRED = "retired"
+    """It was silent for so long that it counts as gone."""
+    IGNORED = "ignored"
 
 
 class IncidentState(StrEnum):
@@ -179,7 +196,10 @@ class NotificationStatus:
 
 @dataclass(frozen=True, slots=True)
 class IncidentStatus:
-    """Something that was or is wrong, and who was told. ``subject`` names the target or watch it is about."""
+    """Something that was or is wrong, and who was told. ``subject`` names the target or watch it is about.
+
+    ``inhibited_by`` is the key of the firing incident that explains it, and for which it is held as it is.
+    """
 
     id: str
     key: str
@@ -192,6 +212,7 @@ class IncidentStatus:
     subject: str = ""
     evidence: tuple[EvidenceLine, ...] = ()
     notifications: tuple[NotificationStatus, ...] = ()
+    inhibited_by: str = ""
 
     @property
     def is_open(self) -> bool:
@@ -222,12 +243,28 @@ class RollbackStatus:
 
 @dataclass(frozen=True, slots=True)
 class IngestStatus:
-    """What came in from production since the start."""
+    """What came in from production since the start.
+
+    ``refused_share`` is that of the export requests of the last minutes; ``note`` says what is wrong with them, or that
+    nobody has sent anything.
+    """
 
     spans: int = 0
     calls: int = 0
     rejected: int = 0
     last_span_at: datetime | None = None
+    refused_share: float = 0.0
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceStatus:
+    """A service that sends traces: whether it is heard, since when it is quiet, and what is said of that."""
+
+    name: str
+    hearing: Hearing
+    quiet_s: float | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +285,7 @@ class DeploymentStatus:
     outbox: OutboxStatus = OutboxStatus()
     rollbacks: tuple[RollbackStatus, ...] = ()
     ingest: IngestStatus = IngestStatus()
+    services: tuple[ServiceStatus, ...] = ()
     problems: tuple[str, ...] = ()
 
 

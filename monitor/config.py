@@ -16,6 +16,7 @@ from canaries.config import TargetConfig
 from canaries.document import DocumentError, Duration, Places, Problem, load_document_with_places
 from canaries.suite import Suite, load_suite
 from monitor.traffic.config import ModelPriceConfig, OtlpConfig, TlsConfig, ValidatorConfig
+from monitor.traffic.silence_config import SilenceConfig
 from monitor.traffic.watch_config import WatchConfig
 
 from . import MonitorError
@@ -81,11 +82,20 @@ class Config(BaseModel):
         default_factory=list, description="What is expected of answers in production."
     )
     watches: list[WatchConfig] = Field(default_factory=list, description="Rules over production traffic.")
+    silence: SilenceConfig = Field(default_factory=SilenceConfig, description="Findings of silence.")
     watch_every: Annotated[Duration, Field(gt=0, description="How often watches are looked at.")] = 60.0
     receivers: dict[str, ReceiverConfig] = Field(default_factory=dict, description="Who is told.")
     rollbacks: dict[str, RollbackConfig] = Field(
         default_factory=dict, description="How a release is rolled back."
     )
+
+    def told_of_silence(self) -> tuple[str, ...]:
+        """The receivers who hear of silence: unless said otherwise all who would miss something by it."""
+        if self.silence.notify is not None:
+            return tuple(self.silence.notify)
+        watches = [name for watch in self.watches for name in watch.notify]
+        targets = [name for target in self.targets.values() for name in target.notify]
+        return tuple(dict.fromkeys((*watches, *targets)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +231,7 @@ def _cross_references(tree: Any, places: Places) -> Iterator[Problem]:
     for index, watch in enumerate(watches if isinstance(watches, list) else []):
         if isinstance(watch, dict):
             yield from _unknown_names(tree, places, ("watches", index), watch)
+    yield from _unknown_names(tree, places, ("silence",), _section(tree, "silence"))
     yield from _repeated_names(tree, places, "watches", "watch")
     yield from _repeated_names(tree, places, "validators", "validator")
     yield from _repeated_prices(tree, places)

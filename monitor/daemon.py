@@ -22,6 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 import canaries.store as canary_store
 from alerts import outbox_store
 from alerts.channels import Tools, open_channels
+from alerts.finding import Severity
 from alerts.intake import receive
 from alerts.outbox import Outbox
 from canaries.clock import Clock, SystemClock
@@ -53,8 +54,9 @@ from .traffic.pricing import PriceBook
 from .traffic.receiver import TraceReceiver
 from .traffic.tls import renew, server_context
 from .traffic_flow.long_history import LongHistory
+from .traffic_flow.watch_silence import SilenceLook, SilenceWatch
 from .traffic_flow.watch_tails import look_at_tails
-from .traffic_flow.watch_traffic import look
+from .traffic_flow.watch_traffic import last_ends, look
 from .traffic_flow.watch_versions import look_at_versions
 
 if TYPE_CHECKING:
@@ -185,6 +187,7 @@ class Daemon:
         marking = Marking(config.watches)
         self._intake = Intake(self.database, self.clock, self.metrics, prices, checks, marking=marking)
         self._history = LongHistory([watch for watch in config.watches if is_long(watch)])
+        self._silence = SilenceWatch(config.silence, self._intake, self.metrics.ingested, config.watch_every)
         if recovered := await self._intake.recover():
             log.info("calls counted again from the journal", calls=recovered)
         public_url = str(config.http.public_url) if config.http.public_url else None
@@ -240,12 +243,11 @@ class Daemon:
             ("windows", FOLD_EVERY_S, self._fold),
             ("gauges", GAUGES_EVERY_S, self._show),
             ("sensitivity", SENSITIVITY_EVERY_S, self._measure),
+            ("watches", config.watch_every, self._look),
         ]
         if config.otlp.tls and self.traces_tls:
             follow = partial(self._renew, self.traces_tls, config.otlp.tls)
             jobs.append(("certificates", CERTIFICATES_EVERY_S, follow))
-        if config.watches:
-            jobs.append(("watches", config.watch_every, self._look))
         for name, every_s, work in jobs:
             self._schedule.add(name, Every(every_s), self._self.attended(name, work))
         forget = self._self.attended("old records", self._forget)
@@ -332,17 +334,43 @@ class Daemon:
     # Traffic
 
     async def _look(self) -> None:
-        """Judge every watch, and let the alert arm know."""
-        now = self.clock.now()
-        looks = await look(self._intake, self.deployment.config.watches, now, self._history)
+        """Judge what is silent, then every watch, and let the alert arm know."""
+        now, config = self.clock.now(), self.deployment.config
+        watches, house = config.watches, self._house
+        silence = await self._hear(now)
+        ended = await last_ends(self.database, watches, now)
+        looks = await look(self._intake, watches, now, self._history, ended)
         verdicts = [(one.verdict(), one.rule()) for one in looks]
-        # When this is refused, the next look judges the same windows again: nothing is lost but time.
+        severity = Severity.PAGE if config.silence.severity == "page" else Severity.TICKET
+        # When this is refused, the next look judges the same windows again: nothing is lost but time. What inhibits
+        # others comes first.
         transitions = await self.database.awrite(
-            lambda session: receive(session, verdicts, now, self._house.rollbacks)
+            lambda session: receive(
+                session,
+                [
+                    *(silence.verdicts(session, severity, config.told_of_silence()) if silence else ()),
+                    *verdicts,
+                ],
+                now,
+                house.rollbacks,
+                house.inhibitions,
+            )
         )
-        self._status.looks = looks
+        self._status.looks, self._status.silence = looks, silence
         self._messenger.tell(transitions)
         await self._look_at_tails(now)
+
+    async def _hear(self, now: datetime) -> SilenceLook | None:
+        """Look who is silent. A defect there is told, and does not stop the watches."""
+        try:
+            silence = await self._silence.look(now)
+        except (SQLAlchemyError, StoreError):
+            raise
+        except Exception:
+            self._self.defect("silence")
+            return None
+        self.metrics.show_silence(silence)
+        return silence
 
     async def _look_at_tails(self, now: datetime) -> None:
         """Judge what the watches without a threshold have not judged yet."""

@@ -1,6 +1,6 @@
 """What the deployment looks like now, for the pages and the API."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypedDict
@@ -14,6 +14,7 @@ from alerts import incident as incidents
 from alerts import outbox_store
 from alerts.evidence.ledger import QUARTER_S, Ledger
 from alerts.finding import Label
+from alerts.inhibition import InhibitRule, inhibitor
 from alerts.message import Notification
 from alerts.rollback import Action, PastRollback
 from canaries.baseline import BaselineStatus
@@ -41,6 +42,7 @@ from dashboards.view import (
     RollbackStatus,
     ScoreEvidence,
     ScorePoint,
+    ServiceStatus,
     TargetState,
     TargetStatus,
     WatchState,
@@ -56,7 +58,10 @@ from .deployment import watched_of
 from .problems import Problems
 from .schedule import Schedule, slot_s
 from .telemetry import Metrics, installed_version
+from .traffic.active_minutes import SERVICES_MAX
 from .traffic.measures import Unit
+from .traffic.silence import Extent
+from .traffic_flow.watch_silence import SilenceLook
 from .traffic_flow.watch_tails import TailLook
 from .traffic_flow.watch_traffic import Look, incident_key
 from .watched import House
@@ -94,7 +99,7 @@ class _Promise(TypedDict, total=False):
 class Status:
     """The deployment's ``StatusView``: the database, and what only the running daemon knows.
 
-    ``looks`` is kept up to date by the daemon.
+    ``looks`` and ``silence`` are kept up to date by the daemon.
     """
 
     deployment: Deployment
@@ -106,6 +111,7 @@ class Status:
     problems: Problems
     started_at: datetime
     looks: list[Look] = field(default_factory=list)
+    silence: SilenceLook | None = None
     tails: dict[str, TailLook] = field(default_factory=dict)
     sensitivity: dict[str, Sensitivity] = field(default_factory=dict)
 
@@ -132,10 +138,13 @@ class Status:
             budget=Budget(config.budget.pages_per_quarter, len(pages)),
             targets=tuple(self._target(session, name, open_now) for name in config.targets),
             watches=(
-                *(_watch(one, open_now) for one in self.looks),
+                *(_watch(one, open_now, self.house.inhibitions) for one in self.looks),
                 *(_tail(one, open_now) for one in self.tails.values()),
             ),
-            incidents=tuple(_incident(session, one) for one in shown.values()),
+            incidents=tuple(
+                _incident(session, one, _holder(one, open_now, self.house.inhibitions))
+                for one in shown.values()
+            ),
             outbox=OutboxStatus(
                 waiting=backlog.waiting,
                 failed=backlog.failed,
@@ -149,9 +158,23 @@ class Status:
                 calls=received["call"],
                 rejected=received["rejected"],
                 last_span_at=self.metrics.last_span_at,
+                refused_share=self.silence.intake.share if self.silence else 0.0,
+                note=self._ingest_note(),
             ),
+            services=_services(self.silence),
             problems=self.problems.shown(now),
         )
+
+    def _ingest_note(self) -> str:
+        """What is wrong with what comes in, or that nothing ever came; empty where there is nothing to say."""
+        if self.silence and self.silence.intake.extent in (Extent.PARTLY, Extent.BROKEN):
+            return self.silence.intake.reason
+        if self.silence and self.silence.left_out:
+            return f"{self.silence.left_out} services are too many to be judged by themselves ({SERVICES_MAX} are)."
+        is_new = self.silence is None or self.silence.traffic.quiet_s is None
+        if is_new and self.metrics.last_span_at is None:
+            return "Nobody has sent traces yet: there is nothing to tell silence from."
+        return ""
 
     def _target(
         self, session: Session, name: str, open_now: Mapping[str, incidents.Incident]
@@ -258,11 +281,41 @@ def _evidence(
     return tuple(ScoreEvidence(name, value) for name, value in evidence.items())
 
 
-def _watch(one: Look, open_now: Mapping[str, incidents.Incident]) -> WatchStatus:
+def _services(look: SilenceLook | None) -> tuple[ServiceStatus, ...]:
+    if look is None:
+        return ()
+    losses = {one.service: one.reason for one in look.losses if one.reason}
+    return tuple(
+        ServiceStatus(
+            one.service,
+            one.hearing,
+            one.quiet_s,
+            ". ".join(filter(None, (one.reason, losses.get(one.service)))),
+        )
+        for one in look.services
+    )
+
+
+def _holder(
+    one: incidents.Incident, open_now: Mapping[str, incidents.Incident], rules: Sequence[InhibitRule]
+) -> str:
+    """The key of the firing incident for which an open one is held; empty where there is none."""
+    source = inhibitor(one.key, one.finding, open_now.values(), rules) if one.is_open else None
+    return source.key if source else ""
+
+
+def _watch(
+    one: Look, open_now: Mapping[str, incidents.Incident], rules: Sequence[InhibitRule]
+) -> WatchStatus:
     watch, judgement = one.watch, one.judgement
-    incident = open_now.get(incident_key(watch))
+    incident, reason = open_now.get(incident_key(watch)), judgement.reason
+    source = inhibitor(incident_key(watch), one.verdict().finding, open_now.values(), rules)
+    if source is not None:
+        reason = f"held while {source.key} fires: {reason}"
     if incident is not None:
         state = WatchState(incident.state.value)
+    elif source is not None:
+        state = WatchState.INHIBITED
     else:
         state = WatchState.NO_DATA if judgement.label is Label.NO_DATA else WatchState.STEADY
     return WatchStatus(
@@ -272,7 +325,7 @@ def _watch(one: Look, open_now: Mapping[str, incidents.Incident]) -> WatchStatus
         unit=_UNITS.get(judgement.unit, judgement.unit.value),
         value=judgement.value,
         n=judgement.n,
-        reason=judgement.reason,
+        reason=reason,
     )
 
 
@@ -285,7 +338,7 @@ def _tail(one: TailLook, open_now: Mapping[str, incidents.Incident]) -> WatchSta
     )
 
 
-def _incident(session: Session, one: incidents.Incident) -> IncidentStatus:
+def _incident(session: Session, one: incidents.Incident, inhibited_by: str = "") -> IncidentStatus:
     return IncidentStatus(
         id=one.id,
         key=one.key,
@@ -295,7 +348,8 @@ def _incident(session: Session, one: incidents.Incident) -> IncidentStatus:
         started_at=one.opened_at,
         fired_at=one.firing_since,
         resolved_at=one.resolved_at,
-        subject=one.labels.get("target") or one.labels.get("watch") or one.key,
+        subject=one.labels.get("target") or one.labels.get("watch") or one.labels.get("service") or one.key,
+        inhibited_by=inhibited_by,
         evidence=tuple(EvidenceLine(name, value) for name, value in one.finding.evidence),
         notifications=tuple(_notification(row) for row in outbox_store.notifications(session, one.id)),
     )

@@ -20,6 +20,7 @@ from .canary_flow.canary_verdicts import incident_keys
 from .config import Config, Deployment
 from .deployment import house_of
 from .pulse import absence
+from .traffic_flow.watch_silence import KEY as SILENCE_KEY
 from .traffic_flow.watch_traffic import incident_key
 from .watched import House
 
@@ -64,6 +65,10 @@ def _close_orphans(session: Session, config: Config, now: datetime) -> None:
     """End the incidents of what is not under watch any more: nothing would ever say that they are over."""
     keys = {key for target in config.targets for key in incident_keys(target)}
     keys |= {incident_key(watch) for watch in config.watches}
-    orphans = [one.key for one in alert_store.open_incidents(session) if one.key not in keys]
+    # Of silence, the look at it knows what is still there to be looked at.
+    open_keys = [
+        one.key for one in alert_store.open_incidents(session) if not one.key.startswith(SILENCE_KEY)
+    ]
+    orphans = [key for key in open_keys if key not in keys]
     note = "It is not in the configuration any more"
     receive(session, [(Verdict(key, Label.STEADY, note=note), AlertRule()) for key in orphans], now)

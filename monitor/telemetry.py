@@ -14,7 +14,11 @@ from stamina.instrumentation import set_on_retry_hooks
 from alerts.finding import Severity
 from canaries.clock import Clock
 from canaries.completion import Run
-from dashboards.view import DeploymentStatus, IncidentState, TargetState, WatchState
+from dashboards.view import DeploymentStatus, Hearing, IncidentState, TargetState, WatchState
+
+from .traffic.ingest_counts import Arrived, IngestCounts
+from .traffic.silence import Extent
+from .traffic_flow.watch_silence import SilenceLook
 
 SERIES_MAX = 1_000
 """How many label sets a metric fed by production traffic may have; the rest is counted under ``other``."""
@@ -39,6 +43,7 @@ class Metrics:
         self._clock = clock
         self.received: Counts[str] = Counts()
         self.last_span_at: datetime | None = None
+        self.ingested = IngestCounts()
         self.registry = CollectorRegistry()
         one = self.registry
         self.runs = Counter(
@@ -163,6 +168,34 @@ class Metrics:
             "Trace export requests that were sent again although they were stored.",
             registry=one,
         )
+        self.late_calls = Counter(
+            "anchorwatch_late_calls",
+            "Production calls that ended more than two minutes before they came.",
+            registry=one,
+        )
+        self.span_losses = Counter(
+            "anchorwatch_span_losses",
+            "Spans that lost something, or were refused one by one, by service and loss.",
+            ["service", "loss"],
+            registry=one,
+        )
+        self.silence = Gauge(
+            "anchorwatch_silence",
+            "1 while silence of this kind is found: traffic, service, ingest, spans.",
+            ["kind", "service"],
+            registry=one,
+        )
+        self.service_quiet = Gauge(
+            "anchorwatch_service_quiet_seconds",
+            "How long ago the last minute with a call of the service ended.",
+            ["service"],
+            registry=one,
+        )
+        self.refused_share = Gauge(
+            "anchorwatch_otlp_refused_share",
+            "Share of the export requests of the last minutes that were refused.",
+            registry=one,
+        )
         self.calls_joined = Counter(
             "anchorwatch_calls_joined",
             "Calls that were counted anew because a further report of them came in another request.",
@@ -202,6 +235,7 @@ class Metrics:
             "unpriced": set(),
             "call_costs": set(),
             "answer_checks": set(),
+            "span_losses": set(),
         }
 
     def render(self) -> bytes:
@@ -256,6 +290,20 @@ class Metrics:
         self.outbox_waiting.set(status.outbox.waiting)
         self.outbox_oldest_age.set(status.outbox.oldest_age_s or 0.0)
 
+    def show_silence(self, look: SilenceLook) -> None:
+        """Set the gauges that say who is silent, and what does not get in."""
+        self.silence.clear()
+        self.service_quiet.clear()
+        self.refused_share.set(look.intake.share)
+        self.silence.labels("ingest", "").set(look.intake.extent in (Extent.PARTLY, Extent.BROKEN))
+        self.silence.labels("traffic", "").set(look.traffic.hearing is Hearing.SILENT)
+        for one in look.services:
+            self.silence.labels("service", one.service).set(one.hearing is Hearing.SILENT)
+            if one.quiet_s is not None:
+                self.service_quiet.labels(one.service).set(one.quiet_s)
+        for loss in look.losses:
+            self.silence.labels("spans", loss.service).set(bool(loss.reason))
+
     def count_spans(self, result: str, spans: int) -> None:
         """Count received spans: ``call``, ``other`` or ``rejected``."""
         self.spans.labels(result).inc(spans)
@@ -286,6 +334,17 @@ class Metrics:
     def count_request(self, code: int) -> None:
         """Count one trace export request by the status of its answer."""
         self.otlp_requests.labels(str(code)).inc()
+        self.ingested.requests[code] += 1
+
+    def count_late(self, by: int = 1) -> None:
+        """Count calls that came long after they ended."""
+        self.late_calls.inc(by)
+
+    def count_arrived(self, arrived: Arrived) -> None:
+        """Count the spans of a request, and what of them was lost."""
+        self.ingested.add(arrived)
+        for (service, loss), spans in arrived.lost.items():
+            self.span_losses.labels(*self._bounded("span_losses", (service, loss.value))).inc(spans)
 
     def count_repeat(self) -> None:
         """Count one trace export request that was sent again although it was stored."""

@@ -11,6 +11,7 @@ from alerts.evidence.ledger import Budgets
 from alerts.evidence.ranks import Ranks, rank
 from alerts.finding import Severity
 from alerts.incident import AlertRule
+from alerts.inhibition import InhibitRule
 from alerts.rollback import RollbackRule
 from canaries.baseline import ANCHOR, Baseline, Calibration
 from canaries.baseline_store import load_baseline
@@ -19,6 +20,8 @@ from canaries.proofs import ProofKind
 from canaries.store import Content
 from canaries.suite import Suite
 from canaries.thinning import is_thinned
+
+from .inhibitions import RULES
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,7 @@ class Watched:
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """What all targets of a deployment share: its secret, its budgets, its rollbacks.
+    """What all targets of a deployment share: its secret, its budgets, its rollbacks, and what inhibits what.
 
     ``frozen`` keeps the frozen baselines that were read, ``ranked`` what runs are ranked against under them and
     ``assumed`` whether the promise holds: none of it ever changes, and all of it takes a while to make.
@@ -57,6 +60,7 @@ class House:
     secret: bytes
     budgets: Budgets = field(default_factory=Budgets)
     rollbacks: Mapping[str, RollbackRule] = field(default_factory=dict)
+    inhibitions: tuple[InhibitRule, ...] = RULES
     frozen: dict[str, Baseline] = field(default_factory=dict)
     ranked: dict[str, Ranks] = field(default_factory=dict)
     assumed: dict[tuple[str, str, tuple[str, ...]], Assumptions] = field(default_factory=dict)

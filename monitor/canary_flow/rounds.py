@@ -201,7 +201,9 @@ class Rounds:
         facts = facts_now(session, name, target, suite, self._first_facts[name], now)
         planned = plan_run(facts)
         verdict = spend_verdict(name, planned, facts)
-        transitions = receive(session, [(verdict, watched.rule)], now, self.house.rollbacks)
+        transitions = receive(
+            session, [(verdict, watched.rule)], now, self.house.rollbacks, self.house.inhibitions
+        )
         if not planned.is_skipped:
             canary_store.start_run(session, run_id, name, suite.name, now, planned.estimate_usd)
         return _Plan(planned, facts, transitions)

@@ -83,7 +83,9 @@ def settle(
     looked_at = coverage_verdict(watched, features, _last_runs(session, watched, features))
     verdicts = [*proven, baseline_verdict(watched, standing.changes, frozen.problem)]
     verdicts += [one for one in (drift, looked_at) if one is not None]
-    transitions = receive(session, [(one, watched.rule) for one in verdicts], now, house.rollbacks)
+    transitions = receive(
+        session, [(one, watched.rule) for one in verdicts], now, house.rollbacks, house.inhibitions
+    )
     # After the incidents of this run: an open one keeps the baseline that it is about.
     refreshed = Refreshing() if is_refused else refresh_when_due(session, watched, house, current, now)
     return Settled(

@@ -17,7 +17,11 @@ from .recent import Counted, Recent, Settled
 from .rows import Floats, Rows, rows_of
 from .series import Admission, Series, minute_of, series_of
 from .sightings import Shape, Shapes, Sighting
+from .tallies import Tally, nano
 from .window_book import WindowBook
+
+LATE_S = 120.0
+"""A call that ended so long before it came is late: the watches have looked at its minute already."""
 
 
 class CallMetrics(Protocol):
@@ -34,6 +38,9 @@ class CallMetrics(Protocol):
 
     def count_check(self, service: str, validator: str, result: str, by: int = 1) -> None:
         """Checks of answers: ``passed`` or ``failed``."""
+
+    def count_late(self, by: int = 1) -> None:
+        """Calls that came long after they ended: the watches had looked at their minute already."""
 
     def count_joined(self, by: int = 1) -> None:
         """Calls that were counted anew because a further report of them came, or turned out to be none."""
@@ -53,14 +60,14 @@ class Many:
 class Batch:
     """What was settled, and how its calls are counted.
 
-    Most are told by one report and of everyday size: they are ``many``. ``others`` are counted one by one. ``matched``
-    says how many of the many are counted under which names, by their series and minute.
+    Most are told by one report and of everyday size: they are ``many``. ``others`` are counted one by one.
+    ``marked`` are those of the many that fit a filter or have a chosen attribute.
     """
 
     settled: Settled
     others: Sequence[Counted]
     many: Many | None
-    matched: Mapping[tuple[Series | None, int, tuple[str, ...]], int]
+    marked: Sequence[Counted]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,27 +119,27 @@ class Counting:
         many = self._value_all(singles, rows) if rows is not None else None
         if self._marking.is_wanted:
             self._mark(settled.admitted)
-        matched = Counter((one.series, one.minute, one.matched) for one in singles if one.matched)
-        return Batch(settled, others, many, matched)
+        marked = [one for one in singles if one.matched or one.chosen_first]
+        return Batch(settled, others, many, marked)
 
     def _mark(self, admitted: Iterable[Counted]) -> None:
         """Say what windows are to count of the calls, in the order in which they came."""
-        of_kind: dict[tuple[Shape, CostBasis], tuple[str, ...]] = {}
+        of_kind: dict[object, Counted] = {}
         for counted in admitted:
             if not counted.is_call:
                 continue
             first = counted.sightings[0]
-            is_plain = len(counted.sightings) == 1 and not (first.chosen or first.checks)
-            kind = first.shape, counted.cost_basis
+            is_plain = self._marking.is_by_kind and len(counted.sightings) == 1 and not first.checks
+            kind = first.shape, counted.cost_basis, first.chosen
             # Most calls differ from others in their numbers only, which most filters do not look at.
-            if is_plain and self._marking.is_by_kind and kind in of_kind:
-                counted.matched = of_kind[kind]
+            if is_plain and (like := of_kind.get(kind)) is not None:
+                counted.matched, counted.chosen = like.matched, like.chosen
                 continue
             call = counted.call()
             chosen, counted.matched = self._marking.mark(call)
             counted.chosen = None if chosen == call.chosen else chosen
             if is_plain:
-                of_kind[kind] = counted.matched
+                of_kind[kind] = counted
 
     def _value(self, counted: Counted) -> None:
         """Say what a call cost, and in which series it is counted."""
@@ -166,11 +173,21 @@ class Counting:
         self._recent.keep(batch.settled, entry_id, now)
         if many := batch.many:
             self._unfolded.add_rows(many.rows, many.series, many.cost_usd, many.bases)
-        for (series, minute, names), calls in batch.matched.items():
-            if series is not None:
-                self._unfolded.add_matched(minute, series, names, calls)
+        self._add_marks(batch.marked)
         self._add(batch.others, batch.settled.withdrawn)
         self._through = entry_id
+
+    def _add_marks(self, marked: Iterable[Counted]) -> None:
+        """Count what rows do not say of calls: which filters they fit, and their chosen attributes."""
+        matched: Counter[tuple[int, Series, tuple[str, ...]]] = Counter()
+        for counted in marked:
+            if counted.series is None:
+                continue
+            matched[counted.minute, counted.series, counted.matched] += 1
+            if chosen := counted.chosen_first:
+                self._unfolded.add_chosen(counted.minute, counted.series, chosen, _tally(counted))
+        for (minute, series, names), calls in matched.items():
+            self._unfolded.add_matched(minute, series, names, calls)
 
     def restore(self, entry_id: int, at: float, body: bytes, *, is_folded: bool) -> int:
         """Count again what an entry says, unless it is in the stored windows; gives how many calls were counted."""
@@ -206,11 +223,33 @@ class Counting:
         """Add to ``book`` what is not folded of the minutes from one to another, both included."""
         book.merge(one for one in self._unfolded if first_minute <= one.minute <= last_minute)
 
+    def active_minutes(self, first_minute: int, last_minute: int) -> set[tuple[int, str]]:
+        """The minutes that are not folded, from one to another, in which a service had calls: each with its name."""
+        return {
+            (one.minute, one.series.service)
+            for one in self._unfolded
+            if first_minute <= one.minute <= last_minute and one.calls > 0
+        }
 
-def tell(batch: Batch, metrics: CallMetrics) -> None:
-    """Count in the metrics what was settled."""
-    told = _Told()
+
+def _tally(counted: Counted) -> Tally:
+    """What a call that is told by one report adds to a tally, as ``Tally.count`` has it."""
+    (sighting,), cost = counted.sightings, counted.cost_usd
+    is_error = sighting.shape.error
+    return Tally(
+        1,
+        int(is_error),
+        int(cost is None and not is_error),
+        (sighting.input_tokens or 0) + (sighting.output_tokens or 0),
+        nano(cost),
+    )
+
+
+def tell(batch: Batch, metrics: CallMetrics, now: float) -> None:
+    """Count in the metrics what was settled at ``now``."""
+    told, late = _Told(), 0
     if many := batch.many:
+        late = int((many.rows.end_ns < (now - LATE_S) * 1e9).sum())
         for (kind, basis), by in Counter(zip(many.rows.kind.tolist(), many.bases, strict=True)).items():
             told.count(many.rows.shapes[kind], basis, by)
     before = {one.key: gone for gone in batch.settled.withdrawn for one in gone.sightings}
@@ -222,7 +261,10 @@ def tell(batch: Batch, metrics: CallMetrics) -> None:
         told.checks.update(_checks(call, [one.call() for one in replaced]))
         if not replaced:
             told.count(call, call.cost_basis, 1)
+            late += call.ended_at < now - LATE_S
     told.to(metrics)
+    if late:
+        metrics.count_late(late)
     if batch.settled.withdrawn:
         metrics.count_joined(len(batch.settled.withdrawn))
 

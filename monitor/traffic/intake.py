@@ -27,6 +27,7 @@ from ..database import Database
 from . import OverloadError, StoreError, pricing, store
 from .checks import AnswerChecks
 from .counting import CallMetrics, Counting, Unfolded, tell
+from .ingest_counts import Arrived
 from .lookout import AGE_MAX_S, Lookout, Sighted, Watch
 from .marking import Marking
 from .otlp import Encoding
@@ -69,6 +70,9 @@ class TrafficMetrics(CallMetrics, Protocol):
 
     def count_request(self, code: int) -> None:
         """One export request, by the HTTP status of its answer."""
+
+    def count_arrived(self, arrived: Arrived) -> None:
+        """The spans of one request by service, and what of them was lost."""
 
     def count_repeat(self) -> None:
         """One export request that was sent again although it was stored: its spans are not counted again."""
@@ -172,6 +176,16 @@ class Intake:
     async def _in_turn(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._counter, work)
 
+    async def active_minutes(self, first_minute: int, last_minute: int) -> set[tuple[int, str]]:
+        """The minutes, both ends included, in which a service had calls: each with the service's name."""
+        async with self._folding:
+            stored = await self._database.aread(
+                lambda session: store.active_minutes(session, first_minute, last_minute)
+            )
+            return stored | await self._in_turn(
+                partial(self._counting.active_minutes, first_minute, last_minute)
+            )
+
     async def _fold(self) -> int:
         async with self._folding:
             now = self._clock.now().timestamp()
@@ -263,7 +277,7 @@ class Intake:
             return
         await self._in_turn(partial(self._counting.count, batch, entry_id, now))
         self._repeats.add(requests, now, entry_id)
-        tell(batch, self._metrics)
+        tell(batch, self._metrics, now)
         for waiting in group:
             self._tell_spans(waiting.read)
             waiting.stored.set_result(_accepted(waiting.read))
@@ -280,6 +294,7 @@ class Intake:
         ):
             if spans:
                 self._metrics.count_spans(result, spans)
+        self._metrics.count_arrived(read.arrived)
 
 
 def _accepted(read: Sighted) -> Accepted:

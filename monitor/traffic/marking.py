@@ -1,6 +1,6 @@
 """What the configured watches want to know of a call, read in passing: chosen attributes, filters, repeated attempts.
 
-Nothing else of a span's attributes is kept. ``read`` takes from a span what is wanted of it; when the call is known
+Nothing else of a span's attributes is kept. ``keys`` says what is to be taken from spans; when a call is known
 whole and priced, ``mark`` turns that into what windows are to count.
 """
 
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from .calls import Call, CostBasis
-from .dialects.values import count, word
+from .dialects.values import count
 from .filters import passing
 from .measures import Kind
 from .watch_config import WatchConfig
@@ -66,17 +66,6 @@ class Marking:
         )
         resent = {_RESEND_COUNT} if self._attempts is not None else set()
         self.keys = tuple(sorted(resent.union(self._chosen, *(one.keys for one in shares.values()))))
-
-    def read(
-        self, attributes: Mapping[str, object], resource: Mapping[str, object]
-    ) -> tuple[tuple[str, str], ...]:
-        """What a span with these attributes and this resource holds of what is wanted, as text."""
-        found = []
-        for key in self.keys:
-            value = word(attributes.get(key)) or word(resource.get(key))
-            if value is not None:
-                found.append((key, value))
-        return tuple(found)
 
     @property
     def is_wanted(self) -> bool:

@@ -65,6 +65,14 @@ class Span:
     attributes: Mapping[str, object] = field(default_factory=dict)
     events: tuple[Event, ...] = ()
     resource: Mapping[str, object] = field(default_factory=dict)
+    dropped_attributes: int = 0
+    dropped_events: int = 0
+    dropped_links: int = 0
+
+    @property
+    def has_lost(self) -> bool:
+        """Whether the sender dropped parts of it, by limits of its own."""
+        return bool(self.dropped_attributes or self.dropped_events or self.dropped_links)
 
     @property
     def duration_s(self) -> float:
@@ -152,6 +160,9 @@ def span_of(message: trace_pb2.Span, scope: str, resource: Mapping[str, object])
             Event(one.name, one.time_unix_nano, attributes_of(one.attributes)) for one in message.events
         ),
         resource=resource,
+        dropped_attributes=message.dropped_attributes_count,
+        dropped_events=message.dropped_events_count,
+        dropped_links=message.dropped_links_count,
     )
 
 
@@ -210,6 +221,9 @@ def span_of_json(data: Mapping[str, object], scope: str, resource: Mapping[str, 
             for one in _objects(data, "events")
         ),
         resource=resource,
+        dropped_attributes=_count(data, "droppedAttributesCount"),
+        dropped_events=_count(data, "droppedEventsCount"),
+        dropped_links=_count(data, "droppedLinksCount"),
     )
 
 
@@ -244,6 +258,10 @@ def _id(data: Mapping[str, object], key: str) -> str:
 
 
 def _nanoseconds(data: Mapping[str, object], key: str) -> int:
+    return _count(data, key)
+
+
+def _count(data: Mapping[str, object], key: str) -> int:
     return max(0, integer_of(data.get(key)) or 0)
 
 

@@ -64,6 +64,11 @@ class Counted:
         return self.sightings[0].key
 
     @property
+    def chosen_first(self) -> tuple[tuple[str, str], ...]:
+        """By the values of which attributes a call that is told by one report is counted."""
+        return self.sightings[0].chosen if self.chosen is None else self.chosen
+
+    @property
     def minute(self) -> int:
         """The start of the minute in which a call that is told by one report ended."""
         return minute_of(self.sightings[0].end_ns / _NANO)

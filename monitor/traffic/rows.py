@@ -32,7 +32,7 @@ class Rows:
     """Calls by columns, a row each. ``kind`` is the place of a row's shape in ``shapes``.
 
     Counts that are not told are ``NOT_TOLD``, and a time to the first token that is not told is not a number.
-    ``has_more`` tells that some have checks, or attributes that were chosen.
+    ``has_checks`` tells that some have checks.
     """
 
     sightings: Sequence[Sighting]
@@ -46,7 +46,7 @@ class Rows:
     output_tokens: Integers
     reasoning_tokens: Integers
     ttft_s: Floats
-    has_more: bool
+    has_checks: bool
 
     @property
     def duration_s(self) -> Floats:
@@ -78,8 +78,8 @@ class Rows:
         is_everyday: Marks = self.duration_s <= EVERYDAY_MAX
         for values in (*tokens, self.ttft_s, self.tokens_per_s):
             is_everyday &= ~(values > EVERYDAY_MAX)
-        if self.has_more:
-            is_everyday &= np.array([not (one.chosen or one.checks) for one in self.sightings], np.bool_)
+        if self.has_checks:
+            is_everyday &= np.array([not one.checks for one in self.sightings], np.bool_)
         return is_everyday
 
 
@@ -101,7 +101,7 @@ def rows_of(sightings: Sequence[Sighting]) -> Rows:
         _counts(column["output_tokens"]),
         _counts(column["reasoning_tokens"]),
         np.array([math.nan if one is None else one for one in column["ttft_s"]], np.float64),
-        any(column["chosen"]) or any(column["checks"]),
+        any(column["checks"]),
     )
 
 

@@ -36,7 +36,7 @@ class Tally:
         self.failed += times * call.error
         self.unpriced += times * (call.cost_usd is None and not call.error)
         self.tokens += times * ((call.input_tokens or 0) + (call.output_tokens or 0))
-        self.cost_nano += times * round((call.cost_usd or 0) * _NANO)
+        self.cost_nano += times * nano(call.cost_usd)
 
     def merge(self, other: "Tally") -> None:
         """Count everything that ``other`` counted."""
@@ -65,10 +65,14 @@ class Tallies:
         for attribute, value in call.chosen:
             self._at(attribute, value).count(call, times)
 
+    def add(self, attribute: str, value: str, tally: Tally) -> None:
+        """Count what the tally counted, for one value of an attribute."""
+        self._at(attribute, value).merge(tally)
+
     def merge(self, other: "Tallies") -> None:
         """Count everything that ``other`` counted."""
         for attribute, value, tally in other:
-            self._at(attribute, value).merge(tally)
+            self.add(attribute, value, tally)
 
     def __iter__(self) -> Iterator[tuple[str, str, Tally]]:
         for attribute, by_value in self._by_attribute.items():
@@ -110,6 +114,11 @@ class Tallies:
         return isinstance(other, Tallies) and self._by_attribute == other._by_attribute
 
     __hash__ = None  # type: ignore[assignment]  # it changes; the assignment is how Python says "not hashable"
+
+
+def nano(cost_usd: float | None) -> int:
+    """A cost in billionths of a dollar; 0 for one that is not known."""
+    return round((cost_usd or 0) * _NANO)
 
 
 def count(counts: dict[str, int], name: str, by: int) -> None:

@@ -41,12 +41,25 @@ def needs(watch: WatchConfig, now: datetime) -> tuple[int, int]:
     return first, last
 
 
-def judge(watch: WatchConfig, windows: Iterable[Window], now: datetime) -> Judgement:
+def after_incident(first: int, ended_at: datetime | None) -> int:
+    """The first minute to look at, when the watch's last incident ended at ``ended_at``.
+
+    Calls that come late revise minutes that people were told about, and are no second page: what fires again is seen
+    in minutes that began after the end.
+    """
+    return first if ended_at is None else max(first, minute_of(ended_at.timestamp()) + MINUTE_S)
+
+
+def judge(
+    watch: WatchConfig, windows: Iterable[Window], now: datetime, ended_at: datetime | None = None
+) -> Judgement:
     """What ``watch`` says at ``now`` of ``windows``, which may hold more than it looks at.
 
-    ``for:`` is not looked at here: it is about how long this answer stays the same.
+    ``ended_at`` is when its last incident ended; while it has an open one, windows are looked at from the end of the
+    one before. ``for:`` is not looked at here: it is about how long this answer stays the same.
     """
     first, last = look_back(watch, now)
+    first = min(after_incident(first, ended_at), last)
     until = [one for one in windows if one.minute <= last and matches(watch.match, one.series)]
     mine = [one for one in until if one.minute >= first]
     span = f"the last {(last - first) // MINUTE_S + 1} minutes"

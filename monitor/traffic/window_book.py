@@ -6,7 +6,7 @@ from .calls import Call, CostBasis
 from .heap import Heap
 from .rows import Floats, Rows
 from .series import Series, minute_of
-from .tallies import count
+from .tallies import Tally, count
 from .windows import Window
 
 
@@ -36,6 +36,14 @@ class WindowBook:
         matched = self._at(minute, series).matched
         for name in names:
             count(matched, name, calls)
+
+    def add_chosen(
+        self, minute: int, series: Series, chosen: Iterable[tuple[str, str]], tally: Tally
+    ) -> None:
+        """Count calls of the rows by the values of their chosen attributes, too."""
+        tallies = self._at(minute, series).chosen
+        for attribute, value in chosen:
+            tallies.add(attribute, value, tally)
 
     def take_back(self, call: Call, series: Series) -> None:
         """Count one call less in the minute in which it ended."""

@@ -1,12 +1,14 @@
 """From minute windows to verdicts: what each watch says of production traffic now, in the alert arm's words."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
+import alerts.store as alert_store
 from alerts.finding import Finding, Label, Severity, Source, Verdict
 from alerts.incident import AlertRule
 
+from ..database import Database
 from ..traffic.budgets import judge_budget
 from ..traffic.exemplars import Kind
 from ..traffic.judgement import Judgement
@@ -14,9 +16,10 @@ from ..traffic.long_looks import Spent, is_long, merge, sums_of
 from ..traffic.match import matches
 from ..traffic.measures import show
 from ..traffic.measuring import traces
-from ..traffic.series import minute_of
+from ..traffic.series import MINUTE_S, minute_of
 from ..traffic.slo import judge_slo
 from ..traffic.watch_config import Looks, WatchConfig
+from ..traffic.watch_sections import LOOK_BACK_MAX_S
 from ..traffic.watches import judge, needs
 from ..traffic.windows import Window
 from .long_history import LongHistory, Windows, running_from
@@ -57,11 +60,16 @@ def incident_key(watch: WatchConfig) -> str:
 
 
 async def look(
-    windows: Windows, watches: Sequence[WatchConfig], now: datetime, history: LongHistory | None = None
+    windows: Windows,
+    watches: Sequence[WatchConfig],
+    now: datetime,
+    history: LongHistory | None = None,
+    ended: Mapping[str, datetime] | None = None,
 ) -> list[Look]:
     """What every watch that needs no evidence says at ``now``, on one reading of the windows.
 
     ``history`` is of the watches that look further back than windows are read; they say nothing without it.
+    ``ended`` tells when the last incident of a key ended, see ``last_ends``.
     """
     history = history or LongHistory(())
     asked = [one for one in watches if one.bets is None and (one in history.watches or not is_long(one))]
@@ -70,10 +78,25 @@ async def look(
     await history.read(windows, now)
     spans = [_span(watch, now) for watch in asked]
     found = await windows.windows(min(first for first, _ in spans), max(last for _, last in spans))
+    ended = ended or {}
     return [
-        Look(watch, _judge_long(watch, found, now, history) if is_long(watch) else judge(watch, found, now))
+        Look(
+            watch,
+            _judge_long(watch, found, now, history)
+            if is_long(watch)
+            else judge(watch, found, now, ended.get(incident_key(watch))),
+        )
         for watch in asked
     ]
+
+
+async def last_ends(database: Database, watches: Sequence[WatchConfig], now: datetime) -> dict[str, datetime]:
+    """When the last incident of each watch ended, as far back as any watch looks."""
+    keys = [incident_key(watch) for watch in watches]
+    if not keys:
+        return {}
+    since = now - timedelta(seconds=LOOK_BACK_MAX_S + MINUTE_S)
+    return await database.aread(lambda session: alert_store.last_ends(session, keys, since))
 
 
 def _span(watch: WatchConfig, now: datetime) -> tuple[int, int]:

@@ -16,6 +16,7 @@ from dashboards.view import (
     DeliveryState,
     DeploymentStatus,
     EvidenceLine,
+    Hearing,
     IncidentState,
     IncidentStatus,
     IngestStatus,
@@ -28,6 +29,7 @@ from dashboards.view import (
     RollbackStatus,
     ScoreEvidence,
     ScorePoint,
+    ServiceStatus,
     TargetState,
     TargetStatus,
     WatchState,
@@ -228,6 +230,11 @@ RICH = DeploymentStatus(
     outbox=OutboxStatus(waiting=1, failed=0, oldest_age_s=64.0),
     rollbacks=ROLLBACKS,
     ingest=IngestStatus(spans=48_201, calls=23_977, rejected=12, last_span_at=before(seconds=3)),
+    services=(
+        ServiceStatus("checkout", Hearing.SILENT, 1_260.0, "checkout is silent: no call for 21 min"),
+        ServiceStatus("search", Hearing.HEARD, 3.0, "search makes calls"),
+        ServiceStatus("cron", Hearing.NOT_JUDGED, None, "cron is not judged: its calls are too rare"),
+    ),
     problems=("triage: 2 runs were missed since yesterday because the one before was still going.",),
 )
 

@@ -64,6 +64,11 @@ def work_goes_on(metrics: Metrics) -> None:
     metrics.call_costs.labels("web", "inferred").inc(5)
     metrics.otlp_requests.labels("200").inc()
     metrics.count_repeat()
+    metrics.late_calls.inc()
+    metrics.span_losses.labels("web", "attributes").inc()
+    metrics.refused_share.set(0.2)
+    metrics.silence.labels("service", "web").set(1)
+    metrics.service_quiet.labels("web").set(420)
     for result in ("passed", "failed"):
         metrics.count_check("checkout", "json", result)
     metrics.watch_value.labels("p95").set(1.4)

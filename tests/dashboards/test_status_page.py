@@ -194,3 +194,21 @@ async def test_a_status_that_cannot_be_read_is_said_with_503(browser: Browser, v
     assert (page.status_code, api.status_code) == (503, 503)
     assert "The database is &lt;locked&gt;." in page.text
     assert api.json() == {"detail": "The database is <locked>."}
+
+
+def test_services_are_shown_with_how_they_are_heard_and_why(rich: DeploymentStatus) -> None:
+    text = " ".join(Page(render_status(rich)).text.split())
+    assert "checkout silent 21 min checkout is silent: no call for 21 min" in text
+    assert "cron not judged cron is not judged: its calls are too rare" in text
+
+
+def test_what_does_not_get_in_is_said_where_the_services_are(quiet: DeploymentStatus) -> None:
+    assert "Services that send traces" not in render_status(quiet)
+    said = replace(quiet, ingest=replace(quiet.ingest, note="Nobody has sent traces yet."))
+    assert "Nobody has sent traces yet." in Page(render_status(said)).text
+
+
+def test_an_incident_that_another_explains_says_which(rich: DeploymentStatus) -> None:
+    opened = next(one for one in rich.incidents if one.is_open)
+    held = replace(rich, incidents=(replace(opened, inhibited_by="silence/ingest"),))
+    assert "held while silence/ingest fires, which explains it" in Page(render_status(held)).text

@@ -372,3 +372,51 @@ def test_the_examples_in_the_values_of_the_chart_can_be_used(tmp_path: Path) -> 
     deployment = load(tmp_path / "anchorwatch.yaml", {"OPENAI_API_KEY": "sk-1", "SLACK_BOT_TOKEN": "xoxb-1"})
     assert list(deployment.suites) == ["support-bot"]
     assert deployment.config.http.host == "0.0.0.0"
+
+
+# --- silence
+
+
+def test_silence_is_looked_for_without_a_word(write: Write) -> None:
+    config = load(write("{}"), {}).config
+    assert (config.silence.severity, config.silence.services, config.silence.ignore) == ("ticket", [], [])
+    assert config.told_of_silence() == ()
+
+
+def test_who_would_miss_something_by_silence_hears_of_it(write: Write) -> None:
+    receiver = "{webhook: {url: 'https://x.example', secret: " + WHSEC + "}}"
+    text = (
+        "watches: [{name: w, measure: latency_p95, above: 8s, notify: [oncall]}]\n"
+        f"receivers: {{oncall: {receiver}, other: {receiver}}}\n"
+    )
+    assert load(write(text), {}).config.told_of_silence() == ("oncall",)
+    assert load(write(text + "silence: {notify: [other]}\n"), {}).config.told_of_silence() == ("other",)
+    assert load(write(text + "silence: {notify: []}\n"), {}).config.told_of_silence() == ()
+
+
+def test_what_is_known_of_silence(write: Write) -> None:
+    path = write(
+        "silence:\n  severity: page\n  notify: [oncall]\n"
+        "  services: [{service: checkout, within: 10m}]\n  ignore: ['batch-*']\n"
+        "receivers: {oncall: {webhook: {url: 'https://x.example', secret: " + WHSEC + "}}}\n"
+    )
+    silence = load(path, {}).config.silence
+    assert (silence.services[0].service, silence.services[0].within) == ("checkout", 600.0)
+    assert silence.ignores("batch-nightly")
+    assert not silence.ignores("checkout")
+
+
+@pytest.mark.parametrize(
+    ("section", "told"),
+    [
+        ("{notify: [oncal]}", 'silence.notify[0]: no receiver is called "oncal"'),
+        ("{services: [{service: 'a*', within: 10m}]}", "is one service by its whole name"),
+        ("{services: [{service: a, within: 1m}]}", "services[0].within"),
+        ("{services: [{service: a, within: 5m}, {service: a, within: 6m}]}", "named twice: a"),
+        ("{services: [{service: a, within: 5m}], ignore: ['*']}", "both expected and ignored: a"),
+    ],
+    ids=["an unknown receiver", "a pattern", "too soon", "twice", "contradiction"],
+)
+def test_what_is_wrong_with_silence_is_told(write: Write, section: str, told: str) -> None:
+    (problem,) = problems(write(f"silence: {section}\n"))
+    assert told in problem

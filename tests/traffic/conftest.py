@@ -16,6 +16,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue
 
 from monitor.traffic.calls import Call, CostBasis, Operation
+from monitor.traffic.ingest_counts import Arrived, Loss
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC).timestamp()
 
@@ -143,6 +144,8 @@ class CountingMetrics:
         self.costs: Counter[tuple[str, str]] = Counter()
         self.requests: Counter[int] = Counter()
         self.repeats = 0
+        self.late_calls = 0
+        self.lost: Counter[tuple[str, Loss]] = Counter()
         self.joined = 0
         self.checks: Counter[tuple[str, str, str]] = Counter()
 
@@ -166,6 +169,12 @@ class CountingMetrics:
 
     def count_request(self, code: int) -> None:
         self.requests[code] += 1
+
+    def count_late(self, by: int = 1) -> None:
+        self.late_calls += by
+
+    def count_arrived(self, arrived: Arrived) -> None:
+        self.lost.update(arrived.lost)
 
     def count_repeat(self) -> None:
         self.repeats += 1

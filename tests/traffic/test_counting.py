@@ -8,10 +8,13 @@ from hypothesis import strategies as st
 from monitor.traffic.calls import ErrorClass, FinishReason, Operation
 from monitor.traffic.counting import Counting
 from monitor.traffic.exemplars import Kind
+from monitor.traffic.marking import Marking
 from monitor.traffic.pricing import PriceBook
 from monitor.traffic.rows import EVERYDAY_MAX
 from monitor.traffic.series import OVERFLOW
 from monitor.traffic.sightings import FACTS, Shapes, Sighting, call_of
+from monitor.traffic.tallies import Tally
+from monitor.traffic.watch_config import WatchConfig
 from monitor.traffic.window_book import WindowBook
 from monitor.traffic.windows import window_to_json
 
@@ -76,14 +79,25 @@ def sightings(draw: st.DrawFn) -> list[Sighting]:
                 *(draw(tokens) for _ in range(5)),
                 ttft_s=draw(st.none() | st.floats(0, 60)),
                 prompt=None,
+                chosen=draw(st.just(()) | st.just((("team", "search"),))),
                 checks=draw(st.just(()) | st.just((("format", False),))),
             )
         )
     return found
 
 
-def one_by_one(many: Sequence[Sighting]) -> WindowBook:
-    book, counting = WindowBook(), Counting()
+WATCHES = [
+    WatchConfig.model_validate({"name": "w", **fields})
+    for fields in (
+        {"share": {"where": {"finish_reason": "length"}, "of": {"service": "shop"}}, "above": "1%"},
+        {"share": {"where": {"attributes": {"team": "search"}, "failed": False}}, "above": "1%"},
+        {"budget": {"usd": 5, "every": "day", "per": "team"}},
+    )
+]
+
+
+def one_by_one(many: Sequence[Sighting], marking: Marking | None = None) -> WindowBook:
+    book, counting = WindowBook(), Counting(marking=marking)
     for sighting in many:
         (counted,) = counting.settle([sighting], NOON).settled.admitted
         assert counted.series is not None
@@ -113,6 +127,16 @@ def test_many_calls_count_as_each_does_by_itself(many: list[Sighting]) -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(sightings())
+def test_many_calls_are_marked_as_each_is_by_itself(many: list[Sighting]) -> None:
+    counting = Counting(marking=Marking(WATCHES))
+    counting.count(counting.settle(many, NOON), 1, NOON)
+    book = WindowBook()
+    counting.copy_to(book, 0, 10**10)
+    assert told(book) == told(one_by_one(many, Marking(WATCHES)))
+
+
+@settings(max_examples=100, deadline=None)
+@given(sightings())
 def test_many_calls_cost_what_each_costs_by_itself(many: list[Sighting]) -> None:
     prices, settled = PriceBook(), Counting().settle(many, NOON).settled
     for counted in settled.admitted:
@@ -122,7 +146,7 @@ def test_many_calls_cost_what_each_costs_by_itself(many: list[Sighting]) -> None
 @settings(max_examples=50, deadline=None)
 @given(sightings())
 def test_what_was_counted_among_many_can_be_taken_back_alone(many: list[Sighting]) -> None:
-    counting, book = Counting(), WindowBook()
+    counting, book = Counting(marking=Marking(WATCHES)), WindowBook()
     batch = counting.settle(many, NOON)
     counting.count(batch, 1, NOON)
     counting.copy_to(book, 0, 10**10)
@@ -135,6 +159,8 @@ def test_what_was_counted_among_many_can_be_taken_back_alone(many: list[Sighting
             0,
             0,
         )
+        assert window.matched == {}
+        assert all(tally == Tally() for _, _, tally in window.chosen)
         assert (window.errors, window.cost_bases, window.finish_reasons, window.failed_checks) == (
             {},
             {},

@@ -414,3 +414,12 @@ def test_no_prompt_text_reaches_the_database(database, clock, metrics, make_payl
 
     assert database.read(bodies)
     assert all(secret.encode() not in body for body in database.read(bodies))
+
+
+async def test_minutes_with_calls_are_told_by_service_whether_stored_or_not(taking, make_payload) -> None:
+    await taking.accept(make_payload(spans=2, service="stored"), PROTOBUF)
+    await taking.fold()
+    await taking.accept(make_payload(service="new", ended_at=NOON - 60), PROTOBUF)
+    await taking.accept(make_payload(service="old", ended_at=NOON - 600), PROTOBUF)
+    found = await taking.active_minutes(minute_of(NOON - 120), minute_of(NOON))
+    assert found == {(minute_of(NOON), "stored"), (minute_of(NOON - 60), "new")}

@@ -11,6 +11,7 @@ from alerts.finding import Label
 from monitor.traffic.calls import Call, CostBasis, ErrorClass, FinishReason
 from monitor.traffic.dialects.values import TEXT_MAX
 from monitor.traffic.intake import Intake
+from monitor.traffic.lookout.origin import chosen_of, origin_of
 from monitor.traffic.marking import (
     FAILED_MAX,
     RESENT,
@@ -41,7 +42,13 @@ def share(where: dict[str, object], **more: object) -> WatchConfig:
 def marked(
     marking: Marking, call: Call, attributes: dict[str, object], resource: dict[str, object] | None = None
 ) -> Marks:
-    return marking.mark(replace(call, chosen=marking.read(attributes, resource or {})))
+    return marking.mark(replace(call, chosen=held(marking, attributes, resource)))
+
+
+def held(
+    marking: Marking, attributes: dict[str, object], resource: dict[str, object] | None = None
+) -> tuple[tuple[str, str], ...]:
+    return chosen_of(attributes, origin_of(resource or {}, marking.keys), marking.keys)
 
 
 @pytest.mark.parametrize(
@@ -98,11 +105,11 @@ def test_nothing_is_read_and_no_call_changed_where_no_watch_asks(make_call: Make
     assert marked(marking, make_call(), {"user.id": "alice"}) == Marks((), ())
 
 
-def test_values_are_bounded_text(make_call: MakeCall) -> None:
+def test_values_are_bounded_text() -> None:
     marking = Marking([watch(values={"attribute": "a", "tell": ["new"]})])
     values = (True, 3, 1.5, " x ", "y" * 1_000, "", ["a"], None)
-    held = [dict(marking.read({"a": one}, {})).get("a") for one in values]
-    assert held == ["true", "3", "1.5", "x", "y" * TEXT_MAX, None, None, None]
+    found = [dict(held(marking, {"a": one})).get("a") for one in values]
+    assert found == ["true", "3", "1.5", "x", "y" * TEXT_MAX, None, None, None]
 
 
 def test_ambiguous_costs_are_told_apart_where_a_budget_counts(make_call: MakeCall) -> None:

@@ -17,6 +17,7 @@ from msgspec import MsgspecError
 from orjson import JSONDecodeError
 
 from .. import OtlpError
+from ..ingest_counts import Arrived
 from ..otlp import Encoding, decode
 from ..sightings import Shapes, Sighting
 from .book import PLANS_MAX
@@ -39,6 +40,7 @@ class Sighted:
     """How many were left out, by the reason."""
     read_slowly: int
     """How many were decoded whole, nearly all of them for the reader of the dialects."""
+    arrived: Arrived
 
 
 class Lookout:
@@ -81,8 +83,11 @@ class Lookout:
             # Who decodes it whole reads it nevertheless, or knows how to say what is wrong.
             decoded = decode(body, encoding)
             self._protobuf.read_decoded(decoded.spans, found)
-            found.rejected.update(decoded.rejected)
-        return Sighted(found.sightings, found.others, found.rejected, found.read_slowly)
+            for reason, spans in decoded.rejected.items():
+                found.came(spans, None)
+                found.refuse(reason, None, spans)
+        arrived = Arrived(found.by_service, found.lost)
+        return Sighted(found.sightings, found.others, found.rejected, found.read_slowly, arrived)
 
 
 _UNREADABLE = (DecodeError, OtlpError, UnicodeDecodeError, JSONDecodeError, MsgspecError)

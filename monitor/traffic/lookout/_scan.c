@@ -52,6 +52,7 @@ typedef struct {
     Part value[NAMES_MAX];
     uint16_t known[ATTRIBUTES_MAX];
     int known_count, attributes_count, is_odd, has_event, tells, is_busy;
+    int lost_attributes, lost_events, lost_links; /* whether the sender dropped some */
     Part trace_id, span_id, parent_id, span_name, status;
     uint64_t start_ns, end_ns;
     uint8_t signature[SIGNATURE_MAX];
@@ -198,6 +199,7 @@ static int read_span(Scanner *self, Part span)
     self->trace_id = self->span_id = self->parent_id = self->span_name = self->status = none;
     self->start_ns = self->end_ns = 0;
     self->known_count = self->attributes_count = self->is_odd = self->has_event = self->tells = 0;
+    self->lost_attributes = self->lost_events = self->lost_links = 0;
     while (at < end) {
         if (!field(&at, end, &number, &type, &content, &plain))
             return 0;
@@ -218,6 +220,13 @@ static int read_span(Scanner *self, Part span)
                 self->status = content;
                 break;
             }
+        } else if (type == 0) {
+            if (number == 10)
+                self->lost_attributes = (uint32_t)plain != 0;
+            else if (number == 12)
+                self->lost_events = (uint32_t)plain != 0;
+            else if (number == 14)
+                self->lost_links = (uint32_t)plain != 0;
         } else if (type == 1) {
             if (number == 7)
                 self->start_ns = fixed64(content);
@@ -532,7 +541,7 @@ typedef struct {
     Bytes body;
     uint64_t earliest_ns, latest_ns;
     int gaps;
-    Py_ssize_t spans, others, no_ids, no_times, too_early, too_late;
+    Py_ssize_t others, no_ids, no_times, too_early, too_late, lost_attributes, lost_events, lost_links;
 } Work;
 
 /* Hand a span back: where its sighting belongs, where it lies, and what its group or its plan would be found by. */
@@ -555,7 +564,6 @@ static int scan_span(Scanner *self, Work *work, Part span, int is_claimed)
         PyErr_SetString(PyExc_ValueError, "a span is damaged");
         return -1;
     }
-    work->spans++;
     if (self->span_id.size != 8 || self->trace_id.size != 16) {
         work->no_ids++;
         return 0;
@@ -564,6 +572,9 @@ static int scan_span(Scanner *self, Work *work, Part span, int is_claimed)
         work->no_times++;
         return 0;
     }
+    work->lost_attributes += self->lost_attributes;
+    work->lost_events += self->lost_events;
+    work->lost_links += self->lost_links;
     if (!self->tells && !is_claimed) {
         work->others++;
         return 0;
@@ -621,7 +632,8 @@ static int scan_span(Scanner *self, Work *work, Part span, int is_claimed)
 
 PyDoc_STRVAR(scan_doc,
 "scan(body, begin, end, is_claimed, groups, gaps, origin, choose, earliest_ns, latest_ns)\n--\n\n"
-"Read the spans of the scope that lies there: (sightings, left, spans, others, no_ids, no_times, too_early, too_late).\n"
+"Read the spans of the scope that lies there: (sightings, left, others, refused, lost). `refused` are the numbers of\n"
+"those without ids, without times, too early and too late, `lost` of those with dropped attributes, events and links.\n"
 "Where a span is left to Python, there is None among the sightings. Raises ValueError at damage.");
 
 static PyObject *scan(Scanner *self, PyObject *arguments)
@@ -664,8 +676,8 @@ static PyObject *scan(Scanner *self, PyObject *arguments)
         if (number == 2 && type == 2 && scan_span(self, &work, content, is_claimed) < 0)
             goto done;
     }
-    answer = Py_BuildValue("(OOnnnnnn)", work.sightings, work.left, work.spans, work.others, work.no_ids,
-                           work.no_times, work.too_early, work.too_late);
+    answer = Py_BuildValue("(OOn(nnnn)(nnn))", work.sightings, work.left, work.others, work.no_ids, work.no_times,
+                           work.too_early, work.too_late, work.lost_attributes, work.lost_events, work.lost_links);
 done:
     self->is_busy = 0;
     Py_XDECREF(work.sightings);

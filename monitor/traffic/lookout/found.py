@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from ..dialects import Report
+from ..ingest_counts import Loss
 from ..otlp import Span
+from ..otlp_size import check_spans
 from ..sightings import Shape, Sighting
 
 FUTURE_MAX_S = 300.0
@@ -17,6 +19,8 @@ AGE_MAX_S = 86_400.0
 
 TOO_LATE = f"ended more than {AGE_MAX_S / 3600:.0f} hours ago"
 TOO_EARLY = f"ended more than {FUTURE_MAX_S / 60:.0f} minutes in the future: is the sender's clock right?"
+
+_LOSSES = {TOO_EARLY: Loss.FUTURE, TOO_LATE: Loss.TOO_OLD}
 
 
 class Checks(Protocol):
@@ -61,10 +65,20 @@ class Found:
     rejected: Counter[str] = field(default_factory=Counter)
     spans: int = 0
     """How many spans were seen."""
+    by_service: Counter[str] = field(default_factory=Counter)
+    """The same by the service that sent them."""
+    lost: Counter[tuple[str, Loss]] = field(default_factory=Counter)
+    """How many spans of a service lost something, or were left out."""
     read_slowly: int = 0
     """How many of them were decoded whole."""
     slow_bytes: int = 0
     """How many bytes those took."""
+
+    def came(self, spans: int, service: str | None) -> None:
+        """Count spans of a service, whatever they tell. Raises OversizeError when a request holds too many."""
+        self.spans += spans
+        self.by_service[service or ""] += spans
+        check_spans(self.spans)
 
     def add(self, sighting: Sighting | None) -> None:
         """Count a span by what it tells: a call, which may have ended at no possible time, or none."""
@@ -76,9 +90,18 @@ class Found:
         if sighting is None:
             self.others += 1
         elif sighting.end_ns > self.latest_ns:
-            self.rejected[TOO_EARLY] += 1
+            self.refuse(TOO_EARLY, sighting.shape.service_name)
         elif sighting.end_ns < self.earliest_ns:
-            self.rejected[TOO_LATE] += 1
+            self.refuse(TOO_LATE, sighting.shape.service_name)
         else:
             return sighting
         return None
+
+    def refuse(self, reason: str, service: str | None, spans: int = 1) -> None:
+        """Leave spans out."""
+        self.rejected[reason] += spans
+        self.lost[service or "", _LOSSES.get(reason, Loss.INVALID)] += spans
+
+    def lose(self, service: str | None, loss: Loss, spans: int = 1) -> None:
+        """Count spans of which the sender dropped something."""
+        self.lost[service or "", loss] += spans

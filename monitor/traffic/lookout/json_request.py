@@ -9,6 +9,7 @@ from msgspec import Raw
 
 from ..dialects import SCOPES
 from ..dialects.values import text
+from ..ingest_counts import Loss
 from ..otlp import (
     NO_IDS,
     NO_TIMES,
@@ -20,7 +21,7 @@ from ..otlp import (
     span_of_json,
     text_of,
 )
-from ..otlp_size import JSON_MARKS_MAX, check_json, check_spans
+from ..otlp_size import JSON_MARKS_MAX, check_json
 from ..sightings import Shapes
 from .book import Book, NoCalls
 from .found import Found, Watch
@@ -42,6 +43,9 @@ class _Bare(msgspec.Struct, gc=False, rename="camel"):
     span_id: str = ""
     start_time_unix_nano: str | int = 0
     end_time_unix_nano: str | int = 0
+    dropped_attributes_count: str | int | float = 0
+    dropped_events_count: str | int | float = 0
+    dropped_links_count: str | int | float = 0
 
 
 class _Span(_Bare, gc=False, rename="camel"):
@@ -131,11 +135,10 @@ class JsonReader:
         encoded = bytes(scope_spans.spans)
         is_passed = not scope.startswith(SCOPES) and not Prefilter(encoded, JSON_NAMES).may_hold_calls()
         if is_passed:
-            _pass(_read_bare(encoded) or [], found)
+            _pass(_read_bare(encoded) or [], origin.service_name, found)
             return
         spans = _read_spans(encoded) or []
-        found.spans += len(spans)
-        check_spans(found.spans)
+        found.came(len(spans), origin.service_name)
         self._read_spans(spans, scope, origin, found, _Again(encoded, found))
 
     def _read_spans(
@@ -148,12 +151,13 @@ class JsonReader:
         for place, span in enumerate(spans):
             trace_id, span_id = _id(span.trace_id), _id(span.span_id)
             if len(span_id) != 8 or len(trace_id) != 16:
-                found.rejected[NO_IDS] += 1
+                found.refuse(NO_IDS, origin.service_name)
                 continue
             start_ns, end_ns = integer_of(span.start_time_unix_nano), integer_of(span.end_time_unix_nano)
             if not start_ns or not end_ns or start_ns < 0 or end_ns < 0:
-                found.rejected[NO_TIMES] += 1
+                found.refuse(NO_TIMES, origin.service_name)
                 continue
+            _lose(span, origin.service_name, found)
             attributes = {pair.key: pair.value for pair in span.attributes or ()}
             keys = tuple(attributes)
             group = groups.get(keys)
@@ -236,16 +240,26 @@ class _Again:
         return span_of_json(object_of(self._spans[place], "each of spans"), scope, origin.attributes)
 
 
-def _pass(spans: Sequence[_Bare], found: Found) -> None:
+def _pass(spans: Sequence[_Bare], service: str | None, found: Found) -> None:
     """Count spans that are no calls."""
-    found.spans += len(spans)
-    check_spans(found.spans)
+    found.came(len(spans), service)
     for span in spans:
         if len(_id(span.span_id)) != 8 or len(_id(span.trace_id)) != 16:
-            found.rejected[NO_IDS] += 1
+            found.refuse(NO_IDS, service)
         elif (integer_of(span.start_time_unix_nano) or 0) <= 0 or (
             integer_of(span.end_time_unix_nano) or 0
         ) <= 0:
-            found.rejected[NO_TIMES] += 1
+            found.refuse(NO_TIMES, service)
         else:
+            _lose(span, service, found)
             found.others += 1
+
+
+def _lose(span: _Bare, service: str | None, found: Found) -> None:
+    for loss, dropped in (
+        (Loss.ATTRIBUTES, span.dropped_attributes_count),
+        (Loss.EVENTS, span.dropped_events_count),
+        (Loss.LINKS, span.dropped_links_count),
+    ):
+        if dropped and (integer_of(dropped) or 0) > 0:
+            found.lose(service, loss)

@@ -7,8 +7,9 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1 import trace_pb2
 
 from ..dialects import SCOPES
+from ..ingest_counts import Loss
 from ..otlp import NO_IDS, NO_TIMES, Span, attributes_of, span_of
-from ..otlp_size import ELEMENTS_MAX, SPANS_MAX, check_protobuf, check_spans, parts, spans_in
+from ..otlp_size import ELEMENTS_MAX, SPANS_MAX, check_protobuf, parts, spans_in
 from ..sightings import Shapes
 from . import slim
 from .book import Book, NoCalls
@@ -61,20 +62,22 @@ class ProtobufReader:
         if not may_hold_calls:
             bare = slim.BareScopeSpans.FromString(encoded)
             if not self._scopes[bare.scope].startswith(SCOPES):
-                _pass(bare, found)
+                _pass(bare, origin.service_name, found)
                 return
         message = slim.ScopeSpans.FromString(encoded)
-        found.spans += len(message.spans)
-        check_spans(found.spans)
+        found.came(len(message.spans), origin.service_name)
         again = _Again(encoded, body, found)
         self._read_spans(message.spans, self._scopes[message.scope], origin, found, again)
 
     def read_decoded(self, spans: Sequence[Span], found: Found) -> None:
         """Add spans that are decoded already."""
-        found.spans += len(spans)
         found.read_slowly += len(spans)
         for span in spans:
-            found.add(self._book.read(span, origin_of(span.resource, self._chosen_keys)))
+            origin = origin_of(span.resource, self._chosen_keys)
+            found.came(1, origin.service_name)
+            if span.has_lost:
+                _lose(span, origin.service_name, found)
+            found.add(self._book.read(span, origin))
 
     def _read_spans(self, spans: Any, scope: str, origin: Origin, found: Found, again: "_Again") -> None:
         groups = self._book.of_scope(scope)
@@ -84,11 +87,13 @@ class ProtobufReader:
         for place, span in enumerate(spans):
             trace_id, span_id, start_ns, end_ns = span.trace_id, span.span_id, span.start_ns, span.end_ns
             if len(span_id) != 8 or len(trace_id) != 16:
-                found.rejected[NO_IDS] += 1
+                found.refuse(NO_IDS, origin.service_name)
                 continue
             if not start_ns or not end_ns:
-                found.rejected[NO_TIMES] += 1
+                found.refuse(NO_TIMES, origin.service_name)
                 continue
+            if span.dropped_attributes or span.dropped_events or span.dropped_links:
+                _lose(span, origin.service_name, found)
             attributes = span.attributes
             keys = tuple(attributes)
             group = groups.get(keys)
@@ -174,11 +179,10 @@ def _check_large(encoded: bytes, body: bytes) -> None:
         check_protobuf(body)
 
 
-def _pass(bare: Any, found: Found) -> None:
+def _pass(bare: Any, service: str | None, found: Found) -> None:
     """Count spans that are no calls, without a look at each as long as nothing is amiss."""
     spans = len(bare.spans)
-    found.spans += spans
-    check_spans(found.spans)
+    found.came(spans, service)
     bare.scope = b""
     bare.DiscardUnknownFields()
     encoded = bare.SerializeToString()
@@ -187,8 +191,20 @@ def _pass(bare: Any, found: Found) -> None:
         return
     for span in bare.spans:
         if len(span.span_id) != 8 or len(span.trace_id) != 16:
-            found.rejected[NO_IDS] += 1
+            found.refuse(NO_IDS, service)
         elif not span.start_ns or not span.end_ns:
-            found.rejected[NO_TIMES] += 1
+            found.refuse(NO_TIMES, service)
         else:
+            _lose(span, service, found)
             found.others += 1
+
+
+def _lose(span: Any, service: str | None, found: Found) -> None:
+    """Count what the sender dropped of a span, in whatever form it is."""
+    for loss, dropped in (
+        (Loss.ATTRIBUTES, span.dropped_attributes),
+        (Loss.EVENTS, span.dropped_events),
+        (Loss.LINKS, span.dropped_links),
+    ):
+        if dropped:
+            found.lose(service, loss)

@@ -15,8 +15,9 @@ from opentelemetry.proto.trace.v1 import trace_pb2
 from .. import OtlpError
 from ..dialects import BEGINNINGS, SCOPES
 from ..dialects.counts import USAGE_PREFIXES
+from ..ingest_counts import Loss
 from ..otlp import NO_IDS, NO_TIMES, Span, span_of
-from ..otlp_size import check_protobuf, check_spans
+from ..otlp_size import check_protobuf
 from ..sightings import Shapes, Sighting
 from . import slim
 from .book import Group, NoCalls
@@ -71,9 +72,9 @@ class ScanningReader(ProtobufReader):
             scopes = self._find_scopes(body)
             with self._one_at_a_time:
                 for resource, scope, begin, end, spans in scopes:
-                    found.spans += spans
-                    check_spans(found.spans)
-                    self._scan(body, begin, end, self._origins[resource], self._scopes[scope], found)
+                    origin = self._origins[resource]
+                    found.came(spans, origin.service_name)
+                    self._scan(body, begin, end, origin, self._scopes[scope], found)
         except ValueError as error:
             raise OtlpError(f"not a protobuf ExportTraceServiceRequest: {error}") from error
 
@@ -82,19 +83,17 @@ class ScanningReader(ProtobufReader):
             self._forget()
         groups = self._groups.setdefault(scope, {})
         choose = self._choose if self._chosen_keys else None
-        sightings, left, _, others, no_ids, no_times, too_early, too_late = self._scanner.scan(
+        sightings, left, others, refused, lost = self._scanner.scan(
             body, begin, end, scope.startswith(SCOPES), groups, origin.gaps, origin, choose,
             found.earliest_ns, found.latest_ns,
         )  # fmt: skip
         found.others += others
-        for reason, spans in (
-            (NO_IDS, no_ids),
-            (NO_TIMES, no_times),
-            (TOO_EARLY, too_early),
-            (TOO_LATE, too_late),
-        ):
+        for reason, spans in zip((NO_IDS, NO_TIMES, TOO_EARLY, TOO_LATE), refused, strict=True):
             if spans:
-                found.rejected[reason] += spans
+                found.refuse(reason, origin.service_name, spans)
+        for loss, spans in zip((Loss.ATTRIBUTES, Loss.EVENTS, Loss.LINKS), lost, strict=True):
+            if spans:
+                found.lose(origin.service_name, loss, spans)
         for place, at, to, known_by, plans, signature in left:
             encoded = body[at:to]
             whole = _Whole(encoded, body, scope, origin, found)

@@ -13,7 +13,8 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 _Field = descriptor_pb2.FieldDescriptorProto
 _PACKAGE = "anchorwatch.lookout"
-_BYTES, _FIXED64, _STRING = _Field.TYPE_BYTES, _Field.TYPE_FIXED64, _Field.TYPE_STRING
+_BYTES, _STRING = _Field.TYPE_BYTES, _Field.TYPE_STRING
+_FIXED64, _UINT32 = _Field.TYPE_FIXED64, _Field.TYPE_UINT32
 
 
 _Fields = dict[str, tuple[int, int | list[int] | str]]
@@ -22,6 +23,9 @@ _IDS: _Fields = {
     "span_id": (2, _BYTES),
     "start_ns": (7, _FIXED64),
     "end_ns": (8, _FIXED64),
+    "dropped_attributes": (10, _UINT32),
+    "dropped_events": (12, _UINT32),
+    "dropped_links": (14, _UINT32),
 }
 _MESSAGES: dict[str, _Fields] = {
     "Request": {"resource_spans": (1, "ResourceSpans")},
