@@ -25,7 +25,7 @@ from monitor.traffic.lookout import AGE_MAX_S, FUTURE_MAX_S, Lookout, Watch
 from monitor.traffic.lookout.book import KEYS_MAX
 from monitor.traffic.lookout.origin import chosen_of, origin_of
 from monitor.traffic.lookout.prefilter import PROTOBUF_NAMES, Prefilter
-from monitor.traffic.lookout.scanning import scanner
+from monitor.traffic.lookout.scanning import ScanningReader, scanner
 from monitor.traffic.lookout.watched import vocabulary
 from monitor.traffic.otlp import Encoding, Span, decode
 from monitor.traffic.otlp_size import SPANS_MAX, parts
@@ -369,6 +369,17 @@ def test_a_flood_of_kinds_of_spans_does_not_grow_what_is_remembered(lookout_of: 
         ]
         assert len(lookout.read(request_of(spans), Encoding.PROTOBUF, NOW).sightings) == 1_000
     assert lookout.emptied <= 4
+
+
+def test_a_flood_of_orders_of_attributes_does_not_grow_what_is_remembered(lookout_of: MakeLookout) -> None:
+    lookout, chance = lookout_of(), random.Random(3)
+    for _ in range(0, 2 * KEYS_MAX, 1_000):
+        spans = [
+            replace(PLAIN, attributes=chance.sample(PLAIN.attributes, len(PLAIN.attributes)))
+            for _ in range(1_000)
+        ]
+        assert len(lookout.read(request_of(spans), Encoding.PROTOBUF, NOW).sightings) == 1_000
+    assert lookout.emptied == 2 * isinstance(lookout._protobuf, ScanningReader)
 
 
 def test_a_flood_of_values_that_decide_does_not_grow_what_is_remembered(lookout_of: MakeLookout) -> None:

@@ -12,6 +12,10 @@
 #include <stdint.h>
 #include <string.h>
 
+#ifndef SOURCE_MARK
+#error "build it with build_scanner.py: whoever loads it has to know that it was made of this source"
+#endif
+
 #define NAMES_MAX 2048
 #define TABLE_SIZE 8192 /* a power of two, several times NAMES_MAX */
 #define ATTRIBUTES_MAX 128
@@ -866,7 +870,8 @@ PyMODINIT_FUNC PyInit__scan(void)
     if (PyType_Ready(&scanner_type) < 0)
         return NULL;
     PyObject *made = PyModule_Create(&module);
-    if (made != NULL && PyModule_AddObjectRef(made, "Scanner", (PyObject *)&scanner_type) < 0)
+    if (made != NULL && (PyModule_AddObjectRef(made, "Scanner", (PyObject *)&scanner_type) < 0 ||
+                         PyModule_AddStringConstant(made, "SOURCE_MARK", SOURCE_MARK) < 0))
         Py_CLEAR(made);
     return made;
 }

@@ -12,7 +12,7 @@ import sys
 import sysconfig
 from pathlib import Path
 
-SOURCE = Path(__file__).with_name("_scan.c")
+from .scanner_source import SOURCE, source_mark
 
 _FAST = ("-O2",)
 _SANITIZED = ("-O1", "-g", "-fsanitize=address,undefined")
@@ -29,6 +29,7 @@ def main() -> None:
     built = SOURCE.with_suffix(str(sysconfig.get_config_var("EXT_SUFFIX")))
     options = _SANITIZED if "--sanitize" in sys.argv else _FAST
     command = [*compiler.split(), *options, "-Wall", "-Wextra", "-shared", "-fPIC", f"-I{include}"]
+    command.append(f'-DSOURCE_MARK="{source_mark()}"')
     if sys.platform == "darwin":
         command += ["-undefined", "dynamic_lookup"]
     new = built.with_name(f"{built.name}.new")  # who has loaded the old one must not see it change
