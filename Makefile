@@ -72,8 +72,8 @@ lock: $(DEV) ## pin anew what pyproject.toml asks for; UPGRADE=1 takes the newes
 	$(VENV)/bin/uv pip compile pyproject.toml -c requirements-dev.lock $(LOCK) $(if $(UPGRADE),--upgrade) -o requirements.lock
 
 .PHONY: scanner
-scanner: $(RUNTIME) ## the scanner of spans in C, where there is a compiler: traces are read in less time with it
-	$(VENV)/bin/python scripts/build-scanner.py
+scanner: $(RUNTIME) ## build the part in C that reads spans faster; needs a C compiler, and nothing needs it
+	$(VENV)/bin/python -m monitor.traffic.lookout.build_scanner
 
 .PHONY: smollm
 smollm:

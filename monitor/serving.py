@@ -91,6 +91,13 @@ class HttpProtocol(HttpToolsProtocol):
         self._is_head_open = False
         super().on_headers_complete()
 
+    def on_body(self, body: bytes) -> None:
+        """A part of a body came. It is handed on as it is, where uvicorn would copy it twice."""
+        if not self.cycle.body:
+            self.cycle.body = body  # type: ignore[assignment]  # it takes bytes as well, and replaces them when read
+            body = b""
+        super().on_body(body)
+
     def _measure(self, size: int) -> None:
         self._fields_bytes += size
         if self._fields_bytes > HEADERS_MAX_BYTES:

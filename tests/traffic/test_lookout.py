@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from exported_spans import START_NS
 from google.protobuf.json_format import MessageToJson
@@ -24,7 +25,7 @@ from monitor.traffic.lookout import AGE_MAX_S, FUTURE_MAX_S, Lookout, Watch
 from monitor.traffic.lookout.book import KEYS_MAX
 from monitor.traffic.lookout.origin import chosen_of, origin_of
 from monitor.traffic.lookout.prefilter import PROTOBUF_NAMES, Prefilter
-from monitor.traffic.lookout.scanning import scanner
+from monitor.traffic.lookout.scanning import ScanningReader, scanner
 from monitor.traffic.lookout.watched import vocabulary
 from monitor.traffic.otlp import Encoding, Span, decode
 from monitor.traffic.otlp_size import SPANS_MAX, parts
@@ -32,6 +33,7 @@ from monitor.traffic.sightings import Shape, Shapes, Sighting, sighting_of
 
 from .conftest import any_value
 from .test_dialects import CASES
+from .test_otlp_bodies import json_values
 
 PAYLOADS = sorted((Path(__file__).parent / "data").glob("*.pb"))
 NOW = START_NS / 1e9 + 100
@@ -86,7 +88,7 @@ def lookout_of(request: pytest.FixtureRequest) -> MakeLookout:
     """Makes lookouts, with the scanner in C and without."""
     module = scanner if request.param == "scanner" else None
     if request.param == "scanner" and module is None:
-        pytest.skip("the scanner is not built: scripts/build-scanner.py")
+        pytest.skip("the scanner is not built: make scanner")
 
     def make(watch: Watch | None = None, **options: Any) -> Lookout:
         return Lookout(watch or Watch(CHOSEN), scanner=module, **options)
@@ -262,6 +264,24 @@ def test_requests_of_real_libraries_in_json_are_read_as_ever(lookout_of: MakeLoo
     assert [read(lookout, body, now, Encoding.JSON) for _ in range(3)] == [expected] * 3
 
 
+@given(
+    st.one_of(
+        json_values,
+        st.builds(lambda span: {"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}, json_values),
+    )
+)
+def test_json_that_is_read_at_all_is_read_the_same(lookout_of: MakeLookout, value: object) -> None:
+    body = orjson.dumps(value)
+    try:
+        expected = read_slowly(body, NOW, Encoding.JSON)
+    except OtlpError:
+        # Mistakes in what nobody asks for go unseen.
+        with contextlib.suppress(OtlpError):
+            lookout_of().read(body, Encoding.JSON, NOW)
+        return
+    assert read(lookout_of(), body, NOW, Encoding.JSON) == expected
+
+
 @settings(
     max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
@@ -349,6 +369,17 @@ def test_a_flood_of_kinds_of_spans_does_not_grow_what_is_remembered(lookout_of: 
         ]
         assert len(lookout.read(request_of(spans), Encoding.PROTOBUF, NOW).sightings) == 1_000
     assert lookout.emptied <= 4
+
+
+def test_a_flood_of_orders_of_attributes_does_not_grow_what_is_remembered(lookout_of: MakeLookout) -> None:
+    lookout, chance = lookout_of(), random.Random(3)
+    for _ in range(0, 2 * KEYS_MAX, 1_000):
+        spans = [
+            replace(PLAIN, attributes=chance.sample(PLAIN.attributes, len(PLAIN.attributes)))
+            for _ in range(1_000)
+        ]
+        assert len(lookout.read(request_of(spans), Encoding.PROTOBUF, NOW).sightings) == 1_000
+    assert lookout.emptied == 2 * isinstance(lookout._protobuf, ScanningReader)
 
 
 def test_a_flood_of_values_that_decide_does_not_grow_what_is_remembered(lookout_of: MakeLookout) -> None:

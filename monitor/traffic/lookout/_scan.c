@@ -12,6 +12,10 @@
 #include <stdint.h>
 #include <string.h>
 
+#ifndef SOURCE_MARK
+#error "build it with build_scanner.py: whoever loads it has to know that it was made of this source"
+#endif
+
 #define NAMES_MAX 2048
 #define TABLE_SIZE 8192 /* a power of two, several times NAMES_MAX */
 #define ATTRIBUTES_MAX 128
@@ -498,6 +502,9 @@ static int sighting_of(Scanner *self, PyObject *entry, PyObject *origin, PyObjec
         Py_XDECREF(made);
         return -1;
     }
+    /* It holds nothing that could hold it: there is no need to look at it each time that garbage is looked for, and
+       many of them are kept for a while. */
+    PyObject_GC_UnTrack(made);
     *sighting = made;
     return 1;
 }
@@ -863,7 +870,8 @@ PyMODINIT_FUNC PyInit__scan(void)
     if (PyType_Ready(&scanner_type) < 0)
         return NULL;
     PyObject *made = PyModule_Create(&module);
-    if (made != NULL && PyModule_AddObjectRef(made, "Scanner", (PyObject *)&scanner_type) < 0)
+    if (made != NULL && (PyModule_AddObjectRef(made, "Scanner", (PyObject *)&scanner_type) < 0 ||
+                         PyModule_AddStringConstant(made, "SOURCE_MARK", SOURCE_MARK) < 0))
         Py_CLEAR(made);
     return made;
 }

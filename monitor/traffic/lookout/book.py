@@ -99,6 +99,11 @@ class Book:
             self.of_scope(scope)[keys] = found
         return found
 
+    def note_keys(self) -> None:
+        """Count a way of writing the attributes of a group that somebody else remembers until all is forgotten."""
+        self._make_room()
+        self._known_keys += 1
+
     def read(self, span: Span, origin: Origin) -> Sighting | None:
         """What the reader of the dialects says of a span; ``None`` when it is no call."""
         return self._sighting(examine(span), span, origin)

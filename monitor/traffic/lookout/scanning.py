@@ -26,12 +26,21 @@ from .origin import Chosen, Origin
 from .packing import Entry, packed
 from .plans import Plan
 from .protobuf import LARGE, ProtobufReader
+from .scanner_source import source_mark
 from .watched import vocabulary
 
-try:
-    scanner: ModuleType | None = import_module("._scan", __package__)
-except ImportError:  # it was not built: Python alone does the same
-    scanner = None
+
+def _built() -> ModuleType | None:
+    """The scanner; ``None`` where it was not built, or of another source than the one beside it."""
+    try:
+        found = import_module("._scan", __package__)
+    except ImportError:
+        return None
+    return found if getattr(found, "SOURCE_MARK", "none") == (source_mark() or found.SOURCE_MARK) else None
+
+
+scanner: ModuleType | None = _built()
+"""The module in C, where it can be used."""
 
 Plans = dict[bytes, Entry | bool | None]
 """Plans by what decides: ``None`` for spans that are no calls, and ``False`` for those that are for Python alone."""
@@ -70,23 +79,26 @@ class ScanningReader(ProtobufReader):
         """Add what is in the request to what was found; raises as without the scanner."""
         try:
             scopes = self._find_scopes(body)
-            with self._one_at_a_time:
-                for resource, scope, begin, end, spans in scopes:
-                    origin = self._origins[resource]
-                    found.came(spans, origin.service_name)
-                    self._scan(body, begin, end, origin, self._scopes[scope], found)
         except ValueError as error:
             raise OtlpError(f"not a protobuf ExportTraceServiceRequest: {error}") from error
+        with self._one_at_a_time:
+            for resource, scope, begin, end, spans in scopes:
+                origin = self._origins[resource]
+                found.came(spans, origin.service_name)
+                self._scan(body, begin, end, origin, self._scopes[scope], found)
 
     def _scan(self, body: bytes, begin: int, end: int, origin: Origin, scope: str, found: Found) -> None:
         if self._emptied != self._book.emptied:
             self._forget()
-        groups = self._groups.setdefault(scope, {})
+        groups = self._groups.get(scope, {})
         choose = self._choose if self._chosen_keys else None
-        sightings, left, others, refused, lost = self._scanner.scan(
-            body, begin, end, scope.startswith(SCOPES), groups, origin.gaps, origin, choose,
-            found.earliest_ns, found.latest_ns,
-        )  # fmt: skip
+        try:
+            sightings, left, others, refused, lost = self._scanner.scan(
+                body, begin, end, scope.startswith(SCOPES), groups, origin.gaps, origin, choose,
+                found.earliest_ns, found.latest_ns,
+            )  # fmt: skip
+        except ValueError as error:
+            raise OtlpError(f"not a protobuf ExportTraceServiceRequest: {error}") from error
         found.others += others
         for reason, spans in zip((NO_IDS, NO_TIMES, TOO_EARLY, TOO_LATE), refused, strict=True):
             if spans:
@@ -100,7 +112,8 @@ class ScanningReader(ProtobufReader):
             sighting, group, plan = self._read_left(slim.Span.FromString(encoded), scope, origin, whole)
             sightings[place] = found.admitted(sighting)
             if known_by is not None and group is not None:
-                groups[known_by] = self._packed_group(group)
+                self._groups.setdefault(scope, groups)[known_by] = self._packed_group(group)
+                self._book.note_keys()
             if plan is not None:
                 self._note(plan, plans, signature)
             if group is not None and group in self._packed_groups:

@@ -75,24 +75,25 @@ _POOL = descriptor_pool.DescriptorPool()
 _POOL.Add(_described())
 
 
-def _class(name: str) -> Any:
+def message(name: str) -> Any:
+    """The class of a message."""
     return message_factory.GetMessageClass(_POOL.FindMessageTypeByName(f"{_PACKAGE}.{name}"))
 
 
-Request = _class("Request")
+Request = message("Request")
 """A whole request: its resources, with their scopes as bytes."""
 
-Span = _class("Span")
+Span = message("Span")
 """One span, with the values of its attributes as bytes."""
 
-Scope = _class("Scope")
+Scope = message("Scope")
 """The scope of spans."""
 
-ScopeSpans = _class("ScopeSpans")
+ScopeSpans = message("ScopeSpans")
 """Spans of one scope, with the values of their attributes as bytes."""
 
-RawScopeSpans = _class("RawScopeSpans")
+RawScopeSpans = message("RawScopeSpans")
 """Spans of one scope, each as bytes."""
 
-BareScopeSpans = _class("BareScopeSpans")
+BareScopeSpans = message("BareScopeSpans")
 """Spans of one scope, with nothing but what each span must have."""
