@@ -83,6 +83,19 @@ def is_child(one: Report, other: Report) -> bool:
     return one.call.trace_id == other.call.trace_id and one.parent_span_id == other.call.span_ids[0]
 
 
+def may_be_within(outer: Report, inner: Report) -> bool:
+    """A report and the one directly below it may tell the same call.
+
+    It began while the outer one ran; and one emitter, which counts in one way, counts the same tokens.
+    """
+    late_s = inner.call.started_at - outer.call.ended_at
+    early_s = outer.call.started_at - inner.call.started_at
+    if max(late_s, early_s) > SLACK_S:
+        return False
+    counts = {outer.call.input_tokens, inner.call.input_tokens} - {None}
+    return agree(outer.call, inner.call) and (outer.emitter != inner.emitter or len(counts) <= 1)
+
+
 def are_alike(one: Report, other: Report) -> bool:
     """Two reports without an id in common, from different emitters, tell the same call."""
     if one.emitter == other.emitter or not agree(one.call, other.call):

@@ -10,7 +10,6 @@ from .calls import Call
 from .dialects import Report
 from .likeness import (
     SLACK_S,
-    agree,
     apart_s,
     are_alike,
     are_rivals,
@@ -18,6 +17,7 @@ from .likeness import (
     have_same_tokens,
     is_telling,
     is_untold,
+    may_be_within,
 )
 
 ID_SLACK_S = 5.0
@@ -91,7 +91,7 @@ def nested(reports: Sequence[Report]) -> Iterator[Pair]:
     """A report with the one report below it that tells the same call."""
     for parent, children in children_of(reports).items():
         outer = reports[parent].call
-        same = [child for child in children if agree(outer, reports[child].call)]
+        same = [child for child in children if may_be_within(reports[parent], reports[child])]
         with_tokens = [child for child in same if have_same_tokens(outer, reports[child].call)]
         if len(same) == 1 or len(with_tokens) == 1:
             yield parent, (with_tokens or same)[0], "one is the parent of the other, and they agree"

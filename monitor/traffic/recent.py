@@ -457,7 +457,7 @@ def _may_be_one(above: Sighting, below: Sighting) -> bool:
     """Nothing that is quick to see rules out that a report and the one below it tell one call, or that it is none."""
     if not above.shape.is_declared:
         return True
-    if above.shape.operation is not below.shape.operation:
+    if above.shape.operation is not below.shape.operation or below.start_ns > above.end_ns + _SLACK_NS:
         return False
     return above.response_id is None or below.response_id is None or above.response_id == below.response_id
 

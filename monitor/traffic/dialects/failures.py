@@ -45,11 +45,17 @@ def failure_of(told: Told, dialect: Dialect, outcome: Outcome) -> tuple[ErrorCla
     return error_class, status
 
 
+_OF_THE_ANSWER = (ErrorClass.BAD_REQUEST, ErrorClass.BAD_RESPONSE, ErrorClass.CONTEXT_LENGTH)
+"""What an answer that was cut at its limit may be called; who was timed out or refused got none."""
+
+
 def _is_aftermath(outcome: Outcome, error_class: ErrorClass, status: int | None) -> bool:
     """The provider did answer: a library calls an answer an error that was cut at its limit, or that it cannot use."""
     if not outcome.usage.output or outcome.finish is None or status is not None:
         return False
-    return outcome.finish is FinishReason.LENGTH or error_class is ErrorClass.OTHER
+    return error_class is ErrorClass.OTHER or (
+        outcome.finish is FinishReason.LENGTH and error_class in _OF_THE_ANSWER
+    )
 
 
 def _is_failed(told: Told, dialect: Dialect, outcome: Outcome) -> bool:
