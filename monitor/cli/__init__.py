@@ -15,6 +15,7 @@ from monitor import MonitorError
 from . import (
     alerts_commands,
     baseline_commands,
+    compare_command,
     daemon_commands,
     simulate_command,
     spans_commands,
@@ -44,6 +45,7 @@ def options(
 
 daemon_commands.add_to(app)
 stream_commands.add_to(app)
+compare_command.add_to(app)
 simulate_command.add_to(app)
 app.add_typer(baseline_commands.app, name="baseline")
 app.add_typer(alerts_commands.app, name="alerts")

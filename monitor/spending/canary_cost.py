@@ -43,6 +43,14 @@ def cost_usd(run: Run, target: TargetConfig, suite: Suite) -> float | None:
     return sum(known) if known or not costs else None
 
 
+def list_cost_usd(completion: Completion) -> float | None:
+    """Dollars for an answer by list price; ``None`` when its model or tokens are not known, or have no price."""
+    if completion.served_model is None or completion.input_tokens is None:
+        return None
+    cost, basis = cost_of(_call(completion, None, completion.served_model))
+    return cost if basis in (CostBasis.EXACT, CostBasis.INFERRED) else None
+
+
 def sample_costs(
     suite: Suite, target: TargetConfig, means: Mapping[str, TokenMeans], now: datetime
 ) -> Mapping[str, float] | None:

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from . import pricing
 from .calls import Call, CostBasis, ErrorClass
-from .entries import decode
+from .entries import decode, encode
 from .marking import Marking
 from .pricing import PriceBook
 from .recent import Counted, Recent, Settled
@@ -163,6 +163,11 @@ class Counting:
             (kind, minute): self._admission.admit(own[kind], minute) for kind, minute in dict.fromkeys(places)
         }
         return [admitted[place] for place in places]
+
+    def entry(self, batch: Batch) -> bytes:
+        """What is to be written to the journal of it."""
+        rows = batch.many.rows if batch.many and not batch.others else None
+        return encode(batch.settled, rows)
 
     def undo(self, batch: Batch) -> None:
         """Be as before ``settle``."""

@@ -5,22 +5,25 @@ of numbers follow a JSON document with the shapes and what few calls have. Ids o
 counted by them.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import orjson
 
 from .calls import Call, CostBasis, ErrorClass, FinishReason, Operation, from_json
 from .dialects import Report
 from .recent import Counted, Settled
+from .rows import Rows, rows_of
 from .series import OVERFLOW, series_of
 from .sightings import FACTS, Shape, Shapes, Sighting, sighting_of
 
 FORMAT = 1
 
 _BASES = tuple(CostBasis)
+_PLACE_OF = {basis: place for place, basis in enumerate(_BASES)}
 _ENUMS: Mapping[str, type] = {
     "operation": Operation,
     "error_class": ErrorClass,
@@ -45,48 +48,47 @@ class Entry:
     withdrawn: Sequence[bytes]
 
 
-def encode(settled: Settled) -> bytes:
-    """What was settled, as an entry."""
-    sightings = [one for counted in settled.admitted for one in counted.sightings]
-    shapes = list(dict.fromkeys(one.shape for one in sightings))
-    places = {shape: place for place, shape in enumerate(shapes)}
+def encode(settled: Settled, rows: Rows | None = None) -> bytes:
+    """What was settled, as an entry. ``rows`` are all its reports in their order, where they are columns already."""
+    admitted = settled.admitted
+    sightings = [one for counted in admitted for one in counted.sightings]
+    rows = rows_of(sightings) if rows is None and sightings else rows
+    more = [one.prompt is not None or bool(one.chosen or one.checks) for one in sightings]
     head = {
         "format": FORMAT,
-        "calls": len(settled.admitted),
+        "calls": len(admitted),
         "sightings": len(sightings),
-        "shapes": [[getattr(shape, name) for name in FACTS] for shape in shapes],
+        "shapes": [[getattr(shape, name) for name in FACTS] for shape in (rows.shapes if rows else ())],
         "ids": [one.response_id for one in sightings],
         "withdrawn": [one.key.hex() for one in settled.withdrawn],
-        "matched": {str(i): one.matched for i, one in enumerate(settled.admitted) if one.matched},
-        "chosen": {str(i): one.chosen for i, one in enumerate(settled.admitted) if one.chosen is not None},
+        "matched": {str(i): one.matched for i, one in enumerate(admitted) if one.matched},
+        "chosen": {str(i): one.chosen for i, one in enumerate(admitted) if one.chosen is not None},
         "more": {
-            str(i): [one.prompt, one.chosen, one.checks]
-            for i, one in enumerate(sightings)
-            if one.prompt is not None or one.chosen or one.checks
+            str(i): [sightings[i].prompt, sightings[i].chosen, sightings[i].checks]
+            for i, has_more in enumerate(more)
+            if has_more
         },
     }
     document = orjson.dumps(head)
-    columns = (
-        np.array([_nan(one.cost_usd) for one in settled.admitted], "<f8"),
-        np.array([_BASES.index(one.cost_basis) for one in settled.admitted], "<u1"),
-        np.array([one.is_call for one in settled.admitted], "<u1"),
-        np.array([one.series == OVERFLOW for one in settled.admitted], "<u1"),
-        np.array([len(one.sightings) for one in settled.admitted], "<u2"),
-        np.array([places[one.shape] for one in sightings], "<u4"),
-        np.array([one.start_ns for one in sightings], "<u8"),
-        np.array([one.end_ns for one in sightings], "<u8"),
-        *(np.array([_negative(getattr(one, name)) for one in sightings], "<i4") for name in _TOKENS),
-        np.array([_nan(one.ttft_s) for one in sightings], "<f8"),
+    calls = (
+        np.array([_nan(one.cost_usd) for one in admitted], "<f8"),
+        np.array([_PLACE_OF[one.cost_basis] for one in admitted], "<u1"),
+        np.array([one.is_call for one in admitted], "<u1"),
+        np.array([one.series is OVERFLOW for one in admitted], "<u1"),
+        np.array([len(one.sightings) for one in admitted], "<u2"),
     )
     ids = [one.trace_id + one.span_id + (one.parent_span_id or _NO_SPAN) for one in sightings]
-    return b"".join(
-        (
-            len(document).to_bytes(4, "little"),
-            document,
-            *(column.tobytes() for column in columns),
-            *ids,
-        )
-    )
+    columns = [column.tobytes() for column in (*calls, *(_columns(rows) if rows else ()))]
+    return b"".join((len(document).to_bytes(4, "little"), document, *columns, *ids))
+
+
+def _columns(rows: Rows) -> Iterator[npt.NDArray[Any]]:
+    yield rows.kind.astype("<u4")
+    yield rows.start_ns.astype("<i8")
+    yield rows.end_ns.astype("<i8")
+    for name in _TOKENS:
+        yield getattr(rows, name).astype("<i4")
+    yield rows.ttft_s.astype("<f8")
 
 
 def decode(body: bytes, shapes: Shapes) -> Entry:
@@ -115,7 +117,7 @@ def decode(body: bytes, shapes: Shapes) -> Entry:
 
 
 def _sightings(head: Any, read: "_Columns", n: int, shapes: Sequence[Shape]) -> list[Sighting]:
-    places, starts, ends = (read.column(kind, n) for kind in ("<u4", "<u8", "<u8"))
+    places, starts, ends = (read.column(kind, n) for kind in ("<u4", "<i8", "<i8"))
     tokens = [[None if one < 0 else one for one in read.column("<i4", n)] for _ in _TOKENS]
     ttfts = read.column("<f8", n)
     more = head["more"]
@@ -187,10 +189,6 @@ def _of_earlier(line: bytes, shapes: Shapes) -> Counted:
 
 def _nan(value: float | None) -> float:
     return float("nan") if value is None else value
-
-
-def _negative(value: int | None) -> int:
-    return -1 if value is None else value
 
 
 def _number(value: float) -> float | None:

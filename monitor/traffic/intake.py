@@ -26,7 +26,7 @@ from canaries.clock import Clock
 from ..database import Database
 from . import OverloadError, StoreError, pricing, store
 from .checks import AnswerChecks
-from .counting import CallMetrics, Counting, Unfolded, tell
+from .counting import Batch, CallMetrics, Counting, Unfolded, tell
 from .ingest_counts import Arrived
 from .lookout import AGE_MAX_S, Lookout, Sighted, Watch
 from .marking import Marking
@@ -35,6 +35,7 @@ from .pricing import PriceBook
 from .recent import Recent
 from .repeats import Accepted, Answered, Repeats, mark_of
 from .series import minute_of
+from .sightings import Sighting
 from .window_book import WindowBook
 from .windows import Window
 
@@ -257,13 +258,13 @@ class Intake:
         requests = [Answered(waiting.mark, _accepted(waiting.read)) for waiting in group]
         now = self._clock.now().timestamp()
         try:
-            batch = await self._in_turn(partial(self._counting.settle, sightings, now))
+            batch, body = await self._in_turn(partial(self._settle, sightings, now))
         except Exception as error:
             self._refuse(group, error)
             raise
 
         def work(session: Session) -> int:
-            entry_id = store.journal(session, batch.settled, now)
+            entry_id = store.journal(session, len(batch.settled.admitted), body, now)
             store.remember(session, entry_id, requests, now)
             return entry_id
 
@@ -281,6 +282,10 @@ class Intake:
         for waiting in group:
             self._tell_spans(waiting.read)
             waiting.stored.set_result(_accepted(waiting.read))
+
+    def _settle(self, sightings: Sequence[Sighting], now: float) -> tuple[Batch, bytes]:
+        batch = self._counting.settle(sightings, now)
+        return batch, self._counting.entry(batch)
 
     def _refuse(self, group: Sequence[_Waiting], error: Exception) -> None:
         for waiting in group:

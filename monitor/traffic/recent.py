@@ -16,7 +16,7 @@ from itertools import islice
 from .calls import Call, CostBasis
 from .dialects import Report
 from .joining import join
-from .likeness import is_telling
+from .likeness import TELLING_ID_MIN, is_telling
 from .pairing import CONTINUED_MAX_S, key_of
 from .series import Series, minute_of
 from .sightings import SHAPES_MAX, Shape, Sighting, call_of, report_of
@@ -25,7 +25,7 @@ from .uniting import unite
 KEEP_S = 60.0
 """How long a call waits for further reports: exporters send every few seconds, and retry for about a minute."""
 
-HELD_MAX = 50_000
+HELD_MAX = 20_000
 """How many calls are remembered at most; beyond it the oldest wait no longer. About 60 MB."""
 
 AROUND_MAX = 512
@@ -256,13 +256,13 @@ class _Many(dict[object, "Counted | list[Counted]"]):
             self[key] = [held, counted]
 
     def drop(self, key: object, counted: Counted) -> None:
-        held = self.get(key)
-        if held is counted:
-            del self[key]
-        elif isinstance(held, list) and counted in held:
+        held = self.pop(key, None)
+        if held is counted or held is None:
+            return
+        if isinstance(held, list) and counted in held:
             held.remove(counted)
-            if not held:
-                del self[key]
+        if held:
+            self[key] = held
 
 
 @dataclass(slots=True)
@@ -321,11 +321,13 @@ class _Index:
         service = self._service_of.get(shape) or self._service(shape)
         is_suspect = service.is_mixed or key in self._below
         self.by_span[key] = counted
-        if response_id is not None and is_telling(response_id):
-            if response_id not in self._by_id:
+        if response_id is not None and len(response_id) >= TELLING_ID_MIN:
+            held = self._by_id.get(response_id)
+            if held is None or _is_other_answer(held, sighting):
+                # Of two answers with one id, the later one is known by it.
                 self._by_id[response_id] = counted
             else:
-                is_suspect = is_suspect or any(self._with_same_answer(sighting))
+                is_suspect = True
                 self._by_id.put(response_id, counted)
         if sighting.parent_span_id:
             parent_key = sighting.trace_id + sighting.parent_span_id
@@ -357,13 +359,15 @@ class _Index:
     def remove(self, counted: Counted) -> None:
         """Take a call out; what is not here any more is left out of account."""
         for sighting in counted.sightings:
-            if self.by_span.get(sighting.key) is counted:
-                del self.by_span[sighting.key]
-            if is_telling(sighting.response_id):
-                self._by_id.drop(sighting.response_id, counted)
+            trace_id, response_id = sighting.trace_id, sighting.response_id
+            key = trace_id + sighting.span_id
+            if (held := self.by_span.pop(key, None)) is not counted and held is not None:
+                self.by_span[key] = held
+            if response_id is not None and len(response_id) >= TELLING_ID_MIN:
+                self._by_id.drop(response_id, counted)
             if sighting.parent_span_id:
-                self._below.drop(sighting.parent_key, counted)
-            service = self._service(sighting.shape)
+                self._below.drop(trace_id + sighting.parent_span_id, counted)
+            service = self._service_of.get(sighting.shape) or self._service(sighting.shape)
             if service.is_mixed:
                 service.remove(counted, sighting)
 
@@ -436,6 +440,12 @@ def _keys(sightings: Iterable[Sighting]) -> frozenset[bytes]:
     return frozenset(one.key for one in sightings)
 
 
+def _is_other_answer(held: Counted | list[Counted], sighting: Sighting) -> bool:
+    if isinstance(held, list) or len(held.sightings) > 1:
+        return False
+    return not _may_tell_one_answer(sighting, held.sightings[0])
+
+
 def _may_tell_one_answer(one: Sighting, other: Sighting) -> bool:
     """Two reports with the same id of an answer may be of one call: see ``are_rivals``."""
     mine, others = one.shape, other.shape
@@ -453,7 +463,8 @@ def _may_be_one(above: Sighting, below: Sighting) -> bool:
 
 
 def _span(counted: Counted, key: bytes) -> Sighting:
-    return next(one for one in counted.sightings if one.key == key)
+    sightings = counted.sightings
+    return sightings[0] if len(sightings) == 1 else next(one for one in sightings if one.key == key)
 
 
 _ANY = "any"

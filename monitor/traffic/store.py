@@ -7,17 +7,15 @@ import orjson
 from sqlalchemy import delete
 from sqlmodel import Session, col, select
 
-from . import entries
-from .recent import Settled
 from .repeats import Accepted, Answered
 from .series import Series
 from .tables import TrafficFoldRow, TrafficJournalRow, TrafficRequestRow, TrafficWindowRow
 from .windows import Window, window_from_json, window_to_json
 
 
-def journal(session: Session, settled: Settled, at: float) -> int:
-    """Write down what was settled; gives the id of its place in the journal, which only grows."""
-    row = TrafficJournalRow(at=at, calls=len(settled.admitted), body=entries.encode(settled))
+def journal(session: Session, calls: int, body: bytes, at: float) -> int:
+    """Write down an entry (see ``entries``); gives the id of its place in the journal, which only grows."""
+    row = TrafficJournalRow(at=at, calls=calls, body=body)
     session.add(row)
     session.flush()
     assert row.id is not None  # noqa: S101 - the database gave it
