@@ -230,13 +230,7 @@ class Metrics:
         )
         build = Gauge("anchorwatch_build_info", "1, with the version.", ["version"], registry=one)
         build.labels(installed_version()).set(1)
-        self._traffic_series: dict[str, set[tuple[str, ...]]] = {
-            "calls": set(),
-            "unpriced": set(),
-            "call_costs": set(),
-            "answer_checks": set(),
-            "span_losses": set(),
-        }
+        self._traffic_series: dict[Counter, dict[tuple[str, ...], Counter]] = {}
 
     def render(self) -> bytes:
         """The page at ``/metrics``, in the Prometheus text format."""
@@ -312,20 +306,19 @@ class Metrics:
 
     def count_call(self, labels: Mapping[str, str], by: int = 1) -> None:
         """Count production calls."""
-        self.calls.labels(*self._bounded("calls", labels.values())).inc(by)
+        self._of_traffic(self.calls, labels.values()).inc(by)
 
     def count_unpriced(self, service: str, model: str, by: int = 1) -> None:
         """Count answered calls without a known price."""
-        self.unpriced.labels(*self._bounded("unpriced", (service, model))).inc(by)
+        self._of_traffic(self.unpriced, (service, model)).inc(by)
 
     def count_cost(self, service: str, basis: str, by: int = 1) -> None:
         """Count calls that should have a cost, by how sure it is."""
-        self.call_costs.labels(*self._bounded("call_costs", (service, basis))).inc(by)
+        self._of_traffic(self.call_costs, (service, basis)).inc(by)
 
     def count_check(self, service: str, validator: str, result: str, by: int = 1) -> None:
         """Count checks of answers: ``passed`` or ``failed``."""
-        series = self._bounded("answer_checks", (service, validator, result))
-        self.answer_checks.labels(*series).inc(by)
+        self._of_traffic(self.answer_checks, (service, validator, result)).inc(by)
 
     def count_joined(self, by: int = 1) -> None:
         """Count calls that were counted anew with a further report of them."""
@@ -344,19 +337,22 @@ class Metrics:
         """Count the spans of a request, and what of them was lost."""
         self.ingested.add(arrived)
         for (service, loss), spans in arrived.lost.items():
-            self.span_losses.labels(*self._bounded("span_losses", (service, loss.value))).inc(spans)
+            self._of_traffic(self.span_losses, (service, loss.value)).inc(spans)
 
     def count_repeat(self) -> None:
         """Count one trace export request that was sent again although it was stored."""
         self.otlp_repeats.inc()
 
-    def _bounded(self, metric: str, values: Iterable[str]) -> tuple[str, ...]:
-        """The label values, or ``other`` for each once the metric has ``SERIES_MAX`` label sets."""
-        series, known = tuple(values), self._traffic_series[metric]
-        if series not in known and len(known) >= SERIES_MAX:
-            return ("other",) * len(series)
-        known.add(series)
-        return series
+    def _of_traffic(self, metric: Counter, values: Iterable[str]) -> Counter:
+        """What counts these labels, or ``other`` for each once the metric has ``SERIES_MAX`` label sets."""
+        series, known = tuple(values), self._traffic_series.setdefault(metric, {})
+        counter = known.get(series)
+        if counter is None:
+            if len(known) >= SERIES_MAX:
+                return metric.labels(*("other",) * len(series))
+            # Kept: to look it up in the metric takes longer than to count.
+            counter = known[series] = metric.labels(*series)
+        return counter
 
 
 def set_up_logging(*, verbose: bool = False) -> None:

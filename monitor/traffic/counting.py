@@ -6,6 +6,7 @@ Nothing here waits for anything: ``intake`` calls one method after the other, an
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 from . import pricing
@@ -16,7 +17,7 @@ from .pricing import PriceBook
 from .recent import Counted, Recent, Settled
 from .rows import Floats, Rows, rows_of
 from .series import Admission, Series, minute_of, series_of
-from .sightings import Shape, Shapes, Sighting
+from .sightings import SHAPES_MAX, Shape, Shapes, Sighting
 from .tallies import Tally, nano
 from .window_book import WindowBook
 
@@ -96,6 +97,7 @@ class Counting:
         self._prices = prices
         self._marking = marking or Marking()
         self._recent = Recent() if recent is None else recent
+        self._series_of = lru_cache(maxsize=SHAPES_MAX)(series_of)
         self._admission = Admission()
         self._unfolded = WindowBook()
         self._through = 0
@@ -157,7 +159,7 @@ class Counting:
         return many
 
     def _admit(self, rows: Rows) -> list[Series]:
-        own = [series_of(shape) for shape in rows.shapes]
+        own = [self._series_of(shape) for shape in rows.shapes]
         places = list(zip(rows.kind.tolist(), rows.minute.tolist(), strict=True))
         admitted = {
             (kind, minute): self._admission.admit(own[kind], minute) for kind, minute in dict.fromkeys(places)

@@ -18,8 +18,8 @@ from .sightings import Shape
 from .tallies import count
 from .windows import Window
 
-HEAP_MAX = 50_000
-"""How many calls may be heaped; beyond it they are counted. About 10 MB."""
+HEAP_MAX = 20_000
+"""How many calls may be heaped; beyond it they are counted. Some 10 MB with what they hold."""
 
 _BASES = tuple(CostBasis)
 _BUCKETS = 4_096

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
-from math import isclose, nan
+from math import inf, isclose, nan
 
 import numpy as np
 
@@ -144,8 +144,11 @@ def _certain(call: Call | Shape, model: str) -> CostBasis:
 
 @dataclass(frozen=True, slots=True)
 class _Tariff:
+    """Rates that hold up to so many input tokens, and how sure they are."""
+
     rates: Rates
     basis: CostBasis
+    tokens_max: float = inf
 
 
 _NO_TARIFF = _Tariff(Rates(nan, nan, nan, nan), CostBasis.UNPRICED)
@@ -154,9 +157,9 @@ _NO_TARIFF = _Tariff(Rates(nan, nan, nan, nan), CostBasis.UNPRICED)
 
 def _plain_tariff(price: Price, shape: Shape, basis: CostBasis) -> _Tariff | None:
     base = price.base
-    is_plain = not price.steps and base.reasoning is None
     has_output = base.output is not None or shape.operation is Operation.EMBEDDINGS
-    return _Tariff(base, basis) if is_plain and has_output else None
+    first_step = min((start for start, _ in price.steps), default=inf)
+    return _Tariff(base, basis, first_step) if base.reasoning is None and has_output else None
 
 
 def _plain_costs(rows: Rows, tariffs: Sequence[_Tariff | None]) -> tuple[Floats, Marks]:
@@ -167,7 +170,8 @@ def _plain_costs(rows: Rows, tariffs: Sequence[_Tariff | None]) -> tuple[Floats,
         return np.array(of_shapes)[rows.kind]
 
     is_embedding = np.array([shape.operation is Operation.EMBEDDINGS for shape in rows.shapes])[rows.kind]
-    is_plain = np.array([tariff is not None for tariff in tariffs])[rows.kind]
+    tokens_max = np.array([-1 if tariff is None else tariff.tokens_max for tariff in tariffs])[rows.kind]
+    is_plain = rows.input_tokens <= tokens_max
     given, output = rows.input_tokens, np.maximum(rows.output_tokens, 0)
     cached, written = np.maximum(rows.cached_input_tokens, 0), np.maximum(rows.cache_write_input_tokens, 0)
     asked = (given - cached - written) * rate("input") + cached * rate("cached") + written * rate("written")
