@@ -18,10 +18,11 @@ from .sightings import Shape
 from .tallies import count
 from .windows import Window
 
-HEAP_MAX = 20_000
-"""How many calls may be heaped; beyond it they are counted. Some 10 MB with what they hold."""
+HEAP_MAX = 50_000
+"""How many calls may be heaped; beyond it they are counted. Some 25 MB with what they hold."""
 
 _BASES = tuple(CostBasis)
+_PLACE_OF = {basis: place for place, basis in enumerate(_BASES)}
 _BUCKETS = 4_096
 """More than there are buckets in a histogram."""
 
@@ -56,14 +57,14 @@ class Heap:
 
     def add(self, rows: Rows, series: Sequence[Series], cost_usd: Floats, bases: Sequence[CostBasis]) -> None:
         """Heap the calls of the rows, each in its series, with what it cost and how sure that is."""
-        groups = self._groups
-        minutes = rows.minute.tolist()
-        kinds = rows.kind.tolist()
-        group = [
-            groups.setdefault((minute, rows.shapes[kind], one), len(groups))
-            for minute, kind, one in zip(minutes, kinds, series, strict=True)
-        ]
-        basis = [_BASES.index(one) for one in bases]
+        places = list(zip(rows.minute.tolist(), rows.kind.tolist(), strict=True))
+        # The series of a call follows from its shape and its minute: few differ.
+        groups = {
+            (minute, kind): self._groups.setdefault((minute, rows.shapes[kind], one), len(self._groups))
+            for (minute, kind), one in dict(zip(places, series, strict=True)).items()
+        }
+        group = [groups[place] for place in places]
+        basis = [_PLACE_OF[one] for one in bases]
         self._chunks.append(_Chunk(rows, np.array(group, np.int64), cost_usd, np.array(basis, np.int64)))
         self._n += len(group)
 
