@@ -1,6 +1,7 @@
 """The lookout says of every span what the reader of the dialects says of it, however the span is written."""
 
 import contextlib
+import itertools
 import json
 import random
 from base64 import b64decode
@@ -341,13 +342,96 @@ def test_of_spans_that_differ_in_ids_times_and_numbers_the_reader_sees_only_the_
 
 
 @pytest.mark.parametrize(
-    "document", [DOCUMENTS[2], DOCUMENTS[4], DOCUMENTS[6]], ids=["tokens", "a chunk", "tokens in escapes"]
+    "document",
+    [DOCUMENTS[2], DOCUMENTS[4], DOCUMENTS[6], '{"tokenUsage": {}}', '{"usage_metadata": {}}'],
+    ids=["tokens", "a chunk", "tokens in escapes", "tokens otherwise", "tokens in yet another way"],
 )
 def test_an_answer_that_may_tell_more_than_is_known_is_read(lookout_of: MakeLookout, document: str) -> None:
     lookout = lookout_of()
-    telling = replace(PLAIN, attributes=[*PLAIN.attributes[:-2], ("gen_ai.output.messages", document)])
-    lookout.read(request_of([PLAIN]), Encoding.PROTOBUF, NOW)
-    assert lookout.read(request_of([telling]), Encoding.PROTOBUF, NOW).read_slowly == 1
+    attributes = dict(PLAIN.attributes) | {"gen_ai.output.messages": document}
+    telling = replace(PLAIN, attributes=tuple(attributes.items()))
+    lookout.read(request_of([PLAIN, PLAIN]), Encoding.PROTOBUF, NOW)
+    assert lookout.read(request_of([PLAIN, telling, PLAIN]), Encoding.PROTOBUF, NOW).read_slowly == 1
+    assert read(lookout, request_of([telling])) == read_slowly(request_of([telling]))
+
+
+TOKENS = {
+    "gen_ai.usage.input_tokens": (None, 10),
+    "gen_ai.usage.cache_read.input_tokens": (None, 0, 4, 50),
+    "gen_ai.usage.cache_creation.input_tokens": (None, 0, 4),
+    "gen_ai.usage.output_tokens": (None, 0, 6),
+    "gen_ai.usage.reasoning.output_tokens": (None, 0, 3, 60),
+    "gen_ai.usage.total_tokens": (None, 16, 20, 19, 23),
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "span"),
+    [
+        ({}, {}),
+        ({"gen_ai.provider.name": "anthropic"}, {}),
+        ({"gen_ai.provider.name": "aws.bedrock"}, {"scope": "opentelemetry.instrumentation.bedrock"}),
+        ({"gen_ai.operation.name": "embeddings"}, {}),
+        ({"gen_ai.response.finish_reasons": ["length"]}, {"is_error": True}),
+        ({"gen_ai.is_streaming": True, "gen_ai.response.time_to_first_chunk": 0.5}, {}),
+    ],
+    ids=["plain", "tells writes", "cached beside", "embeddings", "cut at its limit", "stream without an end"],
+)
+def test_tokens_are_added_up_as_ever_whatever_is_told_of_them(
+    lookout_of: MakeLookout, changes: dict[str, Any], span: dict[str, Any]
+) -> None:
+    told = {key: value for key, value in PLAIN.attributes if not key.startswith("gen_ai.usage")} | changes
+    if "gen_ai.is_streaming" in told:
+        del told["gen_ai.response.finish_reasons"]
+    spans = []
+    for numbers in itertools.product(*TOKENS.values()):
+        tokens = {key: number for key, number in zip(TOKENS, numbers, strict=True) if number is not None}
+        spans.append(replace(PLAIN, attributes=tuple((told | tokens).items()), **span))
+    random.Random(1).shuffle(spans)
+    lookout = lookout_of()
+    for first in range(0, len(spans), 200):
+        body = request_of(spans[first : first + 200])
+        expected = read_slowly(body)
+        assert [read(lookout, body), read(lookout, body)] == [expected] * 2
+
+
+ODD = (
+    None,
+    "",
+    " ",
+    '"x"',
+    "12",
+    " 7 ",
+    0,
+    -1,
+    7,
+    10**9,
+    10**9 + 1,
+    2**62,
+    True,
+    0.5,
+    7.0,
+    float("inf"),
+    ["stop"],
+    [],
+    "é",
+)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_any_attribute_may_hold_anything(lookout_of: MakeLookout, name: str) -> None:
+    base = BASES[list(CASES).index(name)]
+    lookout = lookout_of()
+    for number, (key, _) in enumerate(base.attributes):
+        odd = [
+            replace(
+                base, attributes=(*base.attributes[:number], (key, value), *base.attributes[number + 1 :])
+            )
+            for value in ODD
+        ]
+        for _ in range(2):
+            body = request_of([base, *odd, base])
+            assert read(lookout, body) == read_slowly(body)
 
 
 def test_a_resource_is_told_apart_and_its_plan_is_not(lookout_of: MakeLookout) -> None:

@@ -695,7 +695,7 @@ PyDoc_STRVAR(scopes_doc,
 "Where the spans of scopes lie: a list of (resource, scope, begin, end, spans), the first two as bytes.\n"
 "Raises ValueError at damage.");
 
-static int add_scope(PyObject *found, Bytes body, Part resource, Part scope_spans)
+static int add_scope(PyObject *found, Bytes body, PyObject *resource, Part scope_spans)
 {
     Bytes at = scope_spans.at, end = scope_spans.at + scope_spans.size;
     Part scope = {at, 0}, content;
@@ -710,8 +710,7 @@ static int add_scope(PyObject *found, Bytes body, Part resource, Part scope_span
         spans += number == 2 && type == 2;
     }
     Py_ssize_t begin = scope_spans.at - body;
-    PyObject *one = Py_BuildValue("(y#y#nnn)", resource.at, resource.size, scope.at, scope.size, begin,
-                                  begin + scope_spans.size, spans);
+    PyObject *one = Py_BuildValue("(Oy#nnn)", resource, scope.at, scope.size, begin, begin + scope_spans.size, spans);
     int failed = one == NULL || PyList_Append(found, one) < 0;
     Py_XDECREF(one);
     return failed ? -1 : 1;
@@ -733,6 +732,7 @@ static PyObject *scopes(PyObject *module, PyObject *argument)
         if (done <= 0 || number != 1 || type != 2)
             continue;
         Part resource = {resource_spans.at, 0};
+        PyObject *encoded = NULL; /* one for all scopes: its hash is worked out once */
         Bytes until = resource_spans.at + resource_spans.size;
         /* Twice: nothing says that the resource comes before its spans. */
         for (int turn = 0; turn < 2 && done > 0; turn++) {
@@ -744,9 +744,12 @@ static PyObject *scopes(PyObject *module, PyObject *argument)
                 if (turn == 0 && number == 1)
                     resource = content;
                 else if (turn == 1 && number == 2)
-                    done = add_scope(found, body.buf, resource, content);
+                    done = add_scope(found, body.buf, encoded, content);
             }
+            if (turn == 0 && done > 0 && (encoded = bytes_of(resource)) == NULL)
+                done = -1;
         }
+        Py_XDECREF(encoded);
     }
     PyBuffer_Release(&body);
     if (done > 0)

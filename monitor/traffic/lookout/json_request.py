@@ -89,7 +89,8 @@ def _text(raw: bytes) -> str | None:
         0 < len(inner) < 128
         and raw.startswith(_TEXT)
         and raw.endswith(b'"}')
-        and inner.isalnum() | (b'"' not in inner and b"\\" not in inner)
+        and b'"' not in inner
+        and b"\\" not in inner
         and 32 < inner[0] < 127
         and 32 < inner[-1] < 127
     ):
@@ -98,7 +99,7 @@ def _text(raw: bytes) -> str | None:
 
 
 JSON = Notation(_value, _text, lambda raw: True, Counts(_value))
-"""Each value is an object in JSON. A list of documents holds their names as they stand in texts."""
+"""Each value is an object in JSON. The names in a list of values are quoted, as those in a text are."""
 
 
 class JsonReader:

@@ -42,6 +42,8 @@ def _built() -> ModuleType | None:
 scanner: ModuleType | None = _built()
 """The module in C, where it can be used."""
 
+_NONE_REFUSED, _NONE_LOST = (0, 0, 0, 0), (0, 0, 0)
+
 Plans = dict[bytes, Entry | bool | None]
 """Plans by what decides: ``None`` for spans that are no calls, and ``False`` for those that are for Python alone."""
 
@@ -100,12 +102,14 @@ class ScanningReader(ProtobufReader):
         except ValueError as error:
             raise OtlpError(f"not a protobuf ExportTraceServiceRequest: {error}") from error
         found.others += others
-        for reason, spans in zip((NO_IDS, NO_TIMES, TOO_EARLY, TOO_LATE), refused, strict=True):
-            if spans:
-                found.refuse(reason, origin.service_name, spans)
-        for loss, spans in zip((Loss.ATTRIBUTES, Loss.EVENTS, Loss.LINKS), lost, strict=True):
-            if spans:
-                found.lose(origin.service_name, loss, spans)
+        if refused != _NONE_REFUSED:
+            for reason, spans in zip((NO_IDS, NO_TIMES, TOO_EARLY, TOO_LATE), refused, strict=True):
+                if spans:
+                    found.refuse(reason, origin.service_name, spans)
+        if lost != _NONE_LOST:
+            for loss, spans in zip((Loss.ATTRIBUTES, Loss.EVENTS, Loss.LINKS), lost, strict=True):
+                if spans:
+                    found.lose(origin.service_name, loss, spans)
         for place, at, to, known_by, plans, signature in left:
             encoded = body[at:to]
             whole = _Whole(encoded, body, scope, origin, found)
@@ -118,7 +122,8 @@ class ScanningReader(ProtobufReader):
                 self._note(plan, plans, signature)
             if group is not None and group in self._packed_groups:
                 self._packed_group(group)
-        found.sightings += filter(None, sightings) if left else sightings
+        if sightings:
+            found.sightings += filter(None, sightings) if left else sightings
 
     def _read_left(
         self, span: Any, scope: str, origin: Origin, whole: "_Whole"
