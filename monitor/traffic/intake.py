@@ -104,7 +104,7 @@ class Intake:
         self._clock = clock
         self._metrics = metrics
         marking = marking or Marking()
-        self._lookout = Lookout(Watch(marking.keys, checks or AnswerChecks()))
+        self._lookout = Lookout(Watch(marking.keys, checks or AnswerChecks()), self._counting.shapes)
         self._counting = Counting(prices, recent, marking)
         # Everything that touches what is counted runs in this one thread, one after the other.
         self._counter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="counting")
