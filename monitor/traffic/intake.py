@@ -104,8 +104,8 @@ class Intake:
         self._clock = clock
         self._metrics = metrics
         marking = marking or Marking()
-        self._lookout = Lookout(Watch(marking.keys, checks or AnswerChecks()), self._counting.shapes)
         self._counting = Counting(prices, recent, marking)
+        self._lookout = Lookout(Watch(marking.keys, checks or AnswerChecks()), self._counting.shapes)
         # Everything that touches what is counted runs in this one thread, one after the other.
         self._counter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="counting")
         # As long as calls are taken at all: after that, a request that comes again is refused for its age.
