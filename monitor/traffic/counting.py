@@ -3,11 +3,14 @@
 Nothing here waits for anything: ``intake`` calls one method after the other, and stores in between.
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
+
+import numpy as np
 
 from . import pricing
 from .calls import Call, CostBasis, ErrorClass
@@ -16,7 +19,7 @@ from .marking import Marking
 from .pricing import PriceBook
 from .recent import Counted, Recent, Settled
 from .rows import Floats, Rows, rows_of
-from .series import Admission, Series, minute_of, series_of
+from .series import OVERFLOW, Admission, Series, minute_of, series_of
 from .sightings import SHAPES_MAX, Shape, Shapes, Sighting
 from .tallies import Tally, nano
 from .window_book import WindowBook
@@ -109,13 +112,7 @@ class Counting:
     def settle(self, sightings: Iterable[Sighting], now: float) -> Batch:
         """What these reports are counted as. Follow with ``count`` once that is stored, or with ``undo``."""
         settled = self._recent.settle(sightings, now)
-        singles = [one for one in settled.admitted if one.is_call and len(one.sightings) == 1]
-        others = [one for one in settled.admitted if not one.is_call or len(one.sightings) > 1]
-        rows = _rows_of(singles)
-        if rows is not None and not (is_everyday := rows.is_everyday).all():
-            others += [one for one, is_one in zip(singles, is_everyday, strict=True) if not is_one]
-            singles = [one for one, is_one in zip(singles, is_everyday, strict=True) if is_one]
-            rows = _rows_of(singles)
+        singles, rows, others = _divided(settled.admitted)
         for counted in others:
             self._value(counted)
         many = self._value_all(singles, rows) if rows is not None else None
@@ -178,11 +175,14 @@ class Counting:
     def count(self, batch: Batch, entry_id: int, now: float) -> None:
         """Count what was settled and is stored in this entry of the journal."""
         self._recent.keep(batch.settled, entry_id, now)
+        self._add_batch(batch)
+        self._through = entry_id
+
+    def _add_batch(self, batch: Batch) -> None:
         if many := batch.many:
             self._unfolded.add_rows(many.rows, many.series, many.cost_usd, many.bases)
         self._add_marks(batch.marked)
         self._add(batch.others, batch.settled.withdrawn)
-        self._through = entry_id
 
     def _add_marks(self, marked: Iterable[Counted]) -> None:
         """Count what rows do not say of calls: which filters they fit, and their chosen attributes."""
@@ -203,7 +203,10 @@ class Counting:
         self._through = entry_id
         if is_folded:
             return 0
-        self._add(settled.admitted, settled.withdrawn)
+        singles, rows, others = _divided(settled.admitted)
+        many = _as_they_were(singles, rows) if rows is not None else None
+        marked = [one for one in singles if one.matched or one.chosen_first]
+        self._add_batch(Batch(settled, others, many, marked))
         return sum(one.is_call for one in settled.admitted)
 
     def _add(self, admitted: Iterable[Counted], withdrawn: Iterable[Counted]) -> None:
@@ -316,6 +319,24 @@ def _checks(call: Call, replaced: Sequence[Call]) -> Iterable[tuple[str, str, st
         for name in names:
             if name not in known:
                 yield call.service_name or "", name, result
+
+
+def _divided(admitted: Sequence[Counted]) -> tuple[Sequence[Counted], Rows | None, Sequence[Counted]]:
+    """Calls that are counted together, as rows as well, and those that are counted one by one."""
+    singles = [one for one in admitted if one.is_call and len(one.sightings) == 1]
+    others = [one for one in admitted if not one.is_call or len(one.sightings) > 1]
+    rows = _rows_of(singles)
+    if rows is not None and not (is_everyday := rows.is_everyday).all():
+        others += [one for one, is_one in zip(singles, is_everyday, strict=True) if not is_one]
+        singles = [one for one, is_one in zip(singles, is_everyday, strict=True) if is_one]
+        rows = _rows_of(singles)
+    return singles, rows, others
+
+
+def _as_they_were(singles: Sequence[Counted], rows: Rows) -> Many:
+    """Calls that were valued before: prices and limits may have changed since."""
+    costs = np.array([math.nan if one.cost_usd is None else one.cost_usd for one in singles], np.float64)
+    return Many(rows, [one.series or OVERFLOW for one in singles], costs, [one.cost_basis for one in singles])
 
 
 def _rows_of(singles: Sequence[Counted]) -> Rows | None:

@@ -20,7 +20,8 @@ from .rows import Rows, rows_of
 from .series import OVERFLOW, series_of
 from .sightings import FACTS, Shape, Shapes, Sighting, sighting_of
 
-FORMAT = 1
+FORMAT = b"\x01"
+"""How an entry begins. Those of earlier versions begin with a brace, as JSON does."""
 
 _BASES = tuple(CostBasis)
 _PLACE_OF = {basis: place for place, basis in enumerate(_BASES)}
@@ -55,7 +56,6 @@ def encode(settled: Settled, rows: Rows | None = None) -> bytes:
     rows = rows_of(sightings) if rows is None and sightings else rows
     more = [one.prompt is not None or bool(one.chosen or one.checks) for one in sightings]
     head = {
-        "format": FORMAT,
         "calls": len(admitted),
         "sightings": len(sightings),
         "shapes": [[getattr(shape, name) for name in FACTS] for shape in (rows.shapes if rows else ())],
@@ -79,7 +79,7 @@ def encode(settled: Settled, rows: Rows | None = None) -> bytes:
     )
     ids = [one.trace_id + one.span_id + (one.parent_span_id or _NO_SPAN) for one in sightings]
     columns = [column.tobytes() for column in (*calls, *(_columns(rows) if rows else ()))]
-    return b"".join((len(document).to_bytes(4, "little"), document, *columns, *ids))
+    return b"".join((FORMAT, len(document).to_bytes(4, "little"), document, *columns, *ids))
 
 
 def _columns(rows: Rows) -> Iterator[npt.NDArray[Any]]:
@@ -93,16 +93,18 @@ def _columns(rows: Rows) -> Iterator[npt.NDArray[Any]]:
 
 def decode(body: bytes, shapes: Shapes) -> Entry:
     """What ``encode`` wrote, also in the form of earlier versions."""
-    if body[:1] == b"{":
+    if body[:1] != FORMAT:
         return Entry([_of_earlier(line, shapes) for line in body.splitlines()], ())
-    size = int.from_bytes(body[:4], "little")
-    head = orjson.loads(body[4 : 4 + size])
-    read = _Columns(body, 4 + size)
+    begin = len(FORMAT) + 4
+    size = int.from_bytes(body[len(FORMAT) : begin], "little")
+    head = orjson.loads(body[begin : begin + size])
+    read = _Columns(body, begin + size)
     calls, n = head["calls"], head["sightings"]
     costs, bases, are_calls, are_over, sizes = (
         read.column(kind, calls) for kind in ("<f8", "<u1", "<u1", "<u1", "<u2")
     )
     sightings = _sightings(head, read, n, [_shape(facts, shapes) for facts in head["shapes"]])
+    series_by = {shape: series_of(shape) for shape in {one.shape for one in sightings}}
     admitted, at = [], 0
     for place in range(calls):
         counted = Counted(tuple(sightings[at : at + sizes[place]]), is_call=bool(are_calls[place]))
@@ -111,7 +113,12 @@ def decode(body: bytes, shapes: Shapes) -> Entry:
         counted.matched = tuple(head["matched"].get(str(place), ()))
         if (chosen := head.get("chosen", {}).get(str(place))) is not None:
             counted.chosen = tuple((attribute, value) for attribute, value in chosen)
-        counted.series = OVERFLOW if are_over[place] else series_of(counted.call())
+        if are_over[place]:
+            counted.series = OVERFLOW
+        elif sizes[place] == 1:
+            counted.series = series_by[counted.sightings[0].shape]
+        else:
+            counted.series = series_of(counted.call())
         admitted.append(counted)
     return Entry(admitted, [bytes.fromhex(one) for one in head["withdrawn"]])
 

@@ -12,6 +12,7 @@ A request that is sent again is answered as before and not counted again: its ma
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -55,6 +56,9 @@ KEEP_WINDOWS_S = 35 * 86_400
 
 FOLD_EVERY_S = 15.0
 """How often whoever runs the intake should fold."""
+
+FOLD_AFTER_CALLS = 200_000
+"""After so many calls the intake folds by itself: a restart counts again what is not folded, in a few seconds."""
 
 _STORE_ERRORS = (SQLAlchemyError, RuntimeError)
 """What a write that did not happen raises; RuntimeError is how the executor of a closed database says it."""
@@ -116,6 +120,8 @@ class Intake:
         self._decoding = asyncio.Lock()
         self._committing: asyncio.Task[None] | None = None
         self._folding = asyncio.Lock()
+        self._calls_unfolded = 0
+        self._early_fold: asyncio.Task[None] | None = None
 
     async def recover(self) -> int:
         """Count again what was accepted and not folded when the process ended; gives the number of calls."""
@@ -190,6 +196,7 @@ class Intake:
     async def _fold(self) -> int:
         async with self._folding:
             now = self._clock.now().timestamp()
+            self._calls_unfolded = 0
             unfolded = await self._in_turn(partial(self._counting.take, now))
             try:
                 await self._store_windows(unfolded, now)
@@ -278,10 +285,17 @@ class Intake:
             return
         await self._in_turn(partial(self._counting.count, batch, entry_id, now))
         self._repeats.add(requests, now, entry_id)
+        self._calls_unfolded += len(batch.settled.admitted)
+        if self._calls_unfolded >= FOLD_AFTER_CALLS and not self._folding.locked():
+            self._early_fold = asyncio.create_task(self._fold_early())
         tell(batch, self._metrics, now)
         for waiting in group:
             self._tell_spans(waiting.read)
             waiting.stored.set_result(_accepted(waiting.read))
+
+    async def _fold_early(self) -> None:
+        with contextlib.suppress(StoreError):  # whoever runs the intake folds again, and says so
+            await self._fold()
 
     def _settle(self, sightings: Sequence[Sighting], now: float) -> tuple[Batch, bytes]:
         batch = self._counting.settle(sightings, now)

@@ -5,6 +5,7 @@ import random
 import pytest
 
 from monitor.traffic.calls import CostBasis, to_json
+from monitor.traffic.dialects import Report
 from monitor.traffic.entries import decode, encode
 from monitor.traffic.recent import Counted, Recent
 from monitor.traffic.series import OVERFLOW, series_of
@@ -79,3 +80,13 @@ def test_calls_that_an_earlier_version_wrote_are_still_read(make_call: MakeCall,
     entry = decode(b"\n".join(map(to_json, calls)), SHAPES)
     assert [one.call() for one in entry.admitted] == calls
     assert [one.series for one in entry.admitted] == [series_of(one) for one in calls]
+
+
+def test_an_entry_is_read_whatever_its_size(make_call: MakeCall) -> None:
+    for size in range(300):
+        call = make_call(response_id="x" * size)
+        (sighting,) = (sighting_of(Report(call, "", "lib", False, True, False, None, {}), SHAPES),)
+        settled = Recent().settle([sighting], 0.0)
+        settled.admitted[0].series = series_of(call)
+        (counted,) = decode(encode(settled), SHAPES).admitted
+        assert counted.call().response_id == call.response_id

@@ -79,6 +79,17 @@ async def test_the_journal_is_cut_when_no_further_report_of_its_calls_is_waited_
     assert (journal_entries(database), await counted(taking)) == (0, 2)
 
 
+async def test_much_traffic_is_folded_without_waiting_for_the_next_time(
+    taking, database, make_payload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "FOLD_AFTER_CALLS", 4)
+    await taking.accept(make_payload(spans=3), PROTOBUF)
+    assert taking._early_fold is None
+    await taking.accept(make_payload(spans=2), PROTOBUF)
+    await taking._early_fold
+    assert sum(window.calls for window in stored_windows(database)) == 5
+
+
 async def test_the_journal_is_not_cut_before_it_is_in_the_windows(
     taking, database, clock, make_payload
 ) -> None:
