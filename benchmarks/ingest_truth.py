@@ -1,8 +1,8 @@
 """Every acknowledged call counted, none twice, over ``kill -9``: ``python -m benchmarks.ingest_truth --help``.
 
-A load generator that knows what was acknowledged sends for a while, the daemon is killed in the middle of it and started
-again, and the stored windows are compared with what the generator knows. A request that had no answer when the daemon was
-killed may be stored all the same, and the generator does not send it again: there may be a little more.
+A load generator that knows what was acknowledged sends for a while, the daemon is killed in the middle of it and
+started again, and the stored windows are compared with what the generator knows. A request that had no answer when the
+daemon was killed may be stored all the same, and is not sent again: there may be a little more.
 """
 
 import json
