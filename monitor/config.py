@@ -9,13 +9,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, HttpUrl, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    HttpUrl,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from alerts.config import BudgetConfig, ReceiverConfig, RollbackConfig
 from canaries.config import TargetConfig
 from canaries.document import DocumentError, Duration, Places, Problem, load_document_with_places
 from canaries.suite import Suite, load_suite
 from monitor.traffic.config import ModelPriceConfig, OtlpConfig, TlsConfig, ValidatorConfig
+from monitor.traffic.rhythm import HISTORY_S
+from monitor.traffic.roll_ups import Keep
 from monitor.traffic.silence_config import SilenceConfig
 from monitor.traffic.watch_config import WatchConfig
 
@@ -28,6 +38,12 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 VALIDATORS_MAX = 100
 """The most validators of production answers: each answer that matches is checked by all of them."""
+
+MINUTES_MIN_S = HISTORY_S + 86_400
+"""The least time for which minutes of calls are kept: that of rhythms and of the longest baseline, and a day."""
+
+HOURS_MIN_S = 32 * 86_400
+"""The least time for which hours of calls are kept: that of the longest month, and a day."""
 
 SOME_TIME = datetime(2000, 1, 3, tzinfo=UTC)
 """From here on the starts of a crontab line are counted to see how far apart they are: a Monday."""
@@ -51,6 +67,15 @@ class HttpConfig(BaseModel):
     public_url: HttpUrl | None = Field(None, description="How people reach the pages; messages link there.")
 
 
+def _longer_than(finer: str, kept: float, info: ValidationInfo) -> float:
+    """The time for which windows are kept, which must not be less than that of the finer ones they are made of."""
+    if kept < info.data.get(finer, 0):
+        raise ValueError(
+            f"{info.field_name} must be as long as {finer} or longer: they are what is left when those are deleted"
+        )
+    return kept
+
+
 class StorageConfig(BaseModel):
     """What is kept."""
 
@@ -63,6 +88,42 @@ class StorageConfig(BaseModel):
         90 * 86_400.0,
         description="How long runs and sent messages are kept; runs of a baseline in use stay anyway.",
     )
+    minutes: Duration = Field(
+        Keep().minutes_s, description="How long calls are kept by the minute: 29d or longer."
+    )
+    hours: Duration = Field(
+        Keep().hours_s,
+        description="How long they are kept by the hour: 32d or longer.",
+        validate_default=True,
+    )
+    days: Duration = Field(
+        Keep().days_s, description="How long they are kept by the day, in UTC.", validate_default=True
+    )
+
+    @field_validator("minutes")
+    @classmethod
+    def _hold_what_is_learned_from(cls, minutes: float) -> float:
+        if minutes < MINUTES_MIN_S:
+            raise ValueError(
+                "must be 29d or longer: rhythms and baselines are learned from minutes of 28 days"
+            )
+        return minutes
+
+    @field_validator("hours")
+    @classmethod
+    def _hold_a_month(cls, hours: float, info: ValidationInfo) -> float:
+        if hours < HOURS_MIN_S:
+            raise ValueError("must be 32d or longer: budgets and objectives look at a month of hours")
+        return _longer_than("minutes", hours, info)
+
+    @field_validator("days")
+    @classmethod
+    def _outlast_hours(cls, days: float, info: ValidationInfo) -> float:
+        return _longer_than("hours", days, info)
+
+    def keep_windows(self) -> Keep:
+        """How long production calls are kept in which windows."""
+        return Keep(self.minutes, self.hours, self.days)
 
 
 class Config(BaseModel):

@@ -78,6 +78,9 @@ FORGET_AFTER_S = 5.0
 SENSITIVITY_EVERY_S = 30.0
 """How often it is looked whether a target has another baseline, or other samples, than when it was worked out."""
 
+ROLL_UP_EVERY_S = 60.0
+"""How often it is looked whether hours or days of calls can be rolled up, and old windows deleted."""
+
 GAUGES_EVERY_S = 5.0
 """How often the gauges at ``/metrics`` are brought up to date."""
 
@@ -192,7 +195,15 @@ class Daemon:
         self._messenger = Messenger(self.clock, self.metrics, self._self)
         prices, checks = PriceBook(config.prices), AnswerChecks(config.validators)
         marking = Marking(config.watches)
-        self._intake = Intake(self.database, self.clock, self.metrics, prices, checks, marking=marking)
+        self._intake = Intake(
+            self.database,
+            self.clock,
+            self.metrics,
+            prices,
+            checks,
+            marking=marking,
+            keep=config.storage.keep_windows(),
+        )
         self._history = LongHistory([watch for watch in config.watches if is_long(watch)])
         self._silence = SilenceWatch(config.silence, self._intake, self.metrics.ingested, config.watch_every)
         if recovered := await self._intake.recover():
@@ -248,6 +259,7 @@ class Daemon:
             self._schedule.add(canary_job(name), cadence, partial(self._rounds.round, name), first)
         jobs: list[tuple[str, float, Job]] = [
             ("windows", FOLD_EVERY_S, self._fold),
+            ("roll-ups", ROLL_UP_EVERY_S, self._roll_up),
             ("gauges", GAUGES_EVERY_S, self._show),
             ("sensitivity", SENSITIVITY_EVERY_S, self._measure),
             ("watches", config.watch_every, self._look),
@@ -389,6 +401,9 @@ class Daemon:
 
     async def _fold(self) -> None:
         await self._intake.fold()
+
+    async def _roll_up(self) -> None:
+        await self._intake.roll_up()
 
     async def _renew(self, context: ssl.SSLContext, tls: TlsConfig) -> None:
         """Follow certificates that were renewed; one that cannot be used is told, and the last one goes on."""

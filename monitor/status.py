@@ -58,8 +58,10 @@ from .deployment import watched_of
 from .problems import Problems
 from .schedule import Schedule, slot_s
 from .telemetry import Metrics, installed_version
+from .traffic import store as traffic_store
 from .traffic.active_minutes import SERVICES_MAX
 from .traffic.measures import Unit
+from .traffic.series import OVERFLOW, SERIES_MAX, minute_of
 from .traffic.silence import Extent
 from .traffic_flow.watch_silence import SilenceLook
 from .traffic_flow.watch_tails import TailLook
@@ -80,6 +82,9 @@ RUNS_LOOKED_AT = 20
 
 FAILURES_SHOWN_FOR = timedelta(days=1)
 """How long a message that was given up is shown as such."""
+
+OVERFLOW_SHOWN_FOR_S = 3_600
+"""How long it is shown that calls are counted in no series of their own."""
 
 _UNITS = {Unit.SECONDS: "s", Unit.DOLLARS: "USD"}
 """Units that the status writes in another way than a sentence does."""
@@ -159,22 +164,28 @@ class Status:
                 rejected=received["rejected"],
                 last_span_at=self.metrics.last_span_at,
                 refused_share=self.silence.intake.share if self.silence else 0.0,
-                note=self._ingest_note(),
+                note=self._ingest_note(session, now),
             ),
             services=_services(self.silence),
             problems=self.problems.shown(now),
         )
 
-    def _ingest_note(self) -> str:
+    def _ingest_note(self, session: Session, now: datetime) -> str:
         """What is wrong with what comes in, or that nothing ever came; empty where there is nothing to say."""
+        notes = []
         if self.silence and self.silence.intake.extent in (Extent.PARTLY, Extent.BROKEN):
-            return self.silence.intake.reason
-        if self.silence and self.silence.left_out:
-            return f"{self.silence.left_out} services are too many to be judged by themselves ({SERVICES_MAX} are)."
+            notes.append(self.silence.intake.reason)
+        elif self.silence and self.silence.left_out:
+            notes.append(
+                f"{self.silence.left_out} services are too many to be judged by themselves ({SERVICES_MAX} are)."
+            )
+        last = minute_of(now.timestamp())
+        if over := traffic_store.overflowed(session, last - OVERFLOW_SHOWN_FOR_S, last):
+            notes.append(_overflow_note(over))
         is_new = self.silence is None or self.silence.traffic.quiet_s is None
-        if is_new and self.metrics.last_span_at is None:
+        if not notes and is_new and self.metrics.last_span_at is None:
             return "Nobody has sent traces yet: there is nothing to tell silence from."
-        return ""
+        return " ".join(notes)
 
     def _target(
         self, session: Session, name: str, open_now: Mapping[str, incidents.Incident]
@@ -240,6 +251,15 @@ class Status:
 
 REFUSED: _Promise = {"notes": ("Not what its baseline was made of.",), "is_in_force": False}
 """What can be promised of a target that is not what its baseline was made of."""
+
+
+def _overflow_note(calls: int) -> str:
+    return (
+        f'{calls:,} call{"" if calls == 1 else "s"} of the last hour are counted under "{OVERFLOW.service}", where no '
+        f"watch of one service or model sees them: more than {SERIES_MAX:,} series of service, environment, version, "
+        "operation, provider and models are active at a time. Look for a service.version or a model name that is "
+        "another one for each process or request, and have it sent without that part."
+    )
 
 
 def canary_job(target: str) -> str:

@@ -173,6 +173,11 @@ class Metrics:
             "Production calls that ended more than two minutes before they came.",
             registry=one,
         )
+        self.overflow_calls = Counter(
+            "anchorwatch_overflow_calls",
+            "Production calls that are counted in no series of their own, for there are too many.",
+            registry=one,
+        )
         self.span_losses = Counter(
             "anchorwatch_span_losses",
             "Spans that lost something, or were refused one by one, by service and loss.",
@@ -332,6 +337,10 @@ class Metrics:
     def count_late(self, by: int = 1) -> None:
         """Count calls that came long after they ended."""
         self.late_calls.inc(by)
+
+    def count_overflow(self, by: int = 1) -> None:
+        """Count calls that are counted in no series of their own."""
+        self.overflow_calls.inc(by)
 
     def count_arrived(self, arrived: Arrived) -> None:
         """Count the spans of a request, and what of them was lost."""

@@ -9,7 +9,7 @@ import typer
 
 from monitor import MonitorError
 
-from .options import JsonOption, plain_console
+from .options import JsonOption, deployment_at, plain_console
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -39,6 +39,10 @@ def decode(
     files: Annotated[
         list[Path], typer.Argument(help="OTLP trace payloads: .pb or .json, each also with .gz at the end.")
     ],
+    config: Annotated[
+        Path | None,
+        typer.Option("-c", "--config", help="Configuration file whose prices count before list prices."),
+    ] = None,
     as_json: JsonOption = False,
     explain: Annotated[
         bool,
@@ -55,13 +59,18 @@ def decode(
 
     Example: anchorwatch spans decode captured/*.pb.gz --json
 
+    With your own prices: anchorwatch spans decode captured/*.pb -c anchorwatch.yaml
+
     Why is this call missing, or there twice? anchorwatch spans decode captured/*.pb --explain
     """
     from rich.console import Console
     from rich.progress import track
 
     from monitor.traffic.decoding import decode_spans
+    from monitor.traffic.pricing import LIST_PRICES, PriceBook
 
+    # Of the file that was named, and of no other: captured spans may be of anybody.
+    prices = LIST_PRICES if config is None else PriceBook(deployment_at(config).config.prices)
     console = Console(stderr=True)
     is_watched = console.is_terminal and len(files) > 1
     spans, unreadable = _read(
@@ -69,7 +78,7 @@ def decode(
     )
     for problem in unreadable:
         typer.echo(f"anchorwatch: {problem}", err=True)
-    decoding = decode_spans(spans)
+    decoding = decode_spans(spans, prices)
     if explain:
         _explain(decoding.accounts, as_json)
     elif as_json:

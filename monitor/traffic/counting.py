@@ -46,6 +46,9 @@ class CallMetrics(Protocol):
     def count_late(self, by: int = 1) -> None:
         """Calls that came long after they ended: the watches had looked at their minute already."""
 
+    def count_overflow(self, by: int = 1) -> None:
+        """Calls that are counted in no series of their own, for there are too many."""
+
     def count_joined(self, by: int = 1) -> None:
         """Calls that were counted anew because a further report of them came, or turned out to be none."""
 
@@ -257,9 +260,10 @@ def _tally(counted: Counted) -> Tally:
 
 def tell(batch: Batch, metrics: CallMetrics, now: float) -> None:
     """Count in the metrics what was settled at ``now``."""
-    told, late = _Told(), 0
+    told, late, over = _Told(), 0, 0
     if many := batch.many:
         late = int((many.rows.end_ns < (now - LATE_S) * 1e9).sum())
+        over = sum(one is OVERFLOW for one in many.series)
         for (kind, basis), by in Counter(zip(many.rows.kind.tolist(), many.bases, strict=True)).items():
             told.count(many.rows.shapes[kind], basis, by)
     before = {one.key: gone for gone in batch.settled.withdrawn for one in gone.sightings}
@@ -272,9 +276,12 @@ def tell(batch: Batch, metrics: CallMetrics, now: float) -> None:
         if not replaced:
             told.count(call, call.cost_basis, 1)
             late += call.ended_at < now - LATE_S
+            over += counted.series is OVERFLOW
     told.to(metrics)
     if late:
         metrics.count_late(late)
+    if over:
+        metrics.count_overflow(over)
     if batch.settled.withdrawn:
         metrics.count_joined(len(batch.settled.withdrawn))
 

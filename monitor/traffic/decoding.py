@@ -9,7 +9,7 @@ from .calls import Call
 from .dialects import NoCall, Report
 from .joining import Joined, Link, join
 from .otlp import Span
-from .pricing import price
+from .pricing import LIST_PRICES, PriceBook
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +34,14 @@ class Decoding:
     accounts: Sequence[SpanAccount]
 
 
-def decode_spans(spans: Sequence[Span]) -> Decoding:
-    """The calls that the spans tell, each once."""
+def decode_spans(spans: Sequence[Span], prices: PriceBook = LIST_PRICES) -> Decoding:
+    """The calls that the spans tell, each once and priced by ``prices``."""
     found = [dialects.examine(span) for span in spans]
     joined, wrappers = join([one for one in found if isinstance(one, Report)])
     no_calls = {_key(wrapper.report): wrapper.why for wrapper in wrappers}
     links = _links(joined)
     accounts = [_account(span, one, no_calls, links) for span, one in zip(spans, found, strict=True)]
-    return Decoding([price(one.call) for one in joined], accounts)
+    return Decoding([prices.price(one.call) for one in joined], accounts)
 
 
 def _account(

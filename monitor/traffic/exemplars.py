@@ -59,8 +59,10 @@ class Exemplars:
 
     def offer(self, kind: Kind, more: list[Exemplar]) -> None:
         """Take more calls of a kind into account."""
-        best = sorted({*self._best.get(kind, ()), *more})
-        self._best[kind] = best[-EXEMPLARS_MAX:]
+        best = self._best.get(kind, [])
+        # Of the minutes of an hour most have none that is more telling: they are not to be sorted.
+        if len(best) < EXEMPLARS_MAX or any(one.value >= best[0].value for one in more):
+            self._best[kind] = sorted({*best, *more})[-EXEMPLARS_MAX:]
 
     def merge(self, other: "Exemplars") -> None:
         """Take into account what ``other`` has."""

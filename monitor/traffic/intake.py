@@ -13,7 +13,7 @@ A request that is sent again is answered as before and not counted again: its ma
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -27,7 +27,7 @@ from canaries.clock import Clock
 from ..database import Database
 from . import OverloadError, StoreError, pricing, store
 from .checks import AnswerChecks
-from .counting import Batch, CallMetrics, Counting, Unfolded, tell
+from .counting import Batch, CallMetrics, Counting, tell
 from .ingest_counts import Arrived
 from .lookout import AGE_MAX_S, Lookout, Sighted, Watch
 from .marking import Marking
@@ -35,10 +35,12 @@ from .otlp import Encoding
 from .pricing import PriceBook
 from .recent import Recent
 from .repeats import Accepted, Answered, Repeats, mark_of
-from .series import minute_of
+from .roll_ups import Keep
+from .series import SERIES_MAX
 from .sightings import Sighting
 from .window_book import WindowBook
 from .windows import Window
+from .windows_at_rest import Folding, WindowsAtRest
 
 T = TypeVar("T")
 
@@ -48,11 +50,8 @@ WAITING_MAX = 1_024
 CALLS_WAITING_MAX = 50_000
 """How many calls may wait for their commit; beyond it senders are asked to come back. About 100 MB."""
 
-UNFOLDED_MAX = 10_000
+UNFOLDED_MAX = 4 * SERIES_MAX
 """How many windows may be held in memory between two folds; beyond it senders are asked to come back."""
-
-KEEP_WINDOWS_S = 35 * 86_400
-"""How long windows are kept."""
 
 FOLD_EVERY_S = 15.0
 """How often whoever runs the intake should fold."""
@@ -102,6 +101,7 @@ class Intake:
         checks: AnswerChecks | None = None,
         recent: Recent | None = None,
         marking: Marking | None = None,
+        keep: Keep | None = None,
     ) -> None:
         """Start with nothing counted. Await ``recover`` before the first request."""
         self._database = database
@@ -119,7 +119,7 @@ class Intake:
         self._calls_waiting = 0
         self._decoding = asyncio.Lock()
         self._committing: asyncio.Task[None] | None = None
-        self._folding = asyncio.Lock()
+        self._stored = WindowsAtRest(database, keep or Keep())
         self._calls_unfolded = 0
         self._early_fold: asyncio.Task[None] | None = None
 
@@ -172,7 +172,7 @@ class Intake:
 
     async def windows(self, first_minute: int, last_minute: int) -> list[Window]:
         """The windows from one minute to another, both included: the stored ones and what came in since."""
-        async with self._folding:
+        async with self._stored.lock:
             stored = await self._database.aread(
                 lambda session: store.windows_between(session, first_minute, last_minute)
             )
@@ -180,12 +180,28 @@ class Intake:
             await self._in_turn(partial(self._counting.copy_to, book, first_minute, last_minute))
         return [window for window in book if window.calls]
 
+    def long_windows(self, first: int, end: int) -> AsyncIterator[list[Window]]:
+        """The windows of a long span that is over, from ``first`` to before ``end``, few at a time.
+
+        They are days, hours and minutes, the longest there are. What came in since the last fold is not among them.
+        """
+        return self._stored.pieces(first, end)
+
+    async def roll_up(self) -> int:
+        """Roll up hours and days that are over for good, and delete old windows; gives how many windows were read.
+
+        The work of a call is bounded: the next one goes on.
+        """
+        read = await self._stored.roll_up()
+        await self._stored.forget(self._clock.now().timestamp())
+        return read
+
     async def _in_turn(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._counter, work)
 
     async def active_minutes(self, first_minute: int, last_minute: int) -> set[tuple[int, str]]:
         """The minutes, both ends included, in which a service had calls: each with the service's name."""
-        async with self._folding:
+        async with self._stored.lock:
             stored = await self._database.aread(
                 lambda session: store.active_minutes(session, first_minute, last_minute)
             )
@@ -194,26 +210,19 @@ class Intake:
             )
 
     async def _fold(self) -> int:
-        async with self._folding:
+        async with self._stored.lock:
             now = self._clock.now().timestamp()
             self._calls_unfolded = 0
             unfolded = await self._in_turn(partial(self._counting.take, now))
+            folding = Folding(unfolded.through, unfolded.cut_before, self._repeats.forget(now))
             try:
-                await self._store_windows(unfolded, now)
-            except _STORE_ERRORS as error:
+                await self._stored.fold(unfolded.windows, folding, now)
+            except Exception as error:
                 await self._in_turn(partial(self._counting.put_back, unfolded))
+                if not isinstance(error, _STORE_ERRORS):
+                    raise
                 raise StoreError(f"windows could not be stored: {_why(error)}") from error
             return len(unfolded.windows)
-
-    async def _store_windows(self, unfolded: Unfolded, now: float) -> None:
-        oldest, first_entry = minute_of(now - KEEP_WINDOWS_S), self._repeats.forget(now)
-
-        def work(session: Session) -> None:
-            store.fold(session, unfolded.windows, unfolded.through, unfolded.cut_before)
-            store.forget_windows(session, oldest)
-            store.forget_requests(session, first_entry)
-
-        await self._database.awrite(work)
 
     def _is_full(self) -> bool:
         return (
@@ -286,7 +295,7 @@ class Intake:
         await self._in_turn(partial(self._counting.count, batch, entry_id, now))
         self._repeats.add(requests, now, entry_id)
         self._calls_unfolded += len(batch.settled.admitted)
-        if self._calls_unfolded >= FOLD_AFTER_CALLS and not self._folding.locked():
+        if self._calls_unfolded >= FOLD_AFTER_CALLS and not self._stored.lock.locked():
             self._early_fold = asyncio.create_task(self._fold_early())
         tell(batch, self._metrics, now)
         for waiting in group:

@@ -7,7 +7,7 @@ order, and is read from the windows a bounded number of times.
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from .calls import CostBasis, ErrorClass
+from .calls import ErrorClass
 from .marking import ambiguous_of
 from .match import matches
 from .tallies import OTHER_VALUES
@@ -127,7 +127,7 @@ def _spent(budget: TrafficBudgetConfig, windows: Iterable[Window]) -> Spent:
         if budget.per is not None:
             _add_by_value(spent, budget, budget.per, window)
         elif budget.usd:
-            unsure = _ambiguous_usd(window)
+            unsure = window.ambiguous_usd
             spent.unsure += unsure
             spent.add("", window.cost_usd.total - unsure)
         else:
@@ -147,8 +147,3 @@ def _add_by_value(spent: Spent, budget: TrafficBudgetConfig, attribute: str, win
         spent.unsure += unsure
         spent.add(value, tally.cost_usd - unsure)
     spent.unnamed += max(0, window.calls - named)
-
-
-def _ambiguous_usd(window: Window) -> float:
-    """Dollars that are not sure: all of a minute of a series in which some are, whose calls are of one model."""
-    return window.cost_usd.total if window.cost_bases.get(CostBasis.AMBIGUOUS, 0) > 0 else 0.0

@@ -111,11 +111,6 @@ LIST_PRICES = PriceBook()
 """Prices calls by list price alone."""
 
 
-def price(call: Call) -> Call:
-    """The call with its cost by list price and the basis of it."""
-    return LIST_PRICES.price(call)
-
-
 def cost_of(call: Call) -> Cost:
     """What the call cost by list price; ``None``, ``UNPRICED`` when it cannot be told."""
     return LIST_PRICES.cost_of(call)

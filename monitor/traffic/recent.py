@@ -34,7 +34,9 @@ AROUND_MAX = 512
 PEERS_MAX = 64
 """With how many calls alike, those that came last, a report is compared."""
 
-_NANO = 1_000_000_000
+_NANO = (
+    1e9  # a float, as for rows and calls: whole numbers divide to another last bit, and so to another minute
+)
 _SLACK_NS = int(CONTINUED_MAX_S * 1e9)
 
 

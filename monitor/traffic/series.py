@@ -7,7 +7,7 @@ from .sightings import Shape
 
 MINUTE_S = 60
 
-SERIES_MAX = 1_000
+SERIES_MAX = 4_000
 """How many series are told apart at a time; calls of further ones are counted together in ``OVERFLOW``."""
 
 SERIES_IDLE_S = 3_600

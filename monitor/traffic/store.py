@@ -1,16 +1,30 @@
-"""The journal of accepted calls, the requests they came in, and the minute windows, in the database."""
+"""The journal of accepted calls, the requests they came in, and the windows, in the database."""
 
-from collections.abc import Iterable
-from dataclasses import asdict
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 import orjson
-from sqlalchemy import delete, insert
-from sqlmodel import Session, col, select
+from sqlalchemy import ColumnElement, Select, Table, bindparam, delete, func, insert, select, update
+from sqlmodel import Session, SQLModel, col
+from sqlmodel import select as select_rows
 
 from .repeats import Accepted, Answered
-from .series import Series
-from .tables import TrafficFoldRow, TrafficJournalRow, TrafficRequestRow, TrafficWindowRow
-from .windows import Window, window_from_json, window_to_json
+from .roll_ups import ROLLED_VALUES_MAX, Resolution, Rolled
+from .series import MINUTE_S, OVERFLOW, Series
+from .tables import TrafficFoldRow, TrafficJournalRow, TrafficRequestRow, TrafficRolledRow
+from .windows import Window, window_from_bytes, window_to_bytes
+
+IDS_MAX = 500
+"""How many windows or services a query names at most."""
+
+FORGOTTEN_AT_A_TIME = 2_000
+"""How many windows are deleted with one transaction: others write in between."""
+
+_SERIES = tuple(one.name for one in fields(Series))
+_MINUTES = SQLModel.metadata.tables["traffic_window"]
+_ROLL_UPS = SQLModel.metadata.tables["traffic_roll_up"]
 
 _WRITE_ENTRY = insert(TrafficJournalRow).returning(col(TrafficJournalRow.id))
 _WRITE_REQUESTS = insert(TrafficRequestRow)
@@ -29,7 +43,7 @@ def journal(session: Session, calls: int, body: bytes, at: float) -> int:
 def journaled(session: Session, after: int, limit: int) -> list[tuple[int, float, bytes]]:
     """Up to ``limit`` entries of the journal with ids above ``after``: id, time and body, oldest first."""
     ids = col(TrafficJournalRow.id)
-    rows = session.exec(select(TrafficJournalRow).where(ids > after).order_by(ids).limit(limit))
+    rows = session.exec(select_rows(TrafficJournalRow).where(ids > after).order_by(ids).limit(limit))
     return [(row.id or 0, row.at, row.body) for row in rows]
 
 
@@ -48,7 +62,7 @@ def remember(session: Session, entry_id: int, requests: Iterable[Answered], at: 
 def remembered(session: Session, after: int, limit: int) -> list[tuple[int, float, list[Answered]]]:
     """Up to ``limit`` entries of the journal with ids above ``after``: id, time and requests, oldest first."""
     ids = col(TrafficRequestRow.id)
-    rows = session.exec(select(TrafficRequestRow).where(ids > after).order_by(ids).limit(limit))
+    rows = session.exec(select_rows(TrafficRequestRow).where(ids > after).order_by(ids).limit(limit))
     return [(row.id, row.at, [_request(line) for line in row.body.splitlines()]) for row in rows]
 
 
@@ -57,63 +71,192 @@ def forget_requests(session: Session, before_entry: int) -> None:
     session.connection().execute(delete(TrafficRequestRow).where(col(TrafficRequestRow.id) < before_entry))
 
 
-def fold(session: Session, windows: Iterable[Window], through: int, cut_before: int) -> None:
-    """Add ``windows`` to the stored ones, which then hold the journal up to ``through``; cut what is before another."""
-    windows = list(windows)
-    rows: dict[tuple[int, Series], TrafficWindowRow] = {}
-    for minute in {window.minute for window in windows}:
-        query = select(TrafficWindowRow).where(TrafficWindowRow.minute == minute)
-        rows |= {(minute, _series(row)): row for row in session.exec(query)}
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Rows of windows of one length, as they are to be written: new ones, and those that hold more than before."""
+
+    resolution: Resolution
+    new: Sequence[Mapping[str, Any]]
+    more: Sequence[Mapping[str, Any]]
+
+
+def added(session: Session, resolution: Resolution, windows: Iterable[Window]) -> Changes:
+    """What is to be written so that the stored windows of this length also count what ``windows`` did.
+
+    It reads, and takes its time; ``write`` is quick. Nobody else may write windows in between.
+    """
+    by_start: dict[int, dict[Series, Window]] = defaultdict(dict)
     for window in windows:
-        row = rows.get((window.minute, window.series))
-        if row is None and window.calls <= 0:
-            continue  # what is taken back of a window that was forgotten since
-        if row is None:
-            row = TrafficWindowRow(minute=window.minute, **asdict(window.series), calls=0, body=b"")
-        else:
-            stored = _window(row)
-            stored.merge(window)
-            window = stored
-        row.calls, row.body = window.calls, orjson.dumps(window_to_json(window))
-        session.add(row)
+        by_start[window.minute][window.series] = window
+    new: list[dict[str, Any]] = []
+    more: list[dict[str, Any]] = []
+    for start, by_series in by_start.items():
+        for row in _rows_beside(session, resolution, start, by_series):
+            series = _series(row)
+            if series in by_series:
+                stored = _window(resolution, row)
+                stored.merge(by_series.pop(series))
+                more.append({"of": row.id, "now": stored.calls, "counted": window_to_bytes(stored)})
+        # What is taken back of a window that was forgotten since is no window.
+        new += [_new(resolution, one) for one in by_series.values() if one.calls > 0]
+    return Changes(resolution, new, more)
+
+
+def _rows_beside(
+    session: Session, resolution: Resolution, start: int, series: Iterable[Series]
+) -> Sequence[Any]:
+    """The stored windows of that time; those of the services of ``series`` are among them."""
+    table, begin = _table(resolution)
+    query = _of(resolution, select(table)).where(begin == start)
+    services = {one.service for one in series}
+    if len(services) <= IDS_MAX:
+        query = query.where(table.c.service.in_(services))
+    return session.connection().execute(query).all()
+
+
+def write(session: Session, changes: Changes) -> None:
+    """Write down what ``added`` or ``rolled_up`` gave."""
+    table, _ = _table(changes.resolution)
+    connection = session.connection()
+    if changes.new:
+        connection.execute(insert(table), changes.new)
+    if changes.more:
+        place = table.c.id == bindparam("of")
+        counted: dict[str, Any] = {"calls": bindparam("now"), "body": bindparam("counted")}
+        connection.execute(update(table).where(place).values(counted), changes.more)
+
+
+def note_fold(session: Session, through: int, cut_before: int) -> None:
+    """Note that the stored windows hold the journal up to ``through``, and cut what is before another entry."""
     session.merge(TrafficFoldRow(id=1, folded_through=through))
     session.connection().execute(delete(TrafficJournalRow).where(col(TrafficJournalRow.id) < cut_before))
 
 
+def rolled(session: Session) -> Rolled:
+    """Up to where hours and days are rolled up."""
+    through = {row.length_s: row.through for row in session.exec(select_rows(TrafficRolledRow))}
+    return Rolled(through.get(Resolution.HOUR, 0), through.get(Resolution.DAY, 0))
+
+
+def note_rolled(session: Session, resolution: Resolution, through: int) -> None:
+    """Note that windows of this length are rolled up to there; in the transaction that writes them."""
+    session.merge(TrafficRolledRow(length_s=resolution, through=through))
+
+
+def first_from(session: Session, resolution: Resolution, start: int) -> int | None:
+    """When the first window of this length begins that is stored from ``start`` on; ``None`` without any."""
+    _, begin = _table(resolution)
+    query = _of(resolution, select(func.min(begin))).where(begin >= start)
+    return session.connection().execute(query).scalar()
+
+
+def ids_by_series(session: Session, resolution: Resolution, first: int, end: int) -> dict[Series, list[int]]:
+    """The ids of the windows of this length that begin from ``first`` to before ``end``, by their series."""
+    table, begin = _table(resolution)
+    # Of these columns alone, so that the index answers it and no window is read.
+    names = [table.c[name] for name in ("id", *_SERIES)]
+    query = _of(resolution, select(*names)).where(begin >= first, begin < end)
+    found: dict[Series, list[int]] = defaultdict(list)
+    for row in session.connection().execute(query):
+        found[Series(*row[1:])].append(row.id)
+    return found
+
+
+def windows_of(session: Session, resolution: Resolution, ids: Sequence[int]) -> list[Window]:
+    """The windows of this length with these ids, those that are still there; ``IDS_MAX`` at most."""
+    table, _ = _table(resolution)
+    rows = session.connection().execute(select(table).where(table.c.id.in_(ids)))
+    return [_window(resolution, row) for row in rows]
+
+
+def rolled_up(
+    session: Session, resolution: Resolution, start: int, ids: Sequence[int]
+) -> tuple[Changes, int]:
+    """One window of this length for each series of the finer ones with these ids, as it is to be written.
+
+    All windows of a series must be among them. Also gives how many calls are not counted by their own value any more.
+    """
+    by_series: dict[Series, list[Window]] = defaultdict(list)
+    for window in windows_of(session, resolution.finer, ids):
+        by_series[window.series].append(window)
+    new: list[dict[str, Any]] = []
+    lost = 0
+    for series, found in by_series.items():
+        whole = Window(start, series, ambiguous_nano=0)
+        whole.chosen.values_max = sum(len(one.chosen) for one in found)
+        for window in found:
+            whole.merge(window)
+        lost += whole.chosen.cut(ROLLED_VALUES_MAX)
+        if whole.calls > 0:
+            new.append(_new(resolution, whole))
+    return Changes(resolution, new, ()), lost
+
+
 def windows_between(session: Session, first_minute: int, last_minute: int) -> list[Window]:
     """The stored windows from one minute to another, both included, oldest first."""
-    minute = col(TrafficWindowRow.minute)
-    query = select(TrafficWindowRow).where(minute >= first_minute, minute <= last_minute)
-    return [_window(row) for row in session.exec(query.order_by(minute))]
+    table, minute = _table(Resolution.MINUTE)
+    query = select(table).where(minute >= first_minute, minute <= last_minute).order_by(minute)
+    return [_window(Resolution.MINUTE, row) for row in session.connection().execute(query)]
 
 
 def active_minutes(session: Session, first_minute: int, last_minute: int) -> set[tuple[int, str]]:
     """The stored minutes, both ends included, in which a service had calls: each with the service's name."""
-    minute, service = col(TrafficWindowRow.minute), col(TrafficWindowRow.service)
+    table, minute = _table(Resolution.MINUTE)
     # Of these two alone, so that the index of the series answers it and no window is read.
-    query = select(minute, service).where(minute >= first_minute, minute <= last_minute).distinct()
-    return {(at, name) for at, name in session.exec(query)}
+    query = select(minute, table.c.service).where(minute >= first_minute, minute <= last_minute).distinct()
+    return {(at, name) for at, name in session.connection().execute(query)}
 
 
-def forget_windows(session: Session, before_minute: int) -> None:
-    """Delete the windows of minutes before ``before_minute``."""
-    session.connection().execute(delete(TrafficWindowRow).where(col(TrafficWindowRow.minute) < before_minute))
+def forget_windows(session: Session, resolution: Resolution, before: int) -> int:
+    """Delete windows of this length that begin before ``before``; gives how many, ``FORGOTTEN_AT_A_TIME`` at most."""
+    table, begin = _table(resolution)
+    old = _of(resolution, select(table.c.id)).where(begin < before).limit(FORGOTTEN_AT_A_TIME)
+    deleted = session.connection().execute(delete(table).where(table.c.id.in_(old)))
+    return deleted.rowcount
 
 
-def _window(row: TrafficWindowRow) -> Window:
-    return window_from_json(row.minute, _series(row), orjson.loads(row.body))
+def overflowed(session: Session, first_minute: int, last_minute: int) -> int:
+    """How many calls of these minutes, both included, are counted in no series of their own."""
+    table, minute = _table(Resolution.MINUTE)
+    # Each minute by itself, so that the index finds it.
+    minutes = range(first_minute, last_minute + 1, MINUTE_S)
+    query = select(func.sum(table.c.calls)).where(minute.in_(minutes), table.c.service == OVERFLOW.service)
+    return session.connection().execute(query).scalar() or 0
 
 
-def _series(row: TrafficWindowRow) -> Series:
-    return Series(
-        service=row.service,
-        environment=row.environment,
-        version=row.version,
-        operation=row.operation,
-        provider=row.provider,
-        request_model=row.request_model,
-        response_model=row.response_model,
+def _table(resolution: Resolution) -> tuple[Table, ColumnElement[int]]:
+    """Where windows of this length are, and the column of their start."""
+    if resolution is Resolution.MINUTE:
+        return _MINUTES, _MINUTES.c.minute
+    return _ROLL_UPS, _ROLL_UPS.c.start
+
+
+def _of(resolution: Resolution, query: Select[Any]) -> Select[Any]:
+    """The query for windows of this length alone."""
+    if resolution is Resolution.MINUTE:
+        return query
+    return query.where(_ROLL_UPS.c.length_s == int(resolution))
+
+
+def _new(resolution: Resolution, window: Window) -> dict[str, Any]:
+    place = (
+        {"minute": window.minute}
+        if resolution is Resolution.MINUTE
+        else {"length_s": int(resolution), "start": window.minute}
     )
+    return {**place, **asdict(window.series), "calls": window.calls, "body": window_to_bytes(window)}
+
+
+def _window(resolution: Resolution, row: Any) -> Window:
+    if resolution is Resolution.MINUTE:
+        return window_from_bytes(row.minute, _series(row), row.body)
+    window = window_from_bytes(row.start, _series(row), row.body)
+    window.chosen.values_max = ROLLED_VALUES_MAX
+    return window
+
+
+def _series(row: Any) -> Series:
+    return Series(*(getattr(row, name) for name in _SERIES))
 
 
 def _request_to_json(request: Answered) -> bytes:

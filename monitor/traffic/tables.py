@@ -55,7 +55,51 @@ class TrafficWindowRow(SQLModel, table=True):
     response_model: str
     calls: int
     body: bytes
-    """Counts and histograms, as JSON."""
+    """Counts and histograms, see ``windows``."""
+
+
+class TrafficRollUpRow(SQLModel, table=True):
+    """The calls of one series that ended within one hour, or one day."""
+
+    __tablename__ = "traffic_roll_up"
+    __table_args__ = (
+        UniqueConstraint(
+            "length_s",
+            "start",
+            "service",
+            "environment",
+            "version",
+            "operation",
+            "provider",
+            "request_model",
+            "response_model",
+        ),
+    )
+
+    id: int | None = Field(default=None, primary_key=True)
+    length_s: int
+    """3600 or 86400."""
+    start: int
+    """Of the hour or day, in unix seconds."""
+    service: str
+    environment: str
+    version: str
+    operation: str
+    provider: str
+    request_model: str
+    response_model: str
+    calls: int
+    body: bytes
+
+
+class TrafficRolledRow(SQLModel, table=True):
+    """Up to where windows of a length are rolled up: all before is, nothing from there on."""
+
+    __tablename__ = "traffic_rolled"
+
+    length_s: int = Field(primary_key=True)
+    through: int
+    """In unix seconds."""
 
 
 class TrafficRequestRow(SQLModel, table=True):

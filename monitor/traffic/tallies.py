@@ -50,11 +50,12 @@ class Tally:
 class Tallies:
     """A tally for each value of each chosen attribute."""
 
-    __slots__ = ("_by_attribute",)
+    __slots__ = ("_by_attribute", "values_max")
 
-    def __init__(self) -> None:
-        """Start with no calls."""
+    def __init__(self, values_max: int = VALUES_MAX) -> None:
+        """Start with no calls; so many values of an attribute will be told apart."""
         self._by_attribute: dict[str, dict[str, Tally]] = {}
+        self.values_max = values_max
 
     def of(self, attribute: str) -> Mapping[str, Tally]:
         """The tallies of an attribute by its values."""
@@ -74,14 +75,29 @@ class Tallies:
         for attribute, value, tally in other:
             self.add(attribute, value, tally)
 
+    def cut(self, values_max: int) -> int:
+        """Tell apart so many values of an attribute from now on, the dearest; gives how many calls lose their own."""
+        self.values_max = values_max
+        lost = 0
+        for attribute, by_value in self._by_attribute.items():
+            own = [(_weight(tally), value) for value, tally in by_value.items() if value != OTHER_VALUES]
+            for _, value in sorted(own, reverse=True)[values_max:]:
+                tally = by_value.pop(value)
+                lost += tally.calls
+                self.add(attribute, OTHER_VALUES, tally)
+        return lost
+
     def __iter__(self) -> Iterator[tuple[str, str, Tally]]:
         for attribute, by_value in self._by_attribute.items():
             for value, tally in by_value.items():
                 yield attribute, value, tally
 
+    def __len__(self) -> int:
+        return sum(map(len, self._by_attribute.values()))
+
     def _at(self, attribute: str, value: str) -> Tally:
         by_value = self._by_attribute.setdefault(attribute, {})
-        if value not in by_value and len(by_value) >= VALUES_MAX:
+        if value not in by_value and len(by_value) >= self.values_max:
             value = OTHER_VALUES
         tally = by_value.get(value)
         if tally is None:
@@ -114,6 +130,10 @@ class Tallies:
         return isinstance(other, Tallies) and self._by_attribute == other._by_attribute
 
     __hash__ = None  # type: ignore[assignment]  # it changes; the assignment is how Python says "not hashable"
+
+
+def _weight(tally: Tally) -> tuple[int, int, int]:
+    return tally.cost_nano, tally.tokens, tally.calls
 
 
 def nano(cost_usd: float | None) -> int:

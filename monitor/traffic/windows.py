@@ -1,8 +1,11 @@
-"""A minute of calls of one series, as counts and histograms that can be added up and taken back."""
+"""A minute of calls of one series, or an hour or a day, as counts and histograms to be added up and taken back."""
 
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+import orjson
 
 from .calls import Call, CostBasis, ErrorClass
 from .exemplars import Exemplars
@@ -26,7 +29,8 @@ class Window:
     none. ``tokens_per_s`` is how fast answers were written, once they had begun. ``cached_tokens`` are those of
     ``input_tokens`` that came from a cache. ``checked`` is how many answers were checked, ``unsound`` how many of
     those failed a check, and ``failed_checks`` which. ``matched`` counts the calls that a configured filter fits,
-    by its name, and ``chosen`` the calls by the values of configured attributes.
+    by its name, and ``chosen`` the calls by the values of configured attributes. An hour or a day has the same, and in
+    ``ambiguous_nano`` what those of its minutes cost in which a cost was ambiguous, in billionths of a dollar.
     """
 
     minute: int
@@ -48,6 +52,12 @@ class Window:
     matched: dict[str, int] = field(default_factory=dict)
     chosen: Tallies = field(default_factory=Tallies)
     exemplars: Exemplars = field(default_factory=Exemplars)
+    ambiguous_nano: int | None = None
+
+    @property
+    def ambiguous_usd(self) -> float:
+        """Dollars that are not sure: all of a minute in which some are, as its calls are of one model."""
+        return self._ambiguous_nano() / _NANO
 
     @property
     def failed(self) -> int:
@@ -108,6 +118,13 @@ class Window:
             getattr(self, name).merge(getattr(other, name))
         self.chosen.merge(other.chosen)
         self.exemplars.merge(other.exemplars)
+        if self.ambiguous_nano is not None:
+            self.ambiguous_nano += other._ambiguous_nano()
+
+    def _ambiguous_nano(self) -> int:
+        if self.ambiguous_nano is not None:
+            return self.ambiguous_nano
+        return self.cost_usd.total_nano if self.cost_bases.get(CostBasis.AMBIGUOUS, 0) > 0 else 0
 
     def _count_check(self, name: str, by: int) -> None:
         has_room = name in self.failed_checks or len(self.failed_checks) < CHECKS_MAX
@@ -117,15 +134,35 @@ class Window:
 HISTOGRAMS = ("latency_s", "ttft_s", "cost_usd", "input_tokens", "output_tokens", "tokens_per_s")
 """The fields of a window that are histograms."""
 
+_NANO = 1_000_000_000
+
+_PACKED = b"\x01"
+"""How a stored window begins that is compressed JSON; no JSON begins like that."""
+
 _SUMS = ("calls", "cached_tokens", "checked", "unsound")
 _COUNTS = ("errors", "cost_bases", "finish_reasons", "matched")
 
 
+def window_to_bytes(window: Window) -> bytes:
+    """What a window counted, as it is stored; not its minute and series."""
+    # The least effort: more of it makes these short texts hardly shorter.
+    return _PACKED + zlib.compress(orjson.dumps(window_to_json(window)), 1)
+
+
+def window_from_bytes(minute: int, series: Series, body: bytes) -> Window:
+    """The window that ``window_to_bytes`` gave, also in an earlier version, which wrote plain JSON."""
+    plain = zlib.decompress(body[1:]) if body[:1] == _PACKED else body
+    return window_from_json(minute, series, orjson.loads(plain))
+
+
 def window_to_json(window: Window) -> dict[str, Any]:
-    """What a window counted, as plain data; not its minute and series."""
+    """What a window counted, as plain data without what it counted nothing of; not its minute and series."""
     plain = {name: getattr(window, name) for name in (*_SUMS, *_COUNTS, "failed_checks")}
     plain |= {"chosen": window.chosen.to_json(), "exemplars": window.exemplars.to_json()}
-    return plain | {name: getattr(window, name).to_json() for name in HISTOGRAMS}
+    plain |= {name: one.to_json() for name in HISTOGRAMS if not (one := getattr(window, name)).is_empty}
+    if window.ambiguous_nano is not None:
+        plain["ambiguous_nano"] = str(window.ambiguous_nano)  # as text, as all sums of dollars
+    return {name: counted for name, counted in plain.items() if counted}
 
 
 def window_from_json(minute: int, series: Series, data: Mapping[str, Any]) -> Window:
@@ -140,4 +177,6 @@ def window_from_json(minute: int, series: Series, data: Mapping[str, Any]) -> Wi
             setattr(window, name, Histogram.from_json(data[name]))
     window.chosen = Tallies.from_json(data.get("chosen", {}))
     window.exemplars = Exemplars.from_json(data.get("exemplars", {}))
+    if "ambiguous_nano" in data:
+        window.ambiguous_nano = int(data["ambiguous_nano"])
     return window

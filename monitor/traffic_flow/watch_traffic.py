@@ -22,7 +22,7 @@ from ..traffic.watch_config import Looks, WatchConfig
 from ..traffic.watch_sections import LOOK_BACK_MAX_S
 from ..traffic.watches import judge, needs
 from ..traffic.windows import Window
-from .long_history import LongHistory, Windows, running_from
+from .long_history import LongHistory, LongWindows, running_from
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def incident_key(watch: WatchConfig) -> str:
 
 
 async def look(
-    windows: Windows,
+    windows: LongWindows,
     watches: Sequence[WatchConfig],
     now: datetime,
     history: LongHistory | None = None,

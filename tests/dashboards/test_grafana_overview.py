@@ -65,6 +65,7 @@ def work_goes_on(metrics: Metrics) -> None:
     metrics.otlp_requests.labels("200").inc()
     metrics.count_repeat()
     metrics.late_calls.inc()
+    metrics.overflow_calls.inc()
     metrics.span_losses.labels("web", "attributes").inc()
     metrics.refused_share.set(0.2)
     metrics.silence.labels("service", "web").set(1)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from canaries.clock import SystemClock
+from monitor.config import load
 from monitor.telemetry import Metrics
 
 ROOT = Path(__file__).parents[2]
@@ -26,3 +27,12 @@ def test_links_between_documents_lead_somewhere(document: Path) -> None:
     links = re.findall(r"\]\(([^)#\s]+)\)", document.read_text(encoding="utf-8"))
     missing = [link for link in links if "://" not in link and not (document.parent / link).exists()]
     assert missing == []
+
+
+def test_the_examples_of_what_is_kept_can_be_used_as_they_are(tmp_path: Path) -> None:
+    examples = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/storage.md").read_text(), re.DOTALL)
+    assert len(examples) == 3
+    for number, example in enumerate(examples):
+        written = tmp_path / f"{number}.yaml"
+        written.write_text(example)
+        load(written, {})

@@ -16,6 +16,7 @@ from monitor import MonitorError
 from monitor.config import Config, ConfigError, Deployment, cadence_of, load
 from monitor.deployment import budgets_of, house_of, watched_of
 from monitor.schedule import Cron, Every
+from monitor.traffic.roll_ups import Keep
 
 SUITE = 'canaries:\n  - {id: capital, prompt: "What is the capital of Australia?"}\n'
 WHSEC = "whsec_" + "QUJD" * 8
@@ -167,6 +168,22 @@ ONE_PROBLEM = {
         " {model: m, input_usd_per_mtok: 2, output_usd_per_mtok: 3}]",
         "prices[1].model: prices[0] is for the same model and days",
     ),
+    "minutes for less than baselines need": (
+        "storage: {minutes: 28d}",
+        "storage.minutes: must be 29d or longer: rhythms and baselines are learned from minutes of 28 days",
+    ),
+    "hours for less than a month": (
+        "storage: {minutes: 29d, hours: 31d}",
+        "storage.hours: must be 32d or longer",
+    ),
+    "minutes for longer than hours": (
+        "storage: {minutes: 401d}",
+        "storage: hours must be as long as minutes or longer",
+    ),
+    "hours for longer than days": (
+        "storage: {hours: 100d, days: 99d}",
+        "storage.days: days must be as long as hours or longer",
+    ),
     "a mapping of prices": ("prices: {m: {}}", "prices: must be a list"),
     "a mapping of watches": ("watches: {slow: {}}", "watches: must be a list"),
 }
@@ -211,6 +228,12 @@ def test_without_a_file_the_defaults_hold() -> None:
     assert (deployment.config.http.host, deployment.config.http.port) == ("127.0.0.1", 8700)
     assert deployment.config.otlp.host == "127.0.0.1"
     assert deployment.config.budget.pages_per_quarter == 0.25
+
+
+def test_calls_are_kept_by_the_minute_the_hour_and_the_day_as_long_as_the_file_says(write: Write) -> None:
+    storage = load(write("storage: {minutes: 29d, hours: 60d}"), {}).config.storage
+    assert storage.keep_windows() == Keep(29 * 86_400, 60 * 86_400, 5 * 365 * 86_400)
+    assert Config().storage.keep_windows() == Keep(35 * 86_400, 400 * 86_400, 5 * 365 * 86_400)
 
 
 def test_dated_prices_are_read(write: Write) -> None:

@@ -145,6 +145,7 @@ class CountingMetrics:
         self.requests: Counter[int] = Counter()
         self.repeats = 0
         self.late_calls = 0
+        self.overflowed = 0
         self.lost: Counter[tuple[str, Loss]] = Counter()
         self.joined = 0
         self.checks: Counter[tuple[str, str, str]] = Counter()
@@ -172,6 +173,9 @@ class CountingMetrics:
 
     def count_late(self, by: int = 1) -> None:
         self.late_calls += by
+
+    def count_overflow(self, by: int = 1) -> None:
+        self.overflowed += by
 
     def count_arrived(self, arrived: Arrived) -> None:
         self.lost.update(arrived.lost)

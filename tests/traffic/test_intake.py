@@ -10,12 +10,12 @@ from monitor.database import Database
 from monitor.traffic import OtlpError, OverloadError, StoreError, intake, store
 from monitor.traffic.config import ModelPriceConfig
 from monitor.traffic.counting import Unfolded
-from monitor.traffic.intake import KEEP_WINDOWS_S, Intake
+from monitor.traffic.intake import Intake
 from monitor.traffic.lookout import AGE_MAX_S, FUTURE_MAX_S
 from monitor.traffic.otlp import Encoding
 from monitor.traffic.pricing import PriceBook
 from monitor.traffic.recent import KEEP_S
-from monitor.traffic.series import MINUTE_S, SERIES_MAX, Series, minute_of
+from monitor.traffic.series import SERIES_MAX, Series, minute_of
 from monitor.traffic.tables import TrafficJournalRow
 from monitor.traffic.window_book import WindowBook
 from monitor.traffic.windows import Window
@@ -387,23 +387,23 @@ async def test_too_many_windows_between_two_folds_ask_senders_to_wait(taking, ma
     assert (await taking.accept(make_payload(), PROTOBUF)).calls == 1
 
 
-async def test_no_sender_can_make_series_without_end(taking, make_payload) -> None:
-    for number in range(SERIES_MAX + 10):
-        await taking.accept(make_payload(service=f"service-{number}"), PROTOBUF)
+async def test_no_sender_can_make_series_without_end(taking, metrics) -> None:
+    services = range(SERIES_MAX + 10)
+    spans = [
+        span_of(
+            CHAT,
+            resource={"service.name": f"service-{number}"},
+            trace=number + 1,
+            number=number + 1,
+            at_s=NOON - 2 - START_NS / 1e9,
+        )
+        for number in services
+    ]
+    await taking.accept(payload_of(spans), PROTOBUF)
     windows = await taking.windows(0, 10**10)
-    assert len(windows) == SERIES_MAX + 1
-    assert sum(window.calls for window in windows) == SERIES_MAX + 10
-
-
-async def test_old_windows_are_forgotten(taking, database, clock, make_payload) -> None:
-    await taking.accept(make_payload(), PROTOBUF)
-    await taking.fold()
-    clock.advance(KEEP_WINDOWS_S)
-    await taking.fold()
-    assert len(stored_windows(database)) == 1
-    clock.advance(MINUTE_S)
-    await taking.fold()
-    assert stored_windows(database) == []
+    assert len({window.series for window in windows}) == SERIES_MAX + 1
+    assert sum(window.calls for window in windows) == len(services)
+    assert metrics.overflowed == 10
 
 
 async def test_only_the_minutes_asked_for_are_given(taking, make_payload: MakePayload) -> None:

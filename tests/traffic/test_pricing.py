@@ -7,7 +7,7 @@ import pytest
 
 from monitor.traffic.calls import Call, CostBasis, Operation
 from monitor.traffic.config import ModelPriceConfig
-from monitor.traffic.pricing import PriceBook, cost_of, price
+from monitor.traffic.pricing import LIST_PRICES, PriceBook, cost_of
 
 from .conftest import MakeCall
 
@@ -218,7 +218,7 @@ def test_a_call_costs_what_was_asked_at_its_time(make_call: MakeCall) -> None:
 
 
 def test_pricing_a_call_changes_nothing_else(make_call: MakeCall) -> None:
-    priced = price(make_call())
+    priced = LIST_PRICES.price(make_call())
     assert make_call(cost_usd=priced.cost_usd, cost_basis=priced.cost_basis) == priced
 
 

@@ -86,6 +86,18 @@ def test_a_line_has_the_fields_of_a_call_and_no_text(tmp_path: Path, decode: Dec
         assert "secret" not in decode(tmp_path / "a.pb", *shown)[1]
 
 
+def test_prices_of_the_named_configuration_count_before_list_prices(tmp_path: Path, decode: Decode) -> None:
+    (tmp_path / "a.pb").write_bytes(payload_of([span_of(TOLD)]))
+    own = tmp_path / "own.yaml"
+    own.write_text("prices: [{model: gpt-4o-mini*, input_usd_per_mtok: 1, output_usd_per_mtok: 10}]\n")
+    _, out, _ = decode(tmp_path / "a.pb", "-c", own, "--json")
+    assert json.loads(out)["cost_usd"] == pytest.approx(0.002)
+    own.write_text("prices: [{model: gpt-4o-mini*, input_usd_per_mtok: cheap}]\n")
+    code, out, err = decode(tmp_path / "a.pb", "-c", own, "--json")
+    assert (code, out) == (2, "")
+    assert "prices[0].input_usd_per_mtok" in err
+
+
 def test_files_are_one_stream_in_which_a_call_is_once(tmp_path: Path, decode: Decode) -> None:
     (tmp_path / "a.pb").write_bytes(payload_of([span_of(TOLD, number=1)]))
     (tmp_path / "b.pb").write_bytes(payload_of([span_of(TOLD, number=2, trace=2, scope="other")]))

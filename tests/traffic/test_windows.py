@@ -1,4 +1,3 @@
-import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +7,13 @@ from monitor.traffic.exemplars import Kind
 from monitor.traffic.series import OVERFLOW, Admission, Series, minute_of, series_of
 from monitor.traffic.tallies import OTHER_VALUES, VALUES_MAX
 from monitor.traffic.window_book import WindowBook
-from monitor.traffic.windows import Window, window_from_json, window_to_json
+from monitor.traffic.windows import (
+    Window,
+    window_from_bytes,
+    window_from_json,
+    window_to_bytes,
+    window_to_json,
+)
 
 from .conftest import CALL, NOON, MakeCall
 
@@ -87,10 +92,24 @@ def test_windows_do_not_depend_on_the_order_of_the_calls_nor_on_where_they_were_
 
 
 @given(st.lists(calls, max_size=10))
-def test_a_window_survives_its_json(batch) -> None:
+def test_a_window_survives_its_bytes(batch) -> None:
     window = window_of(*batch)
-    again = orjson.loads(orjson.dumps(window_to_json(window)))
-    assert window_from_json(window.minute, window.series, again) == window
+    assert window_from_bytes(window.minute, window.series, window_to_bytes(window)) == window
+
+
+STORED_EARLIER = b"""{"calls": 3, "cached_tokens": 5, "checked": 0, "unsound": 0, "errors": {"timeout": 1},
+    "cost_bases": {"exact": 2}, "finish_reasons": {"stop": 2}, "matched": {}, "failed_checks": {}, "chosen": {},
+    "exemplars": {"slowest": [[2.0, "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"]]},
+    "latency_s": {"zeros": 1, "total_nano": "3000000000", "buckets": [[0, 1], [36, 1]]}}"""
+
+
+def test_a_window_that_an_earlier_version_stored_is_read() -> None:
+    window = window_from_bytes(minute_of(NOON), series_of(CALL), STORED_EARLIER)
+    assert (window.calls, window.failed, window.cached_tokens) == (3, 1, 5)
+    assert (window.latency_s.n, window.latency_s.total) == (3, 3.0)
+    assert window.latency_s.quantile(1.0).value == pytest.approx(2.0, rel=0.02)
+    assert [one.value for one in window.exemplars.of(Kind.SLOWEST)] == [2.0]
+    assert window_from_bytes(window.minute, window.series, window_to_bytes(window)) == window
 
 
 @pytest.mark.parametrize(
@@ -152,3 +171,22 @@ def test_values_of_a_chosen_attribute_beyond_the_limit_are_counted_together(make
     users = [make_call(chosen=(("user.id", f"u{n}"),)) for n in range(VALUES_MAX + 5)]
     by_user = window_of(*users).chosen.of("user.id")
     assert (len(by_user), by_user[OTHER_VALUES].calls) == (VALUES_MAX + 1, 5)
+
+
+def test_fewer_values_are_told_apart_where_asked_for_and_those_that_cost_most_stay(
+    make_call: MakeCall,
+) -> None:
+    calls = [
+        make_call(chosen=(("user.id", f"u{n}"),), cost_usd=float(n), cost_basis=CostBasis.EXACT)
+        for n in range(10)
+    ]
+    tallies = window_of(*calls).chosen
+    assert tallies.cut(3) == 7
+    by_user = tallies.of("user.id")
+    assert {value: tally.calls for value, tally in by_user.items()} == {
+        "u9": 1,
+        "u8": 1,
+        "u7": 1,
+        OTHER_VALUES: 7,
+    }
+    assert by_user[OTHER_VALUES].cost_usd == sum(range(7))

@@ -1,0 +1,205 @@
+"""The stored windows: minutes that are folded in, hours and days rolled up from them, and what is old deleted.
+
+What changes windows is worked out beside the write lock and written quickly under it, so that requests whose calls
+wait for their commit do not wait long. One fold or roll-up writes at a time, and with a roll-up the mark that says up
+to where it is done: whoever is stopped at any point finds windows and mark as they were before.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import structlog
+from sqlmodel import Session
+
+from ..database import Database
+from . import store
+from .lookout import AGE_MAX_S
+from .roll_ups import ROLL_UPS, ROLLED_VALUES_MAX, Keep, Part, Resolution, parts
+from .series import Series
+from .windows import Window
+
+READ_A_LOOK = 50_000
+"""After so many windows were read no further hour or day is rolled up at a look; a few seconds of work."""
+
+FINAL_AFTER_S = AGE_MAX_S + 600.0
+"""How long after its end nothing of an hour comes any more: calls are taken for a day, and settled within minutes."""
+
+FORGET_A_LOOK = 50
+"""How many transactions delete old windows at a look."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Folding:
+    """What a fold writes beside windows: they then hold the journal up to ``through``.
+
+    What lies before the entry ``cut_before`` of the journal nobody needs any more, and no request of an entry before
+    ``first_request``.
+    """
+
+    through: int
+    cut_before: int
+    first_request: int
+
+
+class WindowsAtRest:
+    """The windows in the database. While ``lock`` is held nobody folds, so that what is counted is in one place."""
+
+    def __init__(self, database: Database, keep: Keep) -> None:
+        """Keep windows for so long."""
+        self.lock = asyncio.Lock()
+        self._database = database
+        self._keep = keep
+        self._final: float | None = None
+        self._changed: set[int] = set()
+
+    async def fold(self, windows: Iterable[Window], folding: Folding, now: float) -> None:
+        """Add ``windows``, all that was counted until ``now``, to the stored ones. Hold ``lock``."""
+        changes, hours = await self._database.aread(partial(_added, windows=windows))
+
+        def work(session: Session) -> None:
+            for one in changes:
+                store.write(session, one)
+            store.note_fold(session, folding.through, folding.cut_before)
+            store.forget_requests(session, folding.first_request)
+
+        await self._database.awrite(work)
+        self._changed |= hours
+        self._final = now - FINAL_AFTER_S
+
+    async def roll_up(self) -> int:
+        """Roll up the hours and days that are over for good, a bounded number; gives how many windows were read."""
+        read = 0
+        if (final := self._final) is None:
+            return read  # calls of any hour may still be in the journal
+        for resolution in ROLL_UPS:
+            while (start := await self._next(resolution, final)) is not None:
+                if read >= READ_A_LOOK:
+                    return read
+                read += await self._roll_up(resolution, start)
+            await self._pass_over(resolution, final)
+        return read
+
+    async def forget(self, now: float) -> None:
+        """Delete windows that are older than they are kept, a little at a time: others write in between."""
+        rolled = await self._database.aread(store.rolled)
+        left = FORGET_A_LOOK
+        for resolution in Resolution:
+            before = self._keep.until(resolution, rolled, now)
+            work = partial(store.forget_windows, resolution=resolution, before=before)
+            while left and await self._database.awrite(work):
+                left -= 1
+
+    async def pieces(self, first: int, end: int) -> AsyncIterator[list[Window]]:
+        """The windows from ``first`` to before ``end``, few at a time: days, hours and minutes, the longest there are.
+
+        What is not folded is not among them.
+        """
+        rolled = await self._database.aread(store.rolled)
+        for part in parts(first, end, rolled):
+            ids = [one for ids in (await self._ids(part)).values() for one in ids]
+            for at in range(0, len(ids), store.IDS_MAX):
+                some = ids[at : at + store.IDS_MAX]
+                yield await self._database.aread(
+                    partial(store.windows_of, resolution=part.resolution, ids=some)
+                )
+
+    async def _next(self, resolution: Resolution, final: float) -> int | None:
+        """The start of the next hour or day to be rolled up, if one with calls is over."""
+        return await self._database.aread(partial(_next, resolution=resolution, final=final))
+
+    async def _pass_over(self, resolution: Resolution, final: float) -> None:
+        """Note that what is over had no more calls: days follow hours also where traffic has ended."""
+
+        def work(session: Session) -> None:
+            rolled = store.rolled(session)
+            reach = rolled.may_reach(resolution, final)
+            if reach > rolled.through(resolution) and _next(session, resolution, final) is None:
+                store.note_rolled(session, resolution, reach)
+
+        async with self.lock:
+            await self._database.awrite(work)
+
+    async def _roll_up(self, resolution: Resolution, start: int) -> int:
+        """Roll up one hour or day; gives how many windows were read."""
+        end = start + resolution
+        self._changed.clear()
+        ids = await self._ids(Part(resolution.finer, start, end))
+        found, lost = [], 0
+        for some in _together(ids):
+            changes, calls = await self._database.aread(
+                partial(store.rolled_up, resolution=resolution, start=start, ids=some)
+            )
+            found.append(changes)
+            lost += calls
+
+        def work(session: Session) -> None:
+            for one in found:
+                store.write(session, one)
+            store.note_rolled(session, resolution, end)
+
+        async with self.lock:
+            # A call came all the same, as clocks were set: it is in what was read, or not. It is read again.
+            if not any(start <= hour < end for hour in self._changed):
+                await self._database.awrite(work)
+                _tell(lost, start)
+        return sum(map(len, ids.values()))
+
+    async def _ids(self, part: Part) -> dict[Series, list[int]]:
+        return await self._database.aread(
+            partial(store.ids_by_series, resolution=part.resolution, first=part.first, end=part.end)
+        )
+
+
+def _next(session: Session, resolution: Resolution, final: float) -> int | None:
+    rolled = store.rolled(session)
+    first = store.first_from(session, resolution.finer, rolled.through(resolution))
+    start = None if first is None else resolution.start_of(first)
+    return start if start is not None and start < rolled.may_reach(resolution, final) else None
+
+
+def _added(session: Session, windows: Iterable[Window]) -> tuple[list[store.Changes], set[int]]:
+    """What is to be written of minutes, and of hours and days that are rolled up already; and which hours those are."""
+    windows, rolled = list(windows), store.rolled(session)
+    changes = [store.added(session, Resolution.MINUTE, windows)]
+    for resolution in ROLL_UPS:
+        late = [one for one in windows if one.minute < rolled.through(resolution)]
+        if late:
+            changes.append(store.added(session, resolution, _longer(resolution, late)))
+    return changes, {Resolution.HOUR.start_of(one.minute) for one in windows}
+
+
+def _longer(resolution: Resolution, windows: Iterable[Window]) -> list[Window]:
+    """The windows added up to those of this length."""
+    found: dict[tuple[int, Series], Window] = {}
+    for window in windows:
+        start = resolution.start_of(window.minute)
+        whole = found.setdefault((start, window.series), Window(start, window.series, ambiguous_nano=0))
+        whole.chosen.values_max = ROLLED_VALUES_MAX
+        whole.merge(window)
+    return list(found.values())
+
+
+def _together(ids: dict[Series, list[int]]) -> Iterator[list[int]]:
+    """The ids of a few series at a time, those of each series together."""
+    some: list[int] = []
+    for mine in ids.values():
+        if some and len(some) + len(mine) > store.IDS_MAX:
+            yield some
+            some = []
+        some = some + mine
+    if some:
+        yield some
+
+
+def _tell(lost: int, start: int) -> None:
+    if lost:
+        log.warning(
+            "calls of an hour or day are not told apart by their value: there are too many values of an attribute",
+            calls=lost,
+            start=start,
+            values_max=ROLLED_VALUES_MAX,
+        )
