@@ -115,6 +115,14 @@ class Counting:
     def settle(self, sightings: Iterable[Sighting], now: float) -> Batch:
         """What these reports are counted as. Follow with ``count`` once that is stored, or with ``undo``."""
         settled = self._recent.settle(sightings, now)
+        try:
+            return self._valued(settled)
+        except BaseException:
+            self._recent.undo(settled)
+            raise
+
+    def _valued(self, settled: Settled) -> Batch:
+        """What was settled, with what each call cost and where it is counted."""
         singles, rows, others = _divided(settled.admitted)
         for counted in others:
             self._value(counted)

@@ -15,7 +15,7 @@ import orjson
 
 from .calls import Call, CostBasis, ErrorClass, FinishReason, Operation, from_json
 from .dialects import Report
-from .recent import Counted, Settled
+from .recent import Counted, Name, Settled
 from .rows import Rows, rows_of
 from .series import OVERFLOW, series_of
 from .sightings import FACTS, Shape, Shapes, Sighting, sighting_of
@@ -31,6 +31,7 @@ _ENUMS: Mapping[str, type] = {
     "finish_reason": FinishReason,
 }
 _NO_SPAN = bytes(8)
+_NOT_TOLD = 2**32 - 1
 
 _TOKENS = (
     "input_tokens",
@@ -43,10 +44,10 @@ _TOKENS = (
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What an entry says: the calls that were admitted, and the keys of those that were withdrawn."""
+    """What an entry says: the calls that were admitted, and the names of those that were withdrawn."""
 
     admitted: Sequence[Counted]
-    withdrawn: Sequence[bytes]
+    withdrawn: Sequence[Name]
 
 
 def encode(settled: Settled, rows: Rows | None = None) -> bytes:
@@ -60,7 +61,7 @@ def encode(settled: Settled, rows: Rows | None = None) -> bytes:
         "sightings": len(sightings),
         "shapes": [[getattr(shape, name) for name in FACTS] for shape in (rows.shapes if rows else ())],
         "ids": [one.response_id for one in sightings],
-        "withdrawn": [one.key.hex() for one in settled.withdrawn],
+        "withdrawn": [(key.hex(), start_ns) for key, start_ns in (one.name for one in settled.withdrawn)],
         "matched": {str(i): one.matched for i, one in enumerate(admitted) if one.matched},
         "chosen": {str(i): one.chosen for i, one in enumerate(admitted) if one.chosen is not None},
         "more": {
@@ -87,7 +88,9 @@ def _columns(rows: Rows) -> Iterator[npt.NDArray[Any]]:
     yield rows.start_ns.astype("<i8")
     yield rows.end_ns.astype("<i8")
     for name in _TOKENS:
-        yield getattr(rows, name).astype("<i4")
+        yield getattr(rows, name).astype(
+            "<u4"
+        )  # sums of counts go beyond 31 bits; what is not told is the largest
     yield rows.ttft_s.astype("<f8")
 
 
@@ -120,12 +123,12 @@ def decode(body: bytes, shapes: Shapes) -> Entry:
         else:
             counted.series = series_of(counted.call())
         admitted.append(counted)
-    return Entry(admitted, [bytes.fromhex(one) for one in head["withdrawn"]])
+    return Entry(admitted, [(bytes.fromhex(key), start_ns) for key, start_ns in head["withdrawn"]])
 
 
 def _sightings(head: Any, read: "_Columns", n: int, shapes: Sequence[Shape]) -> list[Sighting]:
     places, starts, ends = (read.column(kind, n) for kind in ("<u4", "<i8", "<i8"))
-    tokens = [[None if one < 0 else one for one in read.column("<i4", n)] for _ in _TOKENS]
+    tokens = [[None if one == _NOT_TOLD else one for one in read.column("<u4", n)] for _ in _TOKENS]
     ttfts = read.column("<f8", n)
     more = head["more"]
     found = []

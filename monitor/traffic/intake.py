@@ -13,6 +13,7 @@ A request that is sent again is answered as before and not counted again: its ma
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -43,6 +44,8 @@ from .windows import Window
 from .windows_at_rest import Folding, WindowsAtRest
 
 T = TypeVar("T")
+
+_LOG = logging.getLogger(__name__)
 
 WAITING_MAX = 1_024
 """How many requests may wait for their commit; beyond it senders are asked to come back."""
@@ -277,7 +280,8 @@ class Intake:
             batch, body = await self._in_turn(partial(self._settle, sightings, now))
         except Exception as error:
             self._refuse(group, error)
-            raise
+            _LOG.exception("calls could not be counted")  # whoever waits behind them must not wait for ever
+            return
 
         def work(session: Session) -> int:
             entry_id = store.journal(session, len(batch.settled.admitted), body, now)
@@ -292,7 +296,11 @@ class Intake:
             if not isinstance(error, _STORE_ERRORS):
                 raise
             return
-        await self._in_turn(partial(self._counting.count, batch, entry_id, now))
+        try:
+            await self._in_turn(partial(self._counting.count, batch, entry_id, now))
+        except Exception:
+            # They are stored, and counted at the next start; whoever sent them must hear that they were taken.
+            _LOG.exception("calls are stored and could not be counted")
         self._repeats.add(requests, now, entry_id)
         self._calls_unfolded += len(batch.settled.admitted)
         if self._calls_unfolded >= FOLD_AFTER_CALLS and not self._stored.lock.locked():
@@ -308,7 +316,11 @@ class Intake:
 
     def _settle(self, sightings: Sequence[Sighting], now: float) -> tuple[Batch, bytes]:
         batch = self._counting.settle(sightings, now)
-        return batch, self._counting.entry(batch)
+        try:
+            return batch, self._counting.entry(batch)
+        except BaseException:
+            self._counting.undo(batch)
+            raise
 
     def _refuse(self, group: Sequence[_Waiting], error: Exception) -> None:
         for waiting in group:

@@ -34,10 +34,17 @@ AROUND_MAX = 512
 PEERS_MAX = 64
 """With how many calls alike, those that came last, a report is compared."""
 
+SUSPECTS_MAX = PEERS_MAX // 2
+"""After so many reports that may belong to others these are looked at: others of their calls are among the last."""
+
 _NANO = (
     1e9  # a float, as for rows and calls: whole numbers divide to another last bit, and so to another minute
 )
 _SLACK_NS = int(CONTINUED_MAX_S * 1e9)
+
+
+Name = tuple[bytes, int]
+"""The key of a span, and when it began in unix nanoseconds."""
 
 
 class Counted:
@@ -61,9 +68,9 @@ class Counted:
         self.reports: list[Report] | None = None
 
     @property
-    def key(self) -> bytes:
-        """The key of its first sighting, which no other counted call has."""
-        return self.sightings[0].key
+    def name(self) -> Name:
+        """What no other counted call has: the key of its first report, and when that began, for ids may be reused."""
+        return self.sightings[0].key, self.sightings[0].start_ns
 
     @property
     def chosen_first(self) -> tuple[tuple[str, str], ...]:
@@ -117,6 +124,7 @@ class Recent:
         self._index = _Index()
         self._batches: deque[_Batch] = deque()
         self._held = 0
+        self._restored: dict[Name, Counted] = {}
 
     def __len__(self) -> int:
         """How many settled calls are remembered, those included that were withdrawn since."""
@@ -130,6 +138,7 @@ class Recent:
     def settle(self, sightings: Iterable[Sighting], now: float) -> Settled:
         """Count these reports, which came at ``now``. Follow with ``keep`` once that is stored, or with ``undo``."""
         self.forget(now)
+        self._restored = {}
         index, known = self._index, 0
         fresh: dict[int, Counted] = {}
         withdrawn: dict[int, Counted] = {}
@@ -146,14 +155,24 @@ class Recent:
             fresh[id(counted)] = counted
             if index.add_single(counted, sighting, key):
                 suspects.append(counted)
+            if len(suspects) >= SUSPECTS_MAX:
+                self._look_around(suspects, fresh, withdrawn)
+                suspects = []
+        self._look_around(suspects, fresh, withdrawn)
+        return Settled(list(fresh.values()), list(withdrawn.values()), known)
+
+    def _look_around(
+        self, suspects: Iterable[Counted], fresh: dict[int, Counted], withdrawn: dict[int, Counted]
+    ) -> None:
+        """Join what may belong to these with them, as far as they are still counted."""
         done: set[int] = set()
         for suspect in suspects:
-            if id(suspect) not in done:
-                around = index.around(suspect)
+            # One that was taken apart since is not there any more.
+            if id(suspect) not in done and id(suspect) in fresh:
+                around = _with_keys_of_their_own(self._index.around(suspect))
                 done.update(map(id, around))
                 if len(around) > 1:
                     self._rejoin(around, fresh, withdrawn)
-        return Settled(list(fresh.values()), list(withdrawn.values()), known)
 
     def _without(
         self, before: Counted, key: bytes, fresh: dict[int, Counted], withdrawn: dict[int, Counted]
@@ -207,18 +226,19 @@ class Recent:
             self._index.add(counted)
 
     def restore(
-        self, admitted: Sequence[Counted], withdrawn: Iterable[bytes], entry_id: int, at: float
+        self, admitted: Sequence[Counted], withdrawn: Iterable[Name], entry_id: int, at: float
     ) -> Settled:
         """Settle again what an entry of the journal says was settled at that time; entries come in their order.
 
         Gives what was withdrawn as far as it is remembered.
         """
         self.forget(at)
-        gone = [one for key in withdrawn if (one := self._index.by_span.get(key)) is not None]
+        gone = [one for name in withdrawn if (one := self._restored.get(name)) is not None]
         for counted in gone:
             self._index.remove(counted)
         for counted in admitted:
             self._index.add(counted)
+            self._restored[counted.name] = counted
         settled = Settled(admitted, gone)
         self.keep(settled, entry_id, at)
         return settled
@@ -230,6 +250,8 @@ class Recent:
             self._held -= len(batch.counted)
             for counted in batch.counted:
                 self._index.remove(counted)
+                if self._restored:
+                    self._restored.pop(counted.name, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +276,8 @@ class _Many(dict[object, "Counted | list[Counted]"]):
             self[key] = counted
         elif isinstance(held, list):
             held.append(counted)
+            if len(held) > PEERS_MAX:
+                del held[0]  # it is still counted, and known by its span
         else:
             self[key] = [held, counted]
 
@@ -325,11 +349,10 @@ class _Index:
         self.by_span[key] = counted
         if response_id is not None and len(response_id) >= TELLING_ID_MIN:
             held = self._by_id.get(response_id)
-            if held is None or _is_other_answer(held, sighting):
-                # Of two answers with one id, the later one is known by it.
+            if held is None:
                 self._by_id[response_id] = counted
             else:
-                is_suspect = True
+                is_suspect = is_suspect or not _are_other_answers(held, sighting)
                 self._by_id.put(response_id, counted)
         if sighting.parent_span_id:
             parent_key = sighting.trace_id + sighting.parent_span_id
@@ -376,7 +399,9 @@ class _Index:
     def _service(self, shape: Shape) -> _Service:
         service = self._service_of.get(shape)
         if service is None:
-            if len(self._service_of) >= SHAPES_MAX:
+            if (
+                len(self._service_of) >= 2 * SHAPES_MAX
+            ):  # as many as are held, and as many to come until the next time
                 self._forget_services()
             service = self._learn(shape)
             if not service.is_mixed and (len(service.emitters) > 1 or shape.is_ending):
@@ -400,14 +425,14 @@ class _Index:
         """Know only the services of calls that are still here: no sender can make us know services without end."""
         self._services.clear()
         self._service_of.clear()
-        shapes = {one.shape for counted in set(self.by_span.values()) for one in counted.sightings}
-        for shape in shapes:
-            self._learn(shape)
-        for service in self._services.values():
-            if len(service.emitters) > 1 or any(
-                one.is_ending for one in shapes if self._service_of[one] is service
-            ):
-                self._mix(service)
+        held = set(self.by_span.values())
+        for shape in {one.shape for counted in held for one in counted.sightings}:
+            service = self._learn(shape)
+            service.is_mixed = service.is_mixed or len(service.emitters) > 1 or shape.is_ending
+        for counted in held:
+            for sighting in counted.sightings:
+                if (service := self._service_of[sighting.shape]).is_mixed:
+                    service.add(counted, sighting)
 
     def _with_same_answer(self, sighting: Sighting) -> Iterator[Counted]:
         if is_telling(sighting.response_id):
@@ -438,14 +463,28 @@ class _Index:
             yield from service.near(sighting)
 
 
+def _with_keys_of_their_own(around: Iterable[Counted]) -> list[Counted]:
+    """The first of those that have a span's key in common: ids may be reused, and reports are joined by them."""
+    taken: set[bytes] = set()
+    kept = []
+    for counted in around:
+        keys = _keys(counted.sightings)
+        if taken.isdisjoint(keys):
+            taken |= keys
+            kept.append(counted)
+    return kept
+
+
 def _keys(sightings: Iterable[Sighting]) -> frozenset[bytes]:
     return frozenset(one.key for one in sightings)
 
 
-def _is_other_answer(held: Counted | list[Counted], sighting: Sighting) -> bool:
-    if isinstance(held, list) or len(held.sightings) > 1:
-        return False
-    return not _may_tell_one_answer(sighting, held.sightings[0])
+def _are_other_answers(held: Counted | list[Counted], sighting: Sighting) -> bool:
+    for counted in held if isinstance(held, list) else (held,):
+        for one in counted.sightings:
+            if _may_tell_one_answer(sighting, one):
+                return False
+    return True
 
 
 def _may_tell_one_answer(one: Sighting, other: Sighting) -> bool:

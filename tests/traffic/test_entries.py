@@ -55,8 +55,8 @@ def test_calls_come_back_as_they_were_settled() -> None:
 def test_what_was_withdrawn_is_named() -> None:
     recent = Recent()
     first = recent.restore(settled_calls(), [], 1, 0.0)
-    settled = recent.restore([], [one.key for one in first.admitted[:2]], 2, 0.0)
-    assert list(decode(encode(settled), SHAPES).withdrawn) == [one.key for one in first.admitted[:2]]
+    settled = recent.restore([], [one.name for one in first.admitted[:2]], 2, 0.0)
+    assert list(decode(encode(settled), SHAPES).withdrawn) == [one.name for one in first.admitted[:2]]
 
 
 def test_an_entry_takes_about_a_hundred_bytes_a_call() -> None:
@@ -90,3 +90,30 @@ def test_an_entry_is_read_whatever_its_size(make_call: MakeCall) -> None:
         settled.admitted[0].series = series_of(call)
         (counted,) = decode(encode(settled), SHAPES).admitted
         assert counted.call().response_id == call.response_id
+
+
+def test_more_tokens_than_one_count_may_tell_come_back(make_call: MakeCall) -> None:
+    call = make_call(input_tokens=2_700_000_000, output_tokens=None)
+    sighting = sighting_of(Report(call, "", "lib", False, True, False, None, {}), SHAPES)
+    settled = Recent().settle([sighting], 0.0)
+    settled.admitted[0].series = series_of(call)
+    (counted,) = decode(encode(settled), SHAPES).admitted
+    assert (counted.call().input_tokens, counted.call().output_tokens) == (2_700_000_000, None)
+
+
+def test_a_restart_takes_back_the_right_one_of_two_calls_whose_ids_are_the_same() -> None:
+    live, after = Recent(), Recent()
+    requests = [
+        [otel(1, response_id="chatcmpl-0123456789abcdef")],
+        [otel(1, (70, 3), at_s=20, response_id="chatcmpl-fedcba9876543210")],
+        [framework(2, None, response_id="chatcmpl-0123456789abcdef")],
+    ]
+    for number, spans in enumerate(requests, 1):
+        settled = live.settle([sighting_of(one, SHAPES) for one in reports(spans)], 0.0)
+        live.keep(settled, number, 0.0)
+        for counted in settled.admitted:
+            counted.series = series_of(counted.call())
+        entry = decode(encode(settled), SHAPES)
+        restored = after.restore(entry.admitted, entry.withdrawn, number, 0.0)
+        assert [one.name for one in restored.withdrawn] == [one.name for one in settled.withdrawn]
+    assert len(settled.withdrawn) == 1

@@ -1,4 +1,5 @@
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -434,3 +435,29 @@ async def test_minutes_with_calls_are_told_by_service_whether_stored_or_not(taki
     await taking.accept(make_payload(service="old", ended_at=NOON - 600), PROTOBUF)
     found = await taking.active_minutes(minute_of(NOON - 120), minute_of(NOON))
     assert found == {(minute_of(NOON), "stored"), (minute_of(NOON - 60), "new")}
+
+
+async def test_a_span_that_began_beyond_all_clocks_harms_nobody_else(taking, clock) -> None:
+    clock.advance(START_NS / 1e9 + 5 - clock.now().timestamp())
+    odd = replace(span_of(CHAT, trace=9, number=9), start_ns=2**63 + 5)
+    accepted, refused = await asyncio.gather(
+        taking.accept(SDK, PROTOBUF), taking.accept(payload_of([odd]), PROTOBUF)
+    )
+    assert (accepted.calls, refused.calls, sum(refused.rejected.values())) == (1, 0, 1)
+    assert await counted(taking) == 1
+
+
+async def test_calls_that_cannot_be_counted_are_refused_and_taken_when_they_come_again(
+    taking, clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock.advance(START_NS / 1e9 + 5 - clock.now().timestamp())
+
+    def fail(*_: object) -> bytes:
+        raise OverflowError("a number that no column holds")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(taking._counting, "entry", fail)
+        with pytest.raises(StoreError):
+            await taking.accept(SDK, PROTOBUF)
+    assert (await taking.accept(SDK, PROTOBUF)).calls == 1
+    assert await counted(taking) == 1

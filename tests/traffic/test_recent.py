@@ -223,7 +223,7 @@ def test_a_restart_withdraws_by_name_what_was_withdrawn() -> None:
     first = one.take([otel(1, response_id=ID)])
     second = one.take([framework(2, response_id=ID)])
     joined.restore(first.admitted, [], 1, 0.0)
-    again = joined.restore(second.admitted, [gone.key for gone in second.withdrawn], 2, 0.0)
+    again = joined.restore(second.admitted, [gone.name for gone in second.withdrawn], 2, 0.0)
     assert [gone.call().span_ids for gone in again.withdrawn] == [(id_of(1),)]
 
 
@@ -258,3 +258,37 @@ def test_alike_calls_of_one_library_are_all_counted_without_a_second_look(
     ]
     ledger.take(spans)
     assert len(ledger.calls) == 99
+
+
+@pytest.mark.parametrize("calls", [100, 250])
+def test_calls_that_fail_alike_in_an_outage_pair_up_in_whatever_number_they_come(calls: int) -> None:
+    spans = [
+        made(kind * 1000 + n, None, trace=kind * 1000 + n, at_s=0.01 * n, for_s=10.0, error="Error code: 503")
+        for kind, made in ((1, otel), (2, framework))
+        for n in range(calls)
+    ]
+    spans.sort(key=lambda span: span.end_ns)
+    ledger = Ledger()
+    ledger.take(spans)
+    assert len(ledger.calls) == calls
+
+
+def test_a_call_below_a_span_whose_ids_are_used_again_is_counted() -> None:
+    ledger = Ledger()
+    ledger.take([otel(1), otel(2, parent=1, scope="sdk", at_s=0.1, for_s=1.8)])
+    ledger.take([otel(1, (333, 44), at_s=50.0)])
+    assert sorted(len(one.sightings) for one in ledger.counted) == [1, 2]
+
+
+def test_a_span_that_is_there_before_and_after_its_end_takes_nothing_back_that_was_not_counted() -> None:
+    ledger = Ledger()
+    ledger.take([framework(7, response_id=ID)])
+    ledger.take([otel(1, None, response_id=ID, for_s=1.0), otel(1, (70, 3), for_s=2.0)])
+    assert ids(1) in ledger.calls or ids(1, 7) in ledger.calls
+
+
+def test_what_was_undone_leaves_the_earlier_answer_known() -> None:
+    recent = Recent()
+    recent.keep(recent.settle(sightings([otel(1, response_id=ID)]), 0.0), 1, 0.0)
+    recent.undo(recent.settle(sightings([otel(2, response_id=ID, trace=5, at_s=30)]), 0.0))
+    assert len(recent.settle(sightings([framework(3, None, response_id=ID)]), 0.0).withdrawn) == 1

@@ -24,6 +24,7 @@
 #define COUNT_MAX 1000000000ULL
 #define SLACK_S 0.1
 #define NOTHING 0xFFFF
+#define SCOPES_MAX 100000 /* with more than these the request is for Python to refuse or to read */
 
 typedef const uint8_t *Bytes;
 
@@ -621,7 +622,7 @@ static int scan_span(Scanner *self, Work *work, Part span, int is_claimed)
             done = leave(work, span, NULL, NULL, NULL);
         } else if (is_read > 0) {
             done = 0;
-            if (self->end_ns > work->latest_ns)
+            if (self->end_ns > work->latest_ns || self->start_ns > INT64_MAX)
                 work->too_early++;
             else if (self->end_ns < work->earliest_ns)
                 work->too_late++;
@@ -709,6 +710,8 @@ static int add_scope(PyObject *found, Bytes body, PyObject *resource, Part scope
             scope = content;
         spans += number == 2 && type == 2;
     }
+    if (PyList_GET_SIZE(found) >= SCOPES_MAX)
+        return 0;
     Py_ssize_t begin = scope_spans.at - body;
     PyObject *one = Py_BuildValue("(Oy#nnn)", resource, scope.at, scope.size, begin, begin + scope_spans.size, spans);
     int failed = one == NULL || PyList_Append(found, one) < 0;
