@@ -52,9 +52,10 @@ typedef struct {
     PyObject *beginnings, *odd_beginnings;
     Part beginning[BEGINNINGS_MAX], odd_beginning[BEGINNINGS_MAX];
     int beginnings_count, odd_beginnings_count, names_count, chosen_from;
+    uint8_t is_first_letter[256]; /* of any of the beginnings */
     /* The span at hand. */
     uint32_t span_number, seen_in[NAMES_MAX];
-    Part value[NAMES_MAX];
+    Part value[NAMES_MAX], pair[ATTRIBUTES_MAX];
     uint16_t known[ATTRIBUTES_MAX];
     int known_count, attributes_count, is_odd, has_event, tells, is_busy;
     int lost_attributes, lost_events, lost_links; /* whether the sender dropped some */
@@ -153,6 +154,22 @@ static inline int begins(const Part *with, int count, Bytes at, Py_ssize_t size)
 
 /* --- a span */
 
+/* Whether it may be that the name of an attribute begins like one of calls. Nearly all are written as a name of less
+   than 128 bytes and a value: of these it is seen at a glance. */
+static inline int may_tell(Scanner *self, Part pair)
+{
+    Bytes at = pair.at, end = pair.at + pair.size;
+    if (pair.size < 3 || at[0] != 0x0A || at[1] == 0 || at[1] >= 128 || at[1] > pair.size - 2)
+        return 1;
+    Py_ssize_t size = at[1];
+    Bytes name = at + 2;
+    uint64_t rest;
+    at = name + size;
+    if (at == end || *at++ != 0x12 || !varint(&at, end, &rest) || rest != (uint64_t)(end - at))
+        return 1;
+    return self->is_first_letter[name[0]] && begins(self->beginning, self->beginnings_count, name, size);
+}
+
 static int attribute(Scanner *self, Part pair)
 {
     Part key = {(Bytes) "", 0}, value = {(Bytes) "", 0}, content;
@@ -171,7 +188,6 @@ static int attribute(Scanner *self, Part pair)
     }
     if (values > 1)
         self->is_odd = 1; /* their contents would be merged */
-    self->attributes_count++;
     int known = number_of(self, key.at, key.size);
     if (known < 0) {
         if (key.size && begins(self->beginning, self->beginnings_count, key.at, key.size)) {
@@ -191,8 +207,10 @@ static int attribute(Scanner *self, Part pair)
     return 1;
 }
 
-static int read_span(Scanner *self, Part span)
+/* Read a span. Its attributes are left alone where `is_claimed` is not so, and none of them may be one of a call. */
+static int read_span(Scanner *self, Part span, int is_claimed)
 {
+    int is_worth_it = is_claimed;
     Bytes at = span.at, end = span.at + span.size;
     Part content, none = {(Bytes) "", 0};
     uint64_t number, plain;
@@ -215,8 +233,12 @@ static int read_span(Scanner *self, Part span)
             case 4: self->parent_id = content; break;
             case 5: self->span_name = content; break;
             case 9:
-                if (!attribute(self, content))
+                is_worth_it = is_worth_it || may_tell(self, content);
+                if (self->attributes_count < ATTRIBUTES_MAX)
+                    self->pair[self->attributes_count] = content;
+                else if (!attribute(self, content))
                     return 0;
+                self->attributes_count++;
                 break;
             case 11: self->has_event = 1; break;
             case 15:
@@ -239,6 +261,9 @@ static int read_span(Scanner *self, Part span)
                 self->end_ns = fixed64(content);
         }
     }
+    for (int i = 0; is_worth_it && i < self->attributes_count && i < ATTRIBUTES_MAX; i++)
+        if (!attribute(self, self->pair[i]))
+            return 0;
     if (self->attributes_count > ATTRIBUTES_MAX)
         self->is_odd = 1;
     return 1;
@@ -565,7 +590,7 @@ static int leave(Work *work, Part span, PyObject *known_by, PyObject *plans, PyO
 
 static int scan_span(Scanner *self, Work *work, Part span, int is_claimed)
 {
-    if (!read_span(self, span)) {
+    if (!read_span(self, span, is_claimed)) {
         PyErr_SetString(PyExc_ValueError, "a span is damaged");
         return -1;
     }
@@ -819,6 +844,8 @@ static int scanner_init(Scanner *self, PyObject *arguments, PyObject *keywords)
         return -1;
     }
     self->chosen_from = chosen_from;
+    for (int i = 0; i < self->beginnings_count; i++)
+        self->is_first_letter[self->beginning[i].at[0]] = 1;
     memset(self->table, 0xFF, sizeof self->table);
     for (int i = 0; i < self->names_count; i++) {
         Part name = self->name[i];
