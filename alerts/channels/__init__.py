@@ -10,9 +10,8 @@ from typing import Any, Protocol
 
 import httpx
 
-from ..config import ReceiverConfig, RollbackConfig
+from ..config import ReceiverConfig, RollbackConfig, SlackConfig
 from ..message import ROLLBACK_PREFIX, Message, Thread
-from .slack import SlackChannel
 from .webhook import RollbackChannel, WebhookChannel
 
 
@@ -37,8 +36,15 @@ class Tools:
     public_url: str | None = None
 
 
+def _slack(config: SlackConfig, tools: Tools) -> Channel:
+    # Imported here: Slack's client takes 18 MB, which only those who write to Slack should spend.
+    from .slack import SlackChannel
+
+    return SlackChannel(config, tools.public_url)
+
+
 OPENERS: Mapping[str, Callable[[Any, Tools], Channel]] = {
-    "slack": lambda config, tools: SlackChannel(config, tools.public_url),
+    "slack": _slack,
     "webhook": lambda config, tools: WebhookChannel(config, tools.client, tools.now),
 }
 """How each kind of receiver is opened, by the name of its field in ``ReceiverConfig``."""
