@@ -37,7 +37,7 @@ class Tools:
 
 
 def _slack(config: SlackConfig, tools: Tools) -> Channel:
-    # Imported here: Slack's client takes 18 MB, which only those who write to Slack should spend.
+    # Imported here: Slack's client takes 8 MB, which only those who write to Slack should spend.
     from .slack import SlackChannel
 
     return SlackChannel(config, tools.public_url)
