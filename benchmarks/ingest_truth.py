@@ -18,9 +18,9 @@ from typing import Annotated, Any
 import typer
 
 from monitor.database import Database
-from monitor.traffic.series import Series
 from monitor.traffic.store import windows_between
-from monitor.traffic.windows import Window
+from monitor.traffic.windows.series import Series
+from monitor.traffic.windows.window import Window
 
 from .ingest_speed import LOAD_CORE, SERVER_CORE, free_port, pinned
 

@@ -16,7 +16,7 @@ from rich.table import Table
 from alerts.evidence.bets import Side
 from alerts.evidence.control import ControlLedger, observe_block
 from alerts.evidence.ledger import Budgets, Kind
-from monitor.traffic.tails import Tally
+from monitor.traffic.tails.counting import Tally
 from monitor.traffic_flow.watch_versions import block_of
 
 EVERY_S = 300

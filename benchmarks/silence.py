@@ -16,10 +16,10 @@ from rich.console import Console
 from rich.table import Table
 
 from dashboards.view import Hearing
-from monitor.traffic.active_minutes import ActiveMinutes
-from monitor.traffic.rhythm import DAYS_MIN, HISTORY_S, LIMIT_MIN, Flags, Rhythm, learn
-from monitor.traffic.series import MINUTE_S
-from monitor.traffic.silence import Listening, hear
+from monitor.traffic.silence.active_minutes import ActiveMinutes
+from monitor.traffic.silence.judging import Listening, hear
+from monitor.traffic.silence.rhythm import DAYS_MIN, HISTORY_S, LIMIT_MIN, Flags, Rhythm, learn
+from monitor.traffic.windows.series import MINUTE_S
 
 MONDAY = 1_772_409_600
 DAY = 1_440

@@ -22,12 +22,12 @@ from rich.table import Table
 from alerts.evidence import Budgets, Kind, observe, open_ledger
 from alerts.evidence.bets import Floats, Ints
 from alerts.evidence.control import LOG_ODDS, Block, ControlLedger, observe_block
-from monitor.traffic.histogram import Histogram
-from monitor.traffic.hour_classes import HourClasses
-from monitor.traffic.stickiness import Stickiness
-from monitor.traffic.tail_baseline import Seen, TailBaseline, collect, open_baseline
-from monitor.traffic.tails import Counted, Tally
-from monitor.traffic.watch_config import WatchConfig
+from monitor.traffic.tails.baseline import Seen, TailBaseline, collect, open_baseline
+from monitor.traffic.tails.counting import Counted, Tally
+from monitor.traffic.tails.hour_classes import HourClasses
+from monitor.traffic.tails.stickiness import Stickiness
+from monitor.traffic.watches.config import WatchConfig
+from monitor.traffic.windows.histogram import Histogram
 from monitor.traffic_flow.tail_ranking import ranking_of
 
 CALLS = 300

@@ -16,10 +16,10 @@ from rich.console import Console
 from rich.table import Table
 
 from alerts.incident import Incident, step
-from monitor.traffic.series import MINUTE_S, Series
-from monitor.traffic.watch_config import WatchConfig
-from monitor.traffic.watches import judge
-from monitor.traffic.windows import Window
+from monitor.traffic.watches.config import WatchConfig
+from monitor.traffic.watches.judging import judge
+from monitor.traffic.windows.series import MINUTE_S, Series
+from monitor.traffic.windows.window import Window
 from monitor.traffic_flow.watch_traffic import Look
 
 THRESHOLD_S = 8.0

@@ -24,10 +24,10 @@ from canaries.config import TargetConfig
 from canaries.document import DocumentError, Duration, Places, Problem, load_document_with_places
 from canaries.suite import Suite, load_suite
 from monitor.traffic.config import ModelPriceConfig, OtlpConfig, TlsConfig, ValidatorConfig
-from monitor.traffic.rhythm import HISTORY_S
 from monitor.traffic.roll_ups import Keep
-from monitor.traffic.silence_config import SilenceConfig
-from monitor.traffic.watch_config import WatchConfig
+from monitor.traffic.silence.config import SilenceConfig
+from monitor.traffic.silence.rhythm import HISTORY_S
+from monitor.traffic.watches.config import WatchConfig
 
 from . import MonitorError
 from .schedule import Cron, Every, cron_problem, slot_s
@@ -266,7 +266,7 @@ def _tls_problems(tree: Any, places: Places, folder: Path) -> Iterator[Problem]:
     section = _section(tree, "otlp").get("tls")
     if section is None:
         return
-    from .traffic.tls import faults
+    from .traffic.receiving.tls import faults
 
     with contextlib.suppress(ValidationError):
         for setting, problem in faults(TlsConfig.model_validate(section), folder):

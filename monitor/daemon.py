@@ -45,15 +45,15 @@ from .status import Status, canary_job
 from .taking_over import first_start, take_over
 from .telemetry import Metrics
 from .traffic import StoreError
-from .traffic.body import InFlight
 from .traffic.checks import AnswerChecks
 from .traffic.config import TlsConfig
 from .traffic.intake import FOLD_EVERY_S, Intake
-from .traffic.long_looks import is_long
-from .traffic.marking import Marking
-from .traffic.pricing import PriceBook
-from .traffic.receiver import TraceReceiver
-from .traffic.tls import renew, server_context
+from .traffic.pricing.book import PriceBook
+from .traffic.receiving.body import InFlight
+from .traffic.receiving.http_receiver import TraceReceiver
+from .traffic.receiving.tls import renew, server_context
+from .traffic.watches.long_looks import is_long
+from .traffic.watches.marking import Marking
 from .traffic_flow.long_history import LongHistory
 from .traffic_flow.watch_silence import SilenceLook, SilenceWatch
 from .traffic_flow.watch_tails import look_at_tails
@@ -295,7 +295,7 @@ class Daemon:
             for name, (one, listener) in servers.items()
         }
         if self._grpc:
-            from .traffic.grpc_receiver import GrpcTraceReceiver
+            from .traffic.receiving.grpc_receiver import GrpcTraceReceiver
 
             service = GrpcTraceReceiver(
                 self._intake, otlp, self.metrics, is_news=is_news, in_flight=in_flight

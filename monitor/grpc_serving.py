@@ -1,6 +1,6 @@
 """The gRPC server that shares the daemon's event loop.
 
-Whoever imports this module imports gRPC: see ``monitor.traffic.grpc_receiver``.
+Whoever imports this module imports gRPC: see ``monitor.traffic.receiving.grpc_receiver``.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ import grpc  # type: ignore[import-untyped]  # it has no stubs
 from . import MonitorError
 from .serving import CONNECTIONS_MAX, STOP_GRACE_S
 from .traffic.config import OtlpConfig, TlsConfig
-from .traffic.grpc_receiver import GrpcTraceReceiver
+from .traffic.receiving.grpc_receiver import GrpcTraceReceiver
 
 STREAMS_MAX = 100
 """How many requests a connection may have open."""
@@ -21,7 +21,7 @@ class Certificates:
     """What the files of ``otlp.tls`` hold, for every connection from now on."""
 
     def __init__(self, tls: TlsConfig, folder: Path) -> None:
-        """Read the files, of which ``monitor.traffic.tls.faults`` has found nothing wrong."""
+        """Read the files, of which ``monitor.traffic.receiving.tls.faults`` has found nothing wrong."""
         self._tls = tls
         self._folder = folder
         self._renewed: grpc.ServerCertificateConfiguration | None = None

@@ -59,10 +59,10 @@ from .problems import Problems
 from .schedule import Schedule, slot_s
 from .telemetry import Metrics, installed_version
 from .traffic import store as traffic_store
-from .traffic.active_minutes import SERVICES_MAX
-from .traffic.measures import Unit
-from .traffic.series import OVERFLOW, SERIES_MAX, minute_of
-from .traffic.silence import Extent
+from .traffic.silence.active_minutes import SERVICES_MAX
+from .traffic.silence.judging import Extent
+from .traffic.watches.measures import Unit
+from .traffic.windows.series import OVERFLOW, SERIES_MAX, minute_of
 from .traffic_flow.watch_silence import SilenceLook
 from .traffic_flow.watch_tails import TailLook
 from .traffic_flow.watch_traffic import Look, incident_key

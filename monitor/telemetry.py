@@ -16,8 +16,8 @@ from canaries.clock import Clock
 from canaries.completion import Run
 from dashboards.view import DeploymentStatus, Hearing, IncidentState, TargetState, WatchState
 
-from .traffic.ingest_counts import Arrived, IngestCounts
-from .traffic.silence import Extent
+from .traffic.silence.ingest_counts import Arrived, IngestCounts
+from .traffic.silence.judging import Extent
 from .traffic_flow.watch_silence import SilenceLook
 
 SERIES_MAX = 1_000

@@ -67,7 +67,7 @@ def decode(
     from rich.progress import track
 
     from monitor.traffic.decoding import decode_spans
-    from monitor.traffic.pricing import LIST_PRICES, PriceBook
+    from monitor.traffic.pricing.book import LIST_PRICES, PriceBook
 
     # Of the file that was named, and of no other: captured spans may be of anybody.
     prices = LIST_PRICES if config is None else PriceBook(deployment_at(config).config.prices)
@@ -119,7 +119,7 @@ def _spans(file: Path) -> "Sequence[Span]":
 
 
 def _unpacked(packed: bytes) -> bytes:
-    from monitor.traffic.unpacking import Unpacker
+    from monitor.traffic.receiving.unpacking import Unpacker
 
     unpacker = Unpacker(UNPACKED_MAX)
     plain = unpacker.feed(packed)

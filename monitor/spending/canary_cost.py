@@ -12,7 +12,7 @@ from canaries.store import TokenMeans
 from canaries.suite import Canary, Suite
 
 from ..traffic.calls import Call, CostBasis, Operation
-from ..traffic.pricing import cost_of
+from ..traffic.pricing.book import cost_of
 
 BYTES_A_TOKEN = 4
 """How many bytes of text make a token, roughly, where nobody has counted."""

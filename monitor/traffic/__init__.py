@@ -1,11 +1,10 @@
 """Production traffic: spans in, minute windows and judgements of them out.
 
-span > call > window > watch: ``otlp`` reads bytes, ``dialects`` find the calls, ``joining`` counts each once
-(``decoding`` does so for recorded spans), ``pricing`` says what they cost, ``checks`` whether their answers
-are what is expected, ``marking`` what watches want to know of them, ``windows`` add them up. ``watches`` judge what
-``watch_config`` says, by ``measures``, or by a module of their own: ``budgets``, ``values``, ``slo``, ``versions``,
-``served_models``; ``intake`` makes it durable,
-``repeats`` knows what comes again, ``receiver`` speaks HTTP and ``grpc_receiver`` gRPC.
+span > call > window > watch > finding. ``receiving`` takes requests, ``otlp`` reads their bytes, ``lookout`` finds the calls
+in them as ``dialects`` say, ``checks`` look at their answers. ``intake`` makes it durable: ``joining`` counts each call
+once, ``pricing`` says what it cost, ``counting`` and ``entries`` write it down, ``windows`` add it up, and ``roll_ups``
+keep it for long; ``repeats`` knows the requests that come again. ``watches``, ``tails`` and ``silence`` judge.
+``decoding`` does the first half for recorded spans.
 The text of prompts and answers is never kept. The exceptions::
 
     TrafficError
@@ -14,7 +13,7 @@ The text of prompts and answers is never kept. The exceptions::
     ├── RefusedError   a request is not taken; ``status`` says why, and sending it again cannot help
     ├── OverloadError  too much at once; ``retry_after_s`` says when to come back
     ├── StoreError     the calls could not be stored and were not accepted; ``retry_after_s`` as above
-    └── UnknownSenderError  a token is needed, and was not shown (in ``senders``)
+    └── UnknownSenderError  a token is needed, and was not shown (in ``receiving.senders``)
 """
 
 from .. import MonitorError

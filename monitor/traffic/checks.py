@@ -11,10 +11,10 @@ from .config import ValidatorConfig
 from .dialects import Report
 from .dialects.answer_text import answer_text
 from .dialects.values import text
-from .match import MatchConfig, matches
 from .otlp import Span
-from .series import series_of
 from .sightings import Shape
+from .watches.match import MatchConfig, matches
+from .windows.series import series_of
 
 EVALUATION = "gen_ai.evaluation.result"
 """The event in which an application tells how it judged an answer itself."""

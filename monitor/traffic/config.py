@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, fi
 
 from canaries.suite import Expectations, ExpectDocument
 
-from .match import MatchConfig, Pattern
+from .watches.match import MatchConfig, Pattern
 
 ANSWER_CHARS_MAX = 100_000
 """The longest answer that a validator may allow: more of it is not read."""

@@ -12,17 +12,17 @@ from typing import Protocol
 
 import numpy as np
 
-from . import pricing
 from .calls import Call, CostBasis, ErrorClass
 from .entries import decode, encode
-from .marking import Marking
-from .pricing import PriceBook
-from .recent import Counted, Recent, Settled
-from .rows import Floats, Rows, rows_of
-from .series import OVERFLOW, Admission, Series, minute_of, series_of
+from .joining.recent import Counted, Recent, Settled
+from .pricing import book as pricing
+from .pricing.book import PriceBook
 from .sightings import SHAPES_MAX, Shape, Shapes, Sighting
-from .tallies import Tally, nano
-from .window_book import WindowBook
+from .watches.marking import Marking
+from .windows.rows import Floats, Rows, rows_of
+from .windows.series import OVERFLOW, Admission, Series, minute_of, series_of
+from .windows.tallies import Tally, nano
+from .windows.window_book import WindowBook
 
 LATE_S = 120.0
 """A call that ended so long before it came is late: the watches have looked at its minute already."""

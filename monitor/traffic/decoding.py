@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from . import dialects
 from .calls import Call
 from .dialects import NoCall, Report
-from .joining import Joined, Link, join
+from .joining.groups import Joined, Link, join
 from .otlp import Span
-from .pricing import LIST_PRICES, PriceBook
+from .pricing.book import LIST_PRICES, PriceBook
 
 
 @dataclass(frozen=True, slots=True)

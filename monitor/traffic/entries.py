@@ -15,10 +15,10 @@ import orjson
 
 from .calls import Call, CostBasis, ErrorClass, FinishReason, Operation, from_json
 from .dialects import Report
-from .recent import Counted, Name, Settled
-from .rows import Rows, rows_of
-from .series import OVERFLOW, series_of
+from .joining.recent import Counted, Name, Settled
 from .sightings import FACTS, Shape, Shapes, Sighting, sighting_of
+from .windows.rows import Rows, rows_of
+from .windows.series import OVERFLOW, series_of
 
 FORMAT = b"\x01"
 """How an entry begins. Those of earlier versions begin with a brace, as JSON does."""

@@ -26,21 +26,22 @@ from sqlmodel import Session
 from canaries.clock import Clock
 
 from ..database import Database
-from . import OverloadError, StoreError, pricing, store
+from . import OverloadError, StoreError, store
 from .checks import AnswerChecks
 from .counting import Batch, CallMetrics, Counting, tell
-from .ingest_counts import Arrived
+from .joining.recent import Recent
 from .lookout import AGE_MAX_S, Lookout, Sighted, Watch
-from .marking import Marking
 from .otlp import Encoding
-from .pricing import PriceBook
-from .recent import Recent
+from .pricing import book as pricing
+from .pricing.book import PriceBook
 from .repeats import Accepted, Answered, Repeats, mark_of
 from .roll_ups import Keep
-from .series import SERIES_MAX
 from .sightings import Sighting
-from .window_book import WindowBook
-from .windows import Window
+from .silence.ingest_counts import Arrived
+from .watches.marking import Marking
+from .windows.series import SERIES_MAX
+from .windows.window import Window
+from .windows.window_book import WindowBook
 from .windows_at_rest import Folding, WindowsAtRest
 
 T = TypeVar("T")

@@ -12,9 +12,9 @@ from sqlmodel import select as select_rows
 
 from .repeats import Accepted, Answered
 from .roll_ups import ROLLED_VALUES_MAX, Resolution, Rolled
-from .series import MINUTE_S, OVERFLOW, Series
 from .tables import TrafficFoldRow, TrafficJournalRow, TrafficRequestRow, TrafficRolledRow
-from .windows import Window, window_from_bytes, window_to_bytes
+from .windows.series import MINUTE_S, OVERFLOW, Series
+from .windows.window import Window, window_from_bytes, window_to_bytes
 
 IDS_MAX = 500
 """How many windows or services a query names at most."""

@@ -17,8 +17,8 @@ from ..database import Database
 from . import store
 from .lookout import AGE_MAX_S
 from .roll_ups import ROLL_UPS, ROLLED_VALUES_MAX, Keep, Part, Resolution, parts
-from .series import Series
-from .windows import Window
+from .windows.series import Series
+from .windows.window import Window
 
 READ_A_LOOK = 50_000
 """After so many windows were read no further hour or day is rolled up at a look; a few seconds of work."""

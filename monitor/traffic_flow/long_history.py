@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
-from ..traffic.budgets import period_start
-from ..traffic.long_looks import DAY_S, HOUR_S, Sums, merge, sums_of
 from ..traffic.lookout import AGE_MAX_S
-from ..traffic.series import minute_of
-from ..traffic.slo import PAIRS, hour_of
-from ..traffic.watch_config import WatchConfig
-from ..traffic.windows import Window
+from ..traffic.watches.budgets import period_start
+from ..traffic.watches.config import WatchConfig
+from ..traffic.watches.long_looks import DAY_S, HOUR_S, Sums, merge, sums_of
+from ..traffic.watches.slo import PAIRS, hour_of
+from ..traffic.windows.series import minute_of
+from ..traffic.windows.window import Window
 
 RUNNING_S = 2 * HOUR_S
 """How long after its end an hour is added up; until then its minutes are looked at one by one, with late calls."""

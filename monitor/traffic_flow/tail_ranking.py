@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from alerts.evidence.ledger import Observation
 from alerts.evidence.ranks import Ranks, rank
 
-from ..traffic.tail_baseline import Seen, TailBaseline
-from ..traffic.tails import shift_of
-from ..traffic.watch_config import WatchConfig
+from ..traffic.tails.baseline import Seen, TailBaseline
+from ..traffic.tails.counting import shift_of
+from ..traffic.watches.config import WatchConfig
 
 BLOCKS = "_in_blocks"
 """What the score of blocks is called, behind the name of the measure."""

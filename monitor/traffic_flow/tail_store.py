@@ -7,7 +7,7 @@ from sqlmodel import Session
 
 from ..drift import DriftMemory
 from ..tables import TailRow
-from ..traffic.tail_baseline import TailBaseline, from_plain, to_plain
+from ..traffic.tails.baseline import TailBaseline, from_plain, to_plain
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 from alerts.finding import Finding, Label, Severity, Source, Verdict
 
 from ..drift import Drifting, DriftMemory
-from ..traffic.measures import Kind, Measure, Unit, show
-from ..traffic.tail_baseline import Seen, TailBaseline, periods_needed
-from ..traffic.tails import is_mean, shift_of
-from ..traffic.watch_config import WatchConfig
+from ..traffic.tails.baseline import Seen, TailBaseline, periods_needed
+from ..traffic.tails.counting import is_mean, shift_of
+from ..traffic.watches.config import WatchConfig
+from ..traffic.watches.measures import Kind, Measure, Unit, show
 from .watch_traffic import incident_key, labels_of
 
 DISPERSED = 1.5

@@ -16,11 +16,10 @@ from alerts.incident import AlertRule
 from dashboards.view import Hearing
 
 from ..inhibitions import BROKEN, EXTENT, INGEST, NO_TRAFFIC, PARTLY, SERVICE, SILENCE, SPANS
-from ..traffic.active_minutes import ALL, ActiveMinutes
-from ..traffic.ingest_counts import IngestCounts
-from ..traffic.rhythm import Rhythm, learn
-from ..traffic.series import MINUTE_S, minute_of
-from ..traffic.silence import (
+from ..traffic.silence.active_minutes import ALL, ActiveMinutes
+from ..traffic.silence.config import SilenceConfig
+from ..traffic.silence.ingest_counts import IngestCounts
+from ..traffic.silence.judging import (
     Extent,
     Heard,
     Intaking,
@@ -32,7 +31,8 @@ from ..traffic.silence import (
     judge_intake,
     judge_losses,
 )
-from ..traffic.silence_config import SilenceConfig
+from ..traffic.silence.rhythm import Rhythm, learn
+from ..traffic.windows.series import MINUTE_S, minute_of
 
 KEY = "silence/"
 """How the keys of all incidents of silence begin."""

@@ -20,12 +20,12 @@ from alerts.intake import receive
 
 from ..database import Database
 from ..drift import Bets, DriftMemory, remember
-from ..traffic.match import matches
-from ..traffic.measuring import examples
-from ..traffic.tail_baseline import Seen, TailBaseline, collect, fingerprint, open_baseline, passed
-from ..traffic.tails import Counted, Tally, count, is_due, minutes_of, shift_of
-from ..traffic.watch_config import WatchConfig
-from ..traffic.windows import Window
+from ..traffic.tails.baseline import Seen, TailBaseline, collect, fingerprint, open_baseline, passed
+from ..traffic.tails.counting import Counted, Tally, count, is_due, minutes_of, shift_of
+from ..traffic.watches.config import WatchConfig
+from ..traffic.watches.match import matches
+from ..traffic.watches.measuring import examples
+from ..traffic.windows.window import Window
 from ..watched import House
 from .tail_ranking import ranking_of
 from .tail_store import Comparison, load_comparison, save_comparison

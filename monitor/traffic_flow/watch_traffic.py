@@ -9,19 +9,19 @@ from alerts.finding import Finding, Label, Severity, Source, Verdict
 from alerts.incident import AlertRule
 
 from ..database import Database
-from ..traffic.budgets import judge_budget
-from ..traffic.exemplars import Kind
-from ..traffic.judgement import Judgement
-from ..traffic.long_looks import Spent, is_long, merge, sums_of
-from ..traffic.match import matches
-from ..traffic.measures import show
-from ..traffic.measuring import traces
-from ..traffic.series import MINUTE_S, minute_of
-from ..traffic.slo import judge_slo
-from ..traffic.watch_config import Looks, WatchConfig
-from ..traffic.watch_sections import LOOK_BACK_MAX_S
-from ..traffic.watches import judge, needs
-from ..traffic.windows import Window
+from ..traffic.watches.budgets import judge_budget
+from ..traffic.watches.config import Looks, WatchConfig
+from ..traffic.watches.judgement import Judgement
+from ..traffic.watches.judging import judge, needs
+from ..traffic.watches.long_looks import Spent, is_long, merge, sums_of
+from ..traffic.watches.match import matches
+from ..traffic.watches.measures import show
+from ..traffic.watches.measuring import traces
+from ..traffic.watches.sections import LOOK_BACK_MAX_S
+from ..traffic.watches.slo import judge_slo
+from ..traffic.windows.exemplars import Kind
+from ..traffic.windows.series import MINUTE_S, minute_of
+from ..traffic.windows.window import Window
 from .long_history import LongHistory, LongWindows, running_from
 
 

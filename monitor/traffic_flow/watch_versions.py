@@ -21,11 +21,12 @@ from alerts.intake import receive
 from ..database import Database
 from ..drift import Bets, DriftMemory, remember
 from ..tables import TailRow
-from ..traffic.match import matches
-from ..traffic.measures import Kind, show
-from ..traffic.measuring import examples
-from ..traffic.tails import Counted, Tally
-from ..traffic.versions import (
+from ..traffic.tails.counting import Counted, Tally
+from ..traffic.watches.config import WatchConfig
+from ..traffic.watches.match import matches
+from ..traffic.watches.measures import Kind, show
+from ..traffic.watches.measuring import examples
+from ..traffic.watches.versions import (
     Release,
     Versions,
     against_of,
@@ -40,7 +41,6 @@ from ..traffic.versions import (
     to_plain,
     with_limit,
 )
-from ..traffic.watch_config import WatchConfig
 from ..watched import House
 from .long_history import Windows
 from .tail_verdicts import beyond

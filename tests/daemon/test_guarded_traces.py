@@ -12,7 +12,7 @@ import httpx
 import pytest
 from certificates import Authority
 
-from monitor.traffic.grpc_receiver import SERVICE
+from monitor.traffic.receiving.grpc_receiver import SERVICE
 
 from .conftest import as_protobuf, otlp_json
 from .running import RunningDaemon

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from monitor.demo.serving import LocalServer
-from monitor.traffic.grpc_receiver import SERVICE
+from monitor.traffic.receiving.grpc_receiver import SERVICE
 
 from .conftest import Harbour, otlp_json, write_suite
 from .endpoint import Endpoint, Mood

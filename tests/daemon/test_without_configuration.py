@@ -13,7 +13,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from real_parts import ROOT, program
 
-from monitor.traffic.grpc_receiver import SERVICE
+from monitor.traffic.receiving.grpc_receiver import SERVICE
 
 from .conftest import as_protobuf, otlp_json
 from .running import RunningDaemon

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from monitor.config import Deployment, load
-from monitor.traffic.measures import MEASURES
-from monitor.traffic.watch_config import Looks, WatchConfig
+from monitor.traffic.watches.config import Looks, WatchConfig
+from monitor.traffic.watches.measures import MEASURES
 
 DOCUMENT = (Path(__file__).parents[2] / "docs/watches.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"^```yaml\n(.*?)^```", DOCUMENT, re.MULTILINE | re.DOTALL)

@@ -12,8 +12,8 @@ from monitor.status import Status
 from monitor.taking_over import take_over
 from monitor.telemetry import Metrics
 from monitor.traffic.roll_ups import Keep
-from monitor.traffic.series import OVERFLOW, Series, minute_of
-from monitor.traffic.windows import Window
+from monitor.traffic.windows.series import OVERFLOW, Series, minute_of
+from monitor.traffic.windows.window import Window
 from monitor.traffic.windows_at_rest import Folding, WindowsAtRest
 
 SHOP = Series("shop", "production", "1.0", "chat", "openai", "m", "m")

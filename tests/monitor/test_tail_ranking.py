@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from alerts.evidence.ledger import Budgets, Kind, observe, open_ledger
-from monitor.traffic.stickiness import Stickiness, stickiness
-from monitor.traffic.tail_baseline import Seen, TailBaseline
-from monitor.traffic.tails import Tally
-from monitor.traffic.watch_config import WatchConfig
+from monitor.traffic.tails.baseline import Seen, TailBaseline
+from monitor.traffic.tails.counting import Tally
+from monitor.traffic.tails.stickiness import Stickiness, stickiness
+from monitor.traffic.watches.config import WatchConfig
 from monitor.traffic_flow.tail_ranking import BLOCKS, ranking_of
 from monitor.traffic_flow.tail_verdicts import guarantee
 

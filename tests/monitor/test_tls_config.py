@@ -8,7 +8,7 @@ from certificates import Authority, openssl
 from monitor import MonitorError
 from monitor.config import ConfigError, load
 from monitor.traffic.config import TlsConfig
-from monitor.traffic.tls import server_context
+from monitor.traffic.receiving.tls import server_context
 
 CONFIG = """\
 otlp:

@@ -13,10 +13,10 @@ from alerts.evidence.ledger import Budgets
 from alerts.finding import Severity
 from alerts.incident import Incident, State
 from monitor.database import Database
-from monitor.traffic.series import Series
-from monitor.traffic.tails import WATERMARK_S
-from monitor.traffic.watch_config import WatchConfig
-from monitor.traffic.windows import Window
+from monitor.traffic.tails.counting import WATERMARK_S
+from monitor.traffic.watches.config import WatchConfig
+from monitor.traffic.windows.series import Series
+from monitor.traffic.windows.window import Window
 from monitor.traffic_flow.tail_store import Comparison, load_comparison
 from monitor.traffic_flow.watch_tails import PERIODS_A_LOOK, TailLook, look_at_tails
 from monitor.watched import House

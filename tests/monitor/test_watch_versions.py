@@ -11,11 +11,11 @@ from alerts.evidence.ledger import Budgets
 from alerts.finding import Severity
 from alerts.incident import Incident, State
 from monitor.database import Database
-from monitor.traffic.exemplars import Exemplars
-from monitor.traffic.series import Series
-from monitor.traffic.tails import WATERMARK_S
-from monitor.traffic.watch_config import WatchConfig
-from monitor.traffic.windows import Window
+from monitor.traffic.tails.counting import WATERMARK_S
+from monitor.traffic.watches.config import WatchConfig
+from monitor.traffic.windows.exemplars import Exemplars
+from monitor.traffic.windows.series import Series
+from monitor.traffic.windows.window import Window
 from monitor.traffic_flow.watch_tails import SILENT_MAX, TailLook, look_at_tails
 from monitor.traffic_flow.watch_versions import look_at_versions
 from monitor.watched import House

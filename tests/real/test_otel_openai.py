@@ -16,7 +16,7 @@ from monitor.demo.daemon_process import DaemonProcess
 from monitor.demo.practice_model import PracticeModel, practice_app
 from monitor.demo.serving import LocalServer
 from monitor.traffic.store import windows_between
-from monitor.traffic.windows import Window
+from monitor.traffic.windows.window import Window
 
 MODEL = "gpt-4o-mini"
 DOLLARS_PER_INPUT_TOKEN, DOLLARS_PER_OUTPUT_TOKEN = 0.15e-6, 0.60e-6

@@ -16,7 +16,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue
 
 from monitor.traffic.calls import Call, CostBasis, Operation
-from monitor.traffic.ingest_counts import Arrived, Loss
+from monitor.traffic.silence.ingest_counts import Arrived, Loss
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC).timestamp()
 

@@ -24,12 +24,12 @@ from monitor.traffic.calls import FinishReason, Operation
 from monitor.traffic.checks import EVALUATION, EVALUATIONS_MAX, AnswerChecks
 from monitor.traffic.config import ValidatorConfig
 from monitor.traffic.intake import Intake
-from monitor.traffic.measures import Measure
 from monitor.traffic.otlp import Encoding, Span
-from monitor.traffic.series import series_of
 from monitor.traffic.tables import TrafficWindowRow
-from monitor.traffic.watch_config import WatchConfig
-from monitor.traffic.windows import CHECKS_MAX, OTHER_CHECKS, Window, window_from_json, window_to_json
+from monitor.traffic.watches.config import WatchConfig
+from monitor.traffic.watches.measures import Measure
+from monitor.traffic.windows.series import series_of
+from monitor.traffic.windows.window import CHECKS_MAX, OTHER_CHECKS, Window, window_from_json, window_to_json
 from monitor.traffic_flow.watch_tails import look_at_tails
 from monitor.traffic_flow.watch_traffic import look
 from monitor.watched import House

@@ -6,16 +6,16 @@ import pytest
 from pydantic import ValidationError
 
 from alerts.finding import Label, Severity
-from monitor.traffic.budgets import judge_budget, period_start
 from monitor.traffic.calls import CostBasis
-from monitor.traffic.judgement import Judgement
-from monitor.traffic.long_looks import SPENDERS_MAX, Spent, sums_of
-from monitor.traffic.marking import ambiguous_of
-from monitor.traffic.series import Series
-from monitor.traffic.tallies import OTHER_VALUES, Tally
-from monitor.traffic.watch_config import WatchConfig
-from monitor.traffic.watch_sections import Period
-from monitor.traffic.windows import Window
+from monitor.traffic.watches.budgets import judge_budget, period_start
+from monitor.traffic.watches.config import WatchConfig
+from monitor.traffic.watches.judgement import Judgement
+from monitor.traffic.watches.long_looks import SPENDERS_MAX, Spent, sums_of
+from monitor.traffic.watches.marking import ambiguous_of
+from monitor.traffic.watches.sections import Period
+from monitor.traffic.windows.series import Series
+from monitor.traffic.windows.tallies import OTHER_VALUES, Tally
+from monitor.traffic.windows.window import Window
 
 from .conftest import NOON
 

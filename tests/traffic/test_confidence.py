@@ -4,7 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.traffic.confidence import CONFIDENCE, binomial_at_most, lower_rank, share_bounds, upper_rank
+from monitor.traffic.watches.confidence import (
+    CONFIDENCE,
+    binomial_at_most,
+    lower_rank,
+    share_bounds,
+    upper_rank,
+)
 
 trials = st.integers(1, 300)
 shares = st.floats(0.001, 0.999)

@@ -7,16 +7,16 @@ from hypothesis import strategies as st
 
 from monitor.traffic.calls import ErrorClass, FinishReason, Operation
 from monitor.traffic.counting import Counting
-from monitor.traffic.exemplars import Kind
-from monitor.traffic.marking import Marking
-from monitor.traffic.pricing import PriceBook
-from monitor.traffic.rows import EVERYDAY_MAX
-from monitor.traffic.series import OVERFLOW
+from monitor.traffic.pricing.book import PriceBook
 from monitor.traffic.sightings import FACTS, Shapes, Sighting, call_of
-from monitor.traffic.tallies import Tally
-from monitor.traffic.watch_config import WatchConfig
-from monitor.traffic.window_book import WindowBook
-from monitor.traffic.windows import window_to_json
+from monitor.traffic.watches.config import WatchConfig
+from monitor.traffic.watches.marking import Marking
+from monitor.traffic.windows.exemplars import Kind
+from monitor.traffic.windows.rows import EVERYDAY_MAX
+from monitor.traffic.windows.series import OVERFLOW
+from monitor.traffic.windows.tallies import Tally
+from monitor.traffic.windows.window import window_to_json
+from monitor.traffic.windows.window_book import WindowBook
 
 from .conftest import NOON
 

@@ -7,9 +7,9 @@ import pytest
 from monitor.traffic.calls import CostBasis, to_json
 from monitor.traffic.dialects import Report
 from monitor.traffic.entries import decode, encode
-from monitor.traffic.recent import Counted, Recent
-from monitor.traffic.series import OVERFLOW, series_of
+from monitor.traffic.joining.recent import Counted, Recent
 from monitor.traffic.sightings import Shapes, sighting_of
+from monitor.traffic.windows.series import OVERFLOW, series_of
 
 from .conftest import MakeCall
 from .test_joining import framework, otel, reports, wrapper

@@ -26,12 +26,12 @@ from monitor import MonitorError
 from monitor.database import Database
 from monitor.grpc_serving import Certificates, GrpcServer
 from monitor.traffic import OverloadError, StoreError
-from monitor.traffic.body import InFlight
 from monitor.traffic.config import OtlpConfig, TlsConfig
-from monitor.traffic.grpc_receiver import SERVICE, GrpcTraceReceiver
 from monitor.traffic.intake import Accepted, Intake
 from monitor.traffic.otlp import Encoding
-from monitor.traffic.receiver import TraceReceiver
+from monitor.traffic.receiving.body import InFlight
+from monitor.traffic.receiving.grpc_receiver import SERVICE, GrpcTraceReceiver
+from monitor.traffic.receiving.http_receiver import TraceReceiver
 
 from .conftest import CHAT, CountingMetrics
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.traffic.histogram import GAMMA, LARGEST, RELATIVE_ERROR, SMALLEST, Histogram, merged
+from monitor.traffic.windows.histogram import GAMMA, LARGEST, RELATIVE_ERROR, SMALLEST, Histogram, merged
 
 values = st.floats(min_value=0, max_value=1e9, allow_nan=False)
 samples = st.lists(values, min_size=1, max_size=200)

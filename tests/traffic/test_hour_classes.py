@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from monitor.traffic.hour_classes import HourClasses, learn
+from monitor.traffic.tails.hour_classes import HourClasses, learn
 
 HOUR_S = 3600
 

@@ -5,16 +5,10 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from monitor.traffic.counting import LATE_S
-from monitor.traffic.ingest_counts import (
-    OTHER_SERVICES,
-    SERVICES_MAX,
-    Arrived,
-    IngestCounts,
-    Loss,
-)
 from monitor.traffic.intake import Intake
 from monitor.traffic.lookout import AGE_MAX_S, FUTURE_MAX_S
 from monitor.traffic.otlp import Encoding, decode
+from monitor.traffic.silence.ingest_counts import OTHER_SERVICES, SERVICES_MAX, Arrived, IngestCounts, Loss
 
 from .conftest import NOON, CountingMetrics, MakePayload
 

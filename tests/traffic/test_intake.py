@@ -12,14 +12,14 @@ from monitor.traffic import OtlpError, OverloadError, StoreError, intake, store
 from monitor.traffic.config import ModelPriceConfig
 from monitor.traffic.counting import Unfolded
 from monitor.traffic.intake import Intake
+from monitor.traffic.joining.recent import KEEP_S
 from monitor.traffic.lookout import AGE_MAX_S, FUTURE_MAX_S
 from monitor.traffic.otlp import Encoding
-from monitor.traffic.pricing import PriceBook
-from monitor.traffic.recent import KEEP_S
-from monitor.traffic.series import SERIES_MAX, Series, minute_of
+from monitor.traffic.pricing.book import PriceBook
 from monitor.traffic.tables import TrafficJournalRow
-from monitor.traffic.window_book import WindowBook
-from monitor.traffic.windows import Window
+from monitor.traffic.windows.series import SERIES_MAX, Series, minute_of
+from monitor.traffic.windows.window import Window
+from monitor.traffic.windows.window_book import WindowBook
 
 from .conftest import CHAT, NOON, CountingMetrics, MakePayload
 

@@ -10,7 +10,7 @@ from exported_spans import id_of, span_of
 from monitor.traffic import dialects
 from monitor.traffic.calls import Call, ErrorClass
 from monitor.traffic.dialects import Report
-from monitor.traffic.joining import join
+from monitor.traffic.joining.groups import join
 from monitor.traffic.otlp import Span
 
 ID = "chatcmpl-0123456789abcdef"

@@ -8,7 +8,7 @@ import alerts.store as alert_store
 from alerts.incident import Transition
 from alerts.intake import receive
 from monitor.traffic.calls import Call, ErrorClass
-from monitor.traffic.watch_config import WatchConfig
+from monitor.traffic.watches.config import WatchConfig
 from monitor.traffic_flow.watch_traffic import last_ends, look
 
 from .conftest import NOON, MakeCall

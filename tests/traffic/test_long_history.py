@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from alerts.finding import Label, Severity
-from monitor.traffic.long_looks import DAY_S, HOUR_S, Outcomes, Spent
-from monitor.traffic.series import MINUTE_S, Series
-from monitor.traffic.watch_config import WatchConfig
-from monitor.traffic.windows import Window
+from monitor.traffic.watches.config import WatchConfig
+from monitor.traffic.watches.long_looks import DAY_S, HOUR_S, Outcomes, Spent
+from monitor.traffic.windows.series import MINUTE_S, Series
+from monitor.traffic.windows.window import Window
 from monitor.traffic_flow import long_history
 from monitor.traffic_flow.long_history import LongHistory, running_from
 from monitor.traffic_flow.watch_traffic import look

@@ -12,7 +12,10 @@ from monitor.traffic.calls import Call, CostBasis, ErrorClass, FinishReason
 from monitor.traffic.dialects.values import TEXT_MAX
 from monitor.traffic.intake import Intake
 from monitor.traffic.lookout.origin import chosen_of, origin_of
-from monitor.traffic.marking import (
+from monitor.traffic.otlp import Encoding
+from monitor.traffic.watches.config import WatchConfig
+from monitor.traffic.watches.judging import judge
+from monitor.traffic.watches.marking import (
     FAILED_MAX,
     RESENT,
     RESENT_MAX,
@@ -23,10 +26,7 @@ from monitor.traffic.marking import (
     Marks,
     ambiguous_of,
 )
-from monitor.traffic.otlp import Encoding
-from monitor.traffic.series import minute_of
-from monitor.traffic.watch_config import WatchConfig
-from monitor.traffic.watches import judge
+from monitor.traffic.windows.series import minute_of
 
 from .conftest import CHAT, NOON, MakeCall, key_values
 

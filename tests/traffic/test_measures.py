@@ -9,16 +9,16 @@ import pytest
 from pydantic import ValidationError
 
 from alerts.finding import Label
-from monitor.traffic import confidence
 from monitor.traffic.calls import Call, CostBasis, ErrorClass, FinishReason
-from monitor.traffic.histogram import Histogram
-from monitor.traffic.judgement import Judgement
-from monitor.traffic.marking import RESENT, RETRIED
-from monitor.traffic.measures import MEASURES, Kind, Unit, measure_named, show
-from monitor.traffic.series import series_of
-from monitor.traffic.watch_config import WatchConfig
-from monitor.traffic.watches import judge, look_back, needs
-from monitor.traffic.window_book import WindowBook
+from monitor.traffic.watches import confidence
+from monitor.traffic.watches.config import WatchConfig
+from monitor.traffic.watches.judgement import Judgement
+from monitor.traffic.watches.judging import judge, look_back, needs
+from monitor.traffic.watches.marking import RESENT, RETRIED
+from monitor.traffic.watches.measures import MEASURES, Kind, Unit, measure_named, show
+from monitor.traffic.windows.histogram import Histogram
+from monitor.traffic.windows.series import series_of
+from monitor.traffic.windows.window_book import WindowBook
 
 from .conftest import NOON, MakeCall
 

@@ -16,8 +16,8 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from canaries.clock import SystemClock
 from monitor.traffic.config import OtlpConfig
 from monitor.traffic.intake import Intake
-from monitor.traffic.receiver import TraceReceiver
-from monitor.traffic.windows import Window
+from monitor.traffic.receiving.http_receiver import TraceReceiver
+from monitor.traffic.windows.window import Window
 
 from .conftest import Listening
 

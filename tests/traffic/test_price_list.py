@@ -9,10 +9,10 @@ from genai_prices import Usage
 from genai_prices.data import providers
 from genai_prices.types import ModelInfo, Provider
 
-from monitor.traffic import price_list
 from monitor.traffic.calls import Call, CostBasis
-from monitor.traffic.pricing import cost_of
-from monitor.traffic.rates import cost
+from monitor.traffic.pricing import price_list
+from monitor.traffic.pricing.book import cost_of
+from monitor.traffic.pricing.rates import cost
 
 from .conftest import MakeCall
 

@@ -7,7 +7,7 @@ import pytest
 
 from monitor.traffic.calls import Call, CostBasis, Operation
 from monitor.traffic.config import ModelPriceConfig
-from monitor.traffic.pricing import LIST_PRICES, PriceBook, cost_of
+from monitor.traffic.pricing.book import LIST_PRICES, PriceBook, cost_of
 
 from .conftest import MakeCall
 

@@ -8,10 +8,10 @@ from exported_spans import id_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.traffic import recent
-from monitor.traffic.joining import join
+from monitor.traffic.joining import recent
+from monitor.traffic.joining.groups import join
+from monitor.traffic.joining.recent import Counted, Recent, Settled
 from monitor.traffic.otlp import Span
-from monitor.traffic.recent import Counted, Recent, Settled
 from monitor.traffic.sightings import Shapes, Sighting, sighting_of
 
 from .test_joining import ID, ONE_CALL, OTHER_ID, TWO_CALLS, framework, otel, reports, untold, wrapper

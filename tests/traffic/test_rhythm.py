@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from monitor.traffic.rhythm import ACTIVE_MIN, DAYS_MIN, LIMIT_MIN, Flags, learn, recent_share
+from monitor.traffic.silence.rhythm import ACTIVE_MIN, DAYS_MIN, LIMIT_MIN, Flags, learn, recent_share
 
 MONDAY = 1_772_409_600
 DAY = 1_440

@@ -14,9 +14,9 @@ from monitor.traffic import store
 from monitor.traffic.intake import Intake
 from monitor.traffic.otlp import Encoding
 from monitor.traffic.roll_ups import Keep, Part, Resolution, Rolled, parts
-from monitor.traffic.series import Series, minute_of
-from monitor.traffic.tallies import OTHER_VALUES, Tally
-from monitor.traffic.windows import Window
+from monitor.traffic.windows.series import Series, minute_of
+from monitor.traffic.windows.tallies import OTHER_VALUES, Tally
+from monitor.traffic.windows.window import Window
 from monitor.traffic.windows_at_rest import FINAL_AFTER_S, Folding, WindowsAtRest
 
 from .conftest import NOON, CountingMetrics

@@ -23,8 +23,8 @@ from monitor import MonitorError
 from monitor.serving import address, bind, server
 from monitor.traffic.config import OtlpConfig, TlsConfig
 from monitor.traffic.intake import Intake
-from monitor.traffic.receiver import TraceReceiver
-from monitor.traffic.tls import renew, server_context
+from monitor.traffic.receiving.http_receiver import TraceReceiver
+from monitor.traffic.receiving.tls import renew, server_context
 
 from .conftest import CHAT, CountingMetrics
 

@@ -5,12 +5,12 @@ from datetime import UTC, datetime
 import pytest
 
 from alerts.finding import Label
-from monitor.traffic.judgement import Judgement
-from monitor.traffic.series import Series
-from monitor.traffic.served_models import stands_for
-from monitor.traffic.watch_config import WatchConfig
-from monitor.traffic.watches import judge
-from monitor.traffic.windows import Window
+from monitor.traffic.watches.config import WatchConfig
+from monitor.traffic.watches.judgement import Judgement
+from monitor.traffic.watches.judging import judge
+from monitor.traffic.watches.served_models import stands_for
+from monitor.traffic.windows.series import Series
+from monitor.traffic.windows.window import Window
 
 from .conftest import NOON
 

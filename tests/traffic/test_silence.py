@@ -6,11 +6,9 @@ import numpy as np
 import pytest
 
 from dashboards.view import Hearing
-from monitor.traffic.active_minutes import ALL, SERVICES_MAX, ActiveMinutes
-from monitor.traffic.ingest_counts import Arrived, IngestCounts, Loss
-from monitor.traffic.rhythm import HISTORY_S, LIMIT_MIN, learn
-from monitor.traffic.series import MINUTE_S
-from monitor.traffic.silence import (
+from monitor.traffic.silence.active_minutes import ALL, SERVICES_MAX, ActiveMinutes
+from monitor.traffic.silence.ingest_counts import Arrived, IngestCounts, Loss
+from monitor.traffic.silence.judging import (
     RETIRED_S,
     Extent,
     Heard,
@@ -21,6 +19,8 @@ from monitor.traffic.silence import (
     judge_intake,
     judge_losses,
 )
+from monitor.traffic.silence.rhythm import HISTORY_S, LIMIT_MIN, learn
+from monitor.traffic.windows.series import MINUTE_S
 
 NOON = 1_772_452_800
 LONG_SINCE = Listening(NOON - 86_400.0)

@@ -7,14 +7,14 @@ from pydantic import ValidationError
 
 from alerts.finding import Label, Severity
 from monitor.traffic.calls import ErrorClass
-from monitor.traffic.judgement import Judgement
-from monitor.traffic.long_looks import Outcomes, bad_calls
-from monitor.traffic.measures import Unit
-from monitor.traffic.series import series_of
-from monitor.traffic.slo import PAIRS, judge_slo
-from monitor.traffic.watch_config import WatchConfig
-from monitor.traffic.watch_sections import GoodConfig
-from monitor.traffic.windows import Window
+from monitor.traffic.watches.config import WatchConfig
+from monitor.traffic.watches.judgement import Judgement
+from monitor.traffic.watches.long_looks import Outcomes, bad_calls
+from monitor.traffic.watches.measures import Unit
+from monitor.traffic.watches.sections import GoodConfig
+from monitor.traffic.watches.slo import PAIRS, judge_slo
+from monitor.traffic.windows.series import series_of
+from monitor.traffic.windows.window import Window
 
 from .conftest import NOON, MakeCall
 

@@ -9,11 +9,7 @@ import orjson
 import pytest
 from pydantic import ValidationError
 
-from monitor.traffic.histogram import Histogram
-from monitor.traffic.match import MatchConfig
-from monitor.traffic.measures import Measure
-from monitor.traffic.series import Series
-from monitor.traffic.tail_baseline import (
+from monitor.traffic.tails.baseline import (
     TailBaseline,
     collect,
     fingerprint,
@@ -23,7 +19,7 @@ from monitor.traffic.tail_baseline import (
     periods_needed,
     to_plain,
 )
-from monitor.traffic.tails import (
+from monitor.traffic.tails.counting import (
     WATERMARK_S,
     Counted,
     Tally,
@@ -35,8 +31,12 @@ from monitor.traffic.tails import (
     shift_of,
     together,
 )
-from monitor.traffic.watch_config import WatchConfig
-from monitor.traffic.windows import Window
+from monitor.traffic.watches.config import WatchConfig
+from monitor.traffic.watches.match import MatchConfig
+from monitor.traffic.watches.measures import Measure
+from monitor.traffic.windows.histogram import Histogram
+from monitor.traffic.windows.series import Series
+from monitor.traffic.windows.window import Window
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC).timestamp()
 SHOP = Series("shop", "production", "1.0", "chat", "openai", "m", "m")

@@ -18,12 +18,13 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 
 from canaries.clock import SystemClock
 from monitor.database import Database
-from monitor.traffic import OverloadError, RefusedError, StoreError, receiver
+from monitor.traffic import OverloadError, RefusedError, StoreError
 from monitor.traffic.config import OtlpConfig
 from monitor.traffic.intake import Accepted, Intake
 from monitor.traffic.otlp import Encoding
-from monitor.traffic.receiver import TraceReceiver
-from monitor.traffic.unpacking import Unpacker
+from monitor.traffic.receiving import http as receiver
+from monitor.traffic.receiving.http_receiver import TraceReceiver
+from monitor.traffic.receiving.unpacking import Unpacker
 
 from .conftest import CHAT, CountingMetrics, Listening
 

@@ -14,9 +14,9 @@ import httpx
 
 from canaries.clock import SystemClock
 from monitor.database import Database
-from monitor.traffic.grpc_receiver import SERVICE
 from monitor.traffic.intake import Intake
 from monitor.traffic.otlp import Encoding
+from monitor.traffic.receiving.grpc_receiver import SERVICE
 
 from .conftest import CHAT, CountingMetrics, MakePayload
 

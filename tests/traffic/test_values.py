@@ -7,12 +7,12 @@ import pytest
 from pydantic import ValidationError
 
 from alerts.finding import Label
-from monitor.traffic.judgement import Judgement
-from monitor.traffic.series import Series
-from monitor.traffic.tallies import OTHER_VALUES, Tally
-from monitor.traffic.watch_config import WatchConfig
-from monitor.traffic.watches import judge, needs
-from monitor.traffic.windows import Window
+from monitor.traffic.watches.config import WatchConfig
+from monitor.traffic.watches.judgement import Judgement
+from monitor.traffic.watches.judging import judge, needs
+from monitor.traffic.windows.series import Series
+from monitor.traffic.windows.tallies import OTHER_VALUES, Tally
+from monitor.traffic.windows.window import Window
 
 from .conftest import NOON
 

@@ -5,10 +5,9 @@ from collections.abc import Iterable
 import pytest
 from pydantic import ValidationError
 
-from monitor.traffic.series import Series
-from monitor.traffic.tails import WATERMARK_S
-from monitor.traffic.tallies import Tally
-from monitor.traffic.versions import (
+from monitor.traffic.tails.counting import WATERMARK_S
+from monitor.traffic.watches.config import WatchConfig
+from monitor.traffic.watches.versions import (
     BEFORE,
     VERSIONS_MAX,
     Release,
@@ -23,8 +22,9 @@ from monitor.traffic.versions import (
     to_plain,
     with_limit,
 )
-from monitor.traffic.watch_config import WatchConfig
-from monitor.traffic.windows import Window
+from monitor.traffic.windows.series import Series
+from monitor.traffic.windows.tallies import Tally
+from monitor.traffic.windows.window import Window
 
 from .conftest import NOON
 

@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from monitor.traffic.watch_config import WatchConfig
+from monitor.traffic.watches.config import WatchConfig
 
 
 def watch(**fields: object) -> WatchConfig:

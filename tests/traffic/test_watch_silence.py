@@ -12,11 +12,11 @@ from alerts.intake import receive
 from dashboards.view import Hearing
 from monitor.database import Database
 from monitor.inhibitions import RULES
-from monitor.traffic.ingest_counts import Arrived, IngestCounts, Loss
-from monitor.traffic.rhythm import HISTORY_S
-from monitor.traffic.series import MINUTE_S
-from monitor.traffic.silence import Extent
-from monitor.traffic.silence_config import SilenceConfig
+from monitor.traffic.silence.config import SilenceConfig
+from monitor.traffic.silence.ingest_counts import Arrived, IngestCounts, Loss
+from monitor.traffic.silence.judging import Extent
+from monitor.traffic.silence.rhythm import HISTORY_S
+from monitor.traffic.windows.series import MINUTE_S
 from monitor.traffic_flow.watch_silence import SilenceLook, SilenceWatch
 
 NOON = 1_772_452_800

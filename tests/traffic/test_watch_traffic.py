@@ -8,10 +8,10 @@ import pytest
 
 from alerts.finding import Finding, Label, Severity, Source
 from monitor.traffic.calls import Call
-from monitor.traffic.series import series_of
-from monitor.traffic.watch_config import WatchConfig
-from monitor.traffic.window_book import WindowBook
-from monitor.traffic.windows import Window
+from monitor.traffic.watches.config import WatchConfig
+from monitor.traffic.windows.series import series_of
+from monitor.traffic.windows.window import Window
+from monitor.traffic.windows.window_book import WindowBook
 from monitor.traffic_flow.watch_traffic import Look, incident_key, look
 
 from .conftest import NOON, MakeCall

@@ -5,11 +5,11 @@ import pytest
 
 from alerts.finding import Label
 from monitor.traffic.calls import Call, CostBasis, ErrorClass
-from monitor.traffic.match import MatchConfig, matches
-from monitor.traffic.series import series_of
-from monitor.traffic.watch_config import WatchConfig
-from monitor.traffic.watches import judge
-from monitor.traffic.window_book import WindowBook
+from monitor.traffic.watches.config import WatchConfig
+from monitor.traffic.watches.judging import judge
+from monitor.traffic.watches.match import MatchConfig, matches
+from monitor.traffic.windows.series import series_of
+from monitor.traffic.windows.window_book import WindowBook
 
 from .conftest import NOON, MakeCall
 

@@ -3,17 +3,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.traffic.calls import Call, CostBasis, ErrorClass
-from monitor.traffic.exemplars import Kind
-from monitor.traffic.series import OVERFLOW, Admission, Series, minute_of, series_of
-from monitor.traffic.tallies import OTHER_VALUES, VALUES_MAX
-from monitor.traffic.window_book import WindowBook
-from monitor.traffic.windows import (
+from monitor.traffic.windows.exemplars import Kind
+from monitor.traffic.windows.series import OVERFLOW, Admission, Series, minute_of, series_of
+from monitor.traffic.windows.tallies import OTHER_VALUES, VALUES_MAX
+from monitor.traffic.windows.window import (
     Window,
     window_from_bytes,
     window_from_json,
     window_to_bytes,
     window_to_json,
 )
+from monitor.traffic.windows.window_book import WindowBook
 
 from .conftest import CALL, NOON, MakeCall
 

@@ -13,9 +13,9 @@ from monitor.database import Database
 from monitor.grpc_serving import GrpcServer
 from monitor.traffic import StoreError
 from monitor.traffic.config import OtlpConfig
-from monitor.traffic.grpc_receiver import GrpcTraceReceiver
 from monitor.traffic.intake import Intake
-from monitor.traffic.receiver import TraceReceiver
+from monitor.traffic.receiving.grpc_receiver import GrpcTraceReceiver
+from monitor.traffic.receiving.http_receiver import TraceReceiver
 
 
 class Silent:

@@ -17,9 +17,9 @@ from msgspec import MsgspecError
 from orjson import JSONDecodeError
 
 from .. import OtlpError
-from ..ingest_counts import Arrived
 from ..otlp import Encoding, decode
 from ..sightings import Shapes, Sighting
+from ..silence.ingest_counts import Arrived
 from .book import PLANS_MAX
 from .found import AGE_MAX_S, FUTURE_MAX_S, Checks, Found, NoChecks, Watch
 from .json_request import JsonReader

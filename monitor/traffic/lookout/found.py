@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from ..dialects import Report
-from ..ingest_counts import Loss
 from ..otlp import Span
 from ..otlp_size import check_spans
 from ..sightings import Shape, Sighting
+from ..silence.ingest_counts import Loss
 
 FUTURE_MAX_S = 300.0
 """A call that ended so far after now has a wrong clock: it is rejected, for its minute has not come yet."""

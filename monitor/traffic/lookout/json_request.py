@@ -9,7 +9,6 @@ from msgspec import Raw
 
 from ..dialects import SCOPES
 from ..dialects.values import text
-from ..ingest_counts import Loss
 from ..otlp import (
     NO_IDS,
     NO_TIMES,
@@ -23,6 +22,7 @@ from ..otlp import (
 )
 from ..otlp_size import JSON_MARKS_MAX, check_json
 from ..sightings import Shapes
+from ..silence.ingest_counts import Loss
 from .book import Book, NoCalls
 from .found import Found, Watch
 from .memory import Memory

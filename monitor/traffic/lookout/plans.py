@@ -19,9 +19,7 @@ from ..dialects.counts import (
     reasoning_tokens,
     written_tokens,
 )
-from ..dialects.counts import (
-    settled as all_tokens,
-)
+from ..dialects.counts import settled as all_tokens
 from ..dialects.streams import waited_s
 from ..dialects.tables import Clock, Facts, FirstToken
 from ..dialects.usage import NO_USAGE, Usage

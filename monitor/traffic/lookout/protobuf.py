@@ -7,10 +7,10 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1 import trace_pb2
 
 from ..dialects import SCOPES
-from ..ingest_counts import Loss
 from ..otlp import NO_IDS, NO_TIMES, Span, attributes_of, span_of
 from ..otlp_size import ELEMENTS_MAX, SPANS_MAX, check_protobuf, parts, spans_in
 from ..sightings import Shapes
+from ..silence.ingest_counts import Loss
 from . import slim
 from .book import Book, NoCalls
 from .found import Found, Watch

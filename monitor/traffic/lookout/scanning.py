@@ -15,10 +15,10 @@ from opentelemetry.proto.trace.v1 import trace_pb2
 from .. import OtlpError
 from ..dialects import BEGINNINGS, SCOPES
 from ..dialects.counts import USAGE_PREFIXES
-from ..ingest_counts import Loss
 from ..otlp import NO_IDS, NO_TIMES, Span, span_of
 from ..otlp_size import check_protobuf
 from ..sightings import Shapes, Sighting
+from ..silence.ingest_counts import Loss
 from . import slim
 from .book import Group, NoCalls
 from .found import TOO_EARLY, TOO_LATE, Found, Watch

@@ -1,0 +1,70 @@
+"""Windows by minute and series, into which calls are counted one by one or by the thousand."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from ..calls import Call, CostBasis
+from .heap import Heap
+from .rows import Floats, Rows
+from .series import Series, minute_of
+from .tallies import Tally, count
+from .window import Window
+
+
+class WindowBook:
+    """What was counted since the book was opened."""
+
+    def __init__(self, windows: Iterable[Window] = ()) -> None:
+        """Start with the given windows; those of one minute and series are added up."""
+        self._windows: dict[tuple[int, Series], Window] = {}
+        self._heap = Heap()
+        self.merge(windows)
+
+    def add(self, call: Call, series: Series) -> None:
+        """Count one call in the minute in which it ended."""
+        self._at(minute_of(call.ended_at), series).add(call)
+
+    def add_rows(
+        self, rows: Rows, series: Sequence[Series], cost_usd: Floats, bases: Sequence[CostBasis]
+    ) -> None:
+        """Count the calls of the rows, each in its series and the minute in which it ended."""
+        self._heap.add(rows, series, cost_usd, bases)
+        if self._heap.is_full:
+            self._heap.count(self._at)
+
+    def add_matched(self, minute: int, series: Series, names: Iterable[str], calls: int) -> None:
+        """Count calls of the rows under these names, too."""
+        matched = self._at(minute, series).matched
+        for name in names:
+            count(matched, name, calls)
+
+    def add_chosen(
+        self, minute: int, series: Series, chosen: Iterable[tuple[str, str]], tally: Tally
+    ) -> None:
+        """Count calls of the rows by the values of their chosen attributes, too."""
+        tallies = self._at(minute, series).chosen
+        for attribute, value in chosen:
+            tallies.add(attribute, value, tally)
+
+    def take_back(self, call: Call, series: Series) -> None:
+        """Count one call less in the minute in which it ended."""
+        self._at(minute_of(call.ended_at), series).take_back(call)
+
+    def merge(self, windows: Iterable[Window]) -> None:
+        """Count everything that ``windows`` counted."""
+        for window in windows:
+            self._at(window.minute, window.series).merge(window)
+
+    def _at(self, minute: int, series: Series) -> Window:
+        key = (minute, series)
+        window = self._windows.get(key)
+        if window is None:
+            window = self._windows[key] = Window(minute, series)
+        return window
+
+    def __iter__(self) -> Iterator[Window]:
+        self._heap.count(self._at)
+        return iter(self._windows.values())
+
+    def __len__(self) -> int:
+        """How many windows there are, or a few more."""
+        return len(self._windows) + len(self._heap)
