@@ -22,7 +22,7 @@ from monitor.traffic import OverloadError, RefusedError, StoreError
 from monitor.traffic.config import OtlpConfig
 from monitor.traffic.intake import Accepted, Intake
 from monitor.traffic.otlp import Encoding
-from monitor.traffic.receiving import http as receiver
+from monitor.traffic.receiving import http_receiver as receiver
 from monitor.traffic.receiving.http_receiver import TraceReceiver
 from monitor.traffic.receiving.unpacking import Unpacker
 
