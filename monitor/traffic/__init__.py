@@ -1,10 +1,10 @@
 """Production traffic: spans in, minute windows and judgements of them out.
 
 span > call > window > watch > finding. ``receiving`` takes requests, ``otlp`` reads their bytes, ``lookout`` finds the
-calls in them as ``dialects`` say, ``checks`` look at their answers. ``intake`` makes it durable: ``joining`` counts each
+calls in them as ``dialects`` say, ``checks`` look at answers. ``intake`` makes it durable: ``joining`` counts each
 call once, ``pricing`` says what it cost, ``counting`` and ``entries`` write it down, ``windows`` add it up, and
-``roll_ups`` keep it for long; ``repeats`` knows the requests that come again. ``watches``, ``tails`` and ``silence``
-judge. ``decoding`` does the first half for recorded spans.
+``roll_ups`` keep it for long; ``repeats`` knows requests that come again. ``watches``, ``tails`` and ``silence`` judge.
+``decoding`` does the first half for recorded spans.
 The text of prompts and answers is never kept. The exceptions::
 
     TrafficError
