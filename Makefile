@@ -30,6 +30,7 @@ setup: $(DEV) ## everything for development, below .venv
 
 .PHONY: test
 test: $(DEV) $(PARTS) ## the tests, but for those that take minutes
+	-$(VENV)/bin/python -m monitor.traffic.lookout.build_scanner  # tested where there is a compiler, needed nowhere
 	$(VENV)/bin/pytest -n $(WORKERS) -m "not slow"
 
 .PHONY: test-slow
