@@ -12,6 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
+from . import StoreError
 from .calls import Call, CostBasis, ErrorClass
 from .entries import decode, encode
 from .joining.recent import Counted, Recent, Settled
@@ -107,6 +108,7 @@ class Counting:
         self._admission = Admission()
         self._unfolded = WindowBook()
         self._through = 0
+        self._is_whole = True
 
     def __len__(self) -> int:
         """How many windows are not folded yet."""
@@ -186,7 +188,9 @@ class Counting:
     def count(self, batch: Batch, entry_id: int, now: float) -> None:
         """Count what was settled and is stored in this entry of the journal."""
         self._recent.keep(batch.settled, entry_id, now)
+        is_whole, self._is_whole = self._is_whole, False
         self._add_batch(batch)
+        self._is_whole = is_whole
         self._through = entry_id
 
     def _add_batch(self, batch: Batch) -> None:
@@ -229,7 +233,12 @@ class Counting:
                 self._unfolded.take_back(counted.call(), counted.series)
 
     def take(self, now: float) -> Unfolded:
-        """What is to be folded; counting goes on without it."""
+        """What is to be folded; counting goes on without it.
+
+        Raises StoreError once an entry of the journal could not be counted: the mark of a fold would pass it by.
+        """
+        if not self._is_whole:
+            raise StoreError("calls in the journal could not be counted: a restart counts them")
         self._recent.forget(now)
         windows, self._unfolded = self._unfolded, WindowBook()
         oldest = self._recent.oldest_entry

@@ -200,9 +200,6 @@ class Intake:
         await self._stored.forget(self._clock.now().timestamp())
         return read
 
-    async def _in_turn(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._counter, work)
-
     async def active_minutes(self, first_minute: int, last_minute: int) -> set[tuple[int, str]]:
         """The minutes, both ends included, in which a service had calls: each with the service's name."""
         async with self._stored.lock:
@@ -212,6 +209,9 @@ class Intake:
             return stored | await self._in_turn(
                 partial(self._counting.active_minutes, first_minute, last_minute)
             )
+
+    async def _in_turn(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._counter, work)
 
     async def _fold(self) -> int:
         async with self._stored.lock:
@@ -300,7 +300,8 @@ class Intake:
         try:
             await self._in_turn(partial(self._counting.count, batch, entry_id, now))
         except Exception:
-            # They are stored, and counted at the next start; whoever sent them must hear that they were taken.
+            # They are stored: whoever sent them must hear that they were taken. No fold passes them by from now on, so
+            # that the next start counts them.
             _LOG.exception("calls are stored and could not be counted")
         self._repeats.add(requests, now, entry_id)
         self._calls_unfolded += len(batch.settled.admitted)

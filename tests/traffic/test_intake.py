@@ -461,3 +461,21 @@ async def test_calls_that_cannot_be_counted_are_refused_and_taken_when_they_come
             await taking.accept(SDK, PROTOBUF)
     assert (await taking.accept(SDK, PROTOBUF)).calls == 1
     assert await counted(taking) == 1
+
+
+async def test_stored_calls_that_could_not_be_counted_are_counted_by_the_next_start(
+    taking, database, clock, make_payload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as broken:
+        broken.setattr(taking._counting, "_add_batch", fail)
+        assert (await taking.accept(make_payload(spans=3), PROTOBUF)).calls == 3
+    await taking.accept(make_payload(spans=2), PROTOBUF)
+    with pytest.raises(StoreError, match="a restart counts them"):
+        await taking.fold()
+    after = Intake(database, clock, CountingMetrics())
+    assert await after.recover() == 5
+    await after.fold()
+    assert sum(window.calls for window in stored_windows(database)) == 5
