@@ -26,7 +26,7 @@ KEEP_S = 60.0
 """How long a call waits for further reports: exporters send every few seconds, and retry for about a minute."""
 
 HELD_MAX = 20_000
-"""How many calls are remembered at most; beyond it the oldest wait no longer. About 60 MB."""
+"""How many calls are remembered at most; beyond it the oldest wait no longer. About 20 MB."""
 
 AROUND_MAX = 512
 """How many calls are looked at around one that may belong to another."""
@@ -37,9 +37,9 @@ PEERS_MAX = 64
 SUSPECTS_MAX = PEERS_MAX // 2
 """After so many reports that may belong to others these are looked at: others of their calls are among the last."""
 
-_NANO = (
-    1e9  # a float, as for rows and calls: whole numbers divide to another last bit, and so to another minute
-)
+_NANO = 1e9
+"""A float, as for rows and calls: whole numbers divide to another last bit, and so to another minute."""
+
 _SLACK_NS = int(CONTINUED_MAX_S * 1e9)
 
 
@@ -104,14 +104,10 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What came of some reports: what is counted from now on, and what was counted and is not any more.
-
-    ``known`` is how many of the reports were there before: the same span, sent again.
-    """
+    """What came of some reports: what is counted from now on, and what was counted and is not any more."""
 
     admitted: Sequence[Counted]
     withdrawn: Sequence[Counted] = ()
-    known: int = 0
 
 
 class Recent:
@@ -139,7 +135,7 @@ class Recent:
         """Count these reports, which came at ``now``. Follow with ``keep`` once that is stored, or with ``undo``."""
         self.forget(now)
         self._restored = {}
-        index, known = self._index, 0
+        index = self._index
         fresh: dict[int, Counted] = {}
         withdrawn: dict[int, Counted] = {}
         suspects = []
@@ -148,8 +144,7 @@ class Recent:
             before = index.same_span(sighting, key) if key in index.by_span else None
             if before is not None:
                 if _span(before, key).end_ns >= sighting.end_ns:
-                    known += 1
-                    continue
+                    continue  # the same span, sent again
                 suspects += self._without(before, key, fresh, withdrawn)
             counted = Counted((sighting,))
             fresh[id(counted)] = counted
@@ -159,7 +154,7 @@ class Recent:
                 self._look_around(suspects, fresh, withdrawn)
                 suspects = []
         self._look_around(suspects, fresh, withdrawn)
-        return Settled(list(fresh.values()), list(withdrawn.values()), known)
+        return Settled(list(fresh.values()), list(withdrawn.values()))
 
     def _look_around(
         self, suspects: Iterable[Counted], fresh: dict[int, Counted], withdrawn: dict[int, Counted]
@@ -399,9 +394,8 @@ class _Index:
     def _service(self, shape: Shape) -> _Service:
         service = self._service_of.get(shape)
         if service is None:
-            if (
-                len(self._service_of) >= 2 * SHAPES_MAX
-            ):  # as many as are held, and as many to come until the next time
+            # As many as may be held, and as many to come until the next time.
+            if len(self._service_of) >= 2 * SHAPES_MAX:
                 self._forget_services()
             service = self._learn(shape)
             if not service.is_mixed and (len(service.emitters) > 1 or shape.is_ending):
