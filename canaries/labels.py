@@ -68,13 +68,6 @@ class Labeller:
             return [self.groups[0]] * len(runs)
         return [self.groups[number] for number in self.regimes.of(runs)]
 
-    def regime_of(self, label: str) -> str:
-        """The label without the part of the day."""
-        return next(
-            (group for group in self.groups if label == group or label in self._cut(group)),
-            label,
-        )
-
     def surprise(self, label: str) -> float:
         """How rare a label is among the train runs: ``-log`` of its share. Moves between labels show in this."""
         total = sum(self.frequencies.values()) + 1
