@@ -63,8 +63,8 @@ def read_slowly(body: bytes, now: float = NOW, encoding: Encoding = Encoding.PRO
         found = dialects.examine(span)
         if not isinstance(found, Report):
             others += 1
-        elif found.call.ended_at > now + FUTURE_MAX_S:
-            rejected["ended more than 5 minutes in the future: is the sender's clock right?"] += 1
+        elif max(span.start_ns, span.end_ns) > (now + FUTURE_MAX_S) * 1e9:
+            rejected["timed more than 5 minutes in the future: is the sender's clock right?"] += 1
         elif found.call.ended_at < now - AGE_MAX_S:
             rejected["ended more than 24 hours ago"] += 1
         else:
@@ -559,6 +559,16 @@ def test_calls_of_impossible_times_are_rejected_also_by_a_plan(
     for _ in range(2):
         assert read(lookout, body, now) == read_slowly(body, now)
         assert sum(read(lookout, body, now).rejected.values()) == reasons
+
+
+def test_a_call_that_ended_in_time_yet_began_in_the_future_is_rejected(lookout_of: MakeLookout) -> None:
+    lookout, body = (
+        lookout_of(),
+        request_of([PLAIN, replace(PLAIN, at_ns=2**63 + 5, for_ns=START_NS - 2**63), WEB]),
+    )
+    for _ in range(2):
+        assert read(lookout, body) == read_slowly(body)
+        assert len(read(lookout, body).sightings) == sum(read(lookout, body).rejected.values()) == 1
 
 
 @pytest.mark.parametrize("base", [WEB, PLAIN], ids=["no calls", "calls"])

@@ -647,7 +647,7 @@ static int scan_span(Scanner *self, Work *work, Part span, int is_claimed)
             done = leave(work, span, NULL, NULL, NULL);
         } else if (is_read > 0) {
             done = 0;
-            if (self->end_ns > work->latest_ns || self->start_ns > INT64_MAX)
+            if (self->end_ns > work->latest_ns || self->start_ns > work->latest_ns)
                 work->too_early++;
             else if (self->end_ns < work->earliest_ns)
                 work->too_late++;

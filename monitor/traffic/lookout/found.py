@@ -12,16 +12,13 @@ from ..sightings import Shape, Sighting
 from ..silence.ingest_counts import Loss
 
 FUTURE_MAX_S = 300.0
-"""A call that ended so far after now has a wrong clock: it is rejected, for its minute has not come yet."""
+"""A call that began or ended so far after now has a wrong clock: it is rejected, for its minute has not come yet."""
 
 AGE_MAX_S = 86_400.0
 """A call that ended so long ago is rejected: no watch looks back so far, no exporter retries so long."""
 
-START_MAX_NS = 2**63 - 1
-"""No column of moments holds more."""
-
 TOO_LATE = f"ended more than {AGE_MAX_S / 3600:.0f} hours ago"
-TOO_EARLY = f"ended more than {FUTURE_MAX_S / 60:.0f} minutes in the future: is the sender's clock right?"
+TOO_EARLY = f"timed more than {FUTURE_MAX_S / 60:.0f} minutes in the future: is the sender's clock right?"
 
 _LOSSES = {TOO_EARLY: Loss.FUTURE, TOO_LATE: Loss.TOO_OLD}
 
@@ -92,7 +89,7 @@ class Found:
         """The sighting, where it counts; otherwise it is counted why not."""
         if sighting is None:
             self.others += 1
-        elif sighting.end_ns > self.latest_ns or sighting.start_ns > START_MAX_NS:
+        elif sighting.end_ns > self.latest_ns or sighting.start_ns > self.latest_ns:
             self.refuse(TOO_EARLY, sighting.shape.service_name)
         elif sighting.end_ns < self.earliest_ns:
             self.refuse(TOO_LATE, sighting.shape.service_name)

@@ -19,7 +19,7 @@ class Loss(StrEnum):
     EVENTS = "events"
     LINKS = "links"
     FUTURE = "future"
-    """Refused: it ended in the future."""
+    """Refused: it is timed in the future."""
     TOO_OLD = "too_old"
     """Refused: it ended too long ago."""
     INVALID = "invalid"

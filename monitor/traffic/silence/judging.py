@@ -205,7 +205,7 @@ _HOW_LOST = {
     "counts and costs are too low",
     Loss.EVENTS: "events dropped by the sender (its event count limit)",
     Loss.LINKS: "links dropped by the sender (its link count limit)",
-    Loss.FUTURE: "refused, as they ended in the future: is the sender's clock right?",
+    Loss.FUTURE: "refused, as they are timed in the future: is the sender's clock right?",
     Loss.TOO_OLD: "refused, as they ended too long ago",
     Loss.INVALID: "refused, as they have no valid ids or times",
 }
