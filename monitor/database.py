@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import fcntl
 import sqlite3
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -40,7 +41,7 @@ class Database:
     A unit of work is a function of a session: it runs whole or not at all. Writes take the write lock at their start
     (``BEGIN IMMEDIATE``), so what a unit of work read is still true when it writes. ``write`` and ``read`` are for
     commands and tests; the daemon awaits ``awrite`` and ``aread``, which keep the event loop free: all writes of a
-    process queue up on one thread.
+    process queue up on one thread. ``commit`` is for what is written many times a second by a thread of its own.
     """
 
     def __init__(self, path: Path) -> None:
@@ -49,6 +50,10 @@ class Database:
         self._daemon_lock: IO[str] | None = None
         self._kept: Connection | None = None
         self._was_refused = False
+        # Who waits for it is next, while who waits for the file's lock tries again now and then.
+        self._writing = threading.Lock()
+        self._often: Connection | None = None
+        self._is_closed = False
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -108,9 +113,9 @@ class Database:
 
     def write(self, work: Callable[[Session], T]) -> T:
         """What ``work`` gives, after everything it changed is stored; when it raises, nothing is."""
-        with Session(self.engine, expire_on_commit=False) as session:
+        with self._writing, Session(self.engine, expire_on_commit=False) as session:
             try:
-                self._begin(session)
+                self._begin(session.connection())
                 result = work(session)
                 session.commit()
             except BaseException:
@@ -119,8 +124,24 @@ class Database:
                 raise
             return result
 
-    def _begin(self, session: Session) -> None:
-        connection = session.connection()
+    def commit(self, work: Callable[[Connection], T]) -> T:
+        """The same for the one thread that writes all the time: on a connection of its own, which stays open."""
+        with self._writing:
+            if self._is_closed:
+                raise RuntimeError("the database is closed")
+            connection = self._often = self._often or self.engine.connect()
+            try:
+                self._begin(connection)
+                result = work(connection)
+                connection.commit()
+            except BaseException:
+                self._often = None
+                connection.invalidate()
+                connection.close()
+                raise
+            return result
+
+    def _begin(self, connection: Connection) -> None:
         if self._was_refused:
             connection.exec_driver_sql(f"PRAGMA busy_timeout={REFUSED_TIMEOUT_MS}")
         try:
@@ -152,6 +173,11 @@ class Database:
         """Finish what is queued and let go of the file."""
         self._writer.shutdown(wait=True)
         self._readers.shutdown(wait=True)
+        with self._writing:
+            self._is_closed = True
+            if self._often is not None:
+                self._often.close()
+                self._often = None
         if self._kept is not None:
             self._kept.close()
             self._kept = None

@@ -14,21 +14,22 @@ A request that is sent again is answered as before and not counted again: its ma
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeVar
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
-from sqlmodel import Session
 
 from canaries.clock import Clock
 
 from ..database import Database
 from . import OverloadError, StoreError, store
 from .checks import AnswerChecks
-from .counting import Batch, CallMetrics, Counting, tell
+from .counting import Batch, CallMetrics, Counting, Unfolded, tell
 from .joining.recent import Recent
 from .lookout import AGE_MAX_S, Lookout, Sighted, Watch
 from .otlp import Encoding
@@ -51,8 +52,11 @@ _LOG = logging.getLogger(__name__)
 WAITING_MAX = 1_024
 """How many requests may wait for their commit; beyond it senders are asked to come back."""
 
-CALLS_WAITING_MAX = 50_000
-"""How many calls may wait for their commit; beyond it senders are asked to come back. About 100 MB."""
+BYTES_A_COMMIT = 16 * 2**20
+"""After so many bytes of requests no more go into a commit: who waits for it is not to wait for all that came since."""
+
+CALLS_A_COMMIT = 16_384
+"""After so many calls no further request goes into a commit."""
 
 UNFOLDED_MAX = 4 * SERIES_MAX
 """How many windows may be held in memory between two folds; beyond it senders are asked to come back."""
@@ -86,11 +90,28 @@ class TrafficMetrics(CallMetrics, Protocol):
         """One export request that was sent again although it was stored: its spans are not counted again."""
 
 
+@dataclass(slots=True)
+class _Request:
+    """An export request, and what becomes of it: an answer or an error."""
+
+    body: bytes
+    encoding: Encoding
+    answered: asyncio.Future[Accepted]
+    mark: bytes = b""
+    read: Sighted | None = None
+    answer: Accepted | None = None
+    error: Exception | None = None
+    first: "_Request | None" = None
+    """The same request, which came before in the same commit."""
+    is_repeat: bool = False
+
+
 @dataclass(frozen=True, slots=True)
-class _Waiting:
-    mark: bytes
-    read: Sighted
-    stored: asyncio.Future[Accepted]
+class _Commit:
+    """Calls that were stored and counted, at a time."""
+
+    batch: Batch
+    at: float
 
 
 class Intake:
@@ -118,10 +139,7 @@ class Intake:
         self._counter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="counting")
         # As long as calls are taken at all: after that, a request that comes again is refused for its age.
         self._repeats = Repeats(AGE_MAX_S)
-        self._underway: dict[bytes, asyncio.Future[Accepted]] = {}
-        self._waiting: list[_Waiting] = []
-        self._calls_waiting = 0
-        self._decoding = asyncio.Lock()
+        self._waiting: deque[_Request] = deque()
         self._committing: asyncio.Task[None] | None = None
         self._stored = WindowsAtRest(database, keep or Keep())
         self._calls_unfolded = 0
@@ -153,18 +171,14 @@ class Intake:
         Raises OtlpError (nothing can be read), OverloadError or StoreError (nothing was kept; try again
         later).
         """
-        mark = mark_of(body, encoding)
-        # One at a time: a body takes many times its size while it is decoded.
-        async with self._decoding:
-            answer = self._earlier(mark)
-            is_repeat = answer is not None
-            if answer is None:
-                answer = await self._take(mark, body, encoding)
+        if len(self._waiting) >= WAITING_MAX:
+            raise OverloadError("more traffic than can be stored at the moment")
+        request = _Request(body, encoding, asyncio.get_running_loop().create_future())
+        self._waiting.append(request)
+        if self._committing is None:
+            self._committing = asyncio.create_task(self._commit())
         # Shielded: who hangs up takes back nothing, also not from others who wait for the same request.
-        accepted = await asyncio.shield(answer)
-        if is_repeat:
-            self._metrics.count_repeat()
-        return accepted
+        return await asyncio.shield(request.answered)
 
     async def fold(self) -> int:
         """Add what was counted to the stored windows; gives how many windows that changed.
@@ -217,8 +231,8 @@ class Intake:
         async with self._stored.lock:
             now = self._clock.now().timestamp()
             self._calls_unfolded = 0
-            unfolded = await self._in_turn(partial(self._counting.take, now))
-            folding = Folding(unfolded.through, unfolded.cut_before, self._repeats.forget(now))
+            unfolded, first_request = await self._in_turn(partial(self._unfolded, now))
+            folding = Folding(unfolded.through, unfolded.cut_before, first_request)
             try:
                 await self._stored.fold(unfolded.windows, folding, now)
             except Exception as error:
@@ -228,89 +242,126 @@ class Intake:
                 raise StoreError(f"windows could not be stored: {_why(error)}") from error
             return len(unfolded.windows)
 
-    def _is_full(self) -> bool:
-        return (
-            len(self._waiting) >= WAITING_MAX
-            or self._calls_waiting >= CALLS_WAITING_MAX
-            or len(self._counting) >= UNFOLDED_MAX
-        )
-
-    def _earlier(self, mark: bytes) -> asyncio.Future[Accepted] | None:
-        """The answer to the same request, which came before; it may still be underway."""
-        known = self._repeats.find(mark)
-        return _known(known) if known else self._underway.get(mark)
-
-    async def _take(self, mark: bytes, body: bytes, encoding: Encoding) -> asyncio.Future[Accepted]:
-        """Decode a request, and have its calls stored with the next commit; gives what its answer will be."""
-        if self._is_full():
-            raise OverloadError("more traffic than can be stored at the moment")
-        now = self._clock.now()
-        # In a thread: a large body takes long enough to hold up everybody else.
-        read = await asyncio.to_thread(self._lookout.read, body, encoding, now.timestamp())
-        if not read.sightings:
-            self._repeats.add([Answered(mark, _accepted(read))], now.timestamp())
-            self._tell_spans(read)
-            return _known(_accepted(read))
-        stored: asyncio.Future[Accepted] = asyncio.get_running_loop().create_future()
-        self._underway[mark] = stored
-        self._waiting.append(_Waiting(mark, read, stored))
-        self._calls_waiting += len(read.sightings)
-        if self._committing is None:
-            self._committing = asyncio.create_task(self._commit())
-        return stored
+    def _unfolded(self, now: float) -> tuple[Unfolded, int]:
+        """What is to be folded, and the journal entry before which no request is remembered any more."""
+        return self._counting.take(now), self._repeats.forget(now)
 
     async def _commit(self) -> None:
-        """Store what waits, all of it in one transaction; what comes in meanwhile goes into the next."""
+        """Take what waits, all of it in one turn; what comes in meanwhile goes into the next."""
         try:
             while self._waiting:
-                group, self._waiting = self._waiting, []
+                group = self._group()
                 try:
-                    await self._commit_group(group)
-                finally:
-                    self._calls_waiting -= sum(len(one.read.sightings) for one in group)
+                    commits = await self._in_turn(partial(self._take, group, self._clock.now().timestamp()))
+                except Exception as error:  # whoever waits must not wait for ever
                     for one in group:
-                        del self._underway[one.mark]
+                        one.error = one.error or StoreError(f"calls could not be stored: {_why(error)}")
+                    commits = []
+                    _LOG.exception("requests could not be taken")
+                self._tell(group, commits)
         finally:
             self._committing = None
 
-    async def _commit_group(self, group: Sequence[_Waiting]) -> None:
-        sightings = [one for waiting in group for one in waiting.read.sightings]
-        requests = [Answered(waiting.mark, _accepted(waiting.read)) for waiting in group]
-        now = self._clock.now().timestamp()
-        try:
-            batch, body = await self._in_turn(partial(self._settle, sightings, now))
-        except Exception as error:
-            self._refuse(group, error)
-            _LOG.exception("calls could not be counted")  # whoever waits behind them must not wait for ever
-            return
+    def _group(self) -> list[_Request]:
+        group = [self._waiting.popleft()]
+        size = len(group[0].body)
+        while self._waiting and size + len(self._waiting[0].body) <= BYTES_A_COMMIT:
+            group.append(self._waiting.popleft())
+            size += len(group[-1].body)
+        return group
 
-        def work(session: Session) -> int:
-            entry_id = store.journal(session, len(batch.settled.admitted), body, now)
-            store.remember(session, entry_id, requests, now)
+    def _take(self, group: Sequence[_Request], now: float) -> list[_Commit]:
+        """Read requests, and store and count their calls; says in each what became of it.
+
+        All of it is done by one thread in one turn: to hand work to and fro costs more than most of it does.
+        """
+        commits: list[_Commit] = []
+        reading: list[_Request] = []
+        by_mark: dict[bytes, _Request] = {}
+        calls = 0
+        for request in group:
+            self._read(request, by_mark, now)
+            if request.read is not None and request.read.sightings:
+                reading.append(request)
+                calls += len(request.read.sightings)
+            if calls >= CALLS_A_COMMIT:
+                commits += self._store(reading, now)
+                reading, calls = [], 0
+        if reading:
+            commits += self._store(reading, now)
+        return commits
+
+    def _read(self, request: _Request, by_mark: dict[bytes, _Request], now: float) -> None:
+        """Read a request, unless it came before."""
+        mark = request.mark = mark_of(request.body, request.encoding)
+        if (known := self._repeats.find(mark)) is not None:
+            request.answer, request.is_repeat = known, True
+            return
+        request.first = by_mark.setdefault(mark, request)
+        if request.first is not request:
+            return
+        if len(self._counting) >= UNFOLDED_MAX:
+            request.error = OverloadError("more traffic than can be stored at the moment")
+            return
+        try:
+            request.read = self._lookout.read(request.body, request.encoding, now)
+        except Exception as error:
+            request.error = error
+            return
+        request.answer = _accepted(request.read)
+        if not request.read.sightings:
+            self._repeats.add([Answered(mark, request.answer)], now)
+
+    def _store(self, requests: Sequence[_Request], now: float) -> list[_Commit]:
+        """Store the calls of requests in one transaction, and count them."""
+        sightings = [one for request in requests if request.read for one in request.read.sightings]
+        answered = [Answered(one.mark, one.answer) for one in requests if one.answer is not None]
+        try:
+            batch, body = self._settle(sightings, now)
+        except Exception as error:
+            _refuse(requests, error)
+            _LOG.exception("calls could not be counted")
+            return []
+
+        def work(connection: Connection) -> int:
+            entry_id = store.journal(connection, len(batch.settled.admitted), body, now)
+            store.remember(connection, entry_id, answered, now)
             return entry_id
 
         try:
-            entry_id = await self._database.awrite(work)
+            entry_id = self._database.commit(work)
         except Exception as error:
-            await self._in_turn(partial(self._counting.undo, batch))
-            self._refuse(group, error)
+            self._counting.undo(batch)
+            _refuse(requests, error)
             if not isinstance(error, _STORE_ERRORS):
-                raise
-            return
+                _LOG.exception("calls could not be stored")
+            return []
         try:
-            await self._in_turn(partial(self._counting.count, batch, entry_id, now))
+            self._counting.count(batch, entry_id, now)
         except Exception:
             # They are stored: whoever sent them must hear that they were taken. No fold passes them by from now on, so
             # that the next start counts them.
             _LOG.exception("calls are stored and could not be counted")
-        self._repeats.add(requests, now, entry_id)
-        self._calls_unfolded += len(batch.settled.admitted)
+        self._repeats.add(answered, now, entry_id)
+        return [_Commit(batch, now)]
+
+    def _tell(self, group: Sequence[_Request], commits: Sequence[_Commit]) -> None:
+        """Count in the metrics what was taken, and answer."""
+        for commit in commits:
+            self._calls_unfolded += len(commit.batch.settled.admitted)
+            tell(commit.batch, self._metrics, commit.at)
         if self._calls_unfolded >= FOLD_AFTER_CALLS and not self._stored.lock.locked():
             self._early_fold = asyncio.create_task(self._fold_early())
-        tell(batch, self._metrics, now)
-        for waiting in group:
-            self._tell_spans(waiting.read)
-            waiting.stored.set_result(_accepted(waiting.read))
+        for request in group:
+            told = request.first or request
+            if told.error is not None or told.answer is None:
+                _fail(request.answered, told.error or StoreError("calls could not be stored"))
+                continue
+            if request.read is not None:
+                self._tell_spans(request.read)
+            elif request.is_repeat or told is not request:
+                self._metrics.count_repeat()
+            request.answered.set_result(told.answer)
 
     async def _fold_early(self) -> None:
         with contextlib.suppress(StoreError):  # whoever runs the intake folds again, and says so
@@ -323,10 +374,6 @@ class Intake:
         except BaseException:
             self._counting.undo(batch)
             raise
-
-    def _refuse(self, group: Sequence[_Waiting], error: Exception) -> None:
-        for waiting in group:
-            _fail(waiting.stored, StoreError(f"calls could not be stored: {_why(error)}"))
 
     def _tell_spans(self, read: Sighted) -> None:
         for result, spans in (
@@ -344,10 +391,9 @@ def _accepted(read: Sighted) -> Accepted:
     return Accepted(len(read.sightings), read.others, read.rejected)
 
 
-def _known(accepted: Accepted) -> asyncio.Future[Accepted]:
-    future: asyncio.Future[Accepted] = asyncio.get_running_loop().create_future()
-    future.set_result(accepted)
-    return future
+def _refuse(requests: Iterable[_Request], error: Exception) -> None:
+    for one in requests:
+        one.answer, one.error = None, StoreError(f"calls could not be stored: {_why(error)}")
 
 
 def _fail(future: asyncio.Future[Accepted], error: Exception) -> None:

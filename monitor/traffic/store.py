@@ -6,7 +6,18 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, Select, Table, bindparam, delete, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    Table,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
 from sqlmodel import Session, SQLModel, col
 from sqlmodel import select as select_rows
 
@@ -30,12 +41,10 @@ _WRITE_ENTRY = insert(TrafficJournalRow).returning(col(TrafficJournalRow.id))
 _WRITE_REQUESTS = insert(TrafficRequestRow)
 
 
-def journal(session: Session, calls: int, body: bytes, at: float) -> int:
+def journal(connection: Connection, calls: int, body: bytes, at: float) -> int:
     """Write down an entry (see ``entries``); gives the id of its place in the journal, which only grows."""
     # Without the ORM, which takes longer than writing does: this is done for every commit.
-    entry_id = (
-        session.connection().execute(_WRITE_ENTRY, {"at": at, "calls": calls, "body": body}).scalar_one()
-    )
+    entry_id = connection.execute(_WRITE_ENTRY, {"at": at, "calls": calls, "body": body}).scalar_one()
     assert entry_id is not None  # noqa: S101 - the database gave it
     return entry_id
 
@@ -53,10 +62,10 @@ def folded_through(session: Session) -> int:
     return row.folded_through if row else 0
 
 
-def remember(session: Session, entry_id: int, requests: Iterable[Answered], at: float) -> None:
+def remember(connection: Connection, entry_id: int, requests: Iterable[Answered], at: float) -> None:
     """Write down the requests whose calls are in an entry of the journal."""
     body = b"\n".join(map(_request_to_json, requests))
-    session.connection().execute(_WRITE_REQUESTS, {"id": entry_id, "at": at, "body": body})
+    connection.execute(_WRITE_REQUESTS, {"id": entry_id, "at": at, "body": body})
 
 
 def remembered(session: Session, after: int, limit: int) -> list[tuple[int, float, list[Answered]]]:

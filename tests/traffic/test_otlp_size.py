@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from monitor.traffic import OtlpError, OverloadError, OversizeError, intake
+from monitor.traffic import OtlpError, OverloadError, OversizeError, intake, store
 from monitor.traffic.config import OtlpConfig
 from monitor.traffic.intake import Intake
 from monitor.traffic.otlp import Encoding, decode
@@ -124,24 +124,24 @@ def test_what_is_no_protobuf_is_refused_without_decoding(body: bytes) -> None:
         check_protobuf(body)
 
 
-async def test_calls_that_wait_for_their_commit_are_bounded(
+@pytest.mark.parametrize("bound", ["CALLS_A_COMMIT", "BYTES_A_COMMIT"])
+async def test_what_goes_into_one_commit_is_bounded(
+    database, clock, metrics, make_payload, monkeypatch, bound: str
+) -> None:
+    monkeypatch.setattr(intake, bound, 2)
+    taking = Intake(database, clock, metrics)
+    bodies = [make_payload(spans=3) for _ in range(4)]
+    taken = await asyncio.gather(*(taking.accept(body, Encoding.PROTOBUF) for body in bodies))
+    assert [one.calls for one in taken] == [3] * 4
+    assert len(database.read(lambda session: store.journaled(session, 0, 10))) == 4
+
+
+async def test_requests_that_wait_for_their_commit_are_bounded(
     database, clock, metrics, make_payload, monkeypatch
 ) -> None:
-    monkeypatch.setattr(intake, "CALLS_WAITING_MAX", 3)
+    monkeypatch.setattr(intake, "WAITING_MAX", 2)
     taking = Intake(database, clock, metrics)
-    stored, may_store = asyncio.Event(), asyncio.Event()
-    write = database.awrite
-
-    async def slowly(work):
-        stored.set()
-        await may_store.wait()
-        return await write(work)
-
-    monkeypatch.setattr(database, "awrite", slowly)
-    first = asyncio.create_task(taking.accept(make_payload(spans=3), Encoding.PROTOBUF))
-    await stored.wait()
-    with pytest.raises(OverloadError):
-        await taking.accept(make_payload(), Encoding.PROTOBUF)
-    may_store.set()
-    assert (await first).calls == 3
-    assert (await taking.accept(make_payload(), Encoding.PROTOBUF)).calls == 1
+    taken = await asyncio.gather(
+        *(taking.accept(make_payload(), Encoding.PROTOBUF) for _ in range(3)), return_exceptions=True
+    )
+    assert [isinstance(one, OverloadError) for one in taken] == [False, False, True]

@@ -13,7 +13,7 @@ from monitor.traffic.otlp import Encoding
 from monitor.traffic.repeats import WHOLE_MAX, Accepted, Answered, Repeats, mark_of
 
 from .conftest import NOON, CountingMetrics
-from .test_intake import SlowDatabase, break_writes, counted, mend_writes
+from .test_intake import SlowDatabase, break_writes, counted, fill_windows, mend_writes
 
 PROTOBUF = Encoding.PROTOBUF
 
@@ -114,7 +114,7 @@ async def test_a_repeat_is_answered_also_when_there_is_no_room_for_more(
 ) -> None:
     body = make_payload()
     await taking.accept(body, PROTOBUF)
-    taking._calls_waiting = 10**9
+    fill_windows(taking)
     with pytest.raises(OverloadError):
         await taking.accept(make_payload(), PROTOBUF)
     assert (await taking.accept(body, PROTOBUF)).calls == 1
