@@ -54,6 +54,12 @@ class CostBasis(StrEnum):
     UNPRICED = "unpriced"
 
 
+BASES = tuple(CostBasis)
+"""All of them, in the order in which they are numbered where there are many."""
+
+BASIS_NUMBERS = {basis: number for number, basis in enumerate(BASES)}
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One LLM call. ``None`` means that the span does not tell; a count of 0 means that it told 0.

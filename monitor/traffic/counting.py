@@ -3,25 +3,25 @@
 Nothing here waits for anything: ``intake`` calls one method after the other, and stores in between.
 """
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
 
 from . import StoreError
-from .calls import Call, CostBasis, ErrorClass
-from .entries import decode, encode
+from .calls import BASES, BASIS_NUMBERS, Call, CostBasis, ErrorClass
+from .entries import Values, decode, encode
 from .joining.recent import Counted, Recent, Settled
 from .pricing import book as pricing
 from .pricing.book import PriceBook
-from .sightings import SHAPES_MAX, Shape, Shapes, Sighting
+from .rows import Floats, Integers, Marks, Rows, joined, rows_of
+from .sightings import SHAPES_MAX, Shape, Shapes
 from .watches.marking import Marking
-from .windows.rows import Floats, Rows, rows_of
-from .windows.series import OVERFLOW, Admission, Series, minute_of, series_of
+from .windows.heap import Group
+from .windows.series import MINUTE_S, OVERFLOW, Admission, Series, minute_of, series_of
 from .windows.tallies import Tally, nano
 from .windows.window_book import WindowBook
 
@@ -54,28 +54,48 @@ class CallMetrics(Protocol):
         """Calls that were counted anew because a further report of them came, or turned out to be none."""
 
 
+Marked = tuple[tuple[str, ...], tuple[tuple[str, str], ...] | None]
+"""Which filters a call fits, and what of its chosen attributes counts: ``None`` where all of them do."""
+
+
 @dataclass(frozen=True, slots=True)
 class Many:
-    """Calls that are counted together: each with its series, what it cost, and how sure that is."""
+    """Calls that are counted together: each with its group, what it cost, and how sure that is, by number.
+
+    ``marks`` has those of the calls that fit a filter or have a chosen attribute, by their places.
+    """
 
     rows: Rows
-    series: Sequence[Series]
+    group: Integers
+    groups: Sequence[Group]
     cost_usd: Floats
-    bases: Sequence[CostBasis]
+    basis: Integers
+    marks: dict[int, Marked] = field(default_factory=dict)
+
+    def value(self, place: int, counted: Counted) -> None:
+        """Say of a call what it cost and where it is counted, as this has it at that place."""
+        counted.cost_usd = _known(float(self.cost_usd[place]))
+        counted.cost_basis = BASES[self.basis[place]]
+        counted.series = self.groups[self.group[place]][2]
+        counted.matched, counted.chosen = self.marks.get(place, ((), None))
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
     """What was settled, and how its calls are counted.
 
-    Most are told by one report and of everyday size: they are ``many``. ``others`` are counted one by one.
-    ``marked`` are those of the many that fit a filter or have a chosen attribute.
+    Most are told by one report and of everyday size: they are ``many``, the plain rows first. ``others`` are counted
+    one by one.
     """
 
     settled: Settled
     others: Sequence[Counted]
     many: Many | None
-    marked: Sequence[Counted]
+
+    def value(self, place: int, counted: Counted) -> None:
+        """Say of a call, which was a plain row at that place, what it cost and where it is counted."""
+        if self.many is not None:
+            self.many.value(int(np.searchsorted(self.settled.plain, place)), counted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +134,9 @@ class Counting:
         """How many windows are not folded yet."""
         return len(self._unfolded)
 
-    def settle(self, sightings: Iterable[Sighting], now: float) -> Batch:
+    def settle(self, rows: Rows, now: float) -> Batch:
         """What these reports are counted as. Follow with ``count`` once that is stored, or with ``undo``."""
-        settled = self._recent.settle(sightings, now)
+        settled = self._recent.settle(rows, now, ~rows.is_everyday)
         try:
             return self._valued(settled)
         except BaseException:
@@ -125,33 +145,57 @@ class Counting:
 
     def _valued(self, settled: Settled) -> Batch:
         """What was settled, with what each call cost and where it is counted."""
-        singles, rows, others = _divided(settled.admitted)
+        rows, singles, others = _divided(settled)
         for counted in others:
             self._value(counted)
-        many = self._value_all(singles, rows) if rows is not None else None
+        many = self._value_all(rows) if len(rows) else None
+        if many is not None:
+            for place, counted in enumerate(singles, len(settled.plain)):
+                many.value(place, counted)
         if self._marking.is_wanted:
-            self._mark(settled.admitted)
-        marked = [one for one in singles if one.matched or one.chosen_first]
-        return Batch(settled, others, many, marked)
+            self._mark(settled, many, singles)
+        return Batch(settled, others, many)
 
-    def _mark(self, admitted: Iterable[Counted]) -> None:
+    def _mark(self, settled: Settled, many: Many | None, singles: Sequence[Counted]) -> None:
         """Say what windows are to count of the calls, in the order in which they came."""
-        of_kind: dict[object, Counted] = {}
-        for counted in admitted:
-            if not counted.is_call:
-                continue
+        of_kind: dict[object, Marked] = {}
+        plain = [] if many is None else self._unmarked(settled, many, of_kind)
+        places = {id(counted): place for place, counted in enumerate(singles, len(settled.plain))}
+        places |= {id(counted): place for place, counted in plain}
+        found = [counted for _, counted in plain] + [one for one in settled.admitted if one.is_call]
+        for counted in sorted(found, key=lambda one: one.came):
             first = counted.sightings[0]
+            kind = first.shape, BASIS_NUMBERS[counted.cost_basis], first.chosen
             is_plain = self._marking.is_by_kind and len(counted.sightings) == 1 and not first.checks
-            kind = first.shape, counted.cost_basis, first.chosen
-            # Most calls differ from others in their numbers only, which most filters do not look at.
             if is_plain and (like := of_kind.get(kind)) is not None:
-                counted.matched, counted.chosen = like.matched, like.chosen
-                continue
-            call = counted.call()
-            chosen, counted.matched = self._marking.mark(call)
-            counted.chosen = None if chosen == call.chosen else chosen
+                counted.matched, counted.chosen = like
+            else:
+                call = counted.call()
+                chosen, counted.matched = self._marking.mark(call)
+                counted.chosen = None if chosen == call.chosen else chosen
             if is_plain:
-                of_kind[kind] = counted
+                of_kind[kind] = counted.matched, counted.chosen
+            if many is not None and (place := places.get(id(counted))) is not None:
+                many.marks[place] = counted.matched, counted.chosen
+        if many is not None and self._marking.is_by_kind:
+            _mark_alike(settled, many, of_kind)
+
+    def _unmarked(
+        self, settled: Settled, many: Many, of_kind: dict[object, Marked]
+    ) -> list[tuple[int, Counted]]:
+        """The plain rows that are to be marked by themselves, as calls: those that are like others before are not."""
+        found: list[tuple[int, Counted]] = []
+        seen: set[object] = set()
+        for place in range(len(settled.plain)):
+            if self._marking.is_by_kind:
+                if (kind := _kind(many, place)) in seen:
+                    continue
+                seen.add(kind)
+            came = settled.first + int(settled.plain[place]), 0
+            counted = Counted((many.rows.sighting(place),), came=came)
+            many.value(place, counted)
+            found.append((place, counted))
+        return found
 
     def _value(self, counted: Counted) -> None:
         """Say what a call cost, and in which series it is counted."""
@@ -160,26 +204,25 @@ class Counting:
         if counted.is_call:
             counted.cost_usd, counted.cost_basis = self._prices.cost_of(call)
 
-    def _value_all(self, singles: Sequence[Counted], rows: Rows) -> Many:
+    def _value_all(self, rows: Rows) -> Many:
         """The same for many calls, which are those of the rows."""
-        many = Many(rows, self._admit(rows), *self._prices.costs_of(rows))
-        valued = zip(singles, many.cost_usd.tolist(), many.bases, many.series, strict=True)
-        for counted, cost, basis, series in valued:
-            counted.cost_usd, counted.cost_basis, counted.series = _known(cost), basis, series
-        return many
-
-    def _admit(self, rows: Rows) -> list[Series]:
-        own = [self._series_of(shape) for shape in rows.shapes]
-        places = list(zip(rows.kind.tolist(), rows.minute.tolist(), strict=True))
-        admitted = {
-            (kind, minute): self._admission.admit(own[kind], minute) for kind, minute in dict.fromkeys(places)
-        }
-        return [admitted[place] for place in places]
+        minutes, kinds, group = _grouped(rows)
+        shapes = [rows.shapes[kind] for kind in kinds]
+        groups = [
+            (minute, shape, self._admission.admit(self._series_of(shape), minute))
+            for minute, shape in zip(minutes, shapes, strict=True)
+        ]
+        return Many(rows, group, groups, *self._prices.costs_of(rows))
 
     def entry(self, batch: Batch) -> bytes:
         """What is to be written to the journal of it."""
-        rows = batch.many.rows if batch.many and not batch.others else None
-        return encode(batch.settled, rows)
+        many, plain = batch.many, len(batch.settled.plain)
+        if many is None or not plain:
+            return encode(batch.settled)
+        overflow = np.array([series is OVERFLOW for _, _, series in many.groups], np.bool_)
+        marks = {place: told for place, told in many.marks.items() if place < plain}
+        values = Values(many.cost_usd[:plain], many.basis[:plain], overflow[many.group[:plain]], marks)
+        return encode(batch.settled, values)
 
     def undo(self, batch: Batch) -> None:
         """Be as before ``settle``."""
@@ -187,7 +230,7 @@ class Counting:
 
     def count(self, batch: Batch, entry_id: int, now: float) -> None:
         """Count what was settled and is stored in this entry of the journal."""
-        self._recent.keep(batch.settled, entry_id, now)
+        self._recent.keep(batch.settled, entry_id, now, batch.value)
         is_whole, self._is_whole = self._is_whole, False
         self._add_batch(batch)
         self._is_whole = is_whole
@@ -195,34 +238,46 @@ class Counting:
 
     def _add_batch(self, batch: Batch) -> None:
         if many := batch.many:
-            self._unfolded.add_rows(many.rows, many.series, many.cost_usd, many.bases)
-        self._add_marks(batch.marked)
+            self._unfolded.add_rows(many.rows, many.group, many.groups, many.cost_usd, many.basis)
+            self._add_marks(many)
         self._add(batch.others, batch.settled.withdrawn)
 
-    def _add_marks(self, marked: Iterable[Counted]) -> None:
+    def _add_marks(self, many: Many) -> None:
         """Count what rows do not say of calls: which filters they fit, and their chosen attributes."""
-        matched: Counter[tuple[int, Series, tuple[str, ...]]] = Counter()
-        for counted in marked:
-            if counted.series is None:
-                continue
-            matched[counted.minute, counted.series, counted.matched] += 1
-            if chosen := counted.chosen_first:
-                self._unfolded.add_chosen(counted.minute, counted.series, chosen, _tally(counted))
-        for (minute, series, names), calls in matched.items():
+        fits: Counter[tuple[int, Series, tuple[str, ...]]] = Counter()
+        for place in {*many.marks, *many.rows.more}:
+            matched, chosen = many.marks.get(place, _UNMARKED)
+            minute, _, series = many.groups[many.group[place]]
+            if matched:
+                fits[minute, series, matched] += 1
+            if chosen is None and place in many.rows.more:
+                chosen = many.rows.more[place][1]
+            if chosen:
+                self._unfolded.add_chosen(minute, series, chosen, _tally(many, place))
+        for (minute, series, names), calls in fits.items():
             self._unfolded.add_matched(minute, series, names, calls)
 
     def restore(self, entry_id: int, at: float, body: bytes, *, is_folded: bool) -> int:
         """Count again what an entry says, unless it is in the stored windows; gives how many calls were counted."""
         entry = decode(body, self.shapes)
-        settled = self._recent.restore(entry.admitted, entry.withdrawn, entry_id, at)
+        many = self._as_it_was(entry.rows, entry.values) if len(entry.rows) else None
+        value = many.value if many else None
+        settled = self._recent.restore(entry.rows, entry.admitted, entry.withdrawn, entry_id, at, value)
         self._through = entry_id
         if is_folded:
             return 0
-        singles, rows, others = _divided(settled.admitted)
-        many = _as_they_were(singles, rows) if rows is not None else None
-        marked = [one for one in singles if one.matched or one.chosen_first]
-        self._add_batch(Batch(settled, others, many, marked))
-        return sum(one.is_call for one in settled.admitted)
+        self._add_batch(Batch(settled, settled.admitted, many))
+        return len(entry.rows) + sum(one.is_call for one in settled.admitted)
+
+    def _as_it_was(self, rows: Rows, values: Values) -> Many:
+        """Calls that were valued before: prices and limits may have changed since."""
+        minutes, kinds, group = _grouped(rows, values.is_over)
+        groups: list[Group] = []
+        for minute, kind in zip(minutes, kinds, strict=True):
+            is_over, kind = kind >= len(rows.shapes), kind % len(rows.shapes)
+            shape = rows.shapes[kind]
+            groups.append((minute, shape, OVERFLOW if is_over else self._series_of(shape)))
+        return Many(rows, group, groups, values.cost_usd, values.basis, dict(values.marks))
 
     def _add(self, admitted: Iterable[Counted], withdrawn: Iterable[Counted]) -> None:
         for counted in admitted:
@@ -262,17 +317,46 @@ class Counting:
         }
 
 
-def _tally(counted: Counted) -> Tally:
-    """What a call that is told by one report adds to a tally, as ``Tally.count`` has it."""
-    (sighting,), cost = counted.sightings, counted.cost_usd
-    is_error = sighting.shape.error
-    return Tally(
-        1,
-        int(is_error),
-        int(cost is None and not is_error),
-        (sighting.input_tokens or 0) + (sighting.output_tokens or 0),
-        nano(cost),
-    )
+def _grouped(rows: Rows, is_over: Marks | None = None) -> tuple[list[int], list[int], Integers]:
+    """The minutes and kinds of groups of rows, and the group of each; those ``is_over`` are of kinds of their own."""
+    kinds = rows.kind.astype(np.int64)
+    many = len(rows.shapes)
+    if is_over is not None:
+        kinds += is_over * many
+        many *= 2
+    keys = rows.minute // MINUTE_S * many + kinds
+    found, first, group = np.unique(keys, return_index=True, return_inverse=True)
+    # In the order in which they came, for so they are admitted.
+    order = np.argsort(first)
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    minutes, kinds = np.divmod(found[order], many)
+    return (minutes * MINUTE_S).tolist(), kinds.tolist(), place[group]
+
+
+def _kind(many: Many, place: int) -> object:
+    shape = many.rows.shapes[many.rows.kind[place]]
+    chosen = many.rows.more[place][1] if place in many.rows.more else ()
+    return shape, int(many.basis[place]), chosen
+
+
+def _mark_alike(settled: Settled, many: Many, of_kind: Mapping[object, Marked]) -> None:
+    """Mark the plain rows as those of their kind: most calls differ in numbers only, which most filters do not see."""
+    for place in range(len(settled.plain)):
+        marked = of_kind[_kind(many, place)]
+        if marked != _UNMARKED or place in many.rows.more:
+            many.marks[place] = marked
+
+
+_UNMARKED: Marked = ((), None)
+
+
+def _tally(many: Many, place: int) -> Tally:
+    """What a call of the rows adds to a tally, as ``Tally.count`` has it."""
+    record, cost = many.rows.records[place], _known(float(many.cost_usd[place]))
+    is_error = many.rows.shapes[record["kind"]].error
+    tokens = max(0, int(record["input_tokens"])) + max(0, int(record["output_tokens"]))
+    return Tally(1, int(is_error), int(cost is None and not is_error), tokens, nano(cost))
 
 
 def tell(batch: Batch, metrics: CallMetrics, now: float) -> None:
@@ -280,9 +364,14 @@ def tell(batch: Batch, metrics: CallMetrics, now: float) -> None:
     told, late, over = _Told(), 0, 0
     if many := batch.many:
         late = int((many.rows.end_ns < (now - LATE_S) * 1e9).sum())
-        over = sum(one is OVERFLOW for one in many.series)
-        for (kind, basis), by in Counter(zip(many.rows.kind.tolist(), many.bases, strict=True)).items():
-            told.count(many.rows.shapes[kind], basis, by)
+        calls = np.bincount(many.group * len(BASES) + many.basis, minlength=len(many.groups) * len(BASES))
+        for (_, shape, series), by_basis in zip(
+            many.groups, calls.reshape(-1, len(BASES)).tolist(), strict=True
+        ):
+            over += sum(by_basis) if series is OVERFLOW else 0
+            for basis, by in zip(BASES, by_basis, strict=True):
+                if by:
+                    told.count(shape, basis, by)
     before = {one.key: gone for gone in batch.settled.withdrawn for one in gone.sightings}
     for counted in batch.others:
         if not counted.is_call:
@@ -345,26 +434,18 @@ def _checks(call: Call, replaced: Sequence[Call]) -> Iterable[tuple[str, str, st
                 yield call.service_name or "", name, result
 
 
-def _divided(admitted: Sequence[Counted]) -> tuple[Sequence[Counted], Rows | None, Sequence[Counted]]:
-    """Calls that are counted together, as rows as well, and those that are counted one by one."""
-    singles = [one for one in admitted if one.is_call and len(one.sightings) == 1]
-    others = [one for one in admitted if not one.is_call or len(one.sightings) > 1]
-    rows = _rows_of(singles)
-    if rows is not None and not (is_everyday := rows.is_everyday).all():
-        others += [one for one, is_one in zip(singles, is_everyday, strict=True) if not is_one]
-        singles = [one for one, is_one in zip(singles, is_everyday, strict=True) if is_one]
-        rows = _rows_of(singles)
-    return singles, rows, others
-
-
-def _as_they_were(singles: Sequence[Counted], rows: Rows) -> Many:
-    """Calls that were valued before: prices and limits may have changed since."""
-    costs = np.array([math.nan if one.cost_usd is None else one.cost_usd for one in singles], np.float64)
-    return Many(rows, [one.series or OVERFLOW for one in singles], costs, [one.cost_basis for one in singles])
-
-
-def _rows_of(singles: Sequence[Counted]) -> Rows | None:
-    return rows_of([one.sightings[0] for one in singles]) if singles else None
+def _divided(settled: Settled) -> tuple[Rows, Sequence[Counted], Sequence[Counted]]:
+    """Calls that are counted together, plain rows and behind them single ones, and those counted one by one."""
+    plain = settled.rows.take(settled.plain)
+    singles = [one for one in settled.admitted if one.is_call and len(one.sightings) == 1]
+    others = [one for one in settled.admitted if not one.is_call or len(one.sightings) > 1]
+    if not singles:
+        return plain, (), others
+    rows = rows_of(one.sightings[0] for one in singles)
+    is_everyday = rows.is_everyday
+    others += [one for one, is_one in zip(singles, is_everyday, strict=True) if not is_one]
+    singles = [one for one, is_one in zip(singles, is_everyday, strict=True) if is_one]
+    return joined([plain, rows.take(np.flatnonzero(is_everyday))]), singles, others
 
 
 def _known(value: float) -> float | None:

@@ -1,8 +1,9 @@
 """Entries of the journal: what was settled with one commit, in about a hundred bytes a call.
 
 An entry holds all reports of each call that it admits, and names what it withdraws by the key of a report. Columns
-of numbers follow a JSON document with the shapes and what few calls have. Ids of sessions are left out: nothing is
-counted by them.
+of numbers follow a JSON document with the shapes and what few calls have. Calls that have nothing to do with others
+come in columns of their own, which are written and read at once. Ids of sessions are left out: nothing is counted by
+them.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,18 +14,20 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from .calls import Call, CostBasis, ErrorClass, FinishReason, Operation, from_json
+from .calls import BASES, BASIS_NUMBERS, Call, ErrorClass, FinishReason, Operation, from_json
 from .dialects import Report
+from .joining.likeness import TELLING_ID_MIN
 from .joining.recent import Counted, Name, Settled
+from .rows import NO_TEXT, RECORD, Floats, Integers, Marks, Rows, id_hash, rows_of
 from .sightings import FACTS, Shape, Shapes, Sighting, sighting_of
-from .windows.rows import Rows, rows_of
 from .windows.series import OVERFLOW, series_of
 
 FORMAT = b"\x01"
-"""How an entry begins. Those of earlier versions begin with a brace, as JSON does."""
+"""How an entry begins without rows. Those of earlier versions begin with a brace, as JSON does."""
 
-_BASES = tuple(CostBasis)
-_PLACE_OF = {basis: place for place, basis in enumerate(_BASES)}
+WITH_ROWS = b"\x02"
+"""How an entry with rows begins; one without rows follows them."""
+
 _ENUMS: Mapping[str, type] = {
     "operation": Operation,
     "error_class": ErrorClass,
@@ -43,18 +46,72 @@ _TOKENS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """What an entry says: the calls that were admitted, and the names of those that were withdrawn."""
+class Values:
+    """What the calls of rows cost, how sure that is, by number, and which are counted as those of other series.
 
+    ``marks`` has the filters and the chosen attributes of calls, by their places: see ``counting``.
+    """
+
+    cost_usd: Floats
+    basis: Integers
+    is_over: Marks
+    marks: Mapping[int, tuple[tuple[str, ...], tuple[tuple[str, str], ...] | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What an entry says: the calls that were admitted, and the names of those that were withdrawn.
+
+    Those that have nothing to do with others are rows.
+    """
+
+    rows: Rows
+    values: Values
     admitted: Sequence[Counted]
     withdrawn: Sequence[Name]
 
 
-def encode(settled: Settled, rows: Rows | None = None) -> bytes:
-    """What was settled, as an entry. ``rows`` are all its reports in their order, where they are columns already."""
+_COLUMNS = {
+    "kind": "<u4",
+    "start_ns": "<i8",
+    "end_ns": "<i8",
+    **dict.fromkeys(_TOKENS, "<u4"),
+    "ttft_s": "<f8",
+    "id_size": "<u4",
+}
+_IDS = 32
+"""How many bytes the ids of a row take: those of the trace, the span and the span above."""
+
+_NO_ROWS = rows_of(())
+_NO_VALUES = Values(np.empty(0), np.empty(0, np.int64), np.empty(0, np.bool_), {})
+
+
+def encode(settled: Settled, values: Values | None = None) -> bytes:
+    """What was settled, as an entry; ``values`` are those of the plain rows, where there are any."""
+    others = _encoded(settled)
+    if values is None:
+        return others
+    rows = settled.rows.take(settled.plain)
+    head = {
+        "shapes": [[getattr(shape, name) for name in FACTS] for shape in rows.shapes],
+        "marks": {str(place): marked for place, marked in values.marks.items()},
+        "more": {str(place): more for place, more in rows.more.items()},
+    }
+    document, ids = orjson.dumps(head), rows.answer_ids
+    sizes = np.array([len(document), len(rows), len(ids)], "<u4").tobytes()
+    columns = [rows.column(name).astype(form).tobytes() for name, form in _COLUMNS.items()]
+    columns += [values.cost_usd.tobytes(), values.basis.astype("u1").tobytes(), values.is_over.tobytes()]
+    columns.append(
+        np.ascontiguousarray(rows.records.view(np.uint8).reshape(-1, RECORD.itemsize)[:, :_IDS]).tobytes()
+    )
+    return b"".join((WITH_ROWS, sizes, document, *columns, ids, others))
+
+
+def _encoded(settled: Settled) -> bytes:
+    """What was settled beside the plain rows."""
     admitted = settled.admitted
     sightings = [one for counted in admitted for one in counted.sightings]
-    rows = rows_of(sightings) if rows is None and sightings else rows
+    rows = rows_of(sightings) if sightings else None
     more = [one.prompt is not None or bool(one.chosen or one.checks) for one in sightings]
     head = {
         "calls": len(admitted),
@@ -73,7 +130,7 @@ def encode(settled: Settled, rows: Rows | None = None) -> bytes:
     document = orjson.dumps(head)
     calls = (
         np.array([_nan(one.cost_usd) for one in admitted], "<f8"),
-        np.array([_PLACE_OF[one.cost_basis] for one in admitted], "<u1"),
+        np.array([BASIS_NUMBERS[one.cost_basis] for one in admitted], "<u1"),
         np.array([one.is_call for one in admitted], "<u1"),
         np.array([one.series is OVERFLOW for one in admitted], "<u1"),
         np.array([len(one.sightings) for one in admitted], "<u2"),
@@ -84,20 +141,19 @@ def encode(settled: Settled, rows: Rows | None = None) -> bytes:
 
 
 def _columns(rows: Rows) -> Iterator[npt.NDArray[Any]]:
-    yield rows.kind.astype("<u4")
-    yield rows.start_ns.astype("<i8")
-    yield rows.end_ns.astype("<i8")
-    for name in _TOKENS:
-        yield getattr(rows, name).astype(
-            "<u4"
-        )  # sums of counts go beyond 31 bits; what is not told is the largest
-    yield rows.ttft_s.astype("<f8")
+    for name, form in _COLUMNS.items():
+        if name != "id_size":
+            # Sums of counts go beyond 31 bits; what is not told is the largest.
+            yield rows.column(name).astype(form)
 
 
 def decode(body: bytes, shapes: Shapes) -> Entry:
     """What ``encode`` wrote, also in the form of earlier versions."""
+    if body[:1] == WITH_ROWS:
+        return _with_rows(body, shapes)
     if body[:1] != FORMAT:
-        return Entry([_of_earlier(line, shapes) for line in body.splitlines()], ())
+        earlier = [_of_earlier(line, shapes) for line in body.splitlines()]
+        return Entry(_NO_ROWS, _NO_VALUES, earlier, ())
     begin = len(FORMAT) + 4
     size = int.from_bytes(body[len(FORMAT) : begin], "little")
     head = orjson.loads(body[begin : begin + size])
@@ -112,7 +168,7 @@ def decode(body: bytes, shapes: Shapes) -> Entry:
     for place in range(calls):
         counted = Counted(tuple(sightings[at : at + sizes[place]]), is_call=bool(are_calls[place]))
         at += sizes[place]
-        counted.cost_usd, counted.cost_basis = _number(costs[place]), _BASES[bases[place]]
+        counted.cost_usd, counted.cost_basis = _number(costs[place]), BASES[bases[place]]
         counted.matched = tuple(head["matched"].get(str(place), ()))
         if (chosen := head.get("chosen", {}).get(str(place))) is not None:
             counted.chosen = tuple((attribute, value) for attribute, value in chosen)
@@ -123,7 +179,66 @@ def decode(body: bytes, shapes: Shapes) -> Entry:
         else:
             counted.series = series_of(counted.call())
         admitted.append(counted)
-    return Entry(admitted, [(bytes.fromhex(key), start_ns) for key, start_ns in head["withdrawn"]])
+    return Entry(
+        _NO_ROWS,
+        _NO_VALUES,
+        admitted,
+        [(bytes.fromhex(key), start_ns) for key, start_ns in head["withdrawn"]],
+    )
+
+
+def _with_rows(body: bytes, shapes: Shapes) -> Entry:
+    at = len(WITH_ROWS)
+    sizes = np.frombuffer(body, "<u4", 3, at).tolist()
+    document, n, texts = sizes
+    at += 12
+    head = orjson.loads(body[at : at + document])
+    read = _Columns(body, at + document)
+    records = np.zeros(n, RECORD)
+    for name, form in _COLUMNS.items():
+        found = read.array(form, n)
+        told = np.where(found == _NOT_TOLD, -1, found.astype(np.int64)) if name in _TOKENS else found
+        records[name] = told
+    values = Values(
+        read.array("<f8", n),
+        read.array("u1", n).astype(np.int64),
+        read.array("u1", n).astype(np.bool_),
+        {int(place): _marked(*marked) for place, marked in head["marks"].items()},
+    )
+    ids = np.frombuffer(read.bytes(n * _IDS), np.uint8).reshape(n, _IDS)
+    records.view(np.uint8).reshape(n, RECORD.itemsize)[:, :_IDS] = ids
+    answers = read.bytes(texts)
+    _fill_ids(records, answers)
+    more = {
+        int(place): (prompt, _pairs(chosen), tuple((name, is_passed) for name, is_passed in checks))
+        for place, (prompt, chosen, checks) in head["more"].items()
+    }
+    rows = Rows(records, [_shape(facts, shapes) for facts in head["shapes"]], answers, b"", more)
+    others = decode(body[read.at :], shapes)
+    return Entry(rows, values, others.admitted, others.withdrawn)
+
+
+def _fill_ids(records: npt.NDArray[Any], texts: bytes) -> None:
+    """Say where the ids of answers lie, and what stands for each: that is another number after each start."""
+    begin, places, hashes, telling = 0, [], [], []
+    for size in records["id_size"].tolist():
+        answer = b"" if size == NO_TEXT else texts[begin : begin + size]
+        places.append(begin)
+        hashes.append(0 if size == NO_TEXT else id_hash(answer))
+        telling.append(len(answer) >= TELLING_ID_MIN and len(answer.decode()) >= TELLING_ID_MIN)
+        begin += len(answer)
+    records["text_at"], records["id_hash"], records["has_telling_id"] = places, hashes, telling
+    records["session_size"] = NO_TEXT
+
+
+def _marked(
+    matched: Iterable[str], chosen: Any
+) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...] | None]:
+    return tuple(matched), None if chosen is None else _pairs(chosen)
+
+
+def _pairs(told: Iterable[Any]) -> tuple[tuple[str, str], ...]:
+    return tuple((name, value) for name, value in told)
 
 
 def _sightings(head: Any, read: "_Columns", n: int, shapes: Sequence[Shape]) -> list[Sighting]:
@@ -164,16 +279,19 @@ class _Columns:
 
     def __init__(self, body: bytes, at: int) -> None:
         self._body = body
-        self._at = at
+        self.at = at
+
+    def array(self, kind: str, n: int) -> npt.NDArray[Any]:
+        found = np.frombuffer(self._body, kind, n, self.at)
+        self.at += found.nbytes
+        return found
 
     def column(self, kind: str, n: int) -> list[Any]:
-        found = np.frombuffer(self._body, kind, n, self._at)
-        self._at += found.nbytes
-        return list(found.tolist())
+        return list(self.array(kind, n).tolist())
 
     def bytes(self, size: int) -> bytes:
-        found = self._body[self._at : self._at + size]
-        self._at += size
+        found = self._body[self.at : self.at + size]
+        self.at += size
         return found
 
 

@@ -37,7 +37,7 @@ from .pricing import book as pricing
 from .pricing.book import PriceBook
 from .repeats import Accepted, Answered, Repeats, mark_of
 from .roll_ups import Keep
-from .sightings import Sighting
+from .rows import Rows, joined
 from .silence.ingest_counts import Arrived
 from .watches.marking import Marking
 from .windows.series import SERIES_MAX
@@ -281,9 +281,9 @@ class Intake:
         calls = 0
         for request in group:
             self._read(request, by_mark, now)
-            if request.read is not None and request.read.sightings:
+            if request.read is not None and request.read.rows:
                 reading.append(request)
-                calls += len(request.read.sightings)
+                calls += len(request.read.rows)
             if calls >= CALLS_A_COMMIT:
                 commits += self._store(reading, now)
                 reading, calls = [], 0
@@ -309,22 +309,22 @@ class Intake:
             request.error = error
             return
         request.answer = _accepted(request.read)
-        if not request.read.sightings:
+        if not request.read.rows:
             self._repeats.add([Answered(mark, request.answer)], now)
 
     def _store(self, requests: Sequence[_Request], now: float) -> list[_Commit]:
         """Store the calls of requests in one transaction, and count them."""
-        sightings = [one for request in requests if request.read for one in request.read.sightings]
+        rows = joined([one.read.rows for one in requests if one.read is not None])
         answered = [Answered(one.mark, one.answer) for one in requests if one.answer is not None]
         try:
-            batch, body = self._settle(sightings, now)
+            batch, body = self._settle(rows, now)
         except Exception as error:
             _refuse(requests, error)
             _LOG.exception("calls could not be counted")
             return []
 
         def work(connection: Connection) -> int:
-            entry_id = store.journal(connection, len(batch.settled.admitted), body, now)
+            entry_id = store.journal(connection, len(batch.settled), body, now)
             store.remember(connection, entry_id, answered, now)
             return entry_id
 
@@ -348,7 +348,7 @@ class Intake:
     def _tell(self, group: Sequence[_Request], commits: Sequence[_Commit]) -> None:
         """Count in the metrics what was taken, and answer."""
         for commit in commits:
-            self._calls_unfolded += len(commit.batch.settled.admitted)
+            self._calls_unfolded += len(commit.batch.settled)
             tell(commit.batch, self._metrics, commit.at)
         if self._calls_unfolded >= FOLD_AFTER_CALLS and not self._stored.lock.locked():
             self._early_fold = asyncio.create_task(self._fold_early())
@@ -367,8 +367,8 @@ class Intake:
         with contextlib.suppress(StoreError):  # whoever runs the intake folds again, and says so
             await self._fold()
 
-    def _settle(self, sightings: Sequence[Sighting], now: float) -> tuple[Batch, bytes]:
-        batch = self._counting.settle(sightings, now)
+    def _settle(self, rows: Rows, now: float) -> tuple[Batch, bytes]:
+        batch = self._counting.settle(rows, now)
         try:
             return batch, self._counting.entry(batch)
         except BaseException:
@@ -377,7 +377,7 @@ class Intake:
 
     def _tell_spans(self, read: Sighted) -> None:
         for result, spans in (
-            ("call", len(read.sightings)),
+            ("call", len(read.rows)),
             ("other", read.others),
             ("rejected", sum(read.rejected.values())),
         ):
@@ -388,7 +388,7 @@ class Intake:
 
 def _accepted(read: Sighted) -> Accepted:
     """What is answered."""
-    return Accepted(len(read.sightings), read.others, read.rejected)
+    return Accepted(len(read.rows), read.others, read.rejected)
 
 
 def _refuse(requests: Iterable[_Request], error: Exception) -> None:

@@ -6,13 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.traffic.calls import ErrorClass, FinishReason, Operation
-from monitor.traffic.counting import Counting
+from monitor.traffic.counting import Batch, Counting
+from monitor.traffic.joining.recent import Counted
 from monitor.traffic.pricing.book import PriceBook
+from monitor.traffic.rows import EVERYDAY_MAX, rows_of
 from monitor.traffic.sightings import FACTS, Shapes, Sighting, call_of
 from monitor.traffic.watches.config import WatchConfig
 from monitor.traffic.watches.marking import Marking
 from monitor.traffic.windows.exemplars import Kind
-from monitor.traffic.windows.rows import EVERYDAY_MAX
 from monitor.traffic.windows.series import OVERFLOW
 from monitor.traffic.windows.tallies import Tally
 from monitor.traffic.windows.window import window_to_json
@@ -96,10 +97,20 @@ WATCHES = [
 ]
 
 
+def admitted(batch: Batch) -> list[Counted]:
+    """All calls of a batch, each by itself."""
+    plain = []
+    for place in batch.settled.plain.tolist():
+        counted = Counted((batch.settled.rows.sighting(place),))
+        batch.value(place, counted)
+        plain.append(counted)
+    return [*plain, *batch.settled.admitted]
+
+
 def one_by_one(many: Sequence[Sighting], marking: Marking | None = None) -> WindowBook:
     book, counting = WindowBook(), Counting(marking=marking)
     for sighting in many:
-        (counted,) = counting.settle([sighting], NOON).settled.admitted
+        (counted,) = admitted(counting.settle(rows_of([sighting]), NOON))
         assert counted.series is not None
         book.add(counted.call(), counted.series)
     return book
@@ -119,7 +130,7 @@ def told(book: WindowBook) -> dict[object, object]:
 def test_many_calls_count_as_each_does_by_itself(many: list[Sighting]) -> None:
     # Reports of one library without ids: none of them is of another's call.
     counting = Counting()
-    counting.count(counting.settle(many, NOON), 1, NOON)
+    counting.count(counting.settle(rows_of(many), NOON), 1, NOON)
     book = WindowBook()
     counting.copy_to(book, 0, 10**10)
     assert told(book) == told(one_by_one(many))
@@ -129,7 +140,7 @@ def test_many_calls_count_as_each_does_by_itself(many: list[Sighting]) -> None:
 @given(sightings())
 def test_many_calls_are_marked_as_each_is_by_itself(many: list[Sighting]) -> None:
     counting = Counting(marking=Marking(WATCHES))
-    counting.count(counting.settle(many, NOON), 1, NOON)
+    counting.count(counting.settle(rows_of(many), NOON), 1, NOON)
     book = WindowBook()
     counting.copy_to(book, 0, 10**10)
     assert told(book) == told(one_by_one(many, Marking(WATCHES)))
@@ -138,8 +149,8 @@ def test_many_calls_are_marked_as_each_is_by_itself(many: list[Sighting]) -> Non
 @settings(max_examples=100, deadline=None)
 @given(sightings())
 def test_many_calls_cost_what_each_costs_by_itself(many: list[Sighting]) -> None:
-    prices, settled = PriceBook(), Counting().settle(many, NOON).settled
-    for counted in settled.admitted:
+    prices = PriceBook()
+    for counted in admitted(Counting().settle(rows_of(many), NOON)):
         assert (counted.cost_usd, counted.cost_basis) == prices.cost_of(call_of(counted.sightings[0]))
 
 
@@ -147,10 +158,10 @@ def test_many_calls_cost_what_each_costs_by_itself(many: list[Sighting]) -> None
 @given(sightings())
 def test_what_was_counted_among_many_can_be_taken_back_alone(many: list[Sighting]) -> None:
     counting, book = Counting(marking=Marking(WATCHES)), WindowBook()
-    batch = counting.settle(many, NOON)
+    batch = counting.settle(rows_of(many), NOON)
     counting.count(batch, 1, NOON)
     counting.copy_to(book, 0, 10**10)
-    for counted in batch.settled.admitted:
+    for counted in admitted(batch):
         book.take_back(counted.call(), counted.series or OVERFLOW)
     for window in book:
         assert (window.calls, window.latency_s.n, window.latency_s.total, window.cost_usd.total) == (
@@ -175,7 +186,7 @@ def test_a_call_of_uncommon_size_is_counted_by_itself() -> None:
     large = Sighting(
         shape, bytes(16), bytes(8), b"", NOON_NS - 10**9, NOON_NS, None, None, *numbers, None, None
     )
-    batch = Counting().settle([large, large._replace(span_id=b"12345678", input_tokens=10)], NOON)
+    batch = Counting().settle(rows_of([large, large._replace(span_id=b"12345678", input_tokens=10)]), NOON)
     assert [one.sightings[0].input_tokens for one in batch.others] == [int(EVERYDAY_MAX) + 1]
 
 

@@ -2,16 +2,25 @@
 
 import random
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from monitor.traffic.calls import CostBasis, to_json
+from monitor.traffic.calls import Call, CostBasis, to_json
+from monitor.traffic.counting import Counting
 from monitor.traffic.dialects import Report
 from monitor.traffic.entries import decode, encode
 from monitor.traffic.joining.recent import Counted, Recent
-from monitor.traffic.sightings import Shapes, sighting_of
+from monitor.traffic.rows import rows_of
+from monitor.traffic.sightings import Shapes, call_of, sighting_of
+from monitor.traffic.watches.marking import Marking
 from monitor.traffic.windows.series import OVERFLOW, series_of
+from monitor.traffic.windows.window import window_to_json
+from monitor.traffic.windows.window_book import WindowBook
 
 from .conftest import MakeCall
+from .test_counting import WATCHES
 from .test_joining import framework, otel, reports, wrapper
 
 SHAPES = Shapes()
@@ -31,7 +40,8 @@ def settled_calls() -> list[Counted]:
     sightings = [
         sighting_of(one, SHAPES, (("user.id", "ann"),), (("format", False),)) for one in reports(spans)
     ]
-    admitted = list(Recent().settle(sightings, 0.0).admitted)
+    settled = Recent().settle(rows_of(sightings), 0.0, np.ones(len(sightings), np.bool_))
+    admitted = list(settled.admitted)
     for number, counted in enumerate(admitted):
         counted.series = OVERFLOW if number == 1 else series_of(counted.call())
         counted.matched = ("truncated",) if number == 2 else ()
@@ -43,7 +53,7 @@ def settled_calls() -> list[Counted]:
 
 def test_calls_come_back_as_they_were_settled() -> None:
     admitted = settled_calls()
-    settled = Recent().restore(admitted, [], 1, 0.0)
+    settled = Recent().restore(rows_of([]), admitted, [], 1, 0.0)
     entry = decode(encode(settled), Shapes())
     assert [one.call() for one in entry.admitted] == [one.call() for one in admitted]
     for name in ("is_call", "cost_usd", "cost_basis", "matched", "chosen", "series"):
@@ -54,8 +64,8 @@ def test_calls_come_back_as_they_were_settled() -> None:
 
 def test_what_was_withdrawn_is_named() -> None:
     recent = Recent()
-    first = recent.restore(settled_calls(), [], 1, 0.0)
-    settled = recent.restore([], [one.name for one in first.admitted[:2]], 2, 0.0)
+    first = recent.restore(rows_of([]), settled_calls(), [], 1, 0.0)
+    settled = recent.restore(rows_of([]), [], [one.name for one in first.admitted[:2]], 2, 0.0)
     assert list(decode(encode(settled), SHAPES).withdrawn) == [one.name for one in first.admitted[:2]]
 
 
@@ -65,10 +75,9 @@ def test_an_entry_takes_about_a_hundred_bytes_a_call() -> None:
         otel(n, (chance.randint(1, 9999), n), f"chatcmpl-{chance.randbytes(14).hex()}", trace=n)
         for n in range(1, 501)
     ]
-    settled = Recent().settle([sighting_of(one, SHAPES) for one in reports(spans)], 0.0)
-    for counted in settled.admitted:
-        counted.series = series_of(counted.call())
-    assert len(encode(settled)) / 500 < 150
+    batch = Counting().settle(rows_of(sighting_of(one, SHAPES) for one in reports(spans)), 0.0)
+    assert len(batch.settled.plain) == 499, "all but the first of its kind"
+    assert len(Counting().entry(batch)) / 500 < 150
 
 
 @pytest.mark.parametrize("error", [False, True])
@@ -85,35 +94,69 @@ def test_calls_that_an_earlier_version_wrote_are_still_read(make_call: MakeCall,
 def test_an_entry_is_read_whatever_its_size(make_call: MakeCall) -> None:
     for size in range(300):
         call = make_call(response_id="x" * size)
-        (sighting,) = (sighting_of(Report(call, "", "lib", False, True, False, None, {}), SHAPES),)
-        settled = Recent().settle([sighting], 0.0)
-        settled.admitted[0].series = series_of(call)
-        (counted,) = decode(encode(settled), SHAPES).admitted
-        assert counted.call().response_id == call.response_id
+        assert written_and_read(call).response_id == call.response_id
 
 
 def test_more_tokens_than_one_count_may_tell_come_back(make_call: MakeCall) -> None:
-    call = make_call(input_tokens=2_700_000_000, output_tokens=None)
-    sighting = sighting_of(Report(call, "", "lib", False, True, False, None, {}), SHAPES)
-    settled = Recent().settle([sighting], 0.0)
-    settled.admitted[0].series = series_of(call)
-    (counted,) = decode(encode(settled), SHAPES).admitted
-    assert (counted.call().input_tokens, counted.call().output_tokens) == (2_700_000_000, None)
+    call = written_and_read(make_call(input_tokens=2_700_000_000, output_tokens=None))
+    assert (call.input_tokens, call.output_tokens) == (2_700_000_000, None)
+
+
+def written_and_read(call: Call) -> Call:
+    """The call as it comes back out of an entry, in whatever form it is there."""
+    counting = Counting()
+    report = Report(call, "", "lib", False, True, False, None, {})
+    entry = decode(counting.entry(counting.settle(rows_of([sighting_of(report, SHAPES)]), 0.0)), SHAPES)
+    calls = [call_of(entry.rows.sighting(place)) for place in range(len(entry.rows))]
+    (read,) = [*calls, *(one.call() for one in entry.admitted)]
+    return read
+
+
+ATTRIBUTES = st.lists(st.tuples(st.text(max_size=5), st.text(max_size=5)), max_size=2).map(tuple)
+
+
+@given(
+    st.lists(
+        st.tuples(st.text(max_size=20) | st.none(), ATTRIBUTES, st.integers(0, 9) | st.none()), min_size=1
+    )
+)
+def test_plain_calls_come_back_with_what_they_are_counted_as(
+    told: list[tuple[str | None, tuple[tuple[str, str], ...], int | None]],
+) -> None:
+    counting = Counting(marking=Marking(WATCHES))
+    sightings = []
+    # The first of its kind is looked at by itself.
+    for number, (response_id, chosen, tokens) in enumerate([(None, (), None), *told]):
+        (report,) = reports([otel(number + 1, (tokens or 0, 5), trace=number + 1)])
+        sighting = sighting_of(report, SHAPES, chosen)
+        sightings.append(sighting._replace(response_id=response_id, input_tokens=tokens))
+    batch = counting.settle(rows_of(sightings), 0.0)
+    entry = decode(counting.entry(batch), Shapes())
+    assert batch.many is not None
+    for place, sighting in enumerate(sightings[1:]):
+        again = entry.rows.sighting(place)
+        assert again[1:] == sighting[1:]
+        assert series_of(again.shape) == series_of(sighting.shape)
+        assert entry.values.marks.get(place) == batch.many.marks.get(place)
+    assert entry.values.basis.tolist() == batch.many.basis.tolist()[:-1]
+    assert entry.values.cost_usd.tobytes() == batch.many.cost_usd[:-1].tobytes()
 
 
 def test_a_restart_takes_back_the_right_one_of_two_calls_whose_ids_are_the_same() -> None:
-    live, after = Recent(), Recent()
+    live, after = Counting(), Counting()
     requests = [
         [otel(1, response_id="chatcmpl-0123456789abcdef")],
         [otel(1, (70, 3), at_s=20, response_id="chatcmpl-fedcba9876543210")],
         [framework(2, None, response_id="chatcmpl-0123456789abcdef")],
     ]
+    books = []
     for number, spans in enumerate(requests, 1):
-        settled = live.settle([sighting_of(one, SHAPES) for one in reports(spans)], 0.0)
-        live.keep(settled, number, 0.0)
-        for counted in settled.admitted:
-            counted.series = series_of(counted.call())
-        entry = decode(encode(settled), SHAPES)
-        restored = after.restore(entry.admitted, entry.withdrawn, number, 0.0)
-        assert [one.name for one in restored.withdrawn] == [one.name for one in settled.withdrawn]
-    assert len(settled.withdrawn) == 1
+        batch = live.settle(rows_of(sighting_of(one, SHAPES) for one in reports(spans)), 0.0)
+        live.count(batch, number, 0.0)
+        after.restore(number, 0.0, live.entry(batch), is_folded=False)
+    assert len(batch.settled.withdrawn) == 1
+    for counting in (live, after):
+        book = WindowBook()
+        counting.copy_to(book, 0, 10**10)
+        books.append([window_to_json(one) for one in book])
+    assert books[0] == books[1]

@@ -12,15 +12,22 @@ from monitor.traffic.joining import recent
 from monitor.traffic.joining.groups import join
 from monitor.traffic.joining.recent import Counted, Recent, Settled
 from monitor.traffic.otlp import Span
-from monitor.traffic.sightings import Shapes, Sighting, sighting_of
+from monitor.traffic.rows import Rows, rows_of
+from monitor.traffic.sightings import Shapes, sighting_of
 
 from .test_joining import ID, ONE_CALL, OTHER_ID, TWO_CALLS, framework, otel, reports, untold, wrapper
 
 SHAPES = Shapes()
 
 
-def sightings(spans: Iterable[Span]) -> list[Sighting]:
-    return [sighting_of(one, SHAPES) for one in reports(list(spans))]
+def rows(spans: Iterable[Span]) -> Rows:
+    return rows_of(sighting_of(one, SHAPES) for one in reports(list(spans)))
+
+
+def admitted(settled: Settled) -> list[Counted]:
+    """All calls that are counted from now on, those included that stayed rows."""
+    plain = [Counted((settled.rows.sighting(place),)) for place in settled.plain.tolist()]
+    return [*plain, *settled.admitted]
 
 
 class Ledger:
@@ -32,12 +39,13 @@ class Ledger:
         self.entries = 0
 
     def take(self, spans: Iterable[Span], now: float = 0.0) -> Settled:
-        settled = self.recent.settle(sightings(spans), now)
+        settled = self.recent.settle(rows(spans), now)
         self.entries += 1
         self.recent.keep(settled, self.entries, now)
         for gone in settled.withdrawn:
-            self.counted.remove(gone)
-        self.counted += settled.admitted
+            (same,) = [one for one in self.counted if _named(one) == _named(gone)]
+            self.counted.remove(same)
+        self.counted += admitted(settled)
         return settled
 
     @property
@@ -46,6 +54,10 @@ class Ledger:
         calls = [frozenset(one.call().span_ids) for one in self.counted if one.is_call]
         assert len(calls) == len(set(calls))
         return set(calls)
+
+
+def _named(counted: Counted) -> object:
+    return {(one.key, one.start_ns) for one in counted.sightings}, counted.is_call
 
 
 def ids(*numbers: int) -> frozenset[str]:
@@ -116,7 +128,7 @@ def test_a_further_report_replaces_the_call_and_adds_what_it_tells() -> None:
     ledger = Ledger()
     ledger.take([otel(1, None, ID)])
     settled = ledger.take([framework(2, (50, 9), response_id=ID)])
-    (gone,), (counted,) = settled.withdrawn, settled.admitted
+    (gone,), (counted,) = settled.withdrawn, admitted(settled)
     assert gone.call().span_ids == (id_of(1),)
     assert (counted.call().input_tokens, counted.call().response_id) == (50, ID)
 
@@ -124,7 +136,8 @@ def test_a_further_report_replaces_the_call_and_adds_what_it_tells() -> None:
 def test_a_span_that_is_sent_again_changes_nothing() -> None:
     ledger = Ledger()
     ledger.take([otel(1, response_id=ID)])
-    assert ledger.take([otel(1, response_id=ID)]) == Settled([], [])
+    settled = ledger.take([otel(1, response_id=ID)])
+    assert (len(settled), settled.withdrawn) == (0, [])
 
 
 def test_a_span_that_was_sent_before_it_ended_is_counted_as_it_ended() -> None:
@@ -142,7 +155,7 @@ def test_a_sender_that_uses_ids_again_loses_no_calls() -> None:
         ledger.take([otel(1, at_s=3600 * hour), otel(2, trace=2, at_s=3600 * hour)], now=hour)
     assert len(ledger.counted) == 6
     ledger.take([], now=100)
-    assert ledger.take([otel(1)], now=101).admitted
+    assert len(ledger.take([otel(1)], now=101)) == 1
 
 
 def test_what_turns_out_to_wrap_calls_is_counted_no_longer() -> None:
@@ -198,7 +211,7 @@ def test_what_could_not_be_stored_is_undone() -> None:
     first, second, third = (_busy_service(7)[start::3] for start in range(3))
     for one in (ledger, twin):
         one.take(first)
-    ledger.recent.undo(ledger.recent.settle(sightings(second), 0.0))
+    ledger.recent.undo(ledger.recent.settle(rows(second), 0.0))
     for one in (ledger, twin):
         one.take(third)
         one.take(second)
@@ -209,8 +222,8 @@ def test_a_restart_remembers_what_was_settled() -> None:
     before, after = Ledger(), Recent()
     halves = _busy_service(3)[::2], _busy_service(3)[1::2]
     settled = before.take(halves[0])
-    restored = after.restore(settled.admitted, [], 1, 0.0)
-    assert restored.admitted == settled.admitted
+    restored = after.restore(settled.rows.take(settled.plain), settled.admitted, [], 1, 0.0)
+    assert len(restored) == len(settled)
     on = Ledger(after)
     on.counted = list(before.counted)
     on.take(halves[1])
@@ -222,8 +235,8 @@ def test_a_restart_withdraws_by_name_what_was_withdrawn() -> None:
     one, joined = Ledger(), Recent()
     first = one.take([otel(1, response_id=ID)])
     second = one.take([framework(2, response_id=ID)])
-    joined.restore(first.admitted, [], 1, 0.0)
-    again = joined.restore(second.admitted, [gone.name for gone in second.withdrawn], 2, 0.0)
+    joined.restore(first.rows.take(first.plain), first.admitted, [], 1, 0.0)
+    again = joined.restore(rows([]), second.admitted, [gone.name for gone in second.withdrawn], 2, 0.0)
     assert [gone.call().span_ids for gone in again.withdrawn] == [(id_of(1),)]
 
 
@@ -289,6 +302,6 @@ def test_a_span_that_is_there_before_and_after_its_end_takes_nothing_back_that_w
 
 def test_what_was_undone_leaves_the_earlier_answer_known() -> None:
     recent = Recent()
-    recent.keep(recent.settle(sightings([otel(1, response_id=ID)]), 0.0), 1, 0.0)
-    recent.undo(recent.settle(sightings([otel(2, response_id=ID, trace=5, at_s=30)]), 0.0))
-    assert len(recent.settle(sightings([framework(3, None, response_id=ID)]), 0.0).withdrawn) == 1
+    recent.keep(recent.settle(rows([otel(1, response_id=ID)]), 0.0), 1, 0.0)
+    recent.undo(recent.settle(rows([otel(2, response_id=ID, trace=5, at_s=30)]), 0.0))
+    assert len(recent.settle(rows([framework(3, None, response_id=ID)]), 0.0).withdrawn) == 1

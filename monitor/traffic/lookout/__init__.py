@@ -18,6 +18,7 @@ from orjson import JSONDecodeError
 
 from .. import OtlpError
 from ..otlp import Encoding, decode
+from ..rows import Rows
 from ..sightings import Shapes, Sighting
 from ..silence.ingest_counts import Arrived
 from .book import PLANS_MAX
@@ -33,7 +34,7 @@ __all__ = ["AGE_MAX_S", "FUTURE_MAX_S", "Checks", "Lookout", "NoChecks", "Sighte
 class Sighted:
     """What a request holds: the calls that its spans report, and what became of the other spans."""
 
-    sightings: Sequence[Sighting]
+    rows: Rows
     others: int
     """How many are no calls."""
     rejected: Mapping[str, int]
@@ -41,6 +42,11 @@ class Sighted:
     read_slowly: int
     """How many were decoded whole, nearly all of them for the reader of the dialects."""
     arrived: Arrived
+
+    @property
+    def sightings(self) -> Sequence[Sighting]:
+        """The calls, each by itself."""
+        return [self.rows.sighting(place) for place in range(len(self.rows))]
 
 
 class Lookout:
@@ -87,7 +93,7 @@ class Lookout:
                 found.came(spans, None)
                 found.refuse(reason, None, spans)
         arrived = Arrived(found.by_service, found.lost)
-        return Sighted(found.sightings, found.others, found.rejected, found.read_slowly, arrived)
+        return Sighted(found.rows.rows(), found.others, found.rejected, found.read_slowly, arrived)
 
 
 _UNREADABLE = (DecodeError, OtlpError, UnicodeDecodeError, JSONDecodeError, MsgspecError)

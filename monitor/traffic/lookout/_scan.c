@@ -9,6 +9,7 @@
 #define PY_SSIZE_T_CLEAN
 #define _GNU_SOURCE
 #include <Python.h>
+#include <math.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -24,6 +25,8 @@
 #define COUNT_MAX 1000000000ULL
 #define SLACK_S 0.1
 #define NOTHING 0xFFFF
+#define NO_TEXT 0xFFFFFFFFu
+#define TELLING_ID_MIN 16
 #define SCOPES_MAX 100000 /* with more than these the request is for Python to refuse or to read */
 
 typedef const uint8_t *Bytes;
@@ -44,7 +47,7 @@ typedef struct {
 
 typedef struct {
     PyObject_HEAD
-    PyTypeObject *sighting_type;
+    uint64_t hash_seed, hash_factor;
     PyObject *names; /* a tuple, which keeps the bytes of all names alive */
     Part name[NAMES_MAX];
     uint8_t is_telling[NAMES_MAX];
@@ -293,9 +296,10 @@ static int count_of(Scanner *self, uint16_t number, int64_t *value)
 }
 
 /* A short text that neither begins nor ends with anything that would be cut off is what it is. */
-static int text_of(Scanner *self, uint16_t number, PyObject **text)
+static int text_of(Scanner *self, uint16_t number, Part *text)
 {
-    *text = NULL;
+    text->at = NULL;
+    text->size = 0;
     if (number == NOTHING)
         return 1;
     if (!has(self, number))
@@ -306,13 +310,11 @@ static int text_of(Scanner *self, uint16_t number, PyObject **text)
     uint8_t first = part.at[2], last = part.at[part.size - 1];
     if (first <= 34 || first >= 127 || last <= 32 || last >= 127)
         return 0;
-    *text = PyUnicode_DecodeUTF8((const char *)part.at + 2, part.size - 2, NULL);
-    if (*text == NULL) {
-        if (!PyErr_ExceptionMatches(PyExc_UnicodeDecodeError))
-            return -1;
-        PyErr_Clear();
-        return 0;
-    }
+    for (Py_ssize_t i = 2; i < part.size; i++)
+        if (part.at[i] >= 128)
+            return 0; /* whether it is UTF-8 is for Python to say */
+    text->at = part.at + 2;
+    text->size = part.size - 2;
     return 1;
 }
 
@@ -389,11 +391,6 @@ static int is_silent(Part document, PyObject *letters)
     return 1;
 }
 
-static inline PyObject *number_or_none(int64_t value)
-{
-    return value < 0 ? Py_NewRef(Py_None) : PyLong_FromLongLong(value);
-}
-
 static inline PyObject *bytes_of(Part part)
 {
     return PyBytes_FromStringAndSize((const char *)part.at, part.size);
@@ -404,12 +401,95 @@ static inline int64_t not_negative(int64_t value)
     return value < 0 ? 0 : value;
 }
 
+/* A report as `rows.RECORD` describes it. */
+typedef struct {
+    uint8_t trace_id[16], span_id[8], parent_id[8];
+    uint64_t start_ns, end_ns;
+    int64_t asked, cached, written, output, reasoning;
+    double waited;
+    uint64_t id_hash;
+    uint32_t kind, text_at, id_size, session_size, session_at, has_telling_id;
+} Record;
+
+_Static_assert(sizeof(Record) == 128, "a record is written as it lies in memory");
+
+typedef struct {
+    uint8_t *at;
+    Py_ssize_t size, room;
+} Buffer;
+
+typedef struct {
+    PyObject *groups, *origin, *choose, *kinds, *chosen, *left;
+    PyObject *last_shape; /* borrowed of `kinds`, which holds it */
+    uint32_t last_kind;
+    Buffer records, texts, sessions;
+    Py_ssize_t texts_before, sessions_before;
+    Bytes body;
+    uint64_t earliest_ns, latest_ns;
+    int gaps;
+    Py_ssize_t others, no_ids, no_times, too_early, too_late, lost_attributes, lost_events, lost_links;
+} Work;
+
+/* Room for so many more bytes; NULL without memory, with the exception. */
+static uint8_t *room_in(Buffer *buffer, Py_ssize_t size)
+{
+    if (buffer->at == NULL || buffer->room - buffer->size < size) {
+        Py_ssize_t room = 2 * buffer->room + size + 4096;
+        uint8_t *moved = PyMem_Realloc(buffer->at, (size_t)room);
+        if (moved == NULL) {
+            PyErr_NoMemory();
+            return NULL;
+        }
+        buffer->at = moved;
+        buffer->room = room;
+    }
+    buffer->size += size;
+    return buffer->at + buffer->size - size;
+}
+
+static uint64_t hash_of(Scanner *self, Part text)
+{
+    uint64_t found = self->hash_seed ^ (uint64_t)text.size, word;
+    for (Py_ssize_t at = 0; at < text.size; at += 8) {
+        word = 0;
+        memcpy(&word, text.at + at, (size_t)(text.size - at < 8 ? text.size - at : 8));
+        found = (found ^ word) * self->hash_factor;
+        found ^= found >> 32;
+    }
+    return found ? found : 1;
+}
+
+/* The place of a shape among those of the request. 0 with an exception. */
+static int kind_of(Work *work, PyObject *shape, uint32_t *kind)
+{
+    if (shape != work->last_shape) {
+        PyObject *known = PyDict_GetItemWithError(work->kinds, shape);
+        if (known != NULL) {
+            work->last_kind = (uint32_t)PyLong_AsUnsignedLong(known);
+        } else {
+            if (PyErr_Occurred())
+                return 0;
+            PyObject *next = PyLong_FromSsize_t(PyDict_GET_SIZE(work->kinds));
+            if (next == NULL)
+                return 0;
+            work->last_kind = (uint32_t)PyDict_GET_SIZE(work->kinds);
+            int failed = PyDict_SetItem(work->kinds, shape, next);
+            Py_DECREF(next);
+            if (failed)
+                return 0;
+        }
+        if (PyErr_Occurred())
+            return 0;
+        work->last_shape = shape;
+    }
+    *kind = work->last_kind;
+    return 1;
+}
+
 /* What the attributes hold that were chosen to be looked at, by what `choose` makes of their bytes. */
 static PyObject *chosen_of(Scanner *self, PyObject *choose, PyObject *origin)
 {
     int count = self->names_count - self->chosen_from;
-    if (choose == Py_None || count == 0)
-        return PyTuple_New(0);
     PyObject *arguments = PyTuple_New(count + 1);
     if (arguments == NULL)
         return NULL;
@@ -428,7 +508,22 @@ static PyObject *chosen_of(Scanner *self, PyObject *choose, PyObject *origin)
     return chosen;
 }
 
-static int sighting_of(Scanner *self, PyObject *entry, PyObject *origin, PyObject *choose, PyObject **sighting)
+/* Note what the span at hand holds of them beside its record. */
+static int add_chosen(Scanner *self, Work *work)
+{
+    if (work->choose == Py_None || self->names_count == self->chosen_from)
+        return 0;
+    PyObject *chosen = chosen_of(self, work->choose, work->origin);
+    if (chosen == NULL)
+        return -1;
+    PyObject *one = Py_BuildValue("(nN)", work->records.size / (Py_ssize_t)sizeof(Record), chosen);
+    int failed = one == NULL || PyList_Append(work->chosen, one) < 0;
+    Py_XDECREF(one);
+    return failed ? -1 : 0;
+}
+
+/* Write down the report that the span at hand is, by its plan. */
+static int report(Scanner *self, Work *work, PyObject *entry)
 {
     const Plan *plan = NULL;
     int64_t asked = -1, output = -1, cached = -1, written = -1, reasoning = -1, total = -1;
@@ -477,61 +572,52 @@ static int sighting_of(Scanner *self, PyObject *entry, PyObject *origin, PyObjec
         if (!has(self, plan->documents[i]) ||
             !is_silent(self->value[plan->documents[i]], PyList_GET_ITEM(entry, 2)))
             return 0;
-    PyObject *shape = PyDict_GetItemWithError(PyList_GET_ITEM(entry, 1), origin);
+    PyObject *shape = PyDict_GetItemWithError(PyList_GET_ITEM(entry, 1), work->origin);
     if (shape == NULL || shape == Py_None)
         return PyErr_Occurred() ? -1 : 0;
-    PyObject *response_id = NULL, *session = NULL, *chosen = NULL;
-    Py_INCREF(shape);
-    int known = text_of(self, plan->response_id, &response_id);
-    if (known > 0)
-        known = text_of(self, plan->session, &session);
-    if (known > 0 && (chosen = chosen_of(self, choose, origin)) == NULL)
-        known = -1;
-    if (known <= 0) {
-        Py_DECREF(shape);
-        Py_XDECREF(response_id);
-        Py_XDECREF(session);
-        return known;
+    Part response_id, session;
+    if (!text_of(self, plan->response_id, &response_id) || !text_of(self, plan->session, &session))
+        return 0;
+    if (self->end_ns > work->latest_ns || self->start_ns > work->latest_ns) {
+        work->too_early++;
+        return 1;
     }
-    Part parent = self->parent_id;
-    if (parent.size != 8)
-        parent.size = 0;
-    PyObject *facts[17] = {
-        shape,
-        bytes_of(self->trace_id),
-        bytes_of(self->span_id),
-        bytes_of(parent),
-        PyLong_FromUnsignedLongLong(self->start_ns),
-        PyLong_FromUnsignedLongLong(self->end_ns),
-        response_id ? response_id : Py_NewRef(Py_None),
-        session ? session : Py_NewRef(Py_None),
-        number_or_none(asked),
-        number_or_none(cached),
-        number_or_none(written),
-        number_or_none(output),
-        number_or_none(reasoning),
-        has_waited ? PyFloat_FromDouble(waited) : Py_NewRef(Py_None),
-        Py_NewRef(Py_None),
-        chosen,
-        PyTuple_New(0),
+    if (self->end_ns < work->earliest_ns) {
+        work->too_late++;
+        return 1;
+    }
+    Record made = {
+        .start_ns = self->start_ns,
+        .end_ns = self->end_ns,
+        .asked = asked,
+        .cached = cached,
+        .written = written,
+        .output = output,
+        .reasoning = reasoning,
+        .waited = has_waited ? waited : (double)NAN,
+        .id_hash = response_id.at ? hash_of(self, response_id) : 0,
+        .text_at = (uint32_t)(work->texts_before + work->texts.size),
+        .id_size = response_id.at ? (uint32_t)response_id.size : NO_TEXT,
+        .session_size = session.at ? (uint32_t)session.size : NO_TEXT,
+        .session_at = (uint32_t)(work->sessions_before + work->sessions.size),
+        .has_telling_id = response_id.at && response_id.size >= TELLING_ID_MIN,
     };
-    PyObject *made = self->sighting_type->tp_alloc(self->sighting_type, 17);
-    int is_whole = made != NULL;
-    for (int i = 0; i < 17; i++) {
-        is_whole &= facts[i] != NULL;
-        if (made != NULL)
-            PyTuple_SET_ITEM(made, i, facts[i]);
-        else
-            Py_XDECREF(facts[i]);
-    }
-    if (!is_whole) {
-        Py_XDECREF(made);
+    memcpy(made.trace_id, self->trace_id.at, 16);
+    memcpy(made.span_id, self->span_id.at, 8);
+    if (self->parent_id.size == 8)
+        memcpy(made.parent_id, self->parent_id.at, 8);
+    if (!kind_of(work, shape, &made.kind) || add_chosen(self, work) < 0)
         return -1;
-    }
-    /* It holds nothing that could hold it: there is no need to look at it each time that garbage is looked for, and
-       many of them are kept for a while. */
-    PyObject_GC_UnTrack(made);
-    *sighting = made;
+    uint8_t *text = room_in(&work->texts, response_id.size);
+    uint8_t *told = text ? room_in(&work->sessions, session.size) : NULL;
+    uint8_t *record = told ? room_in(&work->records, sizeof made) : NULL;
+    if (record == NULL)
+        return -1;
+    if (response_id.at)
+        memcpy(text, response_id.at, (size_t)response_id.size);
+    if (session.at)
+        memcpy(told, session.at, (size_t)session.size);
+    memcpy(record, &made, sizeof made);
     return 1;
 }
 
@@ -566,25 +652,18 @@ static PyObject *signature_of(Scanner *self, PyObject *deciding, int looks_at_na
     return PyBytes_FromStringAndSize((const char *)self->signature, to - self->signature);
 }
 
-typedef struct {
-    PyObject *groups, *origin, *choose, *sightings, *left;
-    Bytes body;
-    uint64_t earliest_ns, latest_ns;
-    int gaps;
-    Py_ssize_t others, no_ids, no_times, too_early, too_late, lost_attributes, lost_events, lost_links;
-} Work;
-
-/* Hand a span back: where its sighting belongs, where it lies, and what its group or its plan would be found by. */
+/* Hand a span back: where its record belongs, where it lies, and what its group or its plan would be found by. */
 static int leave(Work *work, Part span, PyObject *known_by, PyObject *plans, PyObject *signature)
 {
     Py_ssize_t begin = span.at - work->body;
     PyObject *left = Py_BuildValue(
-        "(nnnOOO)", PyList_GET_SIZE(work->sightings), begin, begin + span.size,
+        "(nnnOOO)", work->records.size / (Py_ssize_t)sizeof(Record), begin, begin + span.size,
         known_by ? known_by : Py_None, plans ? plans : Py_None, signature ? signature : Py_None);
-    if (left == NULL)
-        return -1;
-    int failed = PyList_Append(work->left, left) < 0 || PyList_Append(work->sightings, Py_None) < 0;
-    Py_DECREF(left);
+    uint8_t *kept_free = left ? room_in(&work->records, sizeof(Record)) : NULL;
+    if (kept_free != NULL)
+        memset(kept_free, 0, sizeof(Record));
+    int failed = kept_free == NULL || PyList_Append(work->left, left) < 0;
+    Py_XDECREF(left);
     return failed ? -1 : 0;
 }
 
@@ -639,32 +718,23 @@ static int scan_span(Scanner *self, Work *work, Part span, int is_claimed)
         work->others++;
         done = 0;
     } else {
-        PyObject *sighting = NULL;
         Py_INCREF(entry); /* `choose` may be Python, and do anything */
-        int is_read = sighting_of(self, entry, work->origin, work->choose, &sighting);
+        int is_read = report(self, work, entry);
         Py_DECREF(entry);
-        if (is_read == 0) {
-            done = leave(work, span, NULL, NULL, NULL);
-        } else if (is_read > 0) {
-            done = 0;
-            if (self->end_ns > work->latest_ns || self->start_ns > work->latest_ns)
-                work->too_early++;
-            else if (self->end_ns < work->earliest_ns)
-                work->too_late++;
-            else
-                done = PyList_Append(work->sightings, sighting);
-            Py_DECREF(sighting);
-        }
+        done = is_read == 0 ? leave(work, span, NULL, NULL, NULL) : is_read > 0 ? 0 : -1;
     }
     Py_DECREF(signature);
     return done;
 }
 
 PyDoc_STRVAR(scan_doc,
-"scan(body, begin, end, is_claimed, groups, gaps, origin, choose, earliest_ns, latest_ns)\n--\n\n"
-"Read the spans of the scope that lies there: (sightings, left, others, refused, lost). `refused` are the numbers of\n"
-"those without ids, without times, too early and too late, `lost` of those with dropped attributes, events and links.\n"
-"Where a span is left to Python, there is None among the sightings. Raises ValueError at damage.");
+"scan(body, begin, end, is_claimed, groups, gaps, origin, choose, earliest_ns, latest_ns, kinds, texts_before,\n"
+"     sessions_before)\n--\n\n"
+"Read the spans of the scope that lies there: (records, texts, sessions, chosen, left, others, refused, lost).\n"
+"The first three are as `rows` has them, where so many bytes of texts come before; new shapes are added to `kinds`. `chosen` has places\n"
+"and what the spans there hold of the chosen attributes. `refused` are the numbers of those without ids, without times,\n"
+"too early and too late, `lost` of those with dropped attributes, events and links. Where a span is left to Python,\n"
+"the record is empty. Raises ValueError at damage.");
 
 static PyObject *scan(Scanner *self, PyObject *arguments)
 {
@@ -673,8 +743,9 @@ static PyObject *scan(Scanner *self, PyObject *arguments)
     Py_ssize_t begin, end;
     int is_claimed;
     unsigned long long earliest_ns, latest_ns;
-    if (!PyArg_ParseTuple(arguments, "y*nnpO!iOOKK", &body, &begin, &end, &is_claimed, &PyDict_Type, &work.groups,
-                          &work.gaps, &work.origin, &work.choose, &earliest_ns, &latest_ns))
+    if (!PyArg_ParseTuple(arguments, "y*nnpO!iOOKKO!nn", &body, &begin, &end, &is_claimed, &PyDict_Type, &work.groups,
+                          &work.gaps, &work.origin, &work.choose, &earliest_ns, &latest_ns, &PyDict_Type, &work.kinds,
+                          &work.texts_before, &work.sessions_before))
         return NULL;
     PyObject *answer = NULL;
     if (self->is_busy || self->names == NULL) {
@@ -686,9 +757,9 @@ static PyObject *scan(Scanner *self, PyObject *arguments)
     work.earliest_ns = earliest_ns;
     work.latest_ns = latest_ns;
     work.body = body.buf;
-    work.sightings = PyList_New(0);
+    work.chosen = PyList_New(0);
     work.left = PyList_New(0);
-    if (work.sightings == NULL || work.left == NULL)
+    if (work.chosen == NULL || work.left == NULL)
         goto done;
     if (begin < 0 || end < begin || end > body.len) {
         PyErr_SetString(PyExc_ValueError, "there is no such part");
@@ -706,11 +777,17 @@ static PyObject *scan(Scanner *self, PyObject *arguments)
         if (number == 2 && type == 2 && scan_span(self, &work, content, is_claimed) < 0)
             goto done;
     }
-    answer = Py_BuildValue("(OOn(nnnn)(nnn))", work.sightings, work.left, work.others, work.no_ids, work.no_times,
-                           work.too_early, work.too_late, work.lost_attributes, work.lost_events, work.lost_links);
+    answer = Py_BuildValue("(y#y#y#OOn(nnnn)(nnn))", work.records.at ? (char *)work.records.at : "", work.records.size,
+                           work.texts.at ? (char *)work.texts.at : "", work.texts.size,
+                           work.sessions.at ? (char *)work.sessions.at : "", work.sessions.size, work.chosen, work.left,
+                           work.others, work.no_ids, work.no_times, work.too_early, work.too_late,
+                           work.lost_attributes, work.lost_events, work.lost_links);
 done:
     self->is_busy = 0;
-    Py_XDECREF(work.sightings);
+    PyMem_Free(work.records.at);
+    PyMem_Free(work.texts.at);
+    PyMem_Free(work.sessions.at);
+    Py_XDECREF(work.chosen);
     Py_XDECREF(work.left);
     PyBuffer_Release(&body);
     return answer;
@@ -810,27 +887,29 @@ static int parts_of(PyObject *names, Part *parts, int most)
 }
 
 PyDoc_STRVAR(scanner_doc,
-"Scanner(sighting_type, names, chosen_from, beginnings, odd_beginnings)\n--\n\n"
+"Scanner(hash_seed, hash_factor, names, chosen_from, beginnings, odd_beginnings)\n--\n\n"
 "Reads spans. Names of attributes have the numbers of their places among `names`; those from `chosen_from` on are\n"
 "chosen. Spans with names that begin like one of `beginnings` are looked at, and left to Python when an unknown name\n"
 "begins like one of `odd_beginnings`.");
 
 static int scanner_init(Scanner *self, PyObject *arguments, PyObject *keywords)
 {
-    PyObject *type, *names, *beginnings, *odd_beginnings;
+    PyObject *names, *beginnings, *odd_beginnings;
+    unsigned long long hash_seed, hash_factor;
     int chosen_from;
     if (keywords != NULL && PyDict_GET_SIZE(keywords)) {
         PyErr_SetString(PyExc_TypeError, "all arguments are positional");
         return -1;
     }
-    if (!PyArg_ParseTuple(arguments, "O!O!iO!O!", &PyType_Type, &type, &PyTuple_Type, &names, &chosen_from,
+    if (!PyArg_ParseTuple(arguments, "KKO!iO!O!", &hash_seed, &hash_factor, &PyTuple_Type, &names, &chosen_from,
                           &PyTuple_Type, &beginnings, &PyTuple_Type, &odd_beginnings))
         return -1;
-    if (self->names != NULL || !PyType_IsSubtype((PyTypeObject *)type, &PyTuple_Type)) {
-        PyErr_SetString(PyExc_TypeError, "a scanner is made once, of a kind of tuple");
+    if (self->names != NULL) {
+        PyErr_SetString(PyExc_TypeError, "a scanner is made once");
         return -1;
     }
-    self->sighting_type = (PyTypeObject *)Py_NewRef(type);
+    self->hash_seed = hash_seed;
+    self->hash_factor = hash_factor;
     self->names = Py_NewRef(names);
     self->beginnings = Py_NewRef(beginnings);
     self->odd_beginnings = Py_NewRef(odd_beginnings);
@@ -860,7 +939,6 @@ static int scanner_init(Scanner *self, PyObject *arguments, PyObject *keywords)
 
 static void scanner_dealloc(Scanner *self)
 {
-    Py_XDECREF(self->sighting_type);
     Py_XDECREF(self->names);
     Py_XDECREF(self->beginnings);
     Py_XDECREF(self->odd_beginnings);

@@ -8,6 +8,7 @@ from typing import Protocol
 from ..dialects import Report
 from ..otlp import Span
 from ..otlp_size import check_spans
+from ..rows import RowsWriter
 from ..sightings import Shape, Sighting
 from ..silence.ingest_counts import Loss
 
@@ -56,11 +57,11 @@ class Watch:
 
 @dataclass(slots=True)
 class Found:
-    """What is in a request so far: its sightings, how many spans are no calls, and how many were left out and why."""
+    """What is in a request so far: its reports, how many spans are no calls, and how many were left out and why."""
 
     earliest_ns: int
     latest_ns: int
-    sightings: list[Sighting] = field(default_factory=list)
+    rows: RowsWriter = field(default_factory=RowsWriter)
     others: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     spans: int = 0
@@ -83,7 +84,7 @@ class Found:
     def add(self, sighting: Sighting | None) -> None:
         """Count a span by what it tells: a call, which may have ended at no possible time, or none."""
         if (admitted := self.admitted(sighting)) is not None:
-            self.sightings.append(admitted)
+            self.rows.add(admitted)
 
     def admitted(self, sighting: Sighting | None) -> Sighting | None:
         """The sighting, where it counts; otherwise it is counted why not."""

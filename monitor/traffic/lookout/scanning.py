@@ -17,6 +17,7 @@ from ..dialects import BEGINNINGS, SCOPES
 from ..dialects.counts import USAGE_PREFIXES
 from ..otlp import NO_IDS, NO_TIMES, Span, span_of
 from ..otlp_size import check_protobuf
+from ..rows import HASH_FACTOR, HASH_SEED
 from ..sightings import Shapes, Sighting
 from ..silence.ingest_counts import Loss
 from . import slim
@@ -62,7 +63,8 @@ class ScanningReader(ProtobufReader):
         self._numbers = {name: number for number, name in enumerate(names)}
         self._find_scopes = module.scopes
         self._scanner = module.Scanner(
-            Sighting,
+            HASH_SEED,
+            HASH_FACTOR,
             _encoded(names),
             len(names) - len(chosen),
             _encoded(BEGINNINGS),
@@ -95,9 +97,10 @@ class ScanningReader(ProtobufReader):
         groups = self._groups.get(scope, {})
         choose = self._choose if self._chosen_keys else None
         try:
-            sightings, left, others, refused, lost = self._scanner.scan(
+            records, texts, sessions, chosen, left, others, refused, lost = self._scanner.scan(
                 body, begin, end, scope.startswith(SCOPES), groups, origin.gaps, origin, choose,
-                found.earliest_ns, found.latest_ns,
+                found.earliest_ns, found.latest_ns, found.rows.kinds, len(found.rows.texts),
+                len(found.rows.sessions),
             )  # fmt: skip
         except ValueError as error:
             raise OtlpError(f"not a protobuf ExportTraceServiceRequest: {error}") from error
@@ -110,11 +113,14 @@ class ScanningReader(ProtobufReader):
             for loss, spans in zip((Loss.ATTRIBUTES, Loss.EVENTS, Loss.LINKS), lost, strict=True):
                 if spans:
                     found.lose(origin.service_name, loss, spans)
+        first = found.rows.append(records, texts, sessions)
+        for place, told in chosen:
+            found.rows.more[first + place] = None, told, ()
         for place, at, to, known_by, plans, signature in left:
             encoded = body[at:to]
             whole = _Whole(encoded, body, scope, origin, found)
             sighting, group, plan = self._read_left(slim.Span.FromString(encoded), scope, origin, whole)
-            sightings[place] = found.admitted(sighting)
+            found.rows.put(first + place, found.admitted(sighting))
             if known_by is not None and group is not None:
                 self._groups.setdefault(scope, groups)[known_by] = self._packed_group(group)
                 self._book.note_keys()
@@ -122,8 +128,6 @@ class ScanningReader(ProtobufReader):
                 self._note(plan, plans, signature)
             if group is not None and group in self._packed_groups:
                 self._packed_group(group)
-        if sightings:
-            found.sightings += filter(None, sightings) if left else sightings
 
     def _read_left(
         self, span: Any, scope: str, origin: Origin, whole: "_Whole"

@@ -12,11 +12,11 @@ from math import inf, isclose, nan
 
 import numpy as np
 
-from ..calls import Call, CostBasis, Operation
+from ..calls import BASIS_NUMBERS, Call, CostBasis, Operation
 from ..config import ModelPriceConfig
+from ..rows import Floats, Integers, Marks, Rows
 from ..sightings import Shape, call_of
 from ..watches.match import fits
-from ..windows.rows import Floats, Marks, Rows
 from . import price_list, rates
 from .rates import Price, Rates
 
@@ -27,6 +27,7 @@ Cost = tuple[float | None, CostBasis]
 """Dollars and how sure they are; ``None`` exactly when it is ``UNPRICED``."""
 
 _UNPRICED: Cost = (None, CostBasis.UNPRICED)
+_UNPRICED_NUMBER = BASIS_NUMBERS[CostBasis.UNPRICED]
 
 
 class PriceBook:
@@ -49,8 +50,8 @@ class PriceBook:
             return call
         return replace(call, cost_usd=cost, cost_basis=basis)
 
-    def costs_of(self, rows: Rows) -> tuple[Floats, list[CostBasis]]:
-        """What each call of the rows cost, not a number where that is not known, and how sure that is.
+    def costs_of(self, rows: Rows) -> tuple[Floats, Integers]:
+        """What each call of the rows cost, not a number where that is not known, and how sure that is, by number.
 
         The same as ``cost_of`` says of each, at once for all calls for whose shapes one plain price holds.
         """
@@ -59,15 +60,11 @@ class PriceBook:
         )
         tariffs = [self._tariff(shape, first) if first == last else None for shape in rows.shapes]
         costs, is_left = _plain_costs(rows, tariffs)
-        known = [tariff.basis if tariff else CostBasis.UNPRICED for tariff in tariffs]
-        is_known = ~np.isnan(costs)
-        bases = [
-            known[kind] if is_one else CostBasis.UNPRICED
-            for kind, is_one in zip(rows.kind.tolist(), is_known.tolist(), strict=True)
-        ]
+        known = [BASIS_NUMBERS[tariff.basis if tariff else CostBasis.UNPRICED] for tariff in tariffs]
+        bases = np.where(np.isnan(costs), _UNPRICED_NUMBER, np.array(known, np.int64)[rows.kind])
         for place in np.flatnonzero(is_left).tolist():
-            cost, bases[place] = self.cost_of(call_of(rows.sightings[place]))
-            costs[place] = np.nan if cost is None else cost
+            cost, basis = self.cost_of(call_of(rows.sighting(place)))
+            costs[place], bases[place] = np.nan if cost is None else cost, BASIS_NUMBERS[basis]
         return costs, bases
 
     def _find_tariff(self, shape: Shape, stretch: int) -> "_Tariff | None":
@@ -160,18 +157,22 @@ def _plain_tariff(price: Price, shape: Shape, basis: CostBasis) -> _Tariff | Non
 def _plain_costs(rows: Rows, tariffs: Sequence[_Tariff | None]) -> tuple[Floats, Marks]:
     """What calls cost at rates that hold for their shapes, and which of them need a closer look."""
 
+    kind = rows.kind
+
     def rate(name: str) -> Floats:
         of_shapes = [nan if tariff is None else getattr(tariff.rates, name) or 0.0 for tariff in tariffs]
-        return np.array(of_shapes)[rows.kind]
+        return np.array(of_shapes)[kind]
 
-    is_embedding = np.array([shape.operation is Operation.EMBEDDINGS for shape in rows.shapes])[rows.kind]
-    tokens_max = np.array([-1 if tariff is None else tariff.tokens_max for tariff in tariffs])[rows.kind]
-    is_plain = rows.input_tokens <= tokens_max
-    given, output = rows.input_tokens, np.maximum(rows.output_tokens, 0)
-    cached, written = np.maximum(rows.cached_input_tokens, 0), np.maximum(rows.cache_write_input_tokens, 0)
+    is_embedding = np.array([shape.operation is Operation.EMBEDDINGS for shape in rows.shapes])[kind]
+    tokens_max = np.array([-1 if tariff is None else tariff.tokens_max for tariff in tariffs])[kind]
+    given, told = rows.column("input_tokens"), rows.column("output_tokens")
+    is_plain = given <= tokens_max
+    output = np.maximum(told, 0)
+    cached = np.maximum(rows.column("cached_input_tokens"), 0)
+    written = np.maximum(rows.column("cache_write_input_tokens"), 0)
     asked = (given - cached - written) * rate("input") + cached * rate("cached") + written * rate("written")
     costs = asked + output * rate("output") + rate("request")
-    can_be = (given >= 0) & (is_embedding | (rows.output_tokens >= 0)) & (cached + written <= given)
+    can_be = (given >= 0) & (is_embedding | (told >= 0)) & (cached + written <= given)
     # What costs nothing may be sold by somebody else at a price: that is for ``cost_of`` to say.
     is_left = can_be & (~is_plain | (costs == 0))
     return np.where(can_be & is_plain & (costs != 0), costs, nan), is_left

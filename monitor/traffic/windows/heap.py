@@ -9,20 +9,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..calls import CostBasis, ErrorClass
+from ..calls import BASES, ErrorClass
+from ..rows import Floats, Integers, Marks, Rows, joined
 from ..sightings import Shape
 from .exemplars import EXEMPLARS_MAX, Exemplar, Kind
 from .histogram import ZERO_BUCKET, Histogram, buckets_of, nano
-from .rows import Floats, Integers, Marks, Rows
 from .series import Series
 from .tallies import count
 from .window import Window
 
-HEAP_MAX = 50_000
-"""How many calls may be heaped; beyond it they are counted. Some 25 MB with what they hold."""
+HEAP_MAX = 20_000
+"""How many calls may be heaped; beyond it they are counted. Some 4 MB, and as many again while they are counted."""
 
-_BASES = tuple(CostBasis)
-_PLACE_OF = {basis: place for place, basis in enumerate(_BASES)}
+Group = tuple[int, Shape, Series]
+"""The minute in which calls ended, their shape, and the series in which they are counted."""
+
 _BUCKETS = 4_096
 """More than there are buckets in a histogram."""
 
@@ -43,7 +44,7 @@ class Heap:
     def __init__(self) -> None:
         """Start with none."""
         self._chunks: list[_Chunk] = []
-        self._groups: dict[tuple[int, Shape, Series], int] = {}
+        self._groups: dict[Group, int] = {}
         self._n = 0
 
     def __len__(self) -> int:
@@ -55,18 +56,14 @@ class Heap:
         """There is enough to be counted."""
         return self._n >= HEAP_MAX
 
-    def add(self, rows: Rows, series: Sequence[Series], cost_usd: Floats, bases: Sequence[CostBasis]) -> None:
-        """Heap the calls of the rows, each in its series, with what it cost and how sure that is."""
-        places = list(zip(rows.minute.tolist(), rows.kind.tolist(), strict=True))
-        # The series of a call follows from its shape and its minute: few differ.
-        groups = {
-            (minute, kind): self._groups.setdefault((minute, rows.shapes[kind], one), len(self._groups))
-            for (minute, kind), one in dict(zip(places, series, strict=True)).items()
-        }
-        group = [groups[place] for place in places]
-        basis = [_PLACE_OF[one] for one in bases]
-        self._chunks.append(_Chunk(rows, np.array(group, np.int64), cost_usd, np.array(basis, np.int64)))
-        self._n += len(group)
+    def add(
+        self, rows: Rows, group: Integers, groups: Sequence[Group], cost_usd: Floats, basis: Integers
+    ) -> None:
+        """Heap the calls of the rows, each in its group, with what it cost and how sure that is, by number."""
+        known = self._groups
+        numbers = np.array([known.setdefault(one, len(known)) for one in groups], np.int64)
+        self._chunks.append(_Chunk(rows, numbers[group], cost_usd, basis))
+        self._n += len(rows)
 
     def count(self, window_of: Callable[[int, Series], Window]) -> None:
         """Count all calls in the windows of their minutes and series; none is left."""
@@ -78,19 +75,17 @@ class Heap:
 class _Count:
     """The calls of all chunks, one after the other."""
 
-    def __init__(self, chunks: Sequence[_Chunk], groups: Sequence[tuple[int, Shape, Series]]) -> None:
+    def __init__(self, chunks: Sequence[_Chunk], groups: Sequence[Group]) -> None:
         self._groups = groups
-        self._sightings = [one for chunk in chunks for one in chunk.rows.sightings]
+        rows = self._rows = joined([chunk.rows for chunk in chunks])
         self._group = np.concatenate([chunk.group for chunk in chunks])
         self._cost = np.concatenate([chunk.cost_usd for chunk in chunks])
         self._basis = np.concatenate([chunk.basis for chunk in chunks])
-        self._input = np.concatenate([chunk.rows.input_tokens for chunk in chunks])
-        self._cached = np.concatenate([chunk.rows.cached_input_tokens for chunk in chunks])
-        self._output = np.concatenate([chunk.rows.output_tokens for chunk in chunks])
-        self._duration = np.concatenate([chunk.rows.duration_s for chunk in chunks])
-        self._ttft = np.concatenate([chunk.rows.ttft_s for chunk in chunks])
-        self._speed = np.concatenate([chunk.rows.tokens_per_s for chunk in chunks])
-        self._end = np.concatenate([chunk.rows.end_ns for chunk in chunks])
+        self._input, self._cached, self._output = (
+            rows.column(name) for name in ("input_tokens", "cached_input_tokens", "output_tokens")
+        )
+        self._duration, self._ttft, self._speed = rows.duration_s, rows.ttft_s, rows.tokens_per_s
+        self._end = rows.end_ns
         self._is_error = np.array([shape.error for _, shape, _ in groups], np.bool_)[self._group]
 
     def into(self, window_of: Callable[[int, Series], Window]) -> None:
@@ -121,8 +116,8 @@ class _Count:
         calls = np.bincount(self._group, minlength=n).tolist()
         cached = np.bincount(self._group, np.maximum(self._cached, 0), n).tolist()
         has_basis = ~self._is_error | ~np.isnan(self._cost)
-        keys = self._group[has_basis] * len(_BASES) + self._basis[has_basis]
-        bases = np.bincount(keys, minlength=n * len(_BASES)).reshape(n, -1).tolist()
+        keys = self._group[has_basis] * len(BASES) + self._basis[has_basis]
+        bases = np.bincount(keys, minlength=n * len(BASES)).reshape(n, -1).tolist()
         for place, (window, (_, shape, _)) in enumerate(zip(windows, self._groups, strict=True)):
             window.calls += calls[place]
             window.cached_tokens += int(cached[place])
@@ -130,7 +125,7 @@ class _Count:
                 count(window.errors, (shape.error_class or ErrorClass.OTHER).value, calls[place])
             if shape.finish_reason:
                 count(window.finish_reasons, shape.finish_reason.value, calls[place])
-            for basis, by in zip(_BASES, bases[place], strict=True):
+            for basis, by in zip(BASES, bases[place], strict=True):
                 count(window.cost_bases, basis.value, by)
 
     def _fill(self, histograms: Sequence[Histogram], values: Floats, is_told: Marks) -> None:
@@ -151,10 +146,9 @@ class _Count:
         order = meant[np.lexsort((values[meant], self._group[meant]))]
         for mine in _runs(self._group[order]):
             rows = order[max(mine.start, mine.stop - EXEMPLARS_MAX) : mine.stop].tolist()
-            best = [(float(values[row]), self._sightings[row]) for row in rows]
             yield (
                 int(self._group[rows[0]]),
-                [Exemplar(value, one.trace_id.hex(), one.span_id.hex()) for value, one in best],
+                [Exemplar(float(values[row]), *self._rows.ids(row)) for row in rows],
             )
 
 

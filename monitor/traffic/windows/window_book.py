@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from ..calls import Call, CostBasis
-from .heap import Heap
-from .rows import Floats, Rows
+from ..calls import Call
+from ..rows import Floats, Integers, Rows
+from .heap import Group, Heap
 from .series import Series, minute_of
 from .tallies import Tally, count
 from .window import Window
@@ -24,10 +24,10 @@ class WindowBook:
         self._at(minute_of(call.ended_at), series).add(call)
 
     def add_rows(
-        self, rows: Rows, series: Sequence[Series], cost_usd: Floats, bases: Sequence[CostBasis]
+        self, rows: Rows, group: Integers, groups: Sequence[Group], cost_usd: Floats, basis: Integers
     ) -> None:
-        """Count the calls of the rows, each in its series and the minute in which it ended."""
-        self._heap.add(rows, series, cost_usd, bases)
+        """Count the calls of the rows, each in its group, with what it cost and how sure that is, by number."""
+        self._heap.add(rows, group, groups, cost_usd, basis)
         if self._heap.is_full:
             self._heap.count(self._at)
 

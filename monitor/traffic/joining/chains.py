@@ -1,0 +1,208 @@
+"""Which of the reports that came of late have a key in common: by numbers, for thousands of them at once.
+
+Each report has a number, and up to three keys: that of its span, that of the span above it, and the id of its answer.
+Reports whose keys fall into one slot are chained, from the latest to those before it. A look along a few chains says of
+all reports of a request which of them may have to do with another one, before any of them is looked at by itself.
+"""
+
+from collections.abc import Iterator, Sequence
+from enum import IntEnum
+
+import numpy as np
+
+from ..calls import Operation
+from ..rows import HASH_FACTOR, HASH_SEED, Hashes, Integers, Marks, Rows
+from .pairing import CONTINUED_MAX_S
+
+ROOM = 2**16
+"""How many reports are known at most, a power of two."""
+
+SLOTS = 2**17
+"""How many slots there are of each kind of key, a power of two."""
+
+STEPS_MAX = 8
+"""So far chains are followed for many reports at once; those whose chains are longer are looked at one by one."""
+
+UNDECIDED = -1
+"""Stands for a report that was not found within ``STEPS_MAX``, and may be there."""
+
+SLACK_NS = int(CONTINUED_MAX_S * 1e9)
+"""So long after the one above it ended a report may still begin."""
+
+_MASK = 2**64 - 1
+_OPERATIONS = {one: place for place, one in enumerate(Operation)}
+_PLACES = 20
+"""Bits for the place of a report among those that come together."""
+
+
+class Key(IntEnum):
+    """What reports are chained by."""
+
+    SPAN = 0
+    ABOVE = 1
+    ANSWER = 2
+
+
+class Chains:
+    """The reports that came of late. Numbers ascend from 1; those before ``oldest`` are forgotten."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self.oldest = self.next = 1
+        self._keys = np.zeros((len(Key), ROOM), np.uint64)
+        self._before = np.zeros((len(Key), ROOM), np.int64)
+        self._latest = np.zeros((len(Key), SLOTS), np.int64)
+        self._end_ns = np.zeros(ROOM, np.int64)
+        self._id_hash, self._trace, self._voice = (np.zeros(ROOM, np.uint64) for _ in range(3))
+        self._facts = np.zeros(ROOM, np.uint8)
+
+    def add(self, rows: Rows) -> int:
+        """Chain these reports; gives the number of the first. There must be room for them."""
+        n, first = len(rows), self.next
+        if not n:
+            return first
+        self.next += n
+        places = np.arange(first, self.next) & (ROOM - 1)
+        records = rows.records
+        # What two reports of one call are told apart by: see ``are_rivals`` and ``_may_be_one``.
+        voices = [hash((one.emitter, one.service_name, one.is_ending)) & _MASK for one in rows.shapes]
+        facts = [_OPERATIONS[one.operation] * 2 + one.is_declared for one in rows.shapes]
+        self._voice[places] = np.array(voices, np.uint64)[rows.kind]
+        self._facts[places] = np.array(facts, np.uint8)[rows.kind]
+        self._end_ns[places] = records["end_ns"]
+        self._id_hash[places] = records["id_hash"]
+        self._trace[places] = records["trace_low"]
+        keys = _keys_of(rows)
+        for kind in Key:
+            self._keys[kind, places] = keys[kind]
+            self._chain(kind, keys[kind], first)
+        return first
+
+    def _chain(self, kind: Key, keys: Hashes, first: int) -> None:
+        # Sorted by slot and, within one, as they came: each is chained to the one before it.
+        order = ((keys & np.uint64(SLOTS - 1)).astype(np.int64) << _PLACES) | np.arange(len(keys))
+        if not keys.all():
+            order = order[keys != 0]
+            if not len(order):
+                return
+        order.sort()
+        slots, numbers = order >> _PLACES, (order & (2**_PLACES - 1)) + first
+        is_first = np.empty(len(order), np.bool_)
+        is_first[0] = True
+        np.not_equal(slots[1:], slots[:-1], out=is_first[1:])
+        before = np.empty(len(order), np.int64)
+        before[1:] = numbers[:-1]
+        latest = self._latest[kind]
+        before[is_first] = latest[slots[is_first]]
+        self._before[kind, numbers & (ROOM - 1)] = before
+        latest[slots] = numbers  # of several with one slot the last one stays
+
+    def drop(self, first: int, end: int) -> None:
+        """Have nobody find the reports with these numbers any more."""
+        self._keys[:, np.arange(first, end) & (ROOM - 1)] = 0
+
+    def suspects(self, first: int, end: int, rows: Rows) -> Marks:
+        """Which of these reports, the rows, may have to do with one that came before them.
+
+        The others have nothing to do with any: no report has the same span or lies below it, none that may be of the
+        same call has the same answer or lies above it.
+        """
+        numbers = np.arange(first, end)
+        places = numbers & (ROOM - 1)
+        spans, above, answers = (self._keys[kind, places] for kind in Key)
+        again = self._found(Key.SPAN, self._before[Key.SPAN, places], spans, numbers) != 0
+        found: Marks = again | (self._found_of(Key.ABOVE, spans, numbers) != 0)
+        found |= self._share_answers(answers, numbers, places)
+        parents = self._found_of(Key.SPAN, above, numbers)
+        below = np.flatnonzero(parents)
+        if len(below):
+            found[below] |= self._tell_one(parents[below], numbers[below], rows.start_ns[below], above[below])
+            known = below[parents[below] >= first]
+            found[known] |= again[parents[known] - first]
+        return found
+
+    def _tell_one(self, parents: Integers, numbers: Integers, start_ns: Integers, above: Hashes) -> Marks:
+        """Whether reports may tell of the same call as those above them: see ``recent.may_be_one``."""
+        places, parent_places = numbers & (ROOM - 1), parents & (ROOM - 1)
+        facts, mine = self._facts[parent_places], self._facts[places]
+        ids, my_ids = self._id_hash[parent_places], self._id_hash[places]
+        may_be: Marks = (facts >> 1 == mine >> 1) & (start_ns <= self._end_ns[parent_places] + SLACK_NS)
+        may_be &= (ids == 0) | (my_ids == 0) | (ids == my_ids)
+        may_be |= (facts & 1 == 0) | (parents == UNDECIDED)
+        may_be |= self._found(Key.ABOVE, self._before[Key.ABOVE, places], above, numbers) != 0
+        return may_be
+
+    def _share_answers(self, answers: Hashes, numbers: Integers, places: Integers) -> Marks:
+        """Whether reports may tell of an answer that one before tells of: see ``recent.may_tell_one_answer``."""
+        found = np.zeros(len(numbers), np.bool_)
+        mine = np.flatnonzero(answers)
+        at = self._before[Key.ANSWER, places[mine]]
+        for _ in range(STEPS_MAX):
+            is_live = at >= self.oldest
+            if not is_live.all():
+                mine, at = mine[is_live], at[is_live]
+            if not len(mine):
+                return found
+            others = at & (ROOM - 1)
+            may_be = (self._voice[others] != self._voice[places[mine]]) | (
+                self._trace[others] == self._trace[places[mine]]
+            )
+            found[mine] |= may_be & (self._keys[Key.ANSWER, others] == answers[mine])
+            at = self._before[Key.ANSWER, others]
+        found[mine[at >= self.oldest]] = True
+        return found
+
+    def _found_of(self, kind: Key, keys: Hashes, before: Integers) -> Integers:
+        """For each key the latest report before another that has it; 0 where there is none, or ``UNDECIDED``."""
+        at = np.where(keys == 0, 0, self._latest[kind, (keys & np.uint64(SLOTS - 1)).astype(np.int64)])
+        return self._found(kind, at, keys, before)
+
+    def _found(self, kind: Key, at: Integers, keys: Hashes, before: Integers) -> Integers:
+        """The same, along the chains that begin there."""
+        found = np.zeros(len(keys), np.int64)
+        mine = np.flatnonzero(at >= self.oldest)
+        at = at[mine]
+        for _ in range(STEPS_MAX):
+            if not len(mine):
+                return found
+            is_here = (self._keys[kind, at & (ROOM - 1)] == keys[mine]) & (at < before[mine])
+            found[mine[is_here]] = at[is_here]
+            at = self._before[kind, at & (ROOM - 1)]
+            is_on = ~is_here & (at >= self.oldest)
+            mine, at = mine[is_on], at[is_on]
+        found[mine] = UNDECIDED
+        return found
+
+    def numbers(self, kind: Key, key: int) -> Iterator[int]:
+        """The reports with a key, the latest first."""
+        at = int(self._latest[kind, key & (SLOTS - 1)])
+        keys, before = self._keys[kind], self._before[kind]
+        while at >= self.oldest:
+            if int(keys[at & (ROOM - 1)]) == key:
+                yield at
+            at = int(before[at & (ROOM - 1)])
+
+
+def _keys_of(rows: Rows) -> Sequence[Hashes]:
+    records = rows.records
+    trace = _mixed(records["trace_high"] ^ np.uint64(HASH_SEED))
+    trace = _mixed(trace ^ records["trace_low"])
+    parent = records["parent"]
+    answers = np.where(records["has_telling_id"] != 0, records["id_hash"], np.uint64(0))
+    above = np.where(parent == 0, np.uint64(0), _mixed(trace ^ parent) | np.uint64(1))
+    return _mixed(trace ^ records["span"]) | np.uint64(1), above, answers
+
+
+def _mixed(values: Hashes) -> Hashes:
+    found = values * np.uint64(HASH_FACTOR)
+    mixed: Hashes = found ^ (found >> np.uint64(32))
+    return mixed
+
+
+def span_key(key: bytes) -> int:
+    """What a span with this key, of trace and span, is chained by."""
+    found = HASH_SEED
+    for at in (0, 8, 16):
+        found = (found ^ int.from_bytes(key[at : at + 8], "little")) * HASH_FACTOR & _MASK
+        found ^= found >> 32
+    return found | 1
