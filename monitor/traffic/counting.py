@@ -17,7 +17,7 @@ from .entries import Values, decode, encode
 from .joining.recent import Counted, Recent, Settled
 from .pricing import book as pricing
 from .pricing.book import PriceBook
-from .rows import Floats, Integers, Marks, Rows, joined, rows_of
+from .rows import Floats, Integers, Marks, Rows
 from .sightings import SHAPES_MAX, Shape, Shapes
 from .watches.marking import Marking
 from .windows.heap import Group
@@ -84,12 +84,11 @@ class Many:
 class Batch:
     """What was settled, and how its calls are counted.
 
-    Most are told by one report and of everyday size: they are ``many``, the plain rows first. ``others`` are counted
-    one by one.
+    Most are told by one report and of everyday size: they are ``many``, the plain rows. The others are counted one by
+    one.
     """
 
     settled: Settled
-    others: Sequence[Counted]
     many: Many | None
 
     def value(self, place: int, counted: Counted) -> None:
@@ -145,24 +144,25 @@ class Counting:
 
     def _valued(self, settled: Settled) -> Batch:
         """What was settled, with what each call cost and where it is counted."""
-        rows, singles, others = _divided(settled)
-        for counted in others:
+        rows = settled.rows.take(settled.plain)
+        for counted in settled.admitted:
             self._value(counted)
         many = self._value_all(rows) if len(rows) else None
-        if many is not None:
-            for place, counted in enumerate(singles, len(settled.plain)):
-                many.value(place, counted)
+        batch = Batch(settled, many)
+        for place, counted in settled.looked_at.items():
+            batch.value(place, counted)
         if self._marking.is_wanted:
-            self._mark(settled, many, singles)
-        return Batch(settled, others, many)
+            self._mark(settled, many)
+        return batch
 
-    def _mark(self, settled: Settled, many: Many | None, singles: Sequence[Counted]) -> None:
+    def _mark(self, settled: Settled, many: Many | None) -> None:
         """Say what windows are to count of the calls, in the order in which they came."""
         of_kind: dict[object, Marked] = {}
-        plain = [] if many is None else self._unmarked(settled, many, of_kind)
-        places = {id(counted): place for place, counted in enumerate(singles, len(settled.plain))}
-        places |= {id(counted): place for place, counted in plain}
-        found = [counted for _, counted in plain] + [one for one in settled.admitted if one.is_call]
+        places: dict[int, int] = {}
+        found = [one for one in settled.admitted if one.is_call]
+        for place, counted in [] if many is None else self._to_be_marked(settled, many):
+            places[id(counted)] = place
+            found.append(counted)
         for counted in sorted(found, key=lambda one: one.came):
             first = counted.sightings[0]
             kind = first.shape, BASIS_NUMBERS[counted.cost_basis], first.chosen
@@ -175,27 +175,24 @@ class Counting:
                 counted.chosen = None if chosen == call.chosen else chosen
             if is_plain:
                 of_kind[kind] = counted.matched, counted.chosen
-            if many is not None and (place := places.get(id(counted))) is not None:
-                many.marks[place] = counted.matched, counted.chosen
+            if many is not None and id(counted) in places:
+                many.marks[places[id(counted)]] = counted.matched, counted.chosen
         if many is not None and self._marking.is_by_kind:
-            _mark_alike(settled, many, of_kind)
+            _mark_alike(many, of_kind)
 
-    def _unmarked(
-        self, settled: Settled, many: Many, of_kind: dict[object, Marked]
-    ) -> list[tuple[int, Counted]]:
-        """The plain rows that are to be marked by themselves, as calls: those that are like others before are not."""
-        found: list[tuple[int, Counted]] = []
+    def _to_be_marked(self, settled: Settled, many: Many) -> Iterable[tuple[int, Counted]]:
+        """The rows that are to be marked by themselves, as calls: those that are like others before are not."""
         seen: set[object] = set()
-        for place in range(len(settled.plain)):
-            if self._marking.is_by_kind:
+        for place, row in enumerate(settled.plain.tolist()):
+            known = settled.looked_at.get(row)
+            if self._marking.is_by_kind and known is None:
                 if (kind := _kind(many, place)) in seen:
                     continue
                 seen.add(kind)
-            came = settled.first + int(settled.plain[place]), 0
-            counted = Counted((many.rows.sighting(place),), came=came)
-            many.value(place, counted)
-            found.append((place, counted))
-        return found
+            if known is None:
+                known = Counted((many.rows.sighting(place),), came=(settled.first + row, 0))
+                many.value(place, known)
+            yield place, known
 
     def _value(self, counted: Counted) -> None:
         """Say what a call cost, and in which series it is counted."""
@@ -216,12 +213,11 @@ class Counting:
 
     def entry(self, batch: Batch) -> bytes:
         """What is to be written to the journal of it."""
-        many, plain = batch.many, len(batch.settled.plain)
-        if many is None or not plain:
+        many = batch.many
+        if many is None:
             return encode(batch.settled)
         overflow = np.array([series is OVERFLOW for _, _, series in many.groups], np.bool_)
-        marks = {place: told for place, told in many.marks.items() if place < plain}
-        values = Values(many.cost_usd[:plain], many.basis[:plain], overflow[many.group[:plain]], marks)
+        values = Values(many.cost_usd, many.basis, overflow[many.group], many.marks)
         return encode(batch.settled, values)
 
     def undo(self, batch: Batch) -> None:
@@ -240,7 +236,7 @@ class Counting:
         if many := batch.many:
             self._unfolded.add_rows(many.rows, many.group, many.groups, many.cost_usd, many.basis)
             self._add_marks(many)
-        self._add(batch.others, batch.settled.withdrawn)
+        self._add(batch.settled.admitted, batch.settled.withdrawn)
 
     def _add_marks(self, many: Many) -> None:
         """Count what rows do not say of calls: which filters they fit, and their chosen attributes."""
@@ -266,7 +262,7 @@ class Counting:
         self._through = entry_id
         if is_folded:
             return 0
-        self._add_batch(Batch(settled, settled.admitted, many))
+        self._add_batch(Batch(settled, many))
         return len(entry.rows) + sum(one.is_call for one in settled.admitted)
 
     def _as_it_was(self, rows: Rows, values: Values) -> Many:
@@ -340,9 +336,9 @@ def _kind(many: Many, place: int) -> object:
     return shape, int(many.basis[place]), chosen
 
 
-def _mark_alike(settled: Settled, many: Many, of_kind: Mapping[object, Marked]) -> None:
-    """Mark the plain rows as those of their kind: most calls differ in numbers only, which most filters do not see."""
-    for place in range(len(settled.plain)):
+def _mark_alike(many: Many, of_kind: Mapping[object, Marked]) -> None:
+    """Mark the rows as those of their kind: most calls differ in numbers only, which most filters do not see."""
+    for place in range(len(many.rows)):
         marked = of_kind[_kind(many, place)]
         if marked != _UNMARKED or place in many.rows.more:
             many.marks[place] = marked
@@ -373,7 +369,7 @@ def tell(batch: Batch, metrics: CallMetrics, now: float) -> None:
                 if by:
                     told.count(shape, basis, by)
     before = {one.key: gone for gone in batch.settled.withdrawn for one in gone.sightings}
-    for counted in batch.others:
+    for counted in batch.settled.admitted:
         if not counted.is_call:
             continue
         call = counted.call()
@@ -432,20 +428,6 @@ def _checks(call: Call, replaced: Sequence[Call]) -> Iterable[tuple[str, str, st
         for name in names:
             if name not in known:
                 yield call.service_name or "", name, result
-
-
-def _divided(settled: Settled) -> tuple[Rows, Sequence[Counted], Sequence[Counted]]:
-    """Calls that are counted together, plain rows and behind them single ones, and those counted one by one."""
-    plain = settled.rows.take(settled.plain)
-    singles = [one for one in settled.admitted if one.is_call and len(one.sightings) == 1]
-    others = [one for one in settled.admitted if not one.is_call or len(one.sightings) > 1]
-    if not singles:
-        return plain, (), others
-    rows = rows_of(one.sightings[0] for one in singles)
-    is_everyday = rows.is_everyday
-    others += [one for one, is_one in zip(singles, is_everyday, strict=True) if not is_one]
-    singles = [one for one, is_one in zip(singles, is_everyday, strict=True) if is_one]
-    return joined([plain, rows.take(np.flatnonzero(is_everyday))]), singles, others
 
 
 def _known(value: float) -> float | None:

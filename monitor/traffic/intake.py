@@ -259,6 +259,8 @@ class Intake:
                     commits = []
                     _LOG.exception("requests could not be taken")
                 self._tell(group, commits)
+                # Bodies are large: no longer than they are needed.
+                group.clear()
         finally:
             self._committing = None
 
@@ -297,8 +299,8 @@ class Intake:
         if (known := self._repeats.find(mark)) is not None:
             request.answer, request.is_repeat = known, True
             return
-        request.first = by_mark.setdefault(mark, request)
-        if request.first is not request:
+        if (first := by_mark.setdefault(mark, request)) is not request:
+            request.first = first
             return
         if len(self._counting) >= UNFOLDED_MAX:
             request.error = OverloadError("more traffic than can be stored at the moment")

@@ -187,7 +187,7 @@ def test_a_call_of_uncommon_size_is_counted_by_itself() -> None:
         shape, bytes(16), bytes(8), b"", NOON_NS - 10**9, NOON_NS, None, None, *numbers, None, None
     )
     batch = Counting().settle(rows_of([large, large._replace(span_id=b"12345678", input_tokens=10)]), NOON)
-    assert [one.sightings[0].input_tokens for one in batch.others] == [int(EVERYDAY_MAX) + 1]
+    assert [one.sightings[0].input_tokens for one in batch.settled.admitted] == [int(EVERYDAY_MAX) + 1]
 
 
 def _plain(name: str) -> object:

@@ -11,7 +11,7 @@ anew.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count, islice
 
@@ -128,14 +128,15 @@ Value = Callable[[int, Counted], None]
 class Settled:
     """What came of some reports: what is counted from now on, and what was counted and is not any more.
 
-    The calls of ``rows`` at the places ``plain`` have nothing to do with others, and are counted as they are.
-    ``admitted`` are the other ones.
+    The calls of ``rows`` at the places ``plain`` are each told by one report, and counted as they are. Those of them
+    that were looked at by themselves are ``looked_at``, by their places. ``admitted`` are the other calls.
     """
 
     rows: Rows
     plain: Integers
     admitted: Sequence[Counted] = ()
     withdrawn: Sequence[Counted] = ()
+    looked_at: Mapping[int, Counted] = field(default_factory=dict)
     first: int = 0
     """By what the first of the rows is told apart from reports that came before: see ``Counted.came``."""
 
@@ -207,8 +208,18 @@ class Recent:
         if apart is not None:
             is_suspect |= apart
         self._settle_apart(batch, is_suspect, fresh, withdrawn)
-        plain = np.flatnonzero(~batch.is_out)
-        return Settled(rows, plain, list(fresh.values()), list(withdrawn.values()), batch.first)
+        is_plain = ~batch.is_out
+        looked_at, admitted = {}, []
+        for counted in fresh.values():
+            place = counted.came[0] - batch.first
+            # Made of a report that came now, and of nothing else.
+            if counted.came[1] or place < 0 or (apart is not None and apart[place]):
+                admitted.append(counted)
+            else:
+                looked_at[place] = counted
+                is_plain[place] = True
+        plain = np.flatnonzero(is_plain)
+        return Settled(rows, plain, admitted, list(withdrawn.values()), looked_at, batch.first)
 
     def _begin(self, rows: Rows) -> _Batch:
         """Have the reports be known; none of them has come yet."""
@@ -389,7 +400,7 @@ class Recent:
             self._unknow(batch)
             return
         batch.entry_id, batch.at, batch.value = entry_id, now, value
-        batch.counted += settled.admitted
+        batch.counted += (*settled.admitted, *settled.looked_at.values())
         batch.calls = len(settled)
         self._know_again(batch, settled.admitted)
         self._batches.append(batch)
@@ -412,7 +423,7 @@ class Recent:
     def undo(self, settled: Settled) -> None:
         """Be as before ``settle``: what it said could not be stored."""
         batch, self._now, self._fresh = self._now, None, {}
-        for counted in settled.admitted:
+        for counted in (*settled.admitted, *settled.looked_at.values()):
             self._index.remove(counted)
         for counted in settled.withdrawn:
             self._index.add(counted)
@@ -453,7 +464,11 @@ class Recent:
             counted.came = self._turn()
             self._index.add(counted)
             self._restored[counted.name] = counted
-        settled = Settled(rows, np.flatnonzero(~batch.is_out), admitted, gone)
+        looked_at = {counted.came[0] - batch.first: counted for counted in self._fresh.values()}
+        if value is not None:
+            for place, counted in looked_at.items():
+                value(place, counted)
+        settled = Settled(rows, np.arange(len(rows)), admitted, gone, looked_at, batch.first)
         self.keep(settled, entry_id, at, value)
         return settled
 

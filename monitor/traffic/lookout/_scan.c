@@ -7,7 +7,6 @@
  * All that is read lies between `at` and `end` of some part, and each part within the one around it.
  */
 #define PY_SSIZE_T_CLEAN
-#define _GNU_SOURCE
 #include <Python.h>
 #include <math.h>
 #include <stdint.h>
@@ -24,6 +23,7 @@
 #define BEGINNINGS_MAX 32
 #define COUNT_MAX 1000000000ULL
 #define SLACK_S 0.1
+#define BLOCK 64 /* bytes that are looked at together */
 #define NOTHING 0xFFFF
 #define NO_TEXT 0xFFFFFFFFu
 #define TELLING_ID_MIN 16
@@ -340,16 +340,39 @@ static int is_word_end(Bytes at, Bytes end)
     return at < end && (*at == '"' || *at == '\'');
 }
 
-static int holds(Part part, const char *letters, size_t size)
+/* Where these letters come next; NULL where they do not. Of each block it is seen at once, by their first and their last
+   one, whether they may begin in it: documents are long, and mostly hold none of what they are searched for. */
+static Bytes find(Bytes at, Bytes end, const char *letters, Py_ssize_t size)
 {
-    return memmem(part.at, (size_t)part.size, letters, size) != NULL;
+    const uint8_t first = (uint8_t)letters[0], last = (uint8_t)letters[size - 1];
+    while (end - at >= BLOCK + size) {
+        uint8_t may_begin = 0;
+        for (int i = 0; i < BLOCK; i++)
+            may_begin |= (uint8_t)((at[i] == first) & (at[i + size - 1] == last));
+        for (int i = 0; may_begin && i < BLOCK; i++)
+            if (at[i] == first && memcmp(at + i, letters, (size_t)size) == 0)
+                return at + i;
+        at += BLOCK;
+    }
+    for (; end - at >= size; at++)
+        if (*at == first && memcmp(at, letters, (size_t)size) == 0)
+            return at;
+    return NULL;
 }
 
-static int tells_usage(Part part, const char *word)
+static int holds(Part part, const char *letters, Py_ssize_t size)
+{
+    return find(part.at, part.at + part.size, letters, size) != NULL;
+}
+
+static int tells_usage(Part part)
 {
     Bytes at = part.at, end = part.at + part.size;
-    while ((at = memmem(at, (size_t)(end - at), word, 5)) != NULL) {
-        at += 5;
+    while ((at = find(at, end, "sage", 4)) != NULL) {
+        int is_usage = at > part.at && (at[-1] | 32) == 'u';
+        at += 4;
+        if (!is_usage)
+            continue;
         if (is_word_end(at, end))
             return 1;
         if (end - at >= 9 && memcmp(at, "_metadata", 9) == 0 && is_word_end(at + 9, end))
@@ -379,13 +402,14 @@ static int is_silent(Part document, PyObject *letters)
 {
     if (document.size < 1 || document.at[0] != 0x0A)
         return 0;
-    if (tells_usage(document, "usage") || tells_usage(document, "Usage") || holds(document, "Chunk", 5))
+    if (tells_usage(document) || holds(document, "Chunk", 5))
         return 0;
     if (has_escapes(document))
         return 0;
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(letters); i++) {
         PyObject *one = PyTuple_GET_ITEM(letters, i);
-        if (!PyBytes_CheckExact(one) || holds(document, PyBytes_AS_STRING(one), (size_t)PyBytes_GET_SIZE(one)))
+        if (!PyBytes_CheckExact(one) || PyBytes_GET_SIZE(one) == 0 ||
+            holds(document, PyBytes_AS_STRING(one), PyBytes_GET_SIZE(one)))
             return 0;
     }
     return 1;

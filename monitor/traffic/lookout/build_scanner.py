@@ -14,7 +14,7 @@ from pathlib import Path
 
 from .scanner_source import SOURCE, source_mark
 
-_FAST = ("-O2",)
+_FAST = ("-O3",)
 _SANITIZED = ("-O1", "-g", "-fsanitize=address,undefined")
 
 

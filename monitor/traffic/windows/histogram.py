@@ -92,11 +92,14 @@ class Histogram:
 
     def add_counts(self, buckets: Iterable[tuple[int, int]], total_nano: int) -> None:
         """Count values of which it is known how many lie in which buckets, and what they add up to in billionths."""
+        mine = self._counts
         for index, times in buckets:
             if index == ZERO_BUCKET:
                 self._zeros += times
-            elif times:
-                self._count(index, times)
+            elif now := mine.get(index, 0) + times:
+                mine[index] = now
+            else:
+                mine.pop(index, None)
         self._total_nano += total_nano
 
     def merge(self, other: "Histogram") -> None:
