@@ -216,10 +216,7 @@ class Rows:
     @property
     def tokens_per_s(self) -> Floats:
         """How fast each answer was written once it had begun; not a number where that is not told."""
-        writing_s = self.duration_s - np.nan_to_num(self.ttft_s)
-        output = self.column("output_tokens")
-        is_written = (output > 0) & (writing_s > 0)
-        return np.where(is_written, output / np.where(is_written, writing_s, 1.0), np.nan)
+        return tokens_per_s(self.column("output_tokens"), self.duration_s, self.ttft_s)
 
     @property
     def minute(self) -> Integers:
@@ -290,6 +287,13 @@ class Rows:
             now = {place: at for at, place in enumerate(places.tolist())}
             more = {now[place]: one for place, one in self.more.items() if place in now}
         return Rows(self.records[places], self.shapes, self.texts, self.sessions, more)
+
+
+def tokens_per_s(output_tokens: Integers, duration_s: Floats, ttft_s: Floats) -> Floats:
+    """How fast answers were written once they had begun; not a number where that is not told."""
+    writing_s = duration_s - np.nan_to_num(ttft_s)
+    is_written = (output_tokens > 0) & (writing_s > 0)
+    return np.where(is_written, output_tokens / np.where(is_written, writing_s, 1.0), np.nan)
 
 
 def rows_of(sightings: Iterable[Sighting]) -> Rows:

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..calls import Operation
 from ..rows import HASH_FACTOR, HASH_SEED, Hashes, Integers, Marks, Rows
+from .likeness import SLACK_S
 from .pairing import CONTINUED_MAX_S
 
 ROOM = 2**16
@@ -28,6 +29,9 @@ UNDECIDED = -1
 
 SLACK_NS = int(CONTINUED_MAX_S * 1e9)
 """So long after the one above it ended a report may still begin."""
+
+WITHIN_NS = int(SLACK_S * 1e9) + 1_000
+"""How far a report may reach out of the one that it is within, and a microsecond: moments are compared as floats."""
 
 _MASK = 2**64 - 1
 _OPERATIONS = {one: place for place, one in enumerate(Operation)}
@@ -52,7 +56,7 @@ class Chains:
         self._keys = np.zeros((len(Key), ROOM), np.uint64)
         self._before = np.zeros((len(Key), ROOM), np.int64)
         self._latest = np.zeros((len(Key), SLOTS), np.int64)
-        self._end_ns = np.zeros(ROOM, np.int64)
+        self._start_ns, self._end_ns, self._input = (np.zeros(ROOM, np.int64) for _ in range(3))
         self._id_hash, self._trace, self._voice = (np.zeros(ROOM, np.uint64) for _ in range(3))
         self._facts = np.zeros(ROOM, np.uint8)
 
@@ -66,10 +70,12 @@ class Chains:
         records = rows.records
         # What two reports of one call are told apart by: see ``are_rivals`` and ``_may_be_one``.
         voices = [hash((one.emitter, one.service_name, one.is_ending)) & _MASK for one in rows.shapes]
-        facts = [_OPERATIONS[one.operation] * 2 + one.is_declared for one in rows.shapes]
+        facts = [_OPERATIONS[one.operation] * 4 + one.is_ending * 2 + one.is_declared for one in rows.shapes]
         self._voice[places] = np.array(voices, np.uint64)[rows.kind]
         self._facts[places] = np.array(facts, np.uint8)[rows.kind]
+        self._start_ns[places] = records["start_ns"]
         self._end_ns[places] = records["end_ns"]
+        self._input[places] = records["input_tokens"]
         self._id_hash[places] = records["id_hash"]
         self._trace[places] = records["trace_low"]
         keys = _keys_of(rows)
@@ -101,8 +107,8 @@ class Chains:
         """Have nobody find the reports with these numbers any more."""
         self._keys[:, np.arange(first, end) & (ROOM - 1)] = 0
 
-    def suspects(self, first: int, end: int, rows: Rows) -> Marks:
-        """Which of these reports, the rows, may have to do with one that came before them.
+    def suspects(self, first: int, end: int) -> Marks:
+        """Which of the reports with these numbers may have to do with one that came before them.
 
         The others have nothing to do with any: no report has the same span or lies below it, none that may be of the
         same call has the same answer or lies above it.
@@ -116,18 +122,27 @@ class Chains:
         parents = self._found_of(Key.SPAN, above, numbers)
         below = np.flatnonzero(parents)
         if len(below):
-            found[below] |= self._tell_one(parents[below], numbers[below], rows.start_ns[below], above[below])
+            found[below] |= self._tell_one(parents[below], numbers[below], above[below])
             known = below[parents[below] >= first]
             found[known] |= again[parents[known] - first]
         return found
 
-    def _tell_one(self, parents: Integers, numbers: Integers, start_ns: Integers, above: Hashes) -> Marks:
+    def _tell_one(self, parents: Integers, numbers: Integers, above: Hashes) -> Marks:
         """Whether reports may tell of the same call as those above them: see ``recent.may_be_one``."""
         places, parent_places = numbers & (ROOM - 1), parents & (ROOM - 1)
         facts, mine = self._facts[parent_places], self._facts[places]
         ids, my_ids = self._id_hash[parent_places], self._id_hash[places]
-        may_be: Marks = (facts >> 1 == mine >> 1) & (start_ns <= self._end_ns[parent_places] + SLACK_NS)
+        start_ns, end_ns = self._start_ns[places], self._end_ns[parent_places]
+        may_be: Marks = (facts >> 2 == mine >> 2) & (start_ns <= end_ns + SLACK_NS)
         may_be &= (ids == 0) | (my_ids == 0) | (ids == my_ids)
+        # Two of one emitter, neither of them the end of a stream, are one call only where ``may_be_within`` says so.
+        tokens, my_tokens = self._input[parent_places], self._input[places]
+        is_apart = (tokens >= 0) & (my_tokens >= 0) & (tokens != my_tokens)
+        is_apart |= start_ns > end_ns + WITHIN_NS
+        is_apart |= self._start_ns[parent_places] > start_ns + WITHIN_NS
+        has_id = (ids != 0) & (ids == my_ids)
+        is_alone = (self._voice[parent_places] == self._voice[places]) & (mine & 2 == 0) & ~has_id
+        may_be &= ~(is_alone & is_apart)
         may_be |= (facts & 1 == 0) | (parents == UNDECIDED)
         may_be |= self._found(Key.ABOVE, self._before[Key.ABOVE, places], above, numbers) != 0
         return may_be

@@ -204,7 +204,7 @@ class Recent:
         fresh = self._fresh = {}
         withdrawn: dict[int, Counted] = {}
         batch = self._begin(rows)
-        is_suspect = self._chains.suspects(batch.first, self._chains.next, rows)
+        is_suspect = self._chains.suspects(batch.first, self._chains.next)
         if apart is not None:
             is_suspect |= apart
         self._settle_apart(batch, is_suspect, fresh, withdrawn)
@@ -605,7 +605,7 @@ class _Index:
             above = self.by_span.get(parent_key)
             if parent_key not in self._below:
                 is_suspect = is_suspect or (
-                    above is not None and _may_be_one(_span(above, parent_key), sighting)
+                    above is not None and may_be_one(_span(above, parent_key), sighting)
                 )
                 self._below[parent_key] = counted
             else:
@@ -705,7 +705,7 @@ class _Index:
         if sighting.response_id is not None and is_telling(sighting.response_id):
             self._wake(Key.ANSWER, id_hash(sighting.response_id.encode()))
             for other in self._by_id.of(sighting.response_id):
-                if any(_may_tell_one_answer(sighting, one) for one in other.sightings):
+                if any(may_tell_one_answer(sighting, one) for one in other.sightings):
                     yield other
 
     def around(self, counted: Counted) -> list[Counted]:
@@ -770,19 +770,19 @@ def _keys(sightings: Iterable[Sighting]) -> frozenset[bytes]:
 def _are_other_answers(held: Counted | list[Counted], sighting: Sighting) -> bool:
     for counted in held if isinstance(held, list) else (held,):
         for one in counted.sightings:
-            if _may_tell_one_answer(sighting, one):
+            if may_tell_one_answer(sighting, one):
                 return False
     return True
 
 
-def _may_tell_one_answer(one: Sighting, other: Sighting) -> bool:
+def may_tell_one_answer(one: Sighting, other: Sighting) -> bool:
     """Two reports with the same id of an answer may be of one call: see ``are_rivals``."""
     mine, others = one.shape, other.shape
     is_one_emitter = mine.emitter == others.emitter and mine.service_name == others.service_name
     return not is_one_emitter or one.trace_id == other.trace_id or mine.is_ending != others.is_ending
 
 
-def _may_be_one(above: Sighting, below: Sighting) -> bool:
+def may_be_one(above: Sighting, below: Sighting) -> bool:
     """Nothing that is quick to see rules out that a report and the one below it tell one call, or that it is none."""
     if not above.shape.is_declared:
         return True

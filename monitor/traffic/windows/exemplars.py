@@ -1,5 +1,6 @@
 """Calls worth a look: the slowest, the dearest and those that failed, by the ids of their traces."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -56,6 +57,11 @@ class Exemplars:
         if best is not None and len(best) >= EXEMPLARS_MAX and value <= best[0].value:
             return
         self.offer(kind, [Exemplar(value, call.trace_id, call.span_ids[0])])
+
+    def least(self, kind: Kind) -> float:
+        """What a further call of a kind must have at least to be among them."""
+        best = self._best.get(kind, [])
+        return best[0].value if len(best) >= EXEMPLARS_MAX else -math.inf
 
     def offer(self, kind: Kind, more: list[Exemplar]) -> None:
         """Take more calls of a kind into account."""

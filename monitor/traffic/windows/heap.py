@@ -4,22 +4,21 @@ A call takes microseconds to be counted in six histograms by itself, and a tenth
 heaped here is counted when somebody looks, or when there is enough of it.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
 from ..calls import BASES, ErrorClass
-from ..rows import Floats, Integers, Marks, Rows, joined
+from ..rows import Floats, Integers, Marks, Records, Rows, tokens_per_s
 from ..sightings import Shape
-from .exemplars import EXEMPLARS_MAX, Exemplar, Kind
+from .exemplars import EXEMPLARS_MAX, Exemplar, Exemplars, Kind
 from .histogram import ZERO_BUCKET, Histogram, buckets_of, nano
 from .series import Series
 from .tallies import count
 from .window import Window
 
-HEAP_MAX = 20_000
-"""How many calls may be heaped; beyond it they are counted. Some 4 MB, and as many again while they are counted."""
+HEAP_MAX = 65_536
+"""How many calls may be heaped; beyond it they are counted. Some 6 MB, and as many again while they are counted."""
 
 Group = tuple[int, Shape, Series]
 """The minute in which calls ended, their shape, and the series in which they are counted."""
@@ -27,15 +26,22 @@ Group = tuple[int, Shape, Series]
 _BUCKETS = 4_096
 """More than there are buckets in a histogram."""
 
-
-@dataclass(frozen=True, slots=True)
-class _Chunk:
-    """Calls that came together: ``group`` tells the minute and the shape of each row."""
-
-    rows: Rows
-    group: Integers
-    cost_usd: Floats
-    basis: Integers
+_CALL = np.dtype(
+    [
+        ("ids", "V24"),
+        ("duration_s", "f8"),
+        ("ttft_s", "f8"),
+        ("cost_usd", "f8"),
+        ("end_ns", "i8"),
+        ("input_tokens", "i4"),
+        ("cached_input_tokens", "i4"),
+        ("output_tokens", "i4"),
+        ("group", "i4"),
+        ("basis", "i4"),
+        ("", "i4"),
+    ]
+)
+"""What is heaped of a call: few enough tokens for 32 bits, for others are counted by themselves."""
 
 
 class Heap:
@@ -43,7 +49,7 @@ class Heap:
 
     def __init__(self) -> None:
         """Start with none."""
-        self._chunks: list[_Chunk] = []
+        self._chunks: list[Records] = []
         self._groups: dict[Group, int] = {}
         self._n = 0
 
@@ -61,8 +67,14 @@ class Heap:
     ) -> None:
         """Heap the calls of the rows, each in its group, with what it cost and how sure that is, by number."""
         known = self._groups
-        numbers = np.array([known.setdefault(one, len(known)) for one in groups], np.int64)
-        self._chunks.append(_Chunk(rows, numbers[group], cost_usd, basis))
+        numbers = np.array([known.setdefault(one, len(known)) for one in groups], np.int32)
+        calls = np.empty(len(rows), _CALL)
+        calls["ids"] = np.ndarray(len(rows), "V24", rows.records.data, 0, rows.records.strides)
+        for name in ("ttft_s", "end_ns", "input_tokens", "cached_input_tokens", "output_tokens"):
+            calls[name] = rows.column(name)
+        calls["duration_s"] = rows.duration_s
+        calls["cost_usd"], calls["basis"], calls["group"] = cost_usd, basis, numbers[group]
+        self._chunks.append(calls)
         self._n += len(rows)
 
     def count(self, window_of: Callable[[int, Series], Window]) -> None:
@@ -75,17 +87,15 @@ class Heap:
 class _Count:
     """The calls of all chunks, one after the other."""
 
-    def __init__(self, chunks: Sequence[_Chunk], groups: Sequence[Group]) -> None:
+    def __init__(self, chunks: Sequence[Records], groups: Sequence[Group]) -> None:
         self._groups = groups
-        rows = self._rows = joined([chunk.rows for chunk in chunks])
-        self._group = np.concatenate([chunk.group for chunk in chunks])
-        self._cost = np.concatenate([chunk.cost_usd for chunk in chunks])
-        self._basis = np.concatenate([chunk.basis for chunk in chunks])
-        self._input, self._cached, self._output = (
-            rows.column(name) for name in ("input_tokens", "cached_input_tokens", "output_tokens")
-        )
-        self._duration, self._ttft, self._speed = rows.duration_s, rows.ttft_s, rows.tokens_per_s
-        self._end = rows.end_ns
+        calls = self._calls = np.concatenate(chunks)
+        self._group = calls["group"].astype(np.int64)
+        self._cost, self._basis = calls["cost_usd"], calls["basis"]
+        self._input, self._output = calls["input_tokens"], calls["output_tokens"]
+        self._cached = calls["cached_input_tokens"]
+        self._duration, self._ttft, self._end = calls["duration_s"], calls["ttft_s"], calls["end_ns"]
+        self._speed = tokens_per_s(self._output, self._duration, self._ttft)
         self._is_error = np.array([shape.error for _, shape, _ in groups], np.bool_)[self._group]
 
     def into(self, window_of: Callable[[int, Series], Window]) -> None:
@@ -99,7 +109,7 @@ class _Count:
             (Kind.FAILED, self._end / 1e9, self._is_error),
         ):
             for group, best in self._best(values, is_meant):
-                windows[group].exemplars.offer(kind, best)
+                self._offer(windows[group].exemplars, kind, best)
 
     def _measures(self) -> Iterator[tuple[str, Floats, Marks]]:
         is_timeout = [shape.error_class is ErrorClass.TIMEOUT for _, shape, _ in self._groups]
@@ -135,24 +145,37 @@ class _Count:
         np.add.at(totals, group, nano(values))
         keys, counts = np.unique(group * _BUCKETS + buckets_of(values) - ZERO_BUCKET, return_counts=True)
         groups, buckets = np.divmod(keys, _BUCKETS)
-        for mine in _runs(groups):
-            place = int(groups[mine.start])
-            counted = zip((buckets[mine] + ZERO_BUCKET).tolist(), counts[mine].tolist(), strict=True)
-            histograms[place].add_counts(counted, int(totals[place]))
+        found, times, sums = (buckets + ZERO_BUCKET).tolist(), counts.tolist(), totals.tolist()
+        for place, begin, end in _runs(groups):
+            counted = zip(found[begin:end], times[begin:end], strict=True)
+            histograms[place].add_counts(counted, sums[place])
 
-    def _best(self, values: Floats, is_meant: Marks) -> Iterator[tuple[int, list[Exemplar]]]:
-        """The calls with the largest values of each group."""
+    def _best(self, values: Floats, is_meant: Marks) -> Iterator[tuple[int, list[tuple[float, int]]]]:
+        """The largest values of each group, with the places of the calls that have them."""
         meant = np.flatnonzero(is_meant)
         order = meant[np.lexsort((values[meant], self._group[meant]))]
-        for mine in _runs(self._group[order]):
-            rows = order[max(mine.start, mine.stop - EXEMPLARS_MAX) : mine.stop].tolist()
-            yield (
-                int(self._group[rows[0]]),
-                [Exemplar(float(values[row]), *self._rows.ids(row)) for row in rows],
+        rows, ordered = order.tolist(), values[order].tolist()
+        for group, begin, end in _runs(self._group[order]):
+            begin = max(begin, end - EXEMPLARS_MAX)
+            yield group, list(zip(ordered[begin:end], rows[begin:end], strict=True))
+
+    def _offer(self, exemplars: Exemplars, kind: Kind, best: Iterable[tuple[float, int]]) -> None:
+        least = exemplars.least(kind)
+        telling = [(value, row) for value, row in best if value >= least]
+        if telling:
+            ids = [self._calls["ids"][row].tobytes() for _, row in telling]
+            exemplars.offer(
+                kind,
+                [
+                    Exemplar(value, one[:16].hex(), one[16:].hex())
+                    for (value, _), one in zip(telling, ids, strict=True)
+                ],
             )
 
 
-def _runs(groups: Integers) -> Iterator[slice]:
-    """Where each group lies among the sorted groups."""
-    edges = (np.flatnonzero(np.diff(groups)) + 1).tolist()
-    yield from map(slice, [0, *edges], [*edges, len(groups)]) if len(groups) else ()
+def _runs(groups: Integers) -> Iterator[tuple[int, int, int]]:
+    """Each group among the sorted groups, with where it begins and ends."""
+    if len(groups):
+        edges = (np.flatnonzero(np.diff(groups)) + 1).tolist()
+        begins = [0, *edges]
+        yield from zip(groups[begins].tolist(), begins, [*edges, len(groups)], strict=True)
