@@ -20,6 +20,9 @@ BACKLOG = 128
 HEADERS_MAX_BYTES = 64 * 1024
 """How long the head of a request may be; a longer one is answered 400, and its connection closed."""
 
+PART_BYTES = 256 * 1024
+"""So much of a body is read before whoever waits for it is told; about what a connection gives at a time anyway."""
+
 _HEAD_TOO_LONG = "The head of the request is too long."
 
 CONNECTIONS_MAX = 800
@@ -92,11 +95,15 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """A part of a body came. It is handed on as it is, where uvicorn would copy it twice."""
-        if not self.cycle.body:
-            self.cycle.body = body  # type: ignore[assignment]  # it takes bytes as well, and replaces them when read
+        """A part of a body came. It is handed on with what follows, as it is: uvicorn would copy it twice."""
+        cycle = self.cycle
+        if not cycle.body:
+            cycle.body = body  # type: ignore[assignment]  # it takes bytes as well, and replaces them when read
             body = b""
-        super().on_body(body)
+        if len(cycle.body) + len(body) >= PART_BYTES or not cycle.body:
+            super().on_body(body)
+        elif not cycle.response_complete:
+            cycle.body += body  # whoever reads it is told at its end, or when there is more of it
 
     def _measure(self, size: int) -> None:
         self._fields_bytes += size
@@ -123,6 +130,7 @@ def server(app: Any, tls: ssl.SSLContext | None = None) -> Server:
         log_level="error",  # below that stands what any stranger can provoke, a line for each request
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # nobody asks who sent a request
         backlog=BACKLOG,
         limit_concurrency=CONNECTIONS_MAX,
         timeout_graceful_shutdown=STOP_GRACE_S,

@@ -24,6 +24,9 @@ SLOTS = 2**17
 STEPS_MAX = 8
 """So far chains are followed for many reports at once; those whose chains are longer are looked at one by one."""
 
+ANSWERS_MAX = 64
+"""With so many reports of one answer is another one compared; a cache gives one answer to many."""
+
 UNDECIDED = -1
 """Stands for a report that was not found within ``STEPS_MAX``, and may be there."""
 
@@ -152,7 +155,7 @@ class Chains:
         found = np.zeros(len(numbers), np.bool_)
         mine = np.flatnonzero(answers)
         at = self._before[Key.ANSWER, places[mine]]
-        for _ in range(STEPS_MAX):
+        for _ in range(ANSWERS_MAX):
             is_live = at >= self.oldest
             if not is_live.all():
                 mine, at = mine[is_live], at[is_live]
