@@ -144,13 +144,12 @@ class RowsWriter:
         if one[14:] != NO_MORE:
             self.more[place] = one[14:]
 
-    def append(self, records: bytes, texts: bytes, sessions: bytes) -> int:
-        """Add records, whose texts are told from the end of those so far; gives the place of the first."""
-        first = len(self.records) // RECORD.itemsize
+    def begin_with(self, records: bytes, texts: bytes, sessions: bytes) -> None:
+        """Take these records, with their texts, as the first ones."""
+        assert not self.records, "their texts are told from the beginning"  # noqa: S101 - they would be wrong
         self.records += records
         self.texts += texts
         self.sessions += sessions
-        return first
 
     def rows(self) -> "Rows":
         """What was written."""

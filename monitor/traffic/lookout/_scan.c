@@ -447,10 +447,10 @@ typedef struct {
     PyObject *last_shape; /* borrowed of `kinds`, which holds it */
     uint32_t last_kind;
     Buffer records, texts, sessions;
-    Py_ssize_t texts_before, sessions_before;
     Bytes body;
     uint64_t earliest_ns, latest_ns;
     int gaps;
+    Py_ssize_t job; /* the number of the scope */
     Py_ssize_t others, no_ids, no_times, too_early, too_late, lost_attributes, lost_events, lost_links;
 } Work;
 
@@ -620,10 +620,10 @@ static int report(Scanner *self, Work *work, PyObject *entry)
         .reasoning = reasoning,
         .waited = has_waited ? waited : (double)NAN,
         .id_hash = response_id.at ? hash_of(self, response_id) : 0,
-        .text_at = (uint32_t)(work->texts_before + work->texts.size),
+        .text_at = (uint32_t)work->texts.size,
         .id_size = response_id.at ? (uint32_t)response_id.size : NO_TEXT,
         .session_size = session.at ? (uint32_t)session.size : NO_TEXT,
-        .session_at = (uint32_t)(work->sessions_before + work->sessions.size),
+        .session_at = (uint32_t)work->sessions.size,
         .has_telling_id = response_id.at && response_id.size >= TELLING_ID_MIN,
     };
     memcpy(made.trace_id, self->trace_id.at, 16);
@@ -681,7 +681,7 @@ static int leave(Work *work, Part span, PyObject *known_by, PyObject *plans, PyO
 {
     Py_ssize_t begin = span.at - work->body;
     PyObject *left = Py_BuildValue(
-        "(nnnOOO)", work->records.size / (Py_ssize_t)sizeof(Record), begin, begin + span.size,
+        "(nnnnOOO)", work->job, work->records.size / (Py_ssize_t)sizeof(Record), begin, begin + span.size,
         known_by ? known_by : Py_None, plans ? plans : Py_None, signature ? signature : Py_None);
     uint8_t *kept_free = left ? room_in(&work->records, sizeof(Record)) : NULL;
     if (kept_free != NULL)
@@ -751,27 +751,81 @@ static int scan_span(Scanner *self, Work *work, Part span, int is_claimed)
     return done;
 }
 
+/* Read the spans of one scope. */
+static int scan_scope(Scanner *self, Work *work, Bytes at, Bytes end, int is_claimed)
+{
+    uint64_t number, plain;
+    int type;
+    Part content;
+    while (at < end) {
+        if (!field(&at, end, &number, &type, &content, &plain)) {
+            PyErr_SetString(PyExc_ValueError, "the spans of a scope are damaged");
+            return -1;
+        }
+        if (number == 2 && type == 2 && scan_span(self, work, content, is_claimed) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* Note what was refused and lost of a scope, where anything was. */
+static int note_amiss(Work *work, PyObject *amiss)
+{
+    if (!(work->no_ids | work->no_times | work->too_early | work->too_late | work->lost_attributes |
+          work->lost_events | work->lost_links))
+        return 0;
+    PyObject *one = Py_BuildValue("(n(nnnn)(nnn))", work->job, work->no_ids, work->no_times, work->too_early,
+                                  work->too_late, work->lost_attributes, work->lost_events, work->lost_links);
+    int failed = one == NULL || PyList_Append(amiss, one) < 0;
+    Py_XDECREF(one);
+    work->no_ids = work->no_times = work->too_early = work->too_late = 0;
+    work->lost_attributes = work->lost_events = work->lost_links = 0;
+    return failed ? -1 : 0;
+}
+
+static int scan_all(Scanner *self, Work *work, Py_ssize_t size, PyObject *scopes, PyObject *amiss)
+{
+    for (work->job = 0; work->job < PyList_GET_SIZE(scopes); work->job++) {
+        Py_ssize_t begin, end;
+        int is_claimed;
+        PyObject *one = PyList_GET_ITEM(scopes, work->job);
+        if (!PyTuple_CheckExact(one)) {
+            PyErr_SetString(PyExc_TypeError, "a scope is a tuple");
+            return -1;
+        }
+        Py_INCREF(one); /* `choose` may be Python, and do anything */
+        int failed = !PyArg_ParseTuple(one, "nnpO!iO", &begin, &end, &is_claimed, &PyDict_Type, &work->groups,
+                                       &work->gaps, &work->origin);
+        if (!failed && (begin < 0 || end < begin || end > size)) {
+            PyErr_SetString(PyExc_ValueError, "there is no such part");
+            failed = 1;
+        }
+        failed = failed || scan_scope(self, work, work->body + begin, work->body + end, is_claimed) < 0 ||
+                 note_amiss(work, amiss) < 0;
+        Py_DECREF(one);
+        if (failed)
+            return -1;
+    }
+    return 0;
+}
+
 PyDoc_STRVAR(scan_doc,
-"scan(body, begin, end, is_claimed, groups, gaps, origin, choose, earliest_ns, latest_ns, kinds, texts_before,\n"
-"     sessions_before)\n--\n\n"
-"Read the spans of the scope that lies there: (records, texts, sessions, chosen, left, others, refused, lost).\n"
-"The first three are as `rows` has them, where so many bytes of texts come before; new shapes are added to `kinds`. `chosen` has places\n"
-"and what the spans there hold of the chosen attributes. `refused` are the numbers of those without ids, without times,\n"
-"too early and too late, `lost` of those with dropped attributes, events and links. Where a span is left to Python,\n"
-"the record is empty. Raises ValueError at damage.");
+"scan(body, scopes, choose, earliest_ns, latest_ns, kinds)\n--\n\n"
+"Read the spans of scopes, each (begin, end, is_claimed, groups, gaps, origin):\n"
+"(records, texts, sessions, chosen, left, others, amiss). The first three are as `rows` has them; new shapes are added\n"
+"to `kinds`. `chosen` has places and what the spans there hold of the chosen attributes. `amiss` has numbers of scopes,\n"
+"with how many spans had no ids, no times, were too early and too late, and of how many attributes, events and links\n"
+"were dropped. Where a span is left to Python, the record is empty. Raises ValueError at damage.");
 
 static PyObject *scan(Scanner *self, PyObject *arguments)
 {
     Work work = {0};
     Py_buffer body;
-    Py_ssize_t begin, end;
-    int is_claimed;
+    PyObject *scopes;
     unsigned long long earliest_ns, latest_ns;
-    if (!PyArg_ParseTuple(arguments, "y*nnpO!iOOKKO!nn", &body, &begin, &end, &is_claimed, &PyDict_Type, &work.groups,
-                          &work.gaps, &work.origin, &work.choose, &earliest_ns, &latest_ns, &PyDict_Type, &work.kinds,
-                          &work.texts_before, &work.sessions_before))
+    if (!PyArg_ParseTuple(arguments, "y*O!OKKO!", &body, &PyList_Type, &scopes, &work.choose, &earliest_ns, &latest_ns,
+                          &PyDict_Type, &work.kinds))
         return NULL;
-    PyObject *answer = NULL;
     if (self->is_busy || self->names == NULL) {
         PyErr_SetString(PyExc_RuntimeError, "a scanner does one thing at a time");
         PyBuffer_Release(&body);
@@ -783,36 +837,19 @@ static PyObject *scan(Scanner *self, PyObject *arguments)
     work.body = body.buf;
     work.chosen = PyList_New(0);
     work.left = PyList_New(0);
-    if (work.chosen == NULL || work.left == NULL)
-        goto done;
-    if (begin < 0 || end < begin || end > body.len) {
-        PyErr_SetString(PyExc_ValueError, "there is no such part");
-        goto done;
-    }
-    Bytes at = work.body + begin, until = work.body + end;
-    while (at < until) {
-        uint64_t number, plain;
-        int type;
-        Part content;
-        if (!field(&at, until, &number, &type, &content, &plain)) {
-            PyErr_SetString(PyExc_ValueError, "the spans of a scope are damaged");
-            goto done;
-        }
-        if (number == 2 && type == 2 && scan_span(self, &work, content, is_claimed) < 0)
-            goto done;
-    }
-    answer = Py_BuildValue("(y#y#y#OOn(nnnn)(nnn))", work.records.at ? (char *)work.records.at : "", work.records.size,
-                           work.texts.at ? (char *)work.texts.at : "", work.texts.size,
-                           work.sessions.at ? (char *)work.sessions.at : "", work.sessions.size, work.chosen, work.left,
-                           work.others, work.no_ids, work.no_times, work.too_early, work.too_late,
-                           work.lost_attributes, work.lost_events, work.lost_links);
-done:
+    PyObject *answer = NULL, *amiss = PyList_New(0);
+    if (work.chosen && work.left && amiss && scan_all(self, &work, body.len, scopes, amiss) == 0)
+        answer = Py_BuildValue("(y#y#y#OOnO)", work.records.at ? (char *)work.records.at : "", work.records.size,
+                               work.texts.at ? (char *)work.texts.at : "", work.texts.size,
+                               work.sessions.at ? (char *)work.sessions.at : "", work.sessions.size, work.chosen,
+                               work.left, work.others, amiss);
     self->is_busy = 0;
     PyMem_Free(work.records.at);
     PyMem_Free(work.texts.at);
     PyMem_Free(work.sessions.at);
     Py_XDECREF(work.chosen);
     Py_XDECREF(work.left);
+    Py_XDECREF(amiss);
     PyBuffer_Release(&body);
     return answer;
 }

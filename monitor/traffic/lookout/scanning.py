@@ -4,7 +4,7 @@ The scanner reads spans for which there is a plan, and steps over those that are
 Python, which tells it what it learnt of them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from threading import Lock
 from types import ModuleType
@@ -43,13 +43,18 @@ def _built() -> ModuleType | None:
 scanner: ModuleType | None = _built()
 """The module in C, where it can be used."""
 
-_NONE_REFUSED, _NONE_LOST = (0, 0, 0, 0), (0, 0, 0)
-
 Plans = dict[bytes, Entry | bool | None]
 """Plans by what decides: ``None`` for spans that are no calls, and ``False`` for those that are for Python alone."""
 
 PackedGroup = list[Any]
 """The attributes that decide, by their numbers; whether the name does; and the plans."""
+
+
+Job = tuple[int, int, bool, dict[bytes, PackedGroup], int, Origin]
+"""A scope as the scanner takes it: where its spans lie, whether it speaks a dialect, its groups, and its origin."""
+
+Place = tuple[str, Origin, dict[bytes, PackedGroup]]
+"""The same as Python needs it: the name of the scope, its origin, and its groups."""
 
 
 class ScanningReader(ProtobufReader):
@@ -86,48 +91,50 @@ class ScanningReader(ProtobufReader):
         except ValueError as error:
             raise OtlpError(f"not a protobuf ExportTraceServiceRequest: {error}") from error
         with self._one_at_a_time:
-            for resource, scope, begin, end, spans in scopes:
-                origin = self._origins[resource]
+            if self._emptied != self._book.emptied:
+                self._forget()
+            jobs: list[Job] = []
+            places: list[Place] = []
+            for resource, encoded, begin, end, spans in scopes:
+                origin, scope = self._origins[resource], self._scopes[encoded]
                 found.came(spans, origin.service_name)
-                self._scan(body, begin, end, origin, self._scopes[scope], found)
+                groups = self._groups.get(scope, {})
+                jobs.append((begin, end, scope.startswith(SCOPES), groups, origin.gaps, origin))
+                places.append((scope, origin, groups))
+            self._scan(body, jobs, places, found)
 
-    def _scan(self, body: bytes, begin: int, end: int, origin: Origin, scope: str, found: Found) -> None:
-        if self._emptied != self._book.emptied:
-            self._forget()
-        groups = self._groups.get(scope, {})
+    def _scan(self, body: bytes, jobs: list[Job], places: Sequence[Place], found: Found) -> None:
         choose = self._choose if self._chosen_keys else None
         try:
-            records, texts, sessions, chosen, left, others, refused, lost = self._scanner.scan(
-                body, begin, end, scope.startswith(SCOPES), groups, origin.gaps, origin, choose,
-                found.earliest_ns, found.latest_ns, found.rows.kinds, len(found.rows.texts),
-                len(found.rows.sessions),
-            )  # fmt: skip
+            records, texts, sessions, chosen, left, others, amiss = self._scanner.scan(
+                body, jobs, choose, found.earliest_ns, found.latest_ns, found.rows.kinds
+            )
         except ValueError as error:
             raise OtlpError(f"not a protobuf ExportTraceServiceRequest: {error}") from error
         found.others += others
-        if refused != _NONE_REFUSED:
-            for reason, spans in zip((NO_IDS, NO_TIMES, TOO_EARLY, TOO_LATE), refused, strict=True):
-                if spans:
-                    found.refuse(reason, origin.service_name, spans)
-        if lost != _NONE_LOST:
-            for loss, spans in zip((Loss.ATTRIBUTES, Loss.EVENTS, Loss.LINKS), lost, strict=True):
-                if spans:
-                    found.lose(origin.service_name, loss, spans)
-        first = found.rows.append(records, texts, sessions)
+        for place, refused, lost in amiss:
+            _count_amiss(found, places[place][1].service_name, refused, lost)
+        found.rows.begin_with(records, texts, sessions)
         for place, told in chosen:
-            found.rows.more[first + place] = None, told, ()
-        for place, at, to, known_by, plans, signature in left:
-            encoded = body[at:to]
-            whole = _Whole(encoded, body, scope, origin, found)
-            sighting, group, plan = self._read_left(slim.Span.FromString(encoded), scope, origin, whole)
-            found.rows.put(first + place, found.admitted(sighting))
-            if known_by is not None and group is not None:
-                self._groups.setdefault(scope, groups)[known_by] = self._packed_group(group)
-                self._book.note_keys()
-            if plan is not None:
-                self._note(plan, plans, signature)
-            if group is not None and group in self._packed_groups:
-                self._packed_group(group)
+            found.rows.more[place] = None, told, ()
+        for one in left:
+            self._take_left(body, places, one, found)
+
+    def _take_left(self, body: bytes, places: Sequence[Place], left: tuple[Any, ...], found: Found) -> None:
+        """Read a span that was left to Python, and tell the scanner what was learnt of it."""
+        number, place, at, to, known_by, plans, signature = left
+        scope, origin, groups = places[number]
+        encoded = body[at:to]
+        whole = _Whole(encoded, body, scope, origin, found)
+        sighting, group, plan = self._read_left(slim.Span.FromString(encoded), scope, origin, whole)
+        found.rows.put(place, found.admitted(sighting))
+        if known_by is not None and group is not None:
+            self._groups.setdefault(scope, groups)[known_by] = self._packed_group(group)
+            self._book.note_keys()
+        if plan is not None:
+            self._note(plan, plans, signature)
+        if group is not None and group in self._packed_groups:
+            self._packed_group(group)
 
     def _read_left(
         self, span: Any, scope: str, origin: Origin, whole: "_Whole"
@@ -181,6 +188,15 @@ class ScanningReader(ProtobufReader):
     def _choose(self, origin: Origin, *raws: bytes | None) -> Chosen:
         told: Mapping[str, bytes | None] = dict(zip(self._chosen_keys, raws, strict=True))
         return self._chosen(told.get, origin)
+
+
+def _count_amiss(found: Found, service: str | None, refused: Sequence[int], lost: Sequence[int]) -> None:
+    for reason, spans in zip((NO_IDS, NO_TIMES, TOO_EARLY, TOO_LATE), refused, strict=True):
+        if spans:
+            found.refuse(reason, service, spans)
+    for loss, spans in zip((Loss.ATTRIBUTES, Loss.EVENTS, Loss.LINKS), lost, strict=True):
+        if spans:
+            found.lose(service, loss, spans)
 
 
 class _Whole:
