@@ -443,7 +443,7 @@ typedef struct {
 } Buffer;
 
 typedef struct {
-    PyObject *groups, *origin, *choose, *kinds, *chosen, *left;
+    PyObject *groups, *origin, *home, *choose, *kinds, *chosen, *left;
     PyObject *last_shape; /* borrowed of `kinds`, which holds it */
     uint32_t last_kind;
     Buffer records, texts, sessions;
@@ -552,7 +552,7 @@ static int report(Scanner *self, Work *work, PyObject *entry)
     const Plan *plan = NULL;
     int64_t asked = -1, output = -1, cached = -1, written = -1, reasoning = -1, total = -1;
     for (int turn = 0;; turn++) {
-        /* [how to read, shapes by origin, letters, the plan of those whose output is otherwise] */
+        /* [how to read, shapes by home, letters, the plan of those whose output is otherwise] */
         if (!PyList_CheckExact(entry) || PyList_GET_SIZE(entry) != 4 || !PyDict_CheckExact(PyList_GET_ITEM(entry, 1)) ||
             !PyTuple_CheckExact(PyList_GET_ITEM(entry, 2)))
             return 0;
@@ -596,7 +596,7 @@ static int report(Scanner *self, Work *work, PyObject *entry)
         if (!has(self, plan->documents[i]) ||
             !is_silent(self->value[plan->documents[i]], PyList_GET_ITEM(entry, 2)))
             return 0;
-    PyObject *shape = PyDict_GetItemWithError(PyList_GET_ITEM(entry, 1), work->origin);
+    PyObject *shape = PyDict_GetItemWithError(PyList_GET_ITEM(entry, 1), work->home);
     if (shape == NULL || shape == Py_None)
         return PyErr_Occurred() ? -1 : 0;
     Part response_id, session;
@@ -794,8 +794,8 @@ static int scan_all(Scanner *self, Work *work, Py_ssize_t size, PyObject *scopes
             return -1;
         }
         Py_INCREF(one); /* `choose` may be Python, and do anything */
-        int failed = !PyArg_ParseTuple(one, "nnpO!iO", &begin, &end, &is_claimed, &PyDict_Type, &work->groups,
-                                       &work->gaps, &work->origin);
+        int failed = !PyArg_ParseTuple(one, "nnpO!iOO", &begin, &end, &is_claimed, &PyDict_Type, &work->groups,
+                                       &work->gaps, &work->origin, &work->home);
         if (!failed && (begin < 0 || end < begin || end > size)) {
             PyErr_SetString(PyExc_ValueError, "there is no such part");
             failed = 1;
@@ -811,7 +811,7 @@ static int scan_all(Scanner *self, Work *work, Py_ssize_t size, PyObject *scopes
 
 PyDoc_STRVAR(scan_doc,
 "scan(body, scopes, choose, earliest_ns, latest_ns, kinds)\n--\n\n"
-"Read the spans of scopes, each (begin, end, is_claimed, groups, gaps, origin):\n"
+"Read the spans of scopes, each (begin, end, is_claimed, groups, gaps, origin, home):\n"
 "(records, texts, sessions, chosen, left, others, amiss). The first three are as `rows` has them; new shapes are added\n"
 "to `kinds`. `chosen` has places and what the spans there hold of the chosen attributes. `amiss` has numbers of scopes,\n"
 "with how many spans had no ids, no times, were too early and too late, and of how many attributes, events and links\n"

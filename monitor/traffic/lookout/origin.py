@@ -9,6 +9,10 @@ Chosen = tuple[tuple[str, str], ...]
 """Attributes that were chosen to be looked at, with their values as texts."""
 
 
+Home = tuple[str | None, str | None, str | None]
+"""The name and the version of a service, and the environment."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Origin:
     """A resource; one that is met again is the same object."""
@@ -18,6 +22,11 @@ class Origin:
     service_version: str | None
     environment: str | None
     chosen: Mapping[str, str]
+
+    @property
+    def home(self) -> Home:
+        """All of it that tells calls apart: that of the processes of one release is the same."""
+        return self.service_name, self.service_version, self.environment
 
     @property
     def gaps(self) -> int:

@@ -17,7 +17,7 @@ _CLOCKS = {Clock.SECONDS: 0, Clock.MILLISECONDS: 1, Clock.EITHER: 2}
 _LAYOUT = struct.Struct(f"={18 + DOCUMENTS_MAX}H")
 
 Entry = list[Any]
-"""A plan: how a span is read, its shapes by origin, the letters that no document may hold, and the other plan."""
+"""A plan: how a span is read, its shapes by home, the letters that no document may hold, and the other plan."""
 
 
 def packed(plan: Plan, numbers: Mapping[str, int]) -> Entry | None:

@@ -26,11 +26,11 @@ from ..dialects.usage import NO_USAGE, Usage
 from ..dialects.values import seconds, unix_seconds
 from ..sightings import FACTS, Shape, Shapes, Sighting
 from .notation import NOT_A_COUNT, Notation
-from .origin import Chosen, Origin
+from .origin import Chosen, Home, Origin
 from .watched import Role, Watched, role_of
 
-ORIGINS_OF_PLAN_MAX = 1_024
-"""For how many origins the shape of a plan is remembered."""
+HOMES_OF_PLAN_MAX = 1_024
+"""For how many releases of services the shape of a plan is remembered."""
 
 Get = Callable[[str], Any]
 """Gives the value of an attribute as it is written, as bytes; ``None`` when it is not there."""
@@ -118,7 +118,7 @@ class Plan:
         """Make the plan; ``sighting`` is what reads by it."""
         self._notation, self._shapes, self._is_wanted = notation, shapes, is_wanted
         self.places, self.settled = places, settled
-        self.shape_at: dict[Origin, Shape | None] = {}
+        self.shape_at: dict[Home, Shape | None] = {}
         self.has_output = settled.has_output
         self.other: Plan | None = None
         self.sighting = self._made()
@@ -194,7 +194,8 @@ class Plan:
                 for letters, words in hints:
                     if letters in raw and words.search(raw):
                         return None
-            shape = shape_at[origin] if origin in shape_at else self._at(origin)
+            home = origin.home
+            shape = shape_at[home] if home in shape_at else self._at(origin)
             if shape is None:
                 return None
             return _make(
@@ -274,9 +275,9 @@ class Plan:
         facts["environment"] = origin.environment or facts["environment"]
         shape = self._shapes.shape(tuple(facts.values()))
         found = None if self._is_wanted(shape) else shape
-        if len(self.shape_at) >= ORIGINS_OF_PLAN_MAX:
+        if len(self.shape_at) >= HOMES_OF_PLAN_MAX:
             self.shape_at.clear()
-        self.shape_at[origin] = found
+        self.shape_at[origin.home] = found
         return found
 
 

@@ -23,7 +23,7 @@ from ..silence.ingest_counts import Loss
 from . import slim
 from .book import Group, NoCalls
 from .found import TOO_EARLY, TOO_LATE, Found, Watch
-from .origin import Chosen, Origin
+from .origin import Chosen, Home, Origin
 from .packing import Entry, packed
 from .plans import Plan
 from .protobuf import LARGE, ProtobufReader
@@ -50,7 +50,7 @@ PackedGroup = list[Any]
 """The attributes that decide, by their numbers; whether the name does; and the plans."""
 
 
-Job = tuple[int, int, bool, dict[bytes, PackedGroup], int, Origin]
+Job = tuple[int, int, bool, dict[bytes, PackedGroup], int, Origin, Home]
 """A scope as the scanner takes it: where its spans lie, whether it speaks a dialect, its groups, and its origin."""
 
 Place = tuple[str, Origin, dict[bytes, PackedGroup]]
@@ -99,7 +99,7 @@ class ScanningReader(ProtobufReader):
                 origin, scope = self._origins[resource], self._scopes[encoded]
                 found.came(spans, origin.service_name)
                 groups = self._groups.get(scope, {})
-                jobs.append((begin, end, scope.startswith(SCOPES), groups, origin.gaps, origin))
+                jobs.append((begin, end, scope.startswith(SCOPES), groups, origin.gaps, origin, origin.home))
                 places.append((scope, origin, groups))
             self._scan(body, jobs, places, found)
 
