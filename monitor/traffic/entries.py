@@ -8,6 +8,7 @@ them.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from .dialects import Report
 from .joining.likeness import TELLING_ID_MIN
 from .joining.recent import Counted, Name, Settled
 from .rows import NO_TEXT, RECORD, Floats, Integers, Marks, Rows, id_hash, rows_of
-from .sightings import FACTS, Shape, Shapes, Sighting, sighting_of
+from .sightings import FACTS, SHAPES_MAX, Shape, Shapes, Sighting, sighting_of
 from .windows.series import OVERFLOW, series_of
 
 FORMAT = b"\x01"
@@ -93,7 +94,7 @@ def encode(settled: Settled, values: Values | None = None) -> bytes:
         return others
     rows = settled.rows.take(settled.plain)
     head = {
-        "shapes": [[getattr(shape, name) for name in FACTS] for shape in rows.shapes],
+        "shapes": [_written(shape) for shape in rows.shapes],
         "marks": {str(place): marked for place, marked in values.marks.items()},
         "more": {str(place): more for place, more in rows.more.items()},
     }
@@ -107,6 +108,12 @@ def encode(settled: Settled, values: Values | None = None) -> bytes:
     return b"".join((WITH_ROWS, sizes, document, *columns, ids, others))
 
 
+@lru_cache(maxsize=SHAPES_MAX)
+def _written(shape: Shape) -> orjson.Fragment:
+    """The facts of a shape, which are in every entry that has calls of it."""
+    return orjson.Fragment(orjson.dumps([getattr(shape, name) for name in FACTS]))
+
+
 def _encoded(settled: Settled) -> bytes:
     """What was settled beside the plain rows."""
     admitted = settled.admitted
@@ -116,7 +123,7 @@ def _encoded(settled: Settled) -> bytes:
     head = {
         "calls": len(admitted),
         "sightings": len(sightings),
-        "shapes": [[getattr(shape, name) for name in FACTS] for shape in (rows.shapes if rows else ())],
+        "shapes": [_written(shape) for shape in (rows.shapes if rows else ())],
         "ids": [one.response_id for one in sightings],
         "withdrawn": [(key.hex(), start_ns) for key, start_ns in (one.name for one in settled.withdrawn)],
         "matched": {str(i): one.matched for i, one in enumerate(admitted) if one.matched},

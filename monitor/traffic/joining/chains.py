@@ -24,9 +24,6 @@ SLOTS = 2**17
 STEPS_MAX = 8
 """So far chains are followed for many reports at once; those whose chains are longer are looked at one by one."""
 
-ANSWERS_MAX = 64
-"""With so many reports of one answer is another one compared; a cache gives one answer to many."""
-
 UNDECIDED = -1
 """Stands for a report that was not found within ``STEPS_MAX``, and may be there."""
 
@@ -48,6 +45,7 @@ class Key(IntEnum):
     SPAN = 0
     ABOVE = 1
     ANSWER = 2
+    ANSWER_IN_TRACE = 3
 
 
 class Chains:
@@ -60,8 +58,10 @@ class Chains:
         self._before = np.zeros((len(Key), ROOM), np.int64)
         self._latest = np.zeros((len(Key), SLOTS), np.int64)
         self._start_ns, self._end_ns, self._input = (np.zeros(ROOM, np.int64) for _ in range(3))
-        self._id_hash, self._trace, self._voice = (np.zeros(ROOM, np.uint64) for _ in range(3))
+        self._id_hash, self._voice = (np.zeros(ROOM, np.uint64) for _ in range(2))
         self._facts = np.zeros(ROOM, np.uint8)
+        self._is_shared = np.zeros(ROOM, np.bool_)
+        """Whether an answer was told by several emitters, by its latest report."""
 
     def add(self, rows: Rows) -> int:
         """Chain these reports; gives the number of the first. There must be room for them."""
@@ -80,7 +80,6 @@ class Chains:
         self._end_ns[places] = records["end_ns"]
         self._input[places] = records["input_tokens"]
         self._id_hash[places] = records["id_hash"]
-        self._trace[places] = records["trace_low"]
         keys = _keys_of(rows)
         for kind in Key:
             self._keys[kind, places] = keys[kind]
@@ -118,10 +117,14 @@ class Chains:
         """
         numbers = np.arange(first, end)
         places = numbers & (ROOM - 1)
-        spans, above, answers = (self._keys[kind, places] for kind in Key)
+        spans, above, answers, in_trace = (self._keys[kind, places] for kind in Key)
         again = self._found(Key.SPAN, self._before[Key.SPAN, places], spans, numbers) != 0
         found: Marks = again | (self._found_of(Key.ABOVE, spans, numbers) != 0)
         found |= self._share_answers(answers, numbers, places)
+        found |= (
+            self._found(Key.ANSWER_IN_TRACE, self._before[Key.ANSWER_IN_TRACE, places], in_trace, numbers)
+            != 0
+        )
         parents = self._found_of(Key.SPAN, above, numbers)
         below = np.flatnonzero(parents)
         if len(below):
@@ -151,24 +154,19 @@ class Chains:
         return may_be
 
     def _share_answers(self, answers: Hashes, numbers: Integers, places: Integers) -> Marks:
-        """Whether reports may tell of an answer that one before tells of: see ``recent.may_tell_one_answer``."""
-        found = np.zeros(len(numbers), np.bool_)
-        mine = np.flatnonzero(answers)
-        at = self._before[Key.ANSWER, places[mine]]
-        for _ in range(ANSWERS_MAX):
-            is_live = at >= self.oldest
-            if not is_live.all():
-                mine, at = mine[is_live], at[is_live]
-            if not len(mine):
+        """Whether an answer is told by several emitters: see ``recent.may_tell_one_answer``."""
+        latest = self._found(Key.ANSWER, self._before[Key.ANSWER, places], answers, numbers)
+        has_same, others = latest > 0, latest & (ROOM - 1)
+        found: Marks = (latest == UNDECIDED) | (has_same & (self._voice[others] != self._voice[places]))
+        self._is_shared[places] = found
+        for _ in range(STEPS_MAX):
+            # What is known of the one before holds for this one, which may be the one before of the next.
+            more = found | (has_same & self._is_shared[others])
+            if (more == found).all():
                 return found
-            others = at & (ROOM - 1)
-            may_be = (self._voice[others] != self._voice[places[mine]]) | (
-                self._trace[others] == self._trace[places[mine]]
-            )
-            found[mine] |= may_be & (self._keys[Key.ANSWER, others] == answers[mine])
-            at = self._before[Key.ANSWER, others]
-        found[mine[at >= self.oldest]] = True
-        return found
+            found = self._is_shared[places] = more
+        self._is_shared[places] = True
+        return has_same | found
 
     def _found_of(self, kind: Key, keys: Hashes, before: Integers) -> Integers:
         """For each key the latest report before another that has it; 0 where there is none, or ``UNDECIDED``."""
@@ -208,7 +206,8 @@ def _keys_of(rows: Rows) -> Sequence[Hashes]:
     parent = records["parent"]
     answers = np.where(records["has_telling_id"] != 0, records["id_hash"], np.uint64(0))
     above = np.where(parent == 0, np.uint64(0), _mixed(trace ^ parent) | np.uint64(1))
-    return _mixed(trace ^ records["span"]) | np.uint64(1), above, answers
+    in_trace = np.where(answers == 0, np.uint64(0), _mixed(trace ^ answers) | np.uint64(1))
+    return _mixed(trace ^ records["span"]) | np.uint64(1), above, answers, in_trace
 
 
 def _mixed(values: Hashes) -> Hashes:
