@@ -240,9 +240,11 @@ def variants(draw: st.DrawFn) -> list[Written]:
     return spans
 
 
-def json_of(body: bytes) -> bytes:
-    """The request in OTLP's JSON."""
-    request = json.loads(MessageToJson(ExportTraceServiceRequest.FromString(body)))
+def json_of(body: bytes, *, names_kinds: bool = False) -> bytes:
+    """The request in OTLP's JSON, which has numbers for kinds; some write their names."""
+    request = json.loads(
+        MessageToJson(ExportTraceServiceRequest.FromString(body), use_integers_for_enums=not names_kinds)
+    )
 
     def rewritten(node: Any) -> Any:
         if isinstance(node, list):
@@ -257,12 +259,79 @@ def json_of(body: bytes) -> bytes:
     return json.dumps(rewritten(request), separators=(",", ":")).encode()
 
 
+@pytest.mark.parametrize("names_kinds", [False, True], ids=["numbers", "names"])
 @pytest.mark.parametrize("payload", PAYLOADS, ids=lambda path: path.stem)
-def test_requests_of_real_libraries_in_json_are_read_as_ever(lookout_of: MakeLookout, payload: Path) -> None:
-    body = json_of(payload.read_bytes())
+def test_requests_of_real_libraries_in_json_are_read_as_ever(
+    lookout_of: MakeLookout, payload: Path, names_kinds: bool
+) -> None:
+    body = json_of(payload.read_bytes(), names_kinds=names_kinds)
     now = _now_of(payload.read_bytes())
     lookout, expected = lookout_of(), read_slowly(body, now, Encoding.JSON)
     assert [read(lookout, body, now, Encoding.JSON) for _ in range(3)] == [expected] * 3
+
+
+@pytest.mark.parametrize("payload", PAYLOADS, ids=lambda path: path.stem)
+def test_requests_in_json_are_rewritten_as_what_they_were_made_of(payload: Path) -> None:
+    if scanner is None:
+        pytest.skip("the scanner is not built: make scanner")
+    body = payload.read_bytes()
+    rewritten = scanner.as_protobuf(json_of(body))
+    assert rewritten is not None
+    assert ExportTraceServiceRequest.FromString(rewritten) == ExportTraceServiceRequest.FromString(body)
+
+
+ODD_PIECES = (
+    b"",
+    b'"',
+    b"\\",
+    b"\\u00e9",
+    b"\\ud83d\\ude00",
+    b"\\ud83d",
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b",",
+    b":",
+    b"0",
+    b"-",
+)
+ODD_PIECES += (
+    b"1e5",
+    b".5",
+    b"null",
+    b"true",
+    b" ",
+    b"\n",
+    b"\x00",
+    b"\xc3",
+    b"\xc3\xa9",
+    b"\xed\xa0\x80",
+    b"9" * 21,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.sampled_from(BASES),
+    st.lists(st.tuples(st.floats(0, 1), st.integers(0, 3), st.sampled_from(ODD_PIECES)), max_size=3),
+)
+def test_json_that_was_damaged_is_read_with_the_scanner_as_without(
+    base: Written, damages: list[tuple[float, int, bytes]]
+) -> None:
+    if scanner is None:
+        pytest.skip("the scanner is not built: make scanner")
+    body = json_of(request_of([base]))
+    for place, cut, piece in damages:
+        at = int(place * len(body))
+        body = body[:at] + piece + body[at + cut :]
+    try:
+        expected = read(Lookout(Watch(CHOSEN), scanner=None), body, NOW, Encoding.JSON)
+    except OtlpError:
+        with pytest.raises(OtlpError):
+            Lookout(Watch(CHOSEN), scanner=scanner).read(body, Encoding.JSON, NOW)
+    else:
+        assert read(Lookout(Watch(CHOSEN), scanner=scanner), body, NOW, Encoding.JSON) == expected
 
 
 @given(

@@ -18,6 +18,7 @@ from orjson import JSONDecodeError
 
 from .. import OtlpError
 from ..otlp import Encoding, decode
+from ..otlp_size import JSON_MARKS_MAX, check_json
 from ..rows import Rows
 from ..sightings import Shapes, Sighting
 from ..silence.ingest_counts import Arrived
@@ -70,6 +71,16 @@ class Lookout:
             else ProtobufReader(watch, shapes, plans_max)
         )
         self._json = JsonReader(watch, shapes, plans_max)
+        self._as_protobuf = scanner.as_protobuf if scanner is not None else None
+
+    def _rewritten(self, body: bytes) -> bytes | None:
+        """A request in JSON as one in protobuf; ``None`` where the scanner leaves it to Python."""
+        if self._as_protobuf is None:
+            return None
+        if len(body) > JSON_MARKS_MAX:
+            check_json(body)
+        rewritten: bytes | None = self._as_protobuf(body)
+        return rewritten
 
     @property
     def emptied(self) -> int:
@@ -83,7 +94,12 @@ class Lookout:
         """
         found = _nothing_at(now)
         try:
-            (self._protobuf if encoding is Encoding.PROTOBUF else self._json).read(body, found)
+            if encoding is Encoding.PROTOBUF:
+                self._protobuf.read(body, found)
+            elif (rewritten := self._rewritten(body)) is not None:
+                self._protobuf.read(rewritten, found)
+            else:
+                self._json.read(body, found)
         except _UNREADABLE:
             found = _nothing_at(now)
             # Who decodes it whole reads it nevertheless, or knows how to say what is wrong.

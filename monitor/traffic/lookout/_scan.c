@@ -926,6 +926,10 @@ static PyObject *scopes(PyObject *module, PyObject *argument)
     return NULL;
 }
 
+/* --- requests in JSON */
+
+#include "_json.h"
+
 /* --- the object */
 
 static int parts_of(PyObject *names, Part *parts, int most)
@@ -1025,6 +1029,7 @@ static PyTypeObject scanner_type = {
 
 static PyMethodDef module_methods[] = {
     {"scopes", scopes, METH_O, scopes_doc},
+    {"as_protobuf", as_protobuf, METH_O, as_protobuf_doc},
     {NULL, NULL, 0, NULL},
 };
 

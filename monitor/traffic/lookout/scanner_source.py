@@ -4,6 +4,7 @@ from hashlib import sha256
 from pathlib import Path
 
 SOURCE = Path(__file__).with_name("_scan.c")
+INCLUDED = Path(__file__).with_name("_json.h")
 
 _MARK_LETTERS = 16
 
@@ -11,6 +12,6 @@ _MARK_LETTERS = 16
 def source_mark() -> str:
     """What tells this source from any other; empty where it is not at hand."""
     try:
-        return sha256(SOURCE.read_bytes()).hexdigest()[:_MARK_LETTERS]
+        return sha256(SOURCE.read_bytes() + INCLUDED.read_bytes()).hexdigest()[:_MARK_LETTERS]
     except OSError:
         return ""
