@@ -123,7 +123,9 @@ class Counting:
         self._prices = prices
         self._marking = marking or Marking()
         self._recent = Recent() if recent is None else recent
-        self._series_of = lru_cache(maxsize=SHAPES_MAX)(series_of)
+        # One object for all shapes of a series: to compare others takes longer than all else that is done with them.
+        one_of = lru_cache(maxsize=SHAPES_MAX)(lambda series: series)
+        self._series_of = lru_cache(maxsize=SHAPES_MAX)(lambda shape: one_of(series_of(shape)))
         self._admission = Admission()
         self._unfolded = WindowBook()
         self._through = 0

@@ -308,17 +308,23 @@ def joined(parts: Sequence[Rows]) -> Rows:
     if len(parts) == 1:
         return parts[0]
     kinds: dict[Shape, int] = {}
+    sizes = [len(one) for one in parts]
     records: Records = np.concatenate([one.records for one in parts]) if parts else np.empty(0, RECORD)
+    places = [kinds.setdefault(shape, len(kinds)) for one in parts for shape in one.shapes]
+    if len(records):
+        kind = records["kind"] + _begins(sizes, [len(one.shapes) for one in parts])
+        records["kind"] = np.array(places, np.uint32)[kind]
+        records["text_at"] += _begins(sizes, [len(one.texts) for one in parts])
+        records["session_at"] += _begins(sizes, [len(one.sessions) for one in parts])
     more: dict[int, More] = {}
-    begin = size = sessions = 0
-    for one in parts:
-        end = begin + len(one)
-        places = np.array([kinds.setdefault(shape, len(kinds)) for shape in one.shapes], np.uint32)
-        if len(one):
-            records["kind"][begin:end] = places[records["kind"][begin:end]]
-        records["text_at"][begin:end] += size
-        records["session_at"][begin:end] += sessions
+    begin = 0
+    for one, size in zip(parts, sizes, strict=True):
         more |= {begin + place: told for place, told in one.more.items()}
-        begin, size, sessions = end, size + len(one.texts), sessions + len(one.sessions)
-    texts, told = b"".join([one.texts for one in parts]), b"".join([one.sessions for one in parts])
-    return Rows(records, list(kinds), texts, told, more)
+        begin += size
+    texts, sessions = b"".join([one.texts for one in parts]), b"".join([one.sessions for one in parts])
+    return Rows(records, list(kinds), texts, sessions, more)
+
+
+def _begins(rows: Sequence[int], sizes: Sequence[int]) -> npt.NDArray[np.uint32]:
+    """For each row of parts of so many rows, where what is joined of its part begins, by the sizes of these."""
+    return np.repeat(np.cumsum([0, *sizes[:-1]], dtype=np.uint32), rows)

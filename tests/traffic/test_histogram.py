@@ -1,12 +1,21 @@
 import math
 from statistics import stdev
 
+import numpy as np
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.traffic.windows.histogram import GAMMA, LARGEST, RELATIVE_ERROR, SMALLEST, Histogram, merged
+from monitor.traffic.windows.histogram import (
+    GAMMA,
+    LARGEST,
+    RELATIVE_ERROR,
+    SMALLEST,
+    Histogram,
+    buckets_of,
+    merged,
+)
 
 values = st.floats(min_value=0, max_value=1e9, allow_nan=False)
 samples = st.lists(values, min_size=1, max_size=200)
@@ -109,3 +118,11 @@ def test_the_deviation_is_that_of_the_sample_within_a_bucket(sample: list[float]
     spread = histogram_of(sample).spread
     assert spread is not None
     assert spread.deviation == pytest.approx(stdev(sample), abs=0.015 * max(sample))
+
+
+def test_many_values_are_counted_as_each_by_itself_also_at_the_edges_of_buckets() -> None:
+    edges = np.array([0.0, SMALLEST, LARGEST, 2 * LARGEST, *(GAMMA**index for index in range(-1_100, 1_450))])
+    tried = np.concatenate([edges, np.nextafter(edges, np.inf), np.nextafter(edges, 0.0)])
+    one_by_one, many = histogram_of(tried.tolist()), Histogram()
+    many.add_counts(((bucket, 1) for bucket in buckets_of(tried).tolist()), one_by_one.total_nano)
+    assert many == one_by_one

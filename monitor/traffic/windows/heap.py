@@ -153,7 +153,12 @@ class _Count:
     def _best(self, values: Floats, is_meant: Marks) -> Iterator[tuple[int, list[tuple[float, int]]]]:
         """The largest values of each group, with the places of the calls that have them."""
         meant = np.flatnonzero(is_meant)
-        order = meant[np.lexsort((values[meant], self._group[meant]))]
+        order = meant[np.argsort(values[meant])]
+        # Small numbers are sorted by their digits, in a tenth of the time.
+        groups = self._group[order]
+        if len(self._groups) < 2**16:
+            groups = groups.astype(np.uint16)
+        order = order[np.argsort(groups, kind="stable")]
         rows, ordered = order.tolist(), values[order].tolist()
         for group, begin, end in _runs(self._group[order]):
             begin = max(begin, end - EXEMPLARS_MAX)

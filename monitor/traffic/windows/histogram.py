@@ -36,8 +36,13 @@ _EDGE_ARRAY = np.array(_EDGES)
 
 def buckets_of(values: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
     """The numbers of the buckets in which values of zero and more are counted."""
-    found = np.searchsorted(_EDGE_ARRAY, np.minimum(values, LARGEST), side="left") + _FIRST
-    return np.where(values <= SMALLEST, ZERO_BUCKET, found)
+    values = np.clip(values, SMALLEST, LARGEST)
+    # The logarithm is off by less than a bucket; to look for each value among the edges takes three times as long.
+    near = np.ceil(np.log(values) / _LOG_GAMMA).astype(np.int64) - _FIRST
+    near = np.clip(near, 1, len(_EDGES) - 1)
+    near += _EDGE_ARRAY[near] < values
+    near -= _EDGE_ARRAY[near - 1] >= values
+    return np.where(values <= SMALLEST, ZERO_BUCKET, near + _FIRST)
 
 
 def nano(values: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:

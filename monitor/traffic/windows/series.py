@@ -59,9 +59,11 @@ class Admission:
 
     def admit(self, series: Series, minute: int) -> Series:
         """The series itself, or ``OVERFLOW`` when too many others are active in that minute."""
-        if series not in self._last_seen and not self._has_room(minute):
+        last = self._last_seen.get(series)
+        if last is None and not self._has_room(minute):
             return OVERFLOW
-        self._last_seen[series] = max(minute, self._last_seen.get(series, minute))
+        if last is None or last < minute:
+            self._last_seen[series] = minute
         return series
 
     def _has_room(self, minute: int) -> bool:
