@@ -1,0 +1,262 @@
+"""From gathered requests to a proposal: clusters, picks, redaction, expectations, and an account of all of it."""
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..suite import Message
+from .clusters import NONE, cluster
+from .exchange import Exchange
+from .gathering import Gathered, Prompt
+from .near_duplicates import near_duplicates
+from .picking import CHARS_MAX, Landscape, Pick, coverage, pick
+from .proposal import ProposalDocument, ProposedDocument
+from .redaction import OwnPattern, redact
+from .suggestions import suggested
+from .words import directions, words_of
+
+FILE_CHARS_MAX = 1_200_000
+"""How much text a proposal holds; picks that come after it are left out, and told."""
+
+ANSWER_SHOWN = 2_000
+"""How much of a recorded answer is shown beside its canary."""
+
+CLUSTER_ANSWERS = 200
+"""How many answers of a cluster are looked at for what they have in common."""
+
+_ID_WORDS, _ID_CHARS = 6, 48
+_UNTOLD = re.compile(
+    r"(?:an?|and|are|can|could|do|for|hello|hi|how|i|in|is|it|me|my|of|on|please|that|the|this|to|what|you|your)$"
+)
+"""Words that tell nothing in the name of a canary."""
+
+Progress = Callable[[str], None]
+"""Is told what is done next."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterFacts:
+    """One cluster: its share of all requests, its different prompts, and the canaries of it."""
+
+    share: float
+    prompts: int
+    canaries: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What was found, picked, left out and redacted.
+
+    ``coverage`` is the share of requests that the first so many canaries stand for, ``share`` that of the different
+    prompts that were looked at. ``redacted`` counts values of each kind, ``redacted_canaries`` the canaries with any.
+    """
+
+    requests: int
+    prompts: int
+    share: float
+    near_duplicates: int
+    in_no_cluster: float
+    clusters: Sequence[ClusterFacts]
+    coverage: Sequence[float]
+    edges: Mapping[str, int]
+    redacted: Mapping[str, int]
+    redacted_canaries: int
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Harvest:
+    """A proposal, and how it came about."""
+
+    proposal: ProposalDocument
+    account: Account
+
+
+def propose(
+    gathered: Gathered,
+    wanted: int,
+    name: str | None = None,
+    own: Sequence[OwnPattern] = (),
+    seed: int = 0,
+    progress: Progress = lambda _: None,
+) -> Harvest | None:
+    """A suite of so many canaries at most; ``None`` where there is nothing to propose."""
+    if not gathered.prompts:
+        return None
+    landscape = _landscape(gathered, seed, progress)
+    progress("picking")
+    picks = pick(landscape, wanted)
+    if not picks:
+        return None
+    progress("redacting")
+    entries, systems, values = [], [], Counter[str]()
+    left_out, chars, kept = Counter(gathered.left_out), 0, []
+    for one in picks:
+        drafted = _draft(landscape, one, own)
+        chars += drafted.chars
+        if chars > FILE_CHARS_MAX:
+            left_out["picked, but the proposal is full"] += 1
+            continue
+        kept.append(one)
+        entries.append(drafted)
+        systems.append(drafted.system)
+        values.update(drafted.values)
+    shared = systems[0] if len(set(systems)) == 1 else None
+    proposed = _documents(entries, shared)
+    proposal = ProposalDocument(name=name, system=shared, proposed=proposed)
+    left_out[f"longer than {CHARS_MAX:,} characters"] += sum(
+        prompt.requests for prompt in gathered.prompts if prompt.first.chars > CHARS_MAX
+    )
+    return Harvest(proposal, _account(landscape, gathered, kept, proposed, values, +left_out))
+
+
+def _landscape(gathered: Gathered, seed: int, progress: Progress) -> Landscape:
+    prompts = gathered.prompts
+    weights = np.array([one.requests for one in prompts], float)
+    progress("reading words")
+    words = words_of([one.key for one in prompts])
+    progress("finding near-duplicates")
+    groups = near_duplicates(words, seed)
+    progress("comparing prompts")
+    rows = directions(words, weights, seed)
+    progress("finding clusters")
+    return Landscape(prompts, weights, groups, cluster(words, rows, weights, seed), rows)
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """A picked prompt without what was redacted."""
+
+    messages: tuple[Message, ...]
+    answer: str | None
+    expect: Mapping[str, object]
+    why: str
+    values: Mapping[str, int]
+
+    @property
+    def system(self) -> str | None:
+        """The system prompt, where it stands first and alone."""
+        roles = [one.role for one in self.messages]
+        is_alone = roles[:1] == ["system"] and not {"system", "developer"} & set(roles[1:])
+        return self.messages[0].content if is_alone else None
+
+    @property
+    def chars(self) -> int:
+        return sum(len(one.content) for one in self.messages) + len(self.answer or "")
+
+
+def _draft(landscape: Landscape, one: Pick, own: Sequence[OwnPattern]) -> _Draft:
+    prompt = landscape.prompts[one.prompt]
+    shown = _shown(prompt, one)
+    # Answers to prompts that differ in numbers only may name these numbers: only those to the very same prompt count.
+    answers = [e.answer for e in prompt.exchanges if e.answer is not None and e.messages == shown.messages]
+    answers.sort(key=lambda answer: answer != shown.answer)
+    done = redact([*(message.content for message in shown.messages), *answers], own)
+    contents, answers = done.texts[: len(shown.messages)], list(done.texts[len(shown.messages) :])
+    messages = tuple(Message(m.role, text) for m, text in zip(shown.messages, contents, strict=True))
+    beside = [redact([answer], own).texts[0] for answer in _cluster_answers(landscape, one)]
+    return _Draft(
+        messages,
+        answers[0] if answers else None,
+        suggested(contents[-1], answers, beside),
+        _why(landscape, one),
+        done.values,
+    )
+
+
+def _shown(prompt: Prompt, one: Pick) -> Exchange:
+    """The exchange that stands for its prompt: one of the edge case, or one with an answer."""
+    if one.edge is not None:
+        found = (e for e in prompt.exchanges if one.edge in e.edges())
+        if (exchange := next(found, None)) is not None:
+            return exchange
+    return next((e for e in prompt.exchanges if e.answer), prompt.first)
+
+
+def _cluster_answers(landscape: Landscape, one: Pick) -> Iterable[str]:
+    if one.cluster == NONE:
+        return []
+    members = np.flatnonzero(landscape.clusters.of == one.cluster)[:CLUSTER_ANSWERS]
+    found = (landscape.prompts[int(number)].exchanges for number in members)
+    return [exchanges[0].answer for exchanges in found if exchanges[0].answer]
+
+
+def _why(landscape: Landscape, one: Pick) -> str:
+    if one.cluster == NONE:
+        about = "few requests are like it"
+    else:
+        about = f"{landscape.share(one.cluster):.1%} of the requests are about the same"
+    return f"common: {about}" if one.edge is None else f"edge case: {one.edge.value}; {about}"
+
+
+def _documents(drafts: Sequence[_Draft], shared: str | None) -> list[ProposedDocument]:
+    ids: set[str] = set()
+    documents = []
+    for draft in drafts:
+        messages = draft.messages[1:] if shared is not None else draft.messages
+        is_plain = len(messages) == 1 and messages[0].role == "user"
+        asked = (
+            {"prompt": messages[0].content}
+            if is_plain
+            else {"messages": [{"role": one.role, "content": one.content} for one in messages]}
+        )
+        documents.append(
+            ProposedDocument.model_validate(
+                {"id": _id(messages[-1].content, ids), **asked, "expect": draft.expect}
+                | {"why": draft.why, "answer": _cut(draft.answer), "redacted": draft.values}
+            )
+        )
+    return documents
+
+
+def _cut(answer: str | None) -> str | None:
+    return answer if answer is None or len(answer) <= ANSWER_SHOWN else f"{answer[:ANSWER_SHOWN]} ..."
+
+
+def _id(question: str, taken: set[str]) -> str:
+    """A name made of the first telling words, another one each time."""
+    plain = unicodedata.normalize("NFKD", question[:2_000]).encode("ascii", "ignore").decode().lower()
+    words = re.findall(r"[a-z0-9]+(?:-\d+(?=>))?", plain)
+    telling = [word for word in words if not _UNTOLD.match(word)] or words
+    name = "-".join(telling[:_ID_WORDS])[:_ID_CHARS].rstrip("-") or "canary"
+    found, number = name, 1
+    while found in taken:
+        number += 1
+        found = f"{name}-{number}"
+    taken.add(found)
+    return found
+
+
+def _account(
+    landscape: Landscape,
+    gathered: Gathered,
+    picks: Sequence[Pick],
+    proposed: Sequence[ProposedDocument],
+    values: Mapping[str, int],
+    left_out: Mapping[str, int],
+) -> Account:
+    of = landscape.clusters.of
+    by_cluster: dict[int, list[str]] = {}
+    for one, document in zip(picks, proposed, strict=True):
+        by_cluster.setdefault(one.cluster, []).append(document.id)
+    facts = [
+        ClusterFacts(landscape.share(number), int((of == number).sum()), tuple(by_cluster.get(number, ())))
+        for number in range(len(landscape.clusters.centres))
+    ]
+    return Account(
+        requests=gathered.requests,
+        prompts=len(gathered.prompts),
+        share=gathered.share,
+        near_duplicates=len(gathered.prompts) - len(np.unique(landscape.groups)),
+        in_no_cluster=landscape.share(NONE),
+        clusters=facts,
+        coverage=coverage(landscape, picks),
+        edges=dict(Counter(one.edge.value for one in picks if one.edge is not None)),
+        redacted=dict(sorted(values.items())),
+        redacted_canaries=sum(bool(one.redacted) for one in proposed),
+        left_out=left_out,
+    )
