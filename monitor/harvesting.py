@@ -1,11 +1,13 @@
 """Requests of production out of files: recorded spans, where they carry prompts, and logs of any kind."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from canaries.exchanges_file import Counted, read_exchanges
 from canaries.harvest.exchange import Exchange
+from canaries.harvest.gathering import Gathered, Gathering
 
+from . import MonitorError
 from .traffic.calls import Call, Operation
 from .traffic.decoding import decode_spans
 from .traffic.dialects.answer_text import answer_text
@@ -23,16 +25,33 @@ def is_spans(file: Path) -> bool:
     return Path(file.name.removesuffix(".gz")).suffix in (".pb", ".json")
 
 
-def exchanges_in(
-    file: Path, left_out: Counted, prompt: str | None = None, answer: str | None = None
-) -> Iterator[Exchange]:
-    """The requests in one file; ``left_out`` is told of each that cannot become a canary.
+def gather(
+    files: Iterable[Path],
+    prompt: str | None = None,
+    answer: str | None = None,
+    seed: int = 0,
+    told: Callable[[str], None] = lambda _: None,
+) -> Gathered:
+    """The different prompts of all requests in the files; ``told`` is given the name of each before it is read.
 
-    Raises CompletionsError, MonitorError or OSError where it is not what its name says.
+    ``prompt`` and ``answer`` name the fields of logs. Payloads of all files are one stream of spans. Raises
+    CompletionsError or MonitorError where a file is not what its name says.
     """
-    if is_spans(file):
-        return exchanges_of(read_spans(file), left_out)
-    return read_exchanges(file, left_out, prompt, answer)
+    gathering = Gathering(seed)
+    spans: list[Span] = []
+    for file in files:
+        told(file.name)
+        if not is_spans(file):
+            gathering.take(read_exchanges(file, gathering.leave_out, prompt, answer))
+            continue
+        try:
+            spans += read_spans(file)
+        except MonitorError as error:
+            raise MonitorError(f"{file}: {error}") from error
+        except OSError as error:
+            raise MonitorError(f"{file}: cannot be read: {error.strerror}") from error
+    gathering.take(exchanges_of(spans, gathering.leave_out))
+    return gathering.gathered()
 
 
 def exchanges_of(spans: Sequence[Span], left_out: Counted) -> Iterator[Exchange]:

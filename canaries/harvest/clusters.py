@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 
 from .words import Words, edges, unit
 
-ALIKE_FROM = 0.3
+ALIKE_FROM = 0.25
 """From which cosine with its centre on a prompt is of a cluster; those that share nothing have 0.06 at random."""
 
-MERGED_FROM = 0.35
+MERGED_FROM = 0.3
 """From which cosine of their centres on two clusters are one."""
 
 SMALLEST, SMALLEST_SHARE = 3, 0.002

@@ -57,7 +57,7 @@ def pick(landscape: Landscape, wanted: int) -> list[Pick]:
     common, special = _common(landscape, groups), _special(landscape)
     special_taken = 0
     while len(picks) < wanted:
-        is_special_due = special_taken < EDGE_SHARE * (len(picks) + 1)
+        is_special_due = special_taken + 1 <= EDGE_SHARE * (len(picks) + 1)
         one = (_next(special, landscape, groups) if is_special_due else None) or next(common, None)
         one = one or _next(special, landscape, groups)
         if one is None:

@@ -19,8 +19,8 @@ HEADER = """\
 
 """
 
-Accepted = bool | Literal["skipped"]
-"""``False``: nobody has looked at it yet."""
+Accepted = bool | Literal["skipped", "unchecked"]
+"""``False``: nobody has looked at it yet. ``unchecked``: taken all the same."""
 
 
 class ProposedDocument(CanaryDocument):
@@ -43,13 +43,18 @@ class ProposalDocument(BaseModel):
 
     @property
     def accepted(self) -> list[ProposedDocument]:
-        """The canaries that a person took."""
-        return [one for one in self.proposed if one.accepted is True]
+        """The canaries that were taken."""
+        return [one for one in self.proposed if one.accepted in (True, "unchecked")]
+
+    @property
+    def checked(self) -> int:
+        """How many canaries a person has looked at and taken."""
+        return sum(one.accepted is True for one in self.proposed)
 
     @property
     def open(self) -> list[int]:
         """The places of those that nobody has looked at."""
-        return [place for place, one in enumerate(self.proposed) if one.accepted is False]
+        return [place for place, one in enumerate(self.proposed) if one.accepted in (False, "unchecked")]
 
     def with_entry(self, place: int, entry: ProposedDocument) -> "ProposalDocument":
         """The proposal with another entry at the place."""
@@ -57,9 +62,9 @@ class ProposalDocument(BaseModel):
         return self.model_copy(update={"proposed": proposed})
 
     def all_accepted(self) -> "ProposalDocument":
-        """The proposal with all accepted that nobody has looked at."""
+        """The proposal with all taken that nobody has looked at."""
         proposed = [
-            one.model_copy(update={"accepted": True}) if one.accepted is False else one
+            one.model_copy(update={"accepted": "unchecked"}) if one.accepted is False else one
             for one in self.proposed
         ]
         return self.model_copy(update={"proposed": proposed})
@@ -89,6 +94,11 @@ def entry_tree(entry: ProposedDocument) -> dict[str, Any]:
 def entry_text(entry: ProposedDocument) -> str:
     """One entry as a document of its own, to be edited."""
     return to_yaml({name: value for name, value in entry_tree(entry).items() if name != "accepted"})
+
+
+def expect_text(entry: ProposedDocument) -> str:
+    """What is expected of the answers, as it is written."""
+    return to_yaml(_canary_tree(entry).get("expect", {})).rstrip()
 
 
 def read_entry(text: str) -> ProposedDocument:

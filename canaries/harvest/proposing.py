@@ -28,11 +28,11 @@ ANSWER_SHOWN = 2_000
 CLUSTER_ANSWERS = 200
 """How many answers of a cluster are looked at for what they have in common."""
 
-_ID_WORDS, _ID_CHARS = 6, 48
-_UNTOLD = re.compile(
-    r"(?:an?|and|are|can|could|do|for|hello|hi|how|i|in|is|it|me|my|of|on|please|that|the|this|to|what|you|your)$"
-)
-"""Words that tell nothing in the name of a canary."""
+_ID_WORDS, _ID_CHARS = 4, 48
+_NAMED_BY = 20_000
+"""On so many prompts it is seen which words are rare."""
+
+_WORD = re.compile(r"(?<=<)[a-z][a-z0-9-]*-\d+(?=>)|[a-z]{2,}")
 
 Progress = Callable[[str], None]
 """Is told what is done next."""
@@ -106,7 +106,8 @@ def propose(
         systems.append(drafted.system)
         values.update(drafted.values)
     shared = systems[0] if len(set(systems)) == 1 else None
-    proposed = _documents(entries, shared)
+    rarity = Counter(word for one in gathered.prompts[:_NAMED_BY] for word in set(_named_words(one.key)))
+    proposed = _documents(entries, shared, rarity)
     proposal = ProposalDocument(name=name, system=shared, proposed=proposed)
     left_out[f"longer than {CHARS_MAX:,} characters"] += sum(
         prompt.requests for prompt in gathered.prompts if prompt.first.chars > CHARS_MAX
@@ -193,7 +194,9 @@ def _why(landscape: Landscape, one: Pick) -> str:
     return f"common: {about}" if one.edge is None else f"edge case: {one.edge.value}; {about}"
 
 
-def _documents(drafts: Sequence[_Draft], shared: str | None) -> list[ProposedDocument]:
+def _documents(
+    drafts: Sequence[_Draft], shared: str | None, rarity: Mapping[str, int]
+) -> list[ProposedDocument]:
     ids: set[str] = set()
     documents = []
     for draft in drafts:
@@ -206,7 +209,7 @@ def _documents(drafts: Sequence[_Draft], shared: str | None) -> list[ProposedDoc
         )
         documents.append(
             ProposedDocument.model_validate(
-                {"id": _id(messages[-1].content, ids), **asked, "expect": draft.expect}
+                {"id": _id(messages[-1].content, rarity, ids), **asked, "expect": draft.expect}
                 | {"why": draft.why, "answer": _cut(draft.answer), "redacted": draft.values}
             )
         )
@@ -217,18 +220,23 @@ def _cut(answer: str | None) -> str | None:
     return answer if answer is None or len(answer) <= ANSWER_SHOWN else f"{answer[:ANSWER_SHOWN]} ..."
 
 
-def _id(question: str, taken: set[str]) -> str:
-    """A name made of the first telling words, another one each time."""
-    plain = unicodedata.normalize("NFKD", question[:2_000]).encode("ascii", "ignore").decode().lower()
-    words = re.findall(r"[a-z0-9]+(?:-\d+(?=>))?", plain)
-    telling = [word for word in words if not _UNTOLD.match(word)] or words
-    name = "-".join(telling[:_ID_WORDS])[:_ID_CHARS].rstrip("-") or "canary"
+def _id(question: str, rarity: Mapping[str, int], taken: set[str]) -> str:
+    """A name made of its rarest words that other prompts have too, another one each time."""
+    words = list(dict.fromkeys(_named_words(question)))
+    telling = sorted(words, key=lambda word: (rarity[word] < 2, rarity[word], words.index(word)))[:_ID_WORDS]
+    name = "-".join(word for word in words if word in telling)[:_ID_CHARS].rstrip("-") or "canary"
     found, number = name, 1
     while found in taken:
         number += 1
         found = f"{name}-{number}"
     taken.add(found)
     return found
+
+
+def _named_words(text: str) -> list[str]:
+    """The words of the text that can stand in a name: without accents, in small letters."""
+    plain = unicodedata.normalize("NFKD", text[:2_000]).encode("ascii", "ignore").decode().lower()
+    return _WORD.findall(plain)
 
 
 def _account(

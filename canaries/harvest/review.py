@@ -52,7 +52,7 @@ def review(proposal: ProposalDocument, terminal: Terminal) -> ProposalDocument:
         proposal = proposal.with_entry(place, changed)
         terminal.save(proposal)
         at += 1
-        if answer is not Answer.SKIP and len(proposal.accepted) == CHECKED_GOOD:
+        if answer is not Answer.SKIP and proposal.checked == CHECKED_GOOD:
             terminal.tell(
                 f"{CHECKED_GOOD} are accepted, which is what is advised for a suite. More is fine; q ends here."
             )

@@ -16,7 +16,7 @@ LABEL_WORDS_MAX, LABELS_MAX = 3, 12
 LABEL_ANSWERS_MIN = 5
 """From fewer answers nobody can tell which labels there are."""
 
-LENGTH_FACTOR, LENGTH_MIN = 3, 200
+LENGTH_FACTOR, LENGTH_MIN = 3, 500
 """How much longer than the longest recorded answer one may be, and what is always allowed."""
 
 KEYS_MAX = 30

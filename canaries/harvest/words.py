@@ -14,6 +14,9 @@ WORDS_MAX = 400
 DIMENSIONS = 256
 """Of the directions: two prompts that have nothing in common seem alike by 1 / sqrt(256) at random."""
 
+SHARED_FROM = 0.001
+"""The share of prompts from which on a word counts: rarer ones pair prompts by chance."""
+
 _BUCKETS = 2**16
 _WORDS_AT_ONCE = 200_000
 
@@ -61,12 +64,13 @@ def words_of(texts: Sequence[str]) -> Words:
 def directions(words: Words, weights: NDArray[np.float64], seed: int = 0) -> NDArray[np.float32]:
     """A row of length 1 for each prompt: the cosine of two rows is about that of their TF-IDF.
 
-    A word that only one prompt has says nothing of others and does not count. ``weights``: how often each prompt came.
+    A word that hardly any prompt has says nothing of others and does not count. ``weights``: how often each came.
     """
     owners, ids, times = _counted(words)
     prompts = np.bincount(ids, minlength=len(words.hashes))
     seen = np.bincount(ids, weights[owners], minlength=len(words.hashes))
-    rarity = np.where(prompts > 1, np.log((1 + weights.sum()) / (1 + seen)), 0.0)
+    is_shared = prompts >= max(2, SHARED_FROM * words.prompts)
+    rarity = np.where(is_shared, np.log((1 + weights.sum()) / (1 + seen)), 0.0)
     # Squared: what many prompts say in the same words is how people ask, not what they ask about.
     values = ((1 + np.log(times)) * rarity[ids] ** 2).astype(np.float32)
     # Random directions of words keep the cosines of sums of them (Johnson and Lindenstrauss), and need no vocabulary.

@@ -23,7 +23,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    style = "|" if "\n" in text else None if _PLAIN.match(text) else '"'
+    style = "|" if "\n" in text or len(text) > WIDTH - 20 else None if _PLAIN.match(text) else '"'
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
