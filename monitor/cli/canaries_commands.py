@@ -2,7 +2,7 @@
 
 import typer
 
-from . import harvest_commands
+from . import harvest_commands, suite_commands
 
 app = typer.Typer(help="Find canaries, and follow their suites.", no_args_is_help=True)
 
@@ -13,3 +13,4 @@ def canaries() -> None:
 
 
 harvest_commands.add_to(app)
+suite_commands.add_to(app)
