@@ -1,7 +1,8 @@
 """Made-up requests of an application whose subjects are known, and made-up values to redact."""
 
 import random
-from collections.abc import Iterator
+import string
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 SUBJECTS: dict[str, tuple[str, ...]] = {
@@ -70,3 +71,130 @@ def asked(requests: int, seed: int) -> Iterator[Asked]:
         ways = chance.sample(SUBJECTS[subject], 3)
         frame = "".join(chance.choice(part) for part in (OPENINGS, MIDDLES, CLOSINGS))
         yield Asked(frame.format(*ways, n=chance.randrange(2, 100_000), m=chance.randrange(2, 9)), subject)
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A text with one value in it; ``kind`` is "" where it only looks like something to redact."""
+
+    text: str
+    value: str
+    kind: str
+
+
+NAMES = ("anna", "b.jones", "carla_2", "d-smith", "eve", "frank.o", "gita", "h.mueller", "ines", "jo")
+HOSTS = ("example.org", "mail.example.com", "firm.example", "post.example.co.uk", "uni-x.example.edu")
+TEXTS = (
+    "Please note {}.",
+    "{} is what I have",
+    "it is {}, I think",
+    "({})",
+    "see: {}!",
+    "my colleague said {} today",
+)
+
+
+def written(number: int, seed: int) -> Iterator[Written]:
+    """Values of every kind, and as many that look like them and are none, each in a sentence."""
+    chance = random.Random(seed)  # noqa: S311 - a benchmark's data
+    for _ in range(number):
+        for kind, make in (*VALUES.items(), *((f"-{name}", make) for name, make in DECOYS.items())):
+            value = make(chance)
+            yield Written(chance.choice(TEXTS).format(value), value, "" if kind.startswith("-") else kind)
+
+
+def _digits(chance: random.Random, count: int) -> str:
+    return "".join(chance.choices(string.digits, k=count))
+
+
+def _letters(chance: random.Random, count: int, alphabet: str = string.ascii_letters + string.digits) -> str:
+    return "".join(chance.choices(alphabet, k=count))
+
+
+def _luhn(body: str) -> str:
+    """The number with its check digit."""
+    total = sum(
+        sum(map(int, str(int(d) * (2 if place % 2 == 0 else 1)))) for place, d in enumerate(reversed(body))
+    )
+    return body + str(-total % 10)
+
+
+def _card(chance: random.Random) -> str:
+    number = _luhn((chance.choice(("4", "51", "55", "2221")) + _digits(chance, 15))[:15])
+    gap = chance.choice(("", " ", "-"))
+    return gap.join(number[start : start + 4] for start in range(0, 16, 4))
+
+
+def _iban(chance: random.Random) -> str:
+    country, length = chance.choice((("DE", 18), ("AT", 16), ("ES", 20), ("FR", 23), ("PL", 24)))
+    body = _digits(chance, length)
+    check = 98 - int(body + "".join(str(ord(one) - 55) for one in country) + "00") % 97
+    number = f"{country}{check:02d}{body}"
+    return number if chance.random() < 0.5 else " ".join(number[n : n + 4] for n in range(0, len(number), 4))
+
+
+def _phone(chance: random.Random) -> str:
+    d = chance.randrange
+    return chance.choice(
+        (
+            f"+49 {d(151, 180)} {d(10**6, 10**7)}", f"+1 {d(201, 990)} {d(200, 999)} {d(1000, 9999)}",
+            f"({d(201, 990)}) {d(200, 999)}-{d(1000, 9999)}", f"0{d(151, 180)}/{d(10**6, 10**7)}",
+            f"+44 20 {d(1000, 9999)} {d(1000, 9999)}", f"0{d(1, 6)} " + " ".join(f"{d(10, 99)}" for _ in range(4)),
+            f"+33{d(1, 8)}{d(10**7, 10**8)}", f"{d(201, 990)}.{d(200, 999)}.{d(1000, 9999)}",
+            f"0049 {d(30, 90)} {d(10**5, 10**7)}", f"+91-{d(70000, 99999)}-{d(10000, 99999)}",
+        )
+    )  # fmt: skip
+
+
+def _national(chance: random.Random) -> str:
+    """An American, a Spanish or a Swedish number."""
+    d = chance.randrange
+    number = d(10**7, 10**8)
+    born = _luhn(f"{d(50, 99)}{d(1, 13):02d}{d(1, 29):02d}{d(100, 999)}")
+    return chance.choice(
+        (
+            f"{d(1, 660):03d}-{d(1, 99):02d}-{d(1, 9999):04d}",
+            f"{number}{'TRWAGMYFPDXBNJZSQVHLCKE'[number % 23]}",
+            f"{born[:6]}-{born[6:]}",
+        )
+    )
+
+
+VALUES: Mapping[str, Callable[[random.Random], str]] = {
+    "email": lambda c: f"{c.choice(NAMES)}@{c.choice(HOSTS)}",
+    "phone": _phone,
+    "ip": lambda c: ".".join(str(c.randrange(1, 255)) for _ in range(4)),
+    "card": _card,
+    "iban": _iban,
+    "key": lambda c: (
+        c.choice(("sk-proj-", "ghp_", "sk-ant-api03-", "glpat-", "hf_", "AIza")) + _letters(c, 36)
+    ),
+    "token": lambda c: f"eyJ{_letters(c, 20)}.eyJ{_letters(c, 40)}.{_letters(c, 43)}",
+    "credentials": lambda c: f"https://{c.choice(NAMES)}:{_letters(c, 10)}@{c.choice(HOSTS)}/x",
+    "secret": lambda c: f"{c.choice(('password: ', 'api_key=', 'token = ', 'Passwort: '))}{_letters(c, 9)}4z",
+    "national-id": _national,
+}
+"""Values that are to be found, each in the ways in which people write it."""
+
+DECOYS: Mapping[str, Callable[[random.Random], str]] = {
+    "order": lambda c: f"order {_digits(c, c.randrange(5, 13))}",
+    "date": lambda c: f"{c.randrange(1990, 2030)}-{c.randrange(1, 13):02d}-{c.randrange(1, 29):02d}",
+    "dotted date": lambda c: f"{c.randrange(1, 29):02d}.{c.randrange(1, 13):02d}.{c.randrange(1990, 2030)}",
+    "moment": lambda c: f"{c.randrange(1_600_000_000, 1_800_000_000)}",
+    "price": lambda c: f"{c.randrange(1, 999)},{_digits(c, 3)}.{_digits(c, 2)} EUR",
+    "version": lambda c: f"version {c.randrange(9)}.{c.randrange(20)}.{c.randrange(20)}.{c.randrange(20)}",
+    "uuid": lambda c: "-".join(_letters(c, n, "0123456789abcdef") for n in (8, 4, 4, 4, 12)),
+    "tracking": lambda c: (
+        f"tracking {_letters(c, 2, string.ascii_uppercase)}{_digits(c, 9)}{_letters(c, 2, 'DEGB')}"
+    ),
+    "sixteen digits": lambda c: f"reference {_digits(c, 16)}",
+    "number": lambda c: f"{c.random() * 1e6:.6f}",
+    "range": lambda c: f"{c.randrange(100, 999)}-{c.randrange(1000, 9999)}",
+    "identifier": lambda c: "_".join(c.choice(list(SUBJECTS)) for _ in range(6)),
+    "handle": lambda c: f"@{c.choice(NAMES)} on slack",
+    "commit": lambda c: f"commit {_letters(c, 7, '0123456789abcdef')}",
+    "talk of secrets": lambda c: c.choice(
+        ("the token is valid", "password reset", "the API key page is empty")
+    ),
+}
+"""Values that look like one of them, and are none."""

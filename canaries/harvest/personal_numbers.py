@@ -76,7 +76,8 @@ def is_phone(text: str, *, is_announced: bool) -> bool:
     if is_announced:
         return not _DATE.fullmatch(written)
     if re.match(r"\(?\+|00[1-9]", written):
-        return len(number) >= 9
+        # Without a plus and in one piece, it is as likely the number of an order.
+        return len(number) >= (12 if written == number else 9)
     if _NORTH_AMERICAN.fullmatch(written):
         return True
     is_national = number.startswith("0") and not number.startswith("00") and 9 <= len(number) <= 12

@@ -30,6 +30,9 @@ FOUND: dict[str, tuple[str, str]] = {
     "a German number": ("unter 0171 1234567 erreichbar", "unter <phone-1> erreichbar"),
     "a French number": ("au 01 23 45 67 89 svp", "au <phone-1> svp"),
     "a British number": ("on 020 7946 0958", "on <phone-1>"),
+    "a number in brackets": ("mine (+49 171 1234567) is new", "mine (<phone-1>) is new"),
+    "a number with its prefix in brackets": ("(call (902) 777-7238)", "(call <phone-1>)"),
+    "a number dialled from abroad": ("0049 84 5811632", "<phone-1>"),
     "a number after its word": ("my phone is 5552671234", "my phone is <phone-1>"),
     "a network address": ("from 203.0.113.9:8080", "from <ip-1>:8080"),
     "a private network address": ("10.0.12.4 is down", "<ip-1> is down"),
@@ -107,6 +110,8 @@ KEPT = {
     "CSS": "margin: 0 0 12px 16px; color: #a1b2c3",
     "a namespace": "std::vector<int> and a::b",
     "eleven digits with wrong check digits": "12345678901",
+    "an order number with zeros": "order 0087457863",
+    "part of a UUID": "084ad222-aec8-8b1c-be72-a674aacb3ac7",
     "a phone code": "dial 112 or 911",
     "a coordinate": "48.137154, 11.576124",
 }

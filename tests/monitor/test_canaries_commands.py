@@ -68,7 +68,7 @@ def test_a_log_becomes_a_suite(canaries: Command) -> None:
     assert "Redacted in 1 of them: 1 customer, 1 email." in done.out
     assert "Next: anchorwatch canaries accept proposal.yaml" in done.err
     done = canaries("accept", "proposal.yaml", "support.yaml")
-    assert done.out == "support.yaml: 14 canaries.\n"
+    assert "of the proposal are still to be looked at" in done.out
     suite = load_suite(Path("support.yaml"), {})
     asked = [canary.messages[-1].content for canary in suite.canaries]
     assert "My address is <email-1>, delete the account of <customer-1>" in asked
