@@ -3,7 +3,8 @@
 Clusters: made-up requests about 30 subjects, the first of them asked ten times as often as the last, each named in six
 ways in 14 sentences with 13 openings and 13 closings, against the subjects that they truly are about (adjusted Rand
 index: 1 is the same, 0 is chance). Redaction: values of ten kinds in the ways in which people write them, and fifteen
-kinds of numbers and words that only look like them. Time: from requests in memory to the proposal. Exit status 1 when
+kinds of numbers and words that only look like them. Time: of a core, from requests in memory to the proposal. Exit
+status 1 when
 less than 98 % of the values are hidden, or when more than 2 % of what only looks like one is.
 """
 
@@ -88,14 +89,14 @@ def _redaction(values: int, console: Console) -> bool:
 
 def _timed(requests: int) -> str:
     exchanges = [Exchange((Message("user", one.text),), "Sure.") for one in asked(requests, 1)]
-    started = time.perf_counter()
+    started = time.process_time()
     gathering = Gathering()
     gathering.take(exchanges)
     found = propose(gathering.gathered(), 200)
     assert found is not None
-    took = time.perf_counter() - started
+    took = time.process_time() - started
     return (
-        f"{requests:,} requests to {len(found.proposal.proposed)} proposed canaries: {took:.1f} s; "
+        f"{requests:,} requests to {len(found.proposal.proposed)} proposed canaries: {took:.1f} s of one core; "
         f"{found.account.prompts:,} different prompts compared; requests in a cluster with one of the first 50: "
         f"{found.account.coverage[min(49, len(found.account.coverage) - 1)]:.0%}"
     )

@@ -1,6 +1,7 @@
 """In which language a prompt is, roughly: by its script, and in Latin script by its commonest words."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 
 SEEN_CHARS = 1_000
@@ -41,14 +42,22 @@ _COMMON: Mapping[str, frozenset[str]] = {
 }
 
 
+_LANGUAGES: dict[str, list[str]] = {}
+for _name, _words in _COMMON.items():
+    for _word in _words:
+        _LANGUAGES.setdefault(_word, []).append(_name)
+
+
 def language_of(text: str) -> str:
     """The language, or the script where several languages write it; "" where nothing tells."""
-    seen = text[:SEEN_CHARS]
-    letters = len(_LETTER.findall(seen))
-    for name, pattern in _SCRIPTS:
-        if letters and len(pattern.findall(seen)) >= _SCRIPT_SHARE * letters:
-            return name
-    words = [word.lower() for word in _WORD.findall(seen)]
-    hits = {name: sum(word in common for word in words) for name, common in _COMMON.items()}
-    first, second = sorted(hits, key=lambda name: -hits[name])[:2]
-    return first if hits[first] >= HITS_MIN and hits[first] > hits[second] else ""
+    seen = text[:SEEN_CHARS].lower()
+    if not seen.isascii():
+        letters = len(_LETTER.findall(seen))
+        for name, pattern in _SCRIPTS:
+            if letters and len(pattern.findall(seen)) >= _SCRIPT_SHARE * letters:
+                return name
+    hits: Counter[str] = Counter()
+    for word in _WORD.findall(seen):
+        hits.update(_LANGUAGES.get(word, ()))
+    (first, most), (_, second) = (*hits.most_common(2), ("", 0), ("", 0))[:2]
+    return first if most >= HITS_MIN and most > second else ""
