@@ -4,8 +4,7 @@ Clusters: made-up requests about 30 subjects, the first of them asked ten times 
 ways in 14 sentences with 13 openings and 13 closings, against the subjects that they truly are about (adjusted Rand
 index: 1 is the same, 0 is chance). Redaction: values of ten kinds in the ways in which people write them, and fifteen
 kinds of numbers and words that only look like them. Time: of a core, from requests in memory to the proposal. Exit
-status 1 when
-less than 98 % of the values are hidden, or when more than 2 % of what only looks like one is.
+status 1 when less than 98 % of the values are hidden, or more than 2 % of what only looks like one.
 """
 
 import time
@@ -39,19 +38,20 @@ def main(
 ) -> None:
     """Print what was found."""
     console = Console()
-    agreed = [_agreement(requests, seed) for seed in range(1, seeds + 1)]
+    agreed = [agreement(requests, seed) for seed in range(1, seeds + 1)]
     indices, clusters = zip(*agreed, strict=True)
     console.print(
         f"clusters of {requests:,} requests, {seeds} seeds: adjusted Rand index {np.median(indices):.2f} (median), "
         f"{min(indices):.2f} to {max(indices):.2f}; {min(clusters)} to {max(clusters)} clusters for 30 subjects"
     )
-    is_good = _redaction(values, console)
+    is_good = redaction(values, console)
     if many:
         console.print(_timed(many))
     raise typer.Exit(0 if is_good else 1)
 
 
-def _agreement(requests: int, seed: int) -> tuple[float, int]:
+def agreement(requests: int, seed: int) -> tuple[float, int]:
+    """How far the clusters are the subjects (adjusted Rand index), and how many there are."""
     different = {key_of(one.text): one for one in asked(requests, seed)}
     words, weights = words_of(list(different)), np.ones(len(different))
     found = cluster(words, directions(words, weights, seed), weights, seed)
@@ -68,7 +68,8 @@ def _adjusted_rand(one: Sequence[object], other: Sequence[object]) -> float:
     return (both - chance) / ((first + second) / 2 - chance)
 
 
-def _redaction(values: int, console: Console) -> bool:
+def redaction(values: int, console: Console) -> bool:
+    """Whether enough was hidden, and little else; the shares are shown on the console."""
     hidden: defaultdict[str, list[bool]] = defaultdict(list)
     for one in written(values, 1):
         done = redact([one.text])

@@ -17,6 +17,9 @@ SHOWN_CHARS_MAX = 64
 HASHED = "hash:"
 """How the stored form of a hidden value begins."""
 
+HASH_SHOWN = 10
+"""How much of a version's hash people see and say."""
+
 NAMED_CANARIES_MAX = 3
 """More canaries with the same change are counted, not named."""
 

@@ -9,12 +9,9 @@ from sqlmodel import Session, col, select
 from . import CanaryError
 from .baseline import Baseline
 from .baseline_store import list_baselines, load_baseline
-from .contract import Contract, content_of, describe_change, is_made_of
+from .contract import HASH_SHOWN, Contract, content_of, describe_change, is_made_of
 from .suite import Suite
 from .tables import SuiteUseRow, SuiteVersionRow
-
-HASH_SHOWN = 10
-"""How much of a version's hash people see and say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,9 @@ _COMMON: Mapping[str, frozenset[str]] = {
 }
 
 
+COMMON_WORDS = frozenset().union(*_COMMON.values())
+"""The commonest words of these languages: they tell a language, and nothing of what is asked."""
+
 _LANGUAGES: dict[str, list[str]] = {}
 for _name, _words in _COMMON.items():
     for _word in _words:

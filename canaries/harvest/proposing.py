@@ -18,6 +18,7 @@ from .proposal import ProposalDocument, ProposedDocument
 from .redaction import OwnPattern, redact
 from .suggestions import suggested
 from .words import directions, words_of
+from .writing import to_yaml
 
 FILE_CHARS_MAX = 1_200_000
 """How much text a proposal holds; picks that come after it are left out, and told."""
@@ -147,7 +148,8 @@ class _Draft:
 
     @property
     def chars(self) -> int:
-        return sum(len(one.content) for one in self.messages) + len(self.answer or "")
+        """How much of the file it takes."""
+        return len(to_yaml([*(one.content for one in self.messages), _cut(self.answer), dict(self.expect)]))
 
 
 def _draft(landscape: Landscape, one: Pick, own: Sequence[OwnPattern]) -> _Draft:

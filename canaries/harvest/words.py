@@ -8,6 +8,8 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from .language import COMMON_WORDS
+
 WORDS_MAX = 400
 """How many words of a prompt are compared: half of them its first, half its last."""
 
@@ -16,6 +18,9 @@ DIMENSIONS = 256
 
 SHARED_FROM = 0.001
 """The share of prompts from which on a word counts: rarer ones pair prompts by chance."""
+
+TOGETHER_FROM, PHRASE_TIMES_MIN = 0.5, 3
+"""Words are a phrase that follow each other in half of all their places at least, and so often."""
 
 _BUCKETS = 2**16
 _WORDS_AT_ONCE = 200_000
@@ -28,12 +33,14 @@ _WORD = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W
 class Words:
     """The words of many prompts, one after the other: prompt ``i`` has ``ids[starts[i]:starts[i + 1]]``.
 
-    ``hashes`` has a number for each different word that is the same in every process.
+    ``hashes`` has a number for each different word that is the same in every process, ``is_common`` whether it is among
+    the commonest of its language.
     """
 
     ids: NDArray[np.int64]
     starts: NDArray[np.int64]
     hashes: NDArray[np.uint32]
+    is_common: NDArray[np.bool_]
 
     @property
     def prompts(self) -> int:
@@ -58,7 +65,13 @@ def words_of(texts: Sequence[str]) -> Words:
         ids += [known.setdefault(word, len(known)) for word in found]
         starts.append(len(ids))
     hashes = [crc32(word.encode("utf-8", "surrogatepass")) for word in known]
-    return Words(np.array(ids, np.int64), np.array(starts, np.int64), np.array(hashes, np.uint32))
+    is_common = [word in COMMON_WORDS for word in known]
+    return Words(
+        np.array(ids, np.int64),
+        np.array(starts, np.int64),
+        np.array(hashes, np.uint32),
+        np.array(is_common, np.bool_),
+    )
 
 
 def directions(words: Words, weights: NDArray[np.float64], seed: int = 0) -> NDArray[np.float32]:
@@ -66,13 +79,13 @@ def directions(words: Words, weights: NDArray[np.float64], seed: int = 0) -> NDA
 
     A word that hardly any prompt has says nothing of others and does not count. ``weights``: how often each came.
     """
-    owners, ids, times = _counted(words)
+    owners, ids, times, parts = _counted(words)
     prompts = np.bincount(ids, minlength=len(words.hashes))
     seen = np.bincount(ids, weights[owners], minlength=len(words.hashes))
     is_shared = prompts >= max(2, SHARED_FROM * words.prompts)
     rarity = np.where(is_shared, np.log((1 + weights.sum()) / (1 + seen)), 0.0)
     # Squared: what many prompts say in the same words is how people ask, not what they ask about.
-    values = ((1 + np.log(times)) * rarity[ids] ** 2).astype(np.float32)
+    values = ((1 + np.log(times)) * parts * rarity[ids] ** 2).astype(np.float32)
     # Random directions of words keep the cosines of sums of them (Johnson and Lindenstrauss), and need no vocabulary.
     random = np.random.default_rng(seed).standard_normal((_BUCKETS, DIMENSIONS), np.float32)
     buckets = words.hashes[ids] % _BUCKETS
@@ -107,8 +120,31 @@ def edges(words: Words, length: int, *, at_end: bool = False) -> NDArray[np.int6
     return found
 
 
-def _counted(words: Words) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Each prompt with each different word of it, and how often it has it; in the order of prompts."""
+def _counted(
+    words: Words,
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Each prompt with each different word of it that is not common, how often it has it, and the part that counts.
+
+    In the order of prompts. Words that always come together count as one: a phrase is one thing said, however long.
+    """
+    is_telling = ~words.is_common[words.ids]
+    owners, ids = words.owners[is_telling], words.ids[is_telling]
     different = max(1, len(words.hashes))
-    pairs, times = np.unique(words.owners * different + words.ids, return_counts=True)
-    return pairs // different, pairs % different, times
+    pairs, place, times = np.unique(owners * different + ids, return_inverse=True, return_counts=True)
+    parts = np.bincount(place.reshape(-1), 1 / _phrase_lengths(owners, ids, different), minlength=len(pairs))
+    return pairs // different, pairs % different, times, parts / times
+
+
+def _phrase_lengths(owners: NDArray[np.int64], ids: NDArray[np.int64], different: int) -> NDArray[np.float64]:
+    """How many words the phrase has that each word is in."""
+    if not len(ids):
+        return np.ones(0)
+    occurrences = np.bincount(ids, minlength=different)
+    first, second = ids[:-1], ids[1:]
+    _, place, times = np.unique(first * different + second, return_inverse=True, return_counts=True)
+    together = times[place.reshape(-1)]
+    rarely_apart = together >= TOGETHER_FROM * np.maximum(occurrences[first], occurrences[second])
+    is_linked = (owners[:-1] == owners[1:]) & (together >= PHRASE_TIMES_MIN) & rarely_apart
+    starts = np.flatnonzero(np.r_[True, ~is_linked])
+    lengths = np.diff(np.r_[starts, len(ids)])
+    return np.repeat(lengths, lengths).astype(np.float64)

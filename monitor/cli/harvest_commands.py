@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from canaries.harvest.proposal import ProposalDocument
     from canaries.harvest.proposing import Account, Harvest
     from canaries.harvest.redaction import OwnPattern
+    from canaries.suite import Suite
 
 PICKS_MAX = 500
 """The most canaries that are proposed: more nobody goes through, and each replay pays for them."""
@@ -136,6 +137,7 @@ def accept(
     anchorwatch canaries accept proposal.yaml suites/support.yaml --all --replace
     """
     from canaries.clock import SystemClock
+    from canaries.contract import HASH_SHOWN, content_of
     from canaries.harvest.proposal import suite_document, suite_text
 
     from .dialogue import save
@@ -150,18 +152,37 @@ def accept(
     if suite.exists() and not replace:
         raise MonitorError(f"{suite}: is there already; --replace overwrites it")
     made = suite_document(chosen).suite(default_name=suite.stem)
+    changes = _changes(suite, made)
     notes = [
         f"Harvested from production, written {SystemClock().now():%Y-%m-%d}: {len(made.canaries)} canaries, "
         f"{chosen.checked} of them checked one by one."
     ]
     save(suite, suite_text(chosen, notes))
-    typer.echo(f"{suite}: {len(made.canaries)} canaries.")
+    typer.echo(f"{suite}: {len(made.canaries)} canaries, version {content_of(made).hash[:HASH_SHOWN]}.")
+    for change in changes:
+        typer.echo(change)
     if chosen.open:
         typer.echo(f"{len(chosen.open)} of the proposal are still to be looked at.")
     typer.echo(
         f"Next: name it as `suite` of a target, and look: anchorwatch replay {suite} --target TARGET",
         err=True,
     )
+
+
+def _changes(path: Path, made: "Suite") -> tuple[str, ...]:
+    """How the suite differs from the one in the file that it takes the place of; nothing where that is none."""
+    from canaries import CanaryError
+    from canaries.contract import content_of, describe_change
+    from canaries.suite import load_suite
+
+    try:
+        return (
+            describe_change(content_of(load_suite(path, os.environ)), content_of(made))
+            if path.exists()
+            else ()
+        )
+    except CanaryError:
+        return ()
 
 
 def _own_patterns(written: Sequence[str]) -> "list[OwnPattern]":
@@ -238,8 +259,10 @@ def _show(found: "Harvest", console: "Console") -> None:
     )
     console.print(_clusters(account))
     console.print(_coverage(account))
-    for edge, count in account.edges.items():
-        console.print(f"{count} because {edge}" if edge.startswith("the ") else f"{count} as {edge}")
+    if account.edges:
+        console.print(
+            f"Edge cases: {', '.join(f'{edge} ({count})' for edge, count in account.edges.items())}."
+        )
     if account.redacted:
         kinds = ", ".join(f"{count} {kind}" for kind, count in account.redacted.items())
         console.print(f"Redacted in {account.redacted_canaries} of them: {kinds}.")

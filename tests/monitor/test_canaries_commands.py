@@ -89,13 +89,14 @@ def test_only_what_was_accepted_in_an_editor_gets_into_the_suite(canaries: Comma
     proposal = Path("proposal.yaml")
     assert "nothing is accepted yet" in canaries("accept", proposal, "s.yaml").err
     proposal.write_text(proposal.read_text().replace("accepted: false", "accepted: true", 2))
-    assert (
-        canaries("accept", proposal, "s.yaml").out
-        == "s.yaml: 2 canaries.\n2 of the proposal are still to be looked at.\n"
-    )
+    done = canaries("accept", proposal, "s.yaml")
+    assert done.out.startswith("s.yaml: 2 canaries, version ")
+    assert done.out.endswith("2 of the proposal are still to be looked at.\n")
     again = canaries("accept", proposal, "s.yaml")
     assert (again.code, "s.yaml: is there already; --replace overwrites it" in again.err) == (2, True)
-    assert canaries("accept", proposal, "s.yaml", "--all", "--replace").out.startswith("s.yaml: 4 canaries.")
+    more = canaries("accept", proposal, "s.yaml", "--all", "--replace").out
+    assert more.startswith("s.yaml: 4 canaries, version ")
+    assert ": added" in more
 
 
 def test_a_review_goes_on_where_it_ended(canaries: Command, monkeypatch: pytest.MonkeyPatch) -> None:
