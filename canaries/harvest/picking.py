@@ -83,8 +83,10 @@ def _next(special: Iterator[Pick], landscape: Landscape, groups: set[int]) -> Pi
     return next((one for one in special if int(landscape.groups[one.prompt]) not in groups), None)
 
 
-def _is_short(prompt: Prompt) -> bool:
-    return prompt.first.chars <= CHARS_MAX
+def is_short(prompt: Prompt) -> bool:
+    """Whether the prompt may be picked, whichever of its requests stands for it."""
+    # The same question may have been asked after different conversations.
+    return all(one.chars <= CHARS_MAX for one in prompt.exchanges)
 
 
 def _common(landscape: Landscape, groups: set[int]) -> Iterator[Pick]:
@@ -94,19 +96,12 @@ def _common(landscape: Landscape, groups: set[int]) -> Iterator[Pick]:
     """
     inner = [_Representatives(landscape, number, groups) for number in range(len(landscape.clusters.centres))]
     roots = [landscape.share(number) ** 0.5 for number in range(len(inner))]
-    taken = [0] * len(inner)
-    is_open = [True] * len(inner)
-    while any(is_open):
-        worth = [
-            (np.inf if not taken[n] else 0.0, roots[n] / max(taken[n], 1), -n)
-            if is_open[n]
-            else (-1.0, 0.0, 0)
-            for n in range(len(inner))
-        ]
-        number = max(range(len(inner)), key=worth.__getitem__)
+    taken, is_open = [0] * len(inner), set(range(len(inner)))
+    while is_open:
+        number = max(is_open, key=lambda n: (taken[n] == 0, roots[n] / max(taken[n], 1), -n))
         found = inner[number].following()
         if found is None:
-            is_open[number] = False
+            is_open.remove(number)
         else:
             taken[number] += 1
             yield Pick(found, number)
@@ -118,7 +113,7 @@ class _Representatives:
     def __init__(self, landscape: Landscape, cluster: int, groups: set[int]) -> None:
         self._landscape, self._groups = landscape, groups
         members = np.flatnonzero(landscape.clusters.of == cluster).tolist()
-        self._members = np.array([n for n in members if _is_short(landscape.prompts[n])], np.int64)
+        self._members = np.array([n for n in members if is_short(landscape.prompts[n])], np.int64)
         self._likeness = np.full(len(self._members), -1.0, np.float32)
         self._is_first = True
 
@@ -154,7 +149,7 @@ def _special(landscape: Landscape) -> Iterator[Pick]:
 
 def _by_edge(landscape: Landscape) -> Mapping[Edge, list[int]]:
     """The prompts of each kind of edge case, the best first."""
-    short = [number for number, prompt in enumerate(landscape.prompts) if _is_short(prompt)]
+    short = [number for number, prompt in enumerate(landscape.prompts) if is_short(prompt)]
     found: dict[Edge, list[int]] = {edge: [] for edge in Edge}
     for number in short:
         for edge in landscape.prompts[number].edges():

@@ -13,7 +13,7 @@ from .clusters import NONE, cluster
 from .exchange import Exchange
 from .gathering import Gathered, Prompt
 from .near_duplicates import near_duplicates
-from .picking import CHARS_MAX, Landscape, Pick, coverage, pick
+from .picking import CHARS_MAX, Landscape, Pick, coverage, is_short, pick
 from .proposal import ProposalDocument, ProposedDocument
 from .redaction import OwnPattern, redact
 from .suggestions import suggested
@@ -111,7 +111,7 @@ def propose(
     proposed = _documents(entries, shared, rarity)
     proposal = ProposalDocument(name=name, system=shared, proposed=proposed)
     left_out[f"longer than {CHARS_MAX:,} characters"] += sum(
-        prompt.requests for prompt in gathered.prompts if prompt.first.chars > CHARS_MAX
+        prompt.requests for prompt in gathered.prompts if not is_short(prompt)
     )
     return Harvest(proposal, _account(landscape, gathered, kept, proposed, values, +left_out))
 

@@ -23,7 +23,7 @@ TOGETHER_FROM, PHRASE_TIMES_MIN = 0.5, 3
 """Words are a phrase that follow each other in half of all their places at least, and so often."""
 
 _BUCKETS = 2**16
-_WORDS_AT_ONCE = 200_000
+_WORDS_AT_ONCE = 20_000
 
 # Scripts that put no space between words are compared character by character.
 _WORD = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W\d_]+|\d+")

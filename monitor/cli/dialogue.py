@@ -54,10 +54,15 @@ def save(path: Path, text: str) -> None:
     try:
         # Beside it, as only within one file system one file takes the place of another at once.
         with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(file.name).replace(path)
+            beside = Path(file.name)
+            try:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+                beside.replace(path)
+            except BaseException:
+                beside.unlink(missing_ok=True)
+                raise
     except OSError as error:
         raise MonitorError(f"{path}: cannot be written: {error.strerror}") from error
 

@@ -206,6 +206,13 @@ def test_prompts_too_long_to_be_read_are_left_out_and_told() -> None:
     assert found.account.left_out == {f"longer than {CHARS_MAX:,} characters": 1}
 
 
+def test_a_question_that_was_also_asked_after_a_long_conversation_is_left_out() -> None:
+    long = Exchange(
+        (Message("user", "word " * CHARS_MAX), Message("assistant", "Oh."), Message("user", "Why?")), "So."
+    )
+    assert propose(gathered([ask("Why?"), long]), 10) is None
+
+
 def test_nothing_gathered_makes_no_proposal() -> None:
     assert propose(gathered([]), 10) is None
     assert propose(gathered([ask("word " * CHARS_MAX)]), 10) is None
