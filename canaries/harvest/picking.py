@@ -47,13 +47,14 @@ class Pick:
     edge: Edge | None = None
 
 
-def pick(landscape: Landscape, wanted: int) -> list[Pick]:
+def pick(landscape: Landscape, wanted: int, known: Iterable[int] = ()) -> list[Pick]:
     """So many prompts at most, the most worthwhile first, no two of them nearly the same.
 
-    Where people look at the first fifty only, they have seen the largest clusters and each kind of edge case.
+    None is of the ``known`` groups of near-duplicates. Where people look at the first fifty only, they have seen the
+    largest clusters and each kind of edge case.
     """
     picks: list[Pick] = []
-    groups: set[int] = set()
+    groups = set(known)
     common, special = _common(landscape, groups), _special(landscape)
     special_taken = 0
     while len(picks) < wanted:

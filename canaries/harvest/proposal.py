@@ -1,12 +1,14 @@
 """A proposed suite as a file that a person goes through, and the suite that comes of it."""
 
+import re
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..document import Places, Problem, load_document_with_places
-from ..suite import MAX_CANARIES, CanaryDocument, Content, Name, SuiteDocument
+from ..suite import MAX_CANARIES, CanaryDocument, Content, MessageDocument, Name, SuiteDocument
 from .writing import to_yaml
 
 HEADER = """\
@@ -111,6 +113,37 @@ def suite_text(proposal: ProposalDocument, notes: Sequence[str]) -> str:
     head = _without_none({"name": proposal.name, "system": proposal.system})
     canaries = [_canary_tree(one) for one in proposal.accepted]
     return "".join(f"# {note}\n" for note in notes) + to_yaml(head | {"canaries": canaries})
+
+
+def text_with_added(text: str, proposal: ProposalDocument) -> str:
+    """The text of a suite with the accepted canaries below its last one; it is for the caller to read it and see.
+
+    Comments and all else stay as they are, for which no YAML is written anew.
+    """
+    items = re.search(r"^canaries:[^\n]*\n(?:\s*(?:#[^\n]*)?\n)*( *)- ", text, re.MULTILINE)
+    indent = items[1] if items else "  "
+    added = to_yaml([_canary_tree(one) for one in proposal.accepted])
+    return f"{text.rstrip()}\n{textwrap.indent(added, indent)}"
+
+
+def with_own_system(proposal: ProposalDocument) -> ProposalDocument:
+    """The proposal with its system prompt in each of its canaries."""
+    if proposal.system is None:
+        return proposal
+    first = MessageDocument(role="system", content=proposal.system)
+    proposed = [
+        ProposedDocument.model_validate(
+            one.model_dump(by_alias=True, exclude={"prompt", "messages"}, exclude_unset=True)
+            | {
+                "messages": [
+                    first,
+                    *(one.messages or [MessageDocument(role="user", content=one.prompt or "")]),
+                ]
+            }
+        )
+        for one in proposal.proposed
+    ]
+    return proposal.model_copy(update={"system": None, "proposed": proposed})
 
 
 def suite_document(proposal: ProposalDocument) -> SuiteDocument:

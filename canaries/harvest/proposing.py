@@ -10,8 +10,9 @@ import numpy as np
 
 from ..suite import Message
 from .clusters import NONE, cluster
-from .exchange import Exchange
+from .exchange import Exchange, key_of
 from .gathering import Gathered, Prompt
+from .language import COMMON_WORDS
 from .near_duplicates import near_duplicates
 from .picking import CHARS_MAX, Landscape, Pick, coverage, is_short, pick
 from .proposal import ProposalDocument, ProposedDocument
@@ -84,13 +85,18 @@ def propose(
     own: Sequence[OwnPattern] = (),
     seed: int = 0,
     progress: Progress = lambda _: None,
+    known: Mapping[str, str] | None = None,
 ) -> Harvest | None:
-    """A suite of so many canaries at most; ``None`` where there is nothing to propose."""
+    """A suite of so many canaries at most; ``None`` where there is nothing to propose.
+
+    ``known`` are the questions of a suite by their ids: nothing is proposed that is nearly the same as one of them.
+    """
     if not gathered.prompts:
         return None
-    landscape = _landscape(gathered, seed, progress)
+    known = known or {}
+    landscape, taken = _landscape(gathered, list(known.values()), seed, progress)
     progress("picking")
-    picks = pick(landscape, wanted)
+    picks = pick(landscape, wanted, taken)
     if not picks:
         return None
     progress("redacting")
@@ -108,7 +114,7 @@ def propose(
         values.update(drafted.values)
     shared = systems[0] if len(set(systems)) == 1 else None
     rarity = Counter(word for one in gathered.prompts[:_NAMED_BY] for word in set(_named_words(one.key)))
-    proposed = _documents(entries, shared, rarity)
+    proposed = _documents(entries, shared, rarity, set(known))
     proposal = ProposalDocument(name=name, system=shared, proposed=proposed)
     left_out[f"longer than {CHARS_MAX:,} characters"] += sum(
         prompt.requests for prompt in gathered.prompts if not is_short(prompt)
@@ -116,17 +122,23 @@ def propose(
     return Harvest(proposal, _account(landscape, gathered, kept, proposed, values, +left_out))
 
 
-def _landscape(gathered: Gathered, seed: int, progress: Progress) -> Landscape:
+def _landscape(
+    gathered: Gathered, known: Sequence[str], seed: int, progress: Progress
+) -> tuple[Landscape, set[int]]:
+    """The landscape of the prompts, and the groups of near-duplicates that known questions are in."""
     prompts = gathered.prompts
     weights = np.array([one.requests for one in prompts], float)
     progress("reading words")
-    words = words_of([one.key for one in prompts])
+    keys = [one.key for one in prompts]
+    words = words_of(keys)
     progress("finding near-duplicates")
-    groups = near_duplicates(words, seed)
+    groups = near_duplicates(words_of([*keys, *map(key_of, known)]) if known else words, seed)
     progress("comparing prompts")
     rows = directions(words, weights, seed)
     progress("finding clusters")
-    return Landscape(prompts, weights, groups, cluster(words, rows, weights, seed), rows)
+    clusters = cluster(words, rows, weights, seed)
+    landscape = Landscape(prompts, weights, groups[: len(prompts)], clusters, rows)
+    return landscape, set(groups[len(prompts) :].tolist())
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,9 +209,8 @@ def _why(landscape: Landscape, one: Pick) -> str:
 
 
 def _documents(
-    drafts: Sequence[_Draft], shared: str | None, rarity: Mapping[str, int]
+    drafts: Sequence[_Draft], shared: str | None, rarity: Mapping[str, int], ids: set[str]
 ) -> list[ProposedDocument]:
-    ids: set[str] = set()
     documents = []
     for draft in drafts:
         messages = draft.messages[1:] if shared is not None else draft.messages
@@ -225,6 +236,7 @@ def _cut(answer: str | None) -> str | None:
 def _id(question: str, rarity: Mapping[str, int], taken: set[str]) -> str:
     """A name made of its rarest words that other prompts have too, another one each time."""
     words = list(dict.fromkeys(_named_words(question)))
+    words = [word for word in words if word not in COMMON_WORDS] or words
     telling = sorted(words, key=lambda word: (rarity[word] < 2, rarity[word], words.index(word)))[:_ID_WORDS]
     name = "-".join(word for word in words if word in telling)[:_ID_CHARS].rstrip("-") or "canary"
     found, number = name, 1

@@ -1,6 +1,7 @@
 """A person at the terminal and a proposal: each canary is shown, one letter answers, an editor helps where wanted."""
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -21,6 +22,8 @@ PROMPT_SHOWN, ANSWER_SHOWN = 3_000, 1_200
 QUESTION = "[a]ccept, [e]dit, [s]kip, [b]ack, [q]uit (what you said is kept)? "
 
 DEFAULT_EDITOR = "vi"
+
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def is_person_here() -> bool:
@@ -84,8 +87,14 @@ def _show(entry: ProposedDocument, number: int, of: int, console: "Console") -> 
         console.print(f"redacted: {kinds}")
 
 
+def printable(text: str) -> str:
+    """The text without what would steer the terminal: anybody may have written it."""
+    return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
 def _cut(text: str, chars: int) -> str:
-    return text if len(text) <= chars else f"{text[:chars]} ... ({len(text) - chars:,} characters more)"
+    more = "" if len(text) <= chars else f" ... ({len(text) - chars:,} characters more)"
+    return printable(text[:chars]) + more
 
 
 def _edited(text: str) -> str | None:

@@ -1,7 +1,7 @@
 """``canaries harvest``, ``review`` and ``accept``: a suite from what production asks."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -58,6 +58,9 @@ def harvest(
             help="NAME=REGEX: redact what matches as <NAME-1>, beside what is found anyway; repeatable."
         ),
     ] = None,
+    known: Annotated[
+        Path | None, typer.Option(help="A suite: nothing is proposed that it asks already.")
+    ] = None,
     prompt_field: Annotated[
         str | None, typer.Option(help="Field or column with the prompt. [default: the usual names]")
     ] = None,
@@ -82,7 +85,7 @@ def harvest(
 
     anchorwatch canaries harvest log.csv --prompt-field question --answer-field reply --name support --seed 7 --json
 
-    anchorwatch canaries harvest prompts.txt --yes --replace
+    anchorwatch canaries harvest prompts.txt --known suites/support.yaml --yes --replace
     """
     # Before numpy is loaded: threads that wait for each other on busy cores take longer than one.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -94,7 +97,8 @@ def harvest(
     own = _own_patterns(redact_pattern or [])
     _check_out(out, name, replace=replace)
     console = Console(stderr=True)
-    found = _harvested(files, (prompt_field, answer_field), pick, name, own, seed, console)
+    asked = _questions(known)
+    found = _harvested(files, (prompt_field, answer_field), pick, name, own, asked, seed, console)
     from canaries.harvest.proposal import proposal_text
 
     proposal = found.proposal.all_accepted() if yes else found.proposal
@@ -128,6 +132,9 @@ def accept(
         bool,
         typer.Option("--all", help="Also those that nobody has looked at; never those that were skipped."),
     ] = False,
+    add: Annotated[
+        bool, typer.Option("--add", help="Put them below the canaries of a suite that is there.")
+    ] = False,
     replace: Annotated[bool, typer.Option("--replace", help="Overwrite a suite that is there.")] = False,
 ) -> None:
     """Make a suite of the canaries of a proposal that were accepted.
@@ -135,6 +142,8 @@ def accept(
     Examples: anchorwatch canaries accept proposal.yaml suites/support.yaml
 
     anchorwatch canaries accept proposal.yaml suites/support.yaml --all --replace
+
+    anchorwatch canaries accept more.yaml suites/support.yaml --add
     """
     from canaries.clock import SystemClock
     from canaries.contract import HASH_SHOWN, content_of
@@ -149,15 +158,19 @@ def accept(
             f"{proposal}: nothing is accepted yet. `anchorwatch canaries review {proposal}` asks you; in an editor, "
             "write `accepted: true`."
         )
-    if suite.exists() and not replace:
-        raise MonitorError(f"{suite}: is there already; --replace overwrites it")
-    made = suite_document(chosen).suite(default_name=suite.stem)
+    if suite.exists() and not (add or replace):
+        raise MonitorError(f"{suite}: is there already; --add adds to it, --replace overwrites it")
+    if add:
+        text, made = _added(suite, chosen)
+    else:
+        made = suite_document(chosen).suite(default_name=suite.stem)
+        note = (
+            f"Harvested from production, written {SystemClock().now():%Y-%m-%d}: {len(made.canaries)} canaries, "
+            f"{chosen.checked} of them checked one by one."
+        )
+        text = suite_text(chosen, [note])
     changes = _changes(suite, made)
-    notes = [
-        f"Harvested from production, written {SystemClock().now():%Y-%m-%d}: {len(made.canaries)} canaries, "
-        f"{chosen.checked} of them checked one by one."
-    ]
-    save(suite, suite_text(chosen, notes))
+    save(suite, text)
     typer.echo(f"{suite}: {len(made.canaries)} canaries, version {content_of(made).hash[:HASH_SHOWN]}.")
     for change in changes:
         typer.echo(change)
@@ -166,6 +179,26 @@ def accept(
     typer.echo(
         f"Next: name it as `suite` of a target, and look: anchorwatch replay {suite} --target TARGET",
         err=True,
+    )
+
+
+def _added(path: Path, chosen: "ProposalDocument") -> "tuple[str, Suite]":
+    """The suite in the file and the accepted canaries, as text and as it will be read. Raises MonitorError."""
+    from canaries.harvest.proposal import suite_document, text_with_added, with_own_system
+    from canaries.suite import load_suite, read_suite
+
+    before = load_suite(path, os.environ)
+    wanted = (*before.canaries, *suite_document(chosen).suite(path.stem).canaries)
+    text = path.read_text(encoding="utf-8")
+    # With the system prompt of the suite, where that is theirs as well, else each with its own.
+    for proposal in (chosen, with_own_system(chosen)):
+        added = text_with_added(text, proposal)
+        made = read_suite(added, path, os.environ)
+        if made.canaries == wanted:
+            return added, made
+    raise MonitorError(
+        f"{path}: nothing can be added to it as it is: `canaries` must be its last key, and where it has a system "
+        "prompt, what was harvested must have one. Accept into another file, and put the canaries in by hand"
     )
 
 
@@ -183,6 +216,15 @@ def _changes(path: Path, made: "Suite") -> tuple[str, ...]:
         )
     except CanaryError:
         return ()
+
+
+def _questions(known: Path | None) -> dict[str, str]:
+    """What the canaries of a suite ask last, by their ids."""
+    from canaries.suite import load_suite
+
+    if known is None:
+        return {}
+    return {canary.id: canary.messages[-1].content for canary in load_suite(known, os.environ).canaries}
 
 
 def _own_patterns(written: Sequence[str]) -> "list[OwnPattern]":
@@ -227,6 +269,7 @@ def _harvested(
     pick: int,
     name: str | None,
     own: "Sequence[OwnPattern]",
+    known: Mapping[str, str],
     seed: int,
     console: "Console",
 ) -> "Harvest":
@@ -241,11 +284,13 @@ def _harvested(
         gathered = gather(
             files, *fields, seed, lambda file: progress.update(task, description=f"reading {file}")
         )
-        found = propose(gathered, pick, name, own, seed, lambda step: progress.update(task, description=step))
+        found = propose(
+            gathered, pick, name, own, seed, lambda step: progress.update(task, description=step), known
+        )
     if found is None:
         why = "; ".join(f"{count:,} left out: {reason}" for reason, count in gathered.left_out.items())
         raise MonitorError(
-            f"there is nothing to propose{f' ({why})' if why else ': the files hold no requests'}"
+            f"there is nothing to propose{f' ({why})' if why else ': no request that is not asked already'}"
         )
     return found
 
@@ -317,9 +362,11 @@ def _review(path: Path, proposal: "ProposalDocument") -> None:
 
     from canaries.harvest.review import review as reviewed
 
-    from .dialogue import progress_of, terminal
+    from .dialogue import printable, progress_of, terminal
 
     console = Console(stderr=True, markup=False, emoji=False, highlight=False)
+    if proposal.system is not None and proposal.open:
+        console.print(f"The system prompt of all of them:\n{printable(proposal.system)}\n")
     try:
         reviewed(proposal, terminal(path, console))
     except KeyboardInterrupt:

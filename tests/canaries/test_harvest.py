@@ -197,6 +197,15 @@ def test_no_two_picks_are_nearly_the_same() -> None:
     assert sum("refund of my last order" in text for text in texts) == 1
 
 
+def test_what_a_suite_asks_already_is_not_proposed_again() -> None:
+    known = "Please help me with the refund of my last order now"
+    found = propose(
+        gathered([ask(f"{known}!"), ask("Where is the gym?"), ask("The gym?")]), 1, known={"gym": known}
+    )
+    assert found is not None
+    assert [(one.id, one.prompt) for one in found.proposal.proposed] == [("gym-2", "Where is the gym?")]
+
+
 def test_the_same_requests_give_the_same_proposal() -> None:
     assert harvest(requests(), seed=3) == harvest(requests(), seed=3)
 

@@ -93,7 +93,10 @@ def test_only_what_was_accepted_in_an_editor_gets_into_the_suite(canaries: Comma
     assert done.out.startswith("s.yaml: 2 canaries, version ")
     assert done.out.endswith("2 of the proposal are still to be looked at.\n")
     again = canaries("accept", proposal, "s.yaml")
-    assert (again.code, "s.yaml: is there already; --replace overwrites it" in again.err) == (2, True)
+    assert (
+        again.code,
+        "s.yaml: is there already; --add adds to it, --replace overwrites it" in again.err,
+    ) == (2, True)
     more = canaries("accept", proposal, "s.yaml", "--all", "--replace").out
     assert more.startswith("s.yaml: 4 canaries, version ")
     assert ": added" in more
@@ -154,6 +157,59 @@ def test_recorded_spans_are_harvested_where_they_carry_prompts(canaries: Command
     assert (account["canaries"], list(account["left_out"].values())) == (1, [1])
     empty = canaries("harvest", "none.pb", "--replace")
     assert (empty.code, "1 left out: its span carries no prompt" in empty.err) == (2, True)
+
+
+WITH_COMMENTS = """\
+name: support
+system: Be short.
+canaries:
+# the first one
+- id: hello
+  prompt: Hello   # as people begin
+"""
+
+
+def test_more_canaries_are_added_to_a_suite_and_the_rest_stays_as_it_is(canaries: Command) -> None:
+    Path("s.yaml").write_text(WITH_COMMENTS)
+    rows = [
+        {"system": "Be kind.", "prompt": "Where is it?\n\nI wait."},
+        {"system": "Be kind.", "prompt": "Hello"},
+    ]
+    Path("log.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    canaries("harvest", "log.jsonl", "--known", "s.yaml", "--yes")
+    done = canaries("accept", "proposal.yaml", "s.yaml", "--add")
+    assert done.out.startswith("s.yaml: 2 canaries, version ")
+    assert Path("s.yaml").read_text().startswith(WITH_COMMENTS)
+    first, second = load_suite(Path("s.yaml"), {}).canaries
+    assert [one.content for one in first.messages] == ["Be short.", "Hello"]
+    assert [one.content for one in second.messages] == ["Be kind.", "Where is it?\n\nI wait."]
+
+
+NOT_TO_BE_ADDED_TO = {
+    "canaries are not last": "canaries:\n  - {id: hello, prompt: Hello}\nname: support\n",
+    "in one line": "canaries: [{id: hello, prompt: Hello}]\n",
+    "a system prompt that was not asked": "system: Be short.\ncanaries:\n  - {id: hello, prompt: Hello}\n",
+}
+
+
+@pytest.mark.parametrize("text", NOT_TO_BE_ADDED_TO.values(), ids=NOT_TO_BE_ADDED_TO)
+def test_a_suite_that_cannot_be_added_to_stays_as_it_is(canaries: Command, text: str) -> None:
+    Path("s.yaml").write_text(text)
+    canaries("harvest", log(), "--pick", "1", "--yes")
+    done = canaries("accept", "proposal.yaml", "s.yaml", "--add")
+    assert (done.code, done.out) == (2, "")
+    assert Path("s.yaml").read_text() == text
+
+
+def test_what_people_wrote_does_not_steer_the_terminal(
+    canaries: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("log.txt").write_text("Why \x1b[2J\x07 is it dark?\n")
+    canaries("harvest", "log.txt")
+    monkeypatch.setattr(sys.stdin, "readline", lambda: "q\n", raising=False)
+    shown = canaries("review").err
+    assert "Why \N{REPLACEMENT CHARACTER}[2J" in shown
+    assert "\x1b" not in shown
 
 
 REFUSED = {
