@@ -28,7 +28,8 @@ _SCRIPT_SHARE = 0.3
 _COMMON: Mapping[str, frozenset[str]] = {
     name: frozenset(words.split())
     for name, words in {
-        "English": "the is are was what how and to of in for my your with can please this that it not have do you on",
+        "English": "the is are was what how and to of in for my your with can please this that it not have do you on "
+        "where when why which there from would could should or but if they any does me be",
         "German": "der die das ist nicht und ich wie mein meine ein eine bitte kann mit für auf den dem zu sie was wo",
         "French": "le la les est une des je vous mon ma et pour dans que qui ne pas avec du au comment sur ce où",
         "Spanish": "el los las una es por para con mi que cómo está del y no se lo quiero puedo su al dónde hola",
