@@ -100,26 +100,32 @@ def propose(
     if not picks:
         return None
     progress("redacting")
-    entries, systems, values = [], [], Counter[str]()
-    left_out, chars, kept = Counter(gathered.left_out), 0, []
-    for one in picks:
-        drafted = _draft(landscape, one, own)
-        chars += drafted.chars
-        if chars > FILE_CHARS_MAX:
-            left_out["picked, but the proposal is full"] += 1
-            continue
-        kept.append(one)
-        entries.append(drafted)
-        systems.append(drafted.system)
-        values.update(drafted.values)
-    shared = systems[0] if len(set(systems)) == 1 else None
+    drafts = _fitting(_draft(landscape, one, own) for one in picks)
+    systems = {one.system for one in drafts}
+    shared = next(iter(systems)) if len(systems) == 1 else None
     rarity = Counter(word for one in gathered.prompts[:_NAMED_BY] for word in set(_named_words(one.key)))
-    proposed = _documents(entries, shared, rarity, set(known))
+    proposed = _documents(drafts, shared, rarity, set(known))
     proposal = ProposalDocument(name=name, system=shared, proposed=proposed)
-    left_out[f"longer than {CHARS_MAX:,} characters"] += sum(
-        prompt.requests for prompt in gathered.prompts if not is_short(prompt)
+    too_long = sum(prompt.requests for prompt in gathered.prompts if not is_short(prompt))
+    left_out = +Counter(
+        {
+            **gathered.left_out,
+            f"longer than {CHARS_MAX:,} characters": too_long,
+            "picked, but the proposal is full": len(picks) - len(drafts),
+        }
     )
-    return Harvest(proposal, _account(landscape, gathered, kept, proposed, values, +left_out))
+    return Harvest(proposal, _account(landscape, gathered, picks[: len(drafts)], proposed, left_out))
+
+
+def _fitting(drafts: Iterable["_Draft"]) -> list["_Draft"]:
+    """The first drafts, as many as a proposal holds."""
+    found, chars = [], 0
+    for one in drafts:
+        chars += one.chars
+        if chars > FILE_CHARS_MAX:
+            break
+        found.append(one)
+    return found
 
 
 def _landscape(
@@ -258,7 +264,6 @@ def _account(
     gathered: Gathered,
     picks: Sequence[Pick],
     proposed: Sequence[ProposedDocument],
-    values: Mapping[str, int],
     left_out: Mapping[str, int],
 ) -> Account:
     of = landscape.clusters.of
@@ -269,6 +274,9 @@ def _account(
         ClusterFacts(landscape.share(number), int((of == number).sum()), tuple(by_cluster.get(number, ())))
         for number in range(len(landscape.clusters.centres))
     ]
+    values: Counter[str] = Counter()
+    for document in proposed:
+        values.update(document.redacted)
     return Account(
         requests=gathered.requests,
         prompts=len(gathered.prompts),

@@ -64,13 +64,9 @@ def _shape(answers: Sequence[str], cluster_answers: Sequence[str]) -> dict[str, 
         return {"json": "repairable"}
     labels = Counter(_label(one) for one in (*answers, *cluster_answers))
     are_short = all(label and len(label.split()) <= LABEL_WORDS_MAX for label in labels)
-    if (
-        are_short
-        and labels.total() >= LABEL_ANSWERS_MIN
-        and len(labels) <= min(LABELS_MAX, labels.total() // 2)
-    ):
-        return {"labels": sorted(labels)}
-    return {}
+    are_few = len(labels) <= min(LABELS_MAX, labels.total() // 2) and labels.total() >= LABEL_ANSWERS_MIN
+    is_redacted = any(map(_PLACEHOLDER.search, labels))
+    return {"labels": sorted(labels)} if are_short and are_few and not is_redacted else {}
 
 
 def _object(answer: str) -> dict[str, Any] | list[Any] | None:

@@ -14,10 +14,12 @@ from canaries.harvest.gathering import Gathered, Gathering
 from canaries.harvest.language import language_of
 from canaries.harvest.near_duplicates import near_duplicates
 from canaries.harvest.picking import CHARS_MAX
+from canaries.harvest.proposal import proposal_text
 from canaries.harvest.proposing import Harvest, propose
 from canaries.harvest.suggestions import suggested
 from canaries.harvest.words import directions, words_of
 from canaries.suite import ExpectDocument, Message
+from canaries.tree import MAX_CHARS
 
 
 def ask(question: str, answer: str | None = "Sure.", system: str | None = None, **more: Any) -> Exchange:
@@ -222,6 +224,13 @@ def test_a_question_that_was_also_asked_after_a_long_conversation_is_left_out() 
     assert propose(gathered([ask("Why?"), long]), 10) is None
 
 
+def test_a_proposal_has_a_bound_and_says_what_is_left_out() -> None:
+    words = [f"{'abcdefghij'[n // 10]}{'klmnopqrst'[n % 10]}" for n in range(100)]
+    found = harvest([ask(" ".join([word] * 6_000)) for word in words], 100)
+    assert found.account.left_out == {"picked, but the proposal is full": 100 - len(found.proposal.proposed)}
+    assert len(proposal_text(found.proposal)) < MAX_CHARS
+
+
 def test_nothing_gathered_makes_no_proposal() -> None:
     assert propose(gathered([]), 10) is None
     assert propose(gathered([ask("word " * CHARS_MAX)]), 10) is None
@@ -304,6 +313,11 @@ SUGGESTED: dict[str, tuple[list[str], list[str], dict[str, Any]]] = {
     "a list": (["[1, 2]"], [], {"json": True}),
     "a fenced object": (['```json\n{"a": 1}\n```'], [], {"json": "repairable"}),
     "labels": (["refund"], LABELS, {"labels": ["delivery", "other", "refund"]}),
+    "labels that hide somebody": (
+        ["<email-1>"],
+        ["<email-1>"] * 6,
+        {"not_empty": True, "no_refusal": True, "max_length": 500},
+    ),
     "a number in all answers": (
         ["It is 230 volts.", "Volts: 230, at 50 Hz."],
         [],
