@@ -61,8 +61,9 @@ def with_system(found: Conversation, system: object) -> Conversation:
     text, is_text = _text(system)
     if not text or any(one.role in ("system", "developer") for one in found.messages):
         return found
-    first = Message("system", text[:MAX_MESSAGE_CHARS])
-    return Conversation((first, *found.messages), found.is_whole and is_text)
+    is_bounded = len(text) <= MAX_MESSAGE_CHARS and len(found.messages) < MAX_MESSAGES
+    first = Message("system", well_formed(text))
+    return Conversation((first, *found.messages), found.is_whole and is_text and is_bounded)
 
 
 def text_of(content: object) -> str | None:

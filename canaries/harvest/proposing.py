@@ -17,7 +17,7 @@ from .near_duplicates import near_duplicates
 from .picking import CHARS_MAX, Landscape, Pick, coverage, is_short, pick
 from .proposal import ProposalDocument, ProposedDocument
 from .redaction import OwnPattern, redact
-from .suggestions import suggested
+from .suggestions import LABEL_CHARS_MAX, suggested
 from .words import directions, words_of
 from .writing import to_yaml
 
@@ -26,6 +26,9 @@ FILE_CHARS_MAX = 1_200_000
 
 ANSWER_SHOWN = 2_000
 """How much of a recorded answer is shown beside its canary."""
+
+ANSWER_READ = 50_000
+"""How much of a recorded answer is read."""
 
 CLUSTER_ANSWERS = 200
 """How many answers of a cluster are looked at for what they have in common."""
@@ -174,12 +177,17 @@ def _draft(landscape: Landscape, one: Pick, own: Sequence[OwnPattern]) -> _Draft
     prompt = landscape.prompts[one.prompt]
     shown = _shown(prompt, one)
     # Answers to prompts that differ in numbers only may name these numbers: only those to the very same prompt count.
-    answers = [e.answer for e in prompt.exchanges if e.answer is not None and e.messages == shown.messages]
-    answers.sort(key=lambda answer: answer != shown.answer)
+    same = [e.answer for e in prompt.exchanges if e.answer is not None and e.messages == shown.messages]
+    answers = [answer[:ANSWER_READ] for answer in same]
+    answers.sort(key=lambda answer: answer != (shown.answer or "")[:ANSWER_READ])
     done = redact([*(message.content for message in shown.messages), *answers], own)
     contents, answers = done.texts[: len(shown.messages)], list(done.texts[len(shown.messages) :])
     messages = tuple(Message(m.role, text) for m, text in zip(shown.messages, contents, strict=True))
-    beside = [redact([answer], own).texts[0] for answer in _cluster_answers(landscape, one)]
+    # Of a longer one only its length is looked at: it is no label.
+    beside = [
+        answer if len(answer) > LABEL_CHARS_MAX else redact([answer], own).texts[0]
+        for answer in _cluster_answers(landscape, one)
+    ]
     return _Draft(
         messages,
         answers[0] if answers else None,

@@ -7,7 +7,7 @@ have none, and are not found; an operator names the own ones with patterns.
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from .personal_numbers import IDENTITY_NUMBERS, digits, iban_length, is_card, is_iban, is_ip, is_phone
@@ -34,8 +34,9 @@ _URL_SECRET = re.compile(
     re.IGNORECASE,
 )
 _PRIVATE_KEY = re.compile(
-    r"-----BEGIN (?:[A-Z0-9]{1,12} ){0,3}PRIVATE KEY(?: BLOCK)?-----[\s\S]{1,8000}?"
-    r"-----END (?:[A-Z0-9]{1,12} ){0,3}PRIVATE KEY(?: BLOCK)?-----"
+    r"-----BEGIN (?:[A-Z0-9]{1,12} ){0,3}PRIVATE KEY(?: BLOCK)?-----"
+    # Without its end, it was cut off: then what looks like more of it.
+    r"(?:[\s\S]{1,8000}?-----END (?:[A-Z0-9]{1,12} ){0,3}PRIVATE KEY(?: BLOCK)?-----|[A-Za-z0-9+/=\s]{1,8000})"
 )
 _JWT = re.compile(
     rf"{_WORD_BEFORE}eyJ[A-Za-z0-9_-]{{8,4000}}\.eyJ[A-Za-z0-9_-]{{4,8000}}\.[A-Za-z0-9_-]{{0,2000}}"
@@ -60,11 +61,11 @@ _KEY = re.compile(
     re.VERBOSE,
 )
 _ASSIGNED = re.compile(
-    r"(?<![A-Za-z])(?:api[ _-]?key|apikey|access[ _-]?key|secret[ _-]?key|account[ _-]?key|client[ _-]?secret|secret"
+    r"(?<![A-Za-z])(?P<what>api[ _-]?key|access[ _-]?key|secret[ _-]?key|account[ _-]?key|client[ _-]?secret|secret"
     r"|auth[ _-]?token|access[ _-]?token|token|password|passwort|passwd|pwd|passphrase|mot de passe|contraseña|pin"
     r"|authorization|bearer)(?![A-Za-z])[\"']?"
     r"(?:\s{0,3}(?::=|=>|=|:)\s{0,3}(?:(?:bearer|basic|token)\s{1,3})?|\s{1,3}(?:is|ist|was|est|es)\s{1,3}:?\s{0,3}|\s{1,3})"
-    r"([\"'`]?)(?P<value>[^\s\"'`<>,;]{4,500})\1",
+    r"(?P<quote>[\"'`]?)(?P<value>[^\s\"'`<>,;]{4,500})(?P=quote)",
     re.IGNORECASE,
 )
 _BASE64_OR_HEX = re.compile(
@@ -91,6 +92,7 @@ _VERSION_WORDS = re.compile(
 )
 _SEPARATORS = re.compile(r"[\s().\u00a0\u2011/-]+")
 _NO_SECRETS = ("<", "${", "{{", "http://", "https://", "***", "xxx", "...")
+_NUMBERS_TOO = ("pin", "password", "passwort", "passwd", "pwd", "passphrase")
 _WORDS_LOOKED_BACK = 40
 
 
@@ -139,13 +141,24 @@ def redact(texts: Sequence[str], own: Sequence[OwnPattern] = ()) -> Redacted:
 
 
 def find(text: str, own: Sequence[OwnPattern] = ()) -> list[Found]:
-    """What is to be redacted in the text, in its order. Where two overlap, the surer kind wins."""
+    """What is to be redacted in the text, in its order. Where two overlap, the surer kind has what both want.
+
+    But what an own pattern finds within something longer gives way: of an address nothing may be left because a name in
+    it was known.
+    """
     taken: list[Found] = []
-    is_taken = bytearray(len(text))
+    names = {one.name for one in own}
     for one in _candidates(text, own):
-        if one.start < one.end and not any(is_taken[one.start : one.end]):
-            is_taken[one.start : one.end] = b"\x01" * (one.end - one.start)
-            taken.append(one)
+        if any(other.start <= one.start and one.end <= other.end for other in taken):
+            continue
+        within = [other for other in taken if one.start <= other.start and other.end <= one.end]
+        if any(other.kind not in names for other in within):
+            continue
+        taken = [other for other in taken if other not in within]
+        start = max((other.end for other in taken if other.start < one.start < other.end), default=one.start)
+        end = min((other.start for other in taken if other.start < one.end < other.end), default=one.end)
+        if start < end:
+            taken.append(replace(one, start=start, end=end))
     return sorted(taken, key=lambda one: one.start)
 
 
@@ -222,8 +235,9 @@ def _assigned(text: str) -> Iterator[Found]:
     for match in _ASSIGNED.finditer(text):
         value = match["value"].rstrip(".!?)]}")
         is_set = any(sign in text[match.start() : match.start("value")] for sign in "=:")
+        is_number = is_set and value.isdecimal() and match["what"].lower() in _NUMBERS_TOO
         is_told = len(value) >= SECRET_CHARS_MIN and not value.startswith(_NO_SECRETS)
-        if is_told and (_has_kinds(value, 2 if is_set else 3) or (is_set and match[1])):
+        if is_number or (is_told and (_has_kinds(value, 2 if is_set else 3) or (is_set and match["quote"]))):
             yield Found(match.start("value"), match.start("value") + len(value), "secret", value)
 
 

@@ -11,7 +11,8 @@ from ..suite import ExpectDocument
 from ..validators import validate
 
 LABEL_WORDS_MAX, LABELS_MAX = 3, 12
-"""Answers of so few words are labels, where a cluster has so few different ones."""
+LABEL_CHARS_MAX = 60
+"""Answers of so few words, and so short, are labels, where a cluster has so few different ones."""
 
 LABEL_ANSWERS_MIN = 5
 """From fewer answers nobody can tell which labels there are."""
@@ -63,7 +64,8 @@ def _shape(answers: Sequence[str], cluster_answers: Sequence[str]) -> dict[str, 
     if all(answer.strip().startswith(("```json", "{", "[{")) for answer in answers):
         return {"json": "repairable"}
     labels = Counter(_label(one) for one in (*answers, *cluster_answers))
-    are_short = all(label and len(label.split()) <= LABEL_WORDS_MAX for label in labels)
+    are_short = all(len(one) <= LABEL_CHARS_MAX for one in (*answers, *cluster_answers))
+    are_short = are_short and all(one and len(one.split()) <= LABEL_WORDS_MAX for one in labels)
     are_few = len(labels) <= min(LABELS_MAX, labels.total() // 2) and labels.total() >= LABEL_ANSWERS_MIN
     is_redacted = any(map(_PLACEHOLDER.search, labels))
     return {"labels": sorted(labels)} if are_short and are_few and not is_redacted else {}

@@ -52,10 +52,12 @@ FOUND: dict[str, tuple[str, str]] = {
     "a Stripe key": (f"'{STRIPE}'", "'<key-1>'"),
     "a JWT": (f"Authorization: Bearer {JWT}", "Authorization: Bearer <token-1>"),
     "a private key": (f"here:\n{PEM}\nend", "here:\n<private-key-1>\nend"),
+    "a private key that was cut off": (f"{PEM[:40]}", "<private-key-1>"),
     "a URL with a password": ("postgres://app:s3cr3t@db:5432/x", "postgres://<credentials-1>@db:5432/x"),
     "a URL with a token": ("https://a.example/x?y=1&token=abcDEF123#z", "https://a.example/x?y=1&token=<token-1>#z"),
     "a password": ("my password is Tr0ub4dor&3", "my password is <secret-1>"),
     "a password that is set": ('password = "hunter2x"', 'password = "<secret-1>"'),
+    "a PIN": ("pin: 4711, ok", "pin: <secret-1>, ok"),
     "a key in JSON": ('{"api_key": "9f8e7d6c5b4a"}', '{"api_key": "<secret-1>"}'),
     "a hash-like key": ("9b74c9897bac770ffc029102a200c5de is it", "<key-1> is it"),
     "a social security number": ("SSN 536-90-4399", "SSN <national-id-1>"),
@@ -97,6 +99,7 @@ KEPT = {
     "a word about tokens": "The token is valid for one hour, and tokens per second are fine.",
     "a word about passwords": "I forgot my password and the password reset fails",
     "a password yet to come": "password: <your password>",
+    "a number of tokens": "max tokens: 4096, token: 4096",
     "a variable": "api_key: ${OPENAI_API_KEY}",
     "a URL": "https://user.example.com/a/b?page=12&sort=name",
     "a number of insurance of nobody": "000-12-3456 and 666-12-3456",
@@ -133,12 +136,15 @@ def test_a_number_is_the_same_however_it_is_written() -> None:
     assert redact([text]).texts == ("<card-1>, <card-1>, <phone-1>, <phone-1>",)
 
 
-def test_own_patterns_come_first_and_have_their_name() -> None:
+def test_own_patterns_have_their_name_and_leave_nothing_of_what_they_lie_in() -> None:
     own = [OwnPattern("customer", re.compile("(?i)acme|globex")), OwnPattern("case", re.compile(r"C-\d+"))]
     done = redact(["ACME (jane@acme.example) and Globex: C-4711, acme"], own)
-    assert done.texts == (
-        "<customer-1> (jane@<customer-2>.example) and <customer-3>: <case-1>, <customer-2>",
-    )
+    assert done.texts == ("<customer-1> (<email-1>) and <customer-2>: <case-1>, <customer-3>",)
+
+
+def test_of_two_that_overlap_nothing_is_left() -> None:
+    own = [OwnPattern("site", re.compile(r"example\.org/\w+"))]
+    assert redact(["jane@example.org/page"], own).texts == ("<email-1><site-1>",)
 
 
 def test_an_own_pattern_that_fits_nothing_is_no_value() -> None:
@@ -156,6 +162,7 @@ HOSTILE = {
     "dots": "a." * 50_000,
     "at signs": "a@" * 50_000,
     "addresses without end": "a" * 100_000 + "@" + "b." * 1_000,
+    "addresses": "a@example.org " * 3_500,
     "colons": "ab:" * 30_000,
     "brackets": "(0)" * 30_000,
     "accounts": "DE89 " * 20_000,
