@@ -73,7 +73,7 @@ def forget_requests(session: Session, before_entry: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """Rows of windows of one length, as they are to be written: new ones, and those that hold more than before."""
+    """Rows of windows of one length, as they are to be written: new ones, and those that hold more or less than before."""
 
     resolution: Resolution
     new: Sequence[Mapping[str, Any]]
@@ -120,10 +120,13 @@ def write(session: Session, changes: Changes) -> None:
     connection = session.connection()
     if changes.new:
         connection.execute(insert(table), changes.new)
-    if changes.more:
-        place = table.c.id == bindparam("of")
+    place = table.c.id == bindparam("of")
+    if more := [one for one in changes.more if one["now"] > 0]:
         counted: dict[str, Any] = {"calls": bindparam("now"), "body": bindparam("counted")}
-        connection.execute(update(table).where(place).values(counted), changes.more)
+        connection.execute(update(table).where(place).values(counted), more)
+    # Of which all calls were taken back: without calls it would still name a minute and a series.
+    if empty := [{"of": one["of"]} for one in changes.more if one["now"] <= 0]:
+        connection.execute(delete(table).where(place), empty)
 
 
 def note_fold(session: Session, through: int, cut_before: int) -> None:

@@ -178,14 +178,16 @@ class SilenceWatch:
         if self._active is None or now_minute < self._active.origin:  # the clock went back by weeks
             self._active = ActiveMinutes(now_minute)
             for first in range(self._active.origin, now_minute + MINUTE_S, DAY_S):
-                found = await self._source.active_minutes(first, first + DAY_S - MINUTE_S)
-                await asyncio.to_thread(self._active.mark, found)
+                last = first + DAY_S - MINUTE_S
+                found = await self._source.active_minutes(first, last)
+                await asyncio.to_thread(self._active.renew, first, last, found)
         else:
             self._active.advance(now_minute)
             back_s = READ_LATE_S if is_due else READ_S
-            found = await self._source.active_minutes(now_minute - back_s, now_minute)
+            first = now_minute - back_s
+            found = await self._source.active_minutes(first, now_minute)
             self._note_lags(self._active, found, now_s)
-            await asyncio.to_thread(self._active.mark, found)
+            await asyncio.to_thread(self._active.renew, first, now_minute, found)
         new = {ALL, *self._active.services} - set(self._rhythms)
         for service in {ALL, *self._active.services} if is_due else new:
             flags = self._active.of(service).copy()
