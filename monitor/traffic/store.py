@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import orjson
@@ -14,6 +14,7 @@ from .repeats import Accepted, Answered
 from .roll_ups import ROLLED_VALUES_MAX, Resolution, Rolled
 from .tables import TrafficFoldRow, TrafficJournalRow, TrafficRequestRow, TrafficRolledRow
 from .windows.series import MINUTE_S, OVERFLOW, Series
+from .windows.tallies import VALUES_MAX
 from .windows.window import Window, window_from_bytes, window_to_bytes
 
 IDS_MAX = 500
@@ -73,7 +74,7 @@ def forget_requests(session: Session, before_entry: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """Rows of windows of one length, as they are to be written: new ones, and those that hold more or less than before."""
+    """Rows of windows of one length, as they are to be written: new ones, and those that changed."""
 
     resolution: Resolution
     new: Sequence[Mapping[str, Any]]
@@ -98,7 +99,7 @@ def added(session: Session, resolution: Resolution, windows: Iterable[Window]) -
                 stored.merge(by_series.pop(series))
                 more.append({"of": row.id, "now": stored.calls, "counted": window_to_bytes(stored)})
         # What is taken back of a window that was forgotten since is no window.
-        new += [_new(resolution, one) for one in by_series.values() if one.calls > 0]
+        new += [_new(resolution, _bounded(resolution, one)) for one in by_series.values() if one.calls > 0]
     return Changes(resolution, new, more)
 
 
@@ -248,6 +249,12 @@ def _new(resolution: Resolution, window: Window) -> dict[str, Any]:
         else {"length_s": int(resolution), "start": window.minute}
     )
     return {**place, **asdict(window.series), "calls": window.calls, "body": window_to_bytes(window)}
+
+
+def _bounded(resolution: Resolution, window: Window) -> Window:
+    """The window as it is stored: from here on so many values of an attribute have calls of their own."""
+    values_max = VALUES_MAX if resolution is Resolution.MINUTE else ROLLED_VALUES_MAX
+    return replace(window, chosen=window.chosen.bounded(values_max))
 
 
 def _window(resolution: Resolution, row: Any) -> Window:
