@@ -93,6 +93,8 @@ def test_what_lies_too_deep_is_left_out() -> None:
         ({"spanId": "zz f067aa0ba902b"}, "no valid trace or span id"),
         ({"traceId": "00f067aa0ba902b7"}, "no valid trace or span id"),
         ({"traceId": 7}, "no valid trace or span id"),
+        ({"traceId": "0" * 32}, "no valid trace or span id"),
+        ({"spanId": "0" * 16}, "no valid trace or span id"),
         ({"endTimeUnixNano": 0}, "no start or no end time"),
         ({"endTimeUnixNano": None}, "no start or no end time"),
         ({"startTimeUnixNano": "soon"}, "no start or no end time"),
