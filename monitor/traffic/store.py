@@ -41,10 +41,22 @@ def journal(session: Session, calls: int, body: bytes, at: float) -> int:
     return entry_id
 
 
-def journaled(session: Session, after: int, limit: int) -> list[tuple[int, float, bytes]]:
-    """Up to ``limit`` entries of the journal with ids above ``after``: id, time and body, oldest first."""
+def journaled(session: Session, after: int, limit: int, bytes_max: int) -> list[tuple[int, float, bytes]]:
+    """Up to ``limit`` entries of the journal with ids above ``after``: id, time and body, oldest first.
+
+    Together they have ``bytes_max`` at most, unless the first alone has more.
+    """
     ids = col(TrafficJournalRow.id)
-    rows = session.exec(select_rows(TrafficJournalRow).where(ids > after).order_by(ids).limit(limit))
+    sizes = (
+        select(ids, func.length(col(TrafficJournalRow.body))).where(ids > after).order_by(ids).limit(limit)
+    )
+    last, size = after, 0
+    for entry_id, its_size in session.connection().execute(sizes):
+        size += its_size
+        if size > bytes_max and last > after:
+            break
+        last = entry_id
+    rows = session.exec(select_rows(TrafficJournalRow).where(ids > after, ids <= last).order_by(ids))
     return [(row.id or 0, row.at, row.body) for row in rows]
 
 

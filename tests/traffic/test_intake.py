@@ -480,6 +480,30 @@ async def test_a_call_is_taken_back_from_the_value_it_was_counted_by_however_man
         assert late.chosen.of("user.id")["u0"].calls == 1
 
 
+@pytest.mark.parametrize(
+    ("sizes", "bytes_max", "read"),
+    [
+        ([10, 10, 10], 100, [[10, 10], [10]]),
+        ([10, 10, 10], 20, [[10, 10], [10]]),
+        ([10, 10, 10], 19, [[10], [10], [10]]),
+        ([10, 500, 10], 20, [[10], [500], [10]]),
+    ],
+    ids=["few bytes", "as many as may be", "a byte too many", "one that is larger alone"],
+)
+def test_the_journal_is_read_again_few_entries_and_few_bytes_at_a_time(
+    database, sizes, bytes_max, read
+) -> None:
+    for size in sizes:
+        database.write(lambda session, size=size: store.journal(session, 1, bytes(size), NOON))
+    found, after = [], 0
+    while entries := database.read(
+        lambda session, after=after: store.journaled(session, after, limit=2, bytes_max=bytes_max)
+    ):
+        found.append([len(body) for _, _, body in entries])
+        after = entries[-1][0]
+    assert found == read
+
+
 async def test_a_span_that_began_beyond_all_clocks_harms_nobody_else(taking, clock) -> None:
     clock.advance(START_NS / 1e9 + 5 - clock.now().timestamp())
     odd = replace(span_of(CHAT, trace=9, number=9), start_ns=2**63 + 5)
