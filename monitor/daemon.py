@@ -193,7 +193,7 @@ class Daemon:
             lambda session: take_over(session, self.deployment, self._self.problem, now)
         )
         self._messenger = Messenger(self.clock, self.metrics, self._self)
-        prices, checks = PriceBook(config.prices), AnswerChecks(config.validators)
+        prices, checks = PriceBook(config.prices), AnswerChecks(config.validators, config.evaluations)
         marking = Marking(config.watches)
         self._intake = Intake(
             self.database,
