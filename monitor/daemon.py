@@ -23,7 +23,6 @@ from sqlalchemy.exc import SQLAlchemyError
 import canaries.store as canary_store
 from alerts import outbox_store
 from alerts.channels import Tools, open_channels
-from alerts.finding import Severity
 from alerts.intake import receive
 from alerts.outbox import Outbox
 from canaries.clock import Clock, SystemClock
@@ -360,14 +359,13 @@ class Daemon:
         ended = await last_ends(self.database, watches, now)
         looks = await look(self._intake, watches, now, self._history, ended)
         verdicts = [(one.verdict(), one.rule()) for one in looks]
-        severity = Severity.PAGE if config.silence.severity == "page" else Severity.TICKET
         # When this is refused, the next look judges the same windows again: nothing is lost but time. What inhibits
         # others comes first.
         transitions = await self.database.awrite(
             lambda session: receive(
                 session,
                 [
-                    *(silence.verdicts(session, severity, config.told_of_silence()) if silence else ()),
+                    *(silence.verdicts(session, config.silence, config.told_of_silence()) if silence else ()),
                     *verdicts,
                 ],
                 now,
