@@ -235,7 +235,11 @@ class WatchConfig(BaseModel):
                 "against: match has to name one service: versions of two are not versions of each other"
             )
         if self.against.attribute != VERSION and self.measure is not Measure.ERROR_SHARE:
-            raise ValueError(f"against: by another attribute than {VERSION} only error_share can be compared")
+            raise ValueError(
+                f"against: by another attribute than {VERSION} only error_share can be compared, as of the values of "
+                f"attributes calls and failures are counted and no {self.measure.value}; send it as {VERSION} where it is "
+                "the version that matters"
+            )
         return self
 
 
