@@ -237,8 +237,8 @@ class WatchConfig(BaseModel):
         if self.against.attribute != VERSION and self.measure is not Measure.ERROR_SHARE:
             raise ValueError(
                 f"against: by another attribute than {VERSION} only error_share can be compared, as of the values of "
-                f"attributes calls and failures are counted and no {self.measure.value}; send it as {VERSION} where it is "
-                "the version that matters"
+                f"attributes calls and failures are counted and no {self.measure.value}; send it as {VERSION} where "
+                "it is the version that matters"
             )
         return self
 
