@@ -100,15 +100,19 @@ def decode(body: bytes, encoding: Encoding) -> Decoded:
     return _decode_protobuf(body) if encoding is Encoding.PROTOBUF else _decode_json(body)
 
 
-def response(encoding: Encoding, rejected: Mapping[str, int]) -> bytes:
-    """The answer to an accepted request; spans that were rejected are told as OTLP's partial success."""
+def response(encoding: Encoding, rejected: Mapping[str, int], warning: str = "") -> bytes:
+    """The answer to an accepted request; rejected spans and a warning are told as OTLP's partial success."""
     count = sum(rejected.values())
-    reason = "; ".join(f"{number} spans: {reason}" for reason, number in sorted(rejected.items()))
+    reasons = (
+        f"{number} {'span' if number == 1 else 'spans'}: {reason}"
+        for reason, number in sorted(rejected.items())
+    )
+    reason = "; ".join((*reasons, *([warning] if warning else [])))
     if encoding is Encoding.JSON:
         partial = {"partialSuccess": {"rejectedSpans": str(count), "errorMessage": reason}}
-        return orjson.dumps(partial if count else {})
+        return orjson.dumps(partial if reason else {})
     message = ExportTraceServiceResponse()
-    if count:
+    if reason:
         message.partial_success.rejected_spans = count
         message.partial_success.error_message = reason
     return message.SerializeToString()
