@@ -200,11 +200,11 @@ def test_the_answer_tells_of_rejected_spans_in_the_requests_encoding(encoding: E
     body = response(encoding, {"too old": 2, "no end time": 1})
     if encoding is Encoding.JSON:
         partial = orjson.loads(body)["partialSuccess"]
-        assert partial == {"rejectedSpans": "3", "errorMessage": "1 spans: no end time; 2 spans: too old"}
+        assert partial == {"rejectedSpans": "3", "errorMessage": "1 span: no end time; 2 spans: too old"}
     else:
         message = ExportTraceServiceResponse.FromString(body)
         assert message.partial_success.rejected_spans == 3
-        assert message.partial_success.error_message == "1 spans: no end time; 2 spans: too old"
+        assert message.partial_success.error_message == "1 span: no end time; 2 spans: too old"
 
 
 def test_a_whole_success_is_empty_as_the_protocol_asks() -> None:
