@@ -42,8 +42,9 @@ PACKED_REQUESTS = 300
 SERIES = 4_000
 
 PEER_REQUESTS = 8
+PEER_SECONDS = 20.0
 PEER_STORING_MAX_S = 60.0
-"""A trace server gets so many requests of 512 spans, and so long to store them."""
+"""A trace server gets so many requests of 512 spans within so long, and so long altogether to store them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -425,17 +426,14 @@ def beside_trace_servers(tools: Tools, folder: Path) -> Table:
         with one as server:
             began, cpu_s = time.perf_counter(), _cpu_s(server)
             # A trace server gets few, and time to store them: more would keep it busy with answering.
-            few = (
-                ()
-                if server.pages
-                else ("--warmup", "0", "--connections", "1", "--batches", str(PEER_REQUESTS))
-            )
-            figures = loaded(tools, server, CASES[0], *few)
+            is_ours = bool(server.pages)
+            few = () if is_ours else ("--warmup", "1", "--connections", "1", "--batches", str(PEER_REQUESTS))
+            figures = loaded(tools, server, CASES[0], *few, seconds=None if is_ours else PEER_SECONDS)
             until = began + PEER_STORING_MAX_S
-            while not server.pages and _rows(server) < figures["spans"] and time.perf_counter() < until:
+            while not is_ours and _rows(server) < figures["spans"] and time.perf_counter() < until:
                 time.sleep(0.2)
             seconds, cpu_s = time.perf_counter() - began, _cpu_s(server) - cpu_s
-            rows = None if server.pages else _rows(server)
+            rows = None if is_ours else _rows(server)
         # Ours folds what it holds when it stops; what it held is in the journal until then.
         stored = _rows(server) if rows is None else rows
         ours = ours or stored / cpu_s
