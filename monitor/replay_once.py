@@ -90,7 +90,12 @@ def show_json(suite: Suite, run: Run) -> str:
 def _checked(suite: Suite, run: Run) -> list[tuple[Completion, tuple[Check, ...]]]:
     expectations = {canary.id: canary.expectations for canary in suite.canaries}
     return [
-        (one, validate(expectations[one.canary], one.text, one.finish_reason) if one.text is not None else ())
+        (
+            one,
+            validate(expectations[one.canary], one.text, one.finish_reason, one.tool_calls)
+            if one.text is not None
+            else (),
+        )
         for one in run.completions
     ]
 
