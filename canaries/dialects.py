@@ -89,6 +89,7 @@ DIALECTS: Mapping[str, Dialect] = {
         stop="stop_sequences",
         key_header="x-api-key",
         key_prefix="",
+        # The version of October 2026 takes no temperature; who wants it says so in the target's `headers`.
         headers={"anthropic-version": "2023-06-01"},
         logprobs_max=None,
         has_seed=False,

@@ -68,7 +68,7 @@ _STATUSES = {
 }
 _AGAIN = (Outcome.RATE_LIMIT, Outcome.TIMEOUT, Outcome.SERVER, Outcome.OVERLOADED)
 _TOO_LONG = re.compile(
-    r"context[ _](?:length|window|size)|maximum context|too many tokens|prompt is too long|input is too long"
+    r"context[ _]?(?:length|window|size)|maximum context|too many tokens|prompt is too long|input is too long"
     r"|token count.{0,40}exceeds",
     re.IGNORECASE,
 )

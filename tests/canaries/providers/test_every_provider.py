@@ -1,0 +1,269 @@
+"""What every provider does, whatever the API behind it: the same questions to all of them, and the same answers."""
+
+import asyncio
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+from vendor_server import APIS, KEY, VendorServer, shapes
+
+from canaries.clock import SystemClock
+from canaries.completion import Outcome
+from canaries.config import TargetConfig
+from canaries.dialects import DIALECTS
+from canaries.prompt import Message
+from canaries.providers import PROVIDERS, Answer, ChatRequest, RequestFailed, build_provider
+
+PATHS = {
+    "gemini": "/v1beta",
+    "litellm": "",
+    "azure": "/openai/deployments/{model}?api-version=2024-10-21",
+}
+ANSWERED = {
+    "text": ("Canberra, it is.", "stop", 19, 5),
+    "cut": ("Once upon a", "length", 12, 3),
+    "refusal": ("I can’t help with that.", "refusal", 30, 8),
+    "tools": (
+        '[{"arguments":{"city":"Oslo","unit":"celsius"},"name":"get_weather"},'
+        '{"arguments":{"city":"Bergen","unit":"celsius"},"name":"get_weather"}]',
+        "tool_calls",
+        82,
+        34,
+    ),
+}
+FIRST_TOP = (("Can", -0.02), ("Syd", -4.1))
+
+
+class FixedNow(SystemClock):
+    def now(self) -> datetime:
+        return datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+
+
+def target(vendors: VendorServer, provider: str, scenario: str, **more: Any) -> TargetConfig:
+    model = scenario.replace(":", "~")  # a colon is for the method in Gemini's addresses
+    path = PATHS.get(provider, "/v1").format(model=model)
+    return TargetConfig(
+        provider=provider,  # type: ignore[arg-type]
+        base_url=f"{vendors.url}/{provider}{path}",
+        api_key=KEY,  # type: ignore[arg-type]
+        model=model,
+        suite="s.yaml",
+        **more,
+    )
+
+
+async def ask(vendors: VendorServer, provider: str, scenario: str, **more: Any) -> Answer:
+    one = target(vendors, provider, scenario)
+    request = replace(ChatRequest(one.model, (Message("user", "Which one, exactly?"),)), **more)
+    async with httpx.AsyncClient() as client:
+        return await build_provider(one, FixedNow()).complete(request, client)
+
+
+def knows(provider: str, scenario: str) -> bool:
+    return scenario in shapes(APIS.get(provider, "chat"))
+
+
+every_provider = pytest.mark.parametrize("provider", sorted(PROVIDERS))
+both_ways = pytest.mark.parametrize("stream", [True, False], ids=["stream", "at once"])
+
+
+def test_the_table_and_the_providers_are_about_the_same_kinds_of_endpoints() -> None:
+    assert PROVIDERS.keys() == DIALECTS.keys()
+
+
+@every_provider
+@both_ways
+@pytest.mark.parametrize("scenario", ANSWERED)
+async def test_the_same_answer_is_read_in_the_same_way(
+    vendors: VendorServer, provider: str, scenario: str, stream: bool
+) -> None:
+    if not knows(provider, scenario):
+        pytest.skip("the API has no such answer")
+    answer = await ask(vendors, provider, scenario, stream=stream)
+    assert (answer.text, answer.finish_reason, answer.input_tokens, answer.output_tokens) == ANSWERED[
+        scenario
+    ]
+    assert answer.served_model
+    assert (answer.ttft_s is not None) == stream
+    assert answer.ttft_s is None or 0 <= answer.ttft_s <= answer.latency_s
+
+
+@every_provider
+@both_ways
+async def test_calls_of_tools_come_whole_and_in_their_order(
+    vendors: VendorServer, provider: str, stream: bool
+) -> None:
+    answer = await ask(vendors, provider, "tools", stream=stream)
+    assert [(call.name, call.arguments) for call in answer.tool_calls] == [
+        ("get_weather", {"city": "Oslo", "unit": "celsius"}),
+        ("get_weather", {"city": "Bergen", "unit": "celsius"}),
+    ]
+    assert len({call.id for call in answer.tool_calls}) == 2
+
+
+@every_provider
+@both_ways
+async def test_tokens_of_caches_are_part_of_the_input_and_thoughts_of_the_output(
+    vendors: VendorServer, provider: str, stream: bool
+) -> None:
+    answer = await ask(vendors, provider, "counted", stream=stream)
+    assert (answer.text, answer.input_tokens, answer.output_tokens) == ("42", 2048, 321)
+    assert (answer.cached_input_tokens, answer.reasoning_tokens) == (1920, 320)
+    assert answer.cache_write_input_tokens in (None, 0, 100)
+
+
+@every_provider
+@both_ways
+async def test_log_probabilities_are_those_of_all_tokens_and_the_likeliest_first_ones(
+    vendors: VendorServer, provider: str, stream: bool
+) -> None:
+    if DIALECTS[provider].logprobs_max is None:
+        pytest.skip("the API has none")
+    answer = await ask(vendors, provider, "tokens", stream=stream, logprobs=2)
+    assert (answer.text, answer.logprobs, answer.first_top) == ("Canberra", (-0.02, -0.001), FIRST_TOP)
+
+
+@every_provider
+@both_ways
+async def test_an_answer_that_was_withheld_is_a_failure(
+    vendors: VendorServer, provider: str, stream: bool
+) -> None:
+    with pytest.raises(RequestFailed) as caught:
+        await ask(vendors, provider, "filtered", stream=stream)
+    assert (caught.value.outcome, caught.value.is_transport) == (Outcome.CONTENT_FILTER, False)
+
+
+@pytest.mark.parametrize(
+    ("provider", "fingerprint"),
+    [
+        ("openai", "fp_44709d6fcb"),
+        ("azure", "fp_44709d6fcb"),
+        ("ollama", "fp_ollama"),
+        ("openrouter", "Together"),
+        ("litellm", "deployment-7"),
+        ("vllm", None),
+        ("anthropic", None),
+        ("gemini", None),
+        ("openai_responses", None),
+    ],
+)
+@both_ways
+async def test_the_backend_is_told_by_what_the_endpoint_has_for_it(
+    vendors: VendorServer, provider: str, fingerprint: str | None, stream: bool
+) -> None:
+    assert (await ask(vendors, provider, "text", stream=stream)).system_fingerprint == fingerprint
+
+
+ERRORS = [(provider, name) for provider, errors in shapes("errors").items() for name in errors]
+
+
+@pytest.mark.parametrize(("provider", "name"), ERRORS, ids=[" ".join(one) for one in ERRORS])
+@both_ways
+async def test_an_error_is_what_the_vendor_means_by_it(
+    vendors: VendorServer, provider: str, name: str, stream: bool
+) -> None:
+    expected = shapes("errors")[provider][name]
+    with pytest.raises(RequestFailed) as caught:
+        await ask(vendors, provider, f"error:{name}", stream=stream)
+    assert (caught.value.outcome, caught.value.retry_after_s) == (
+        expected["outcome"],
+        expected["retry_after_s"],
+    )
+    assert KEY not in caught.value.message
+
+
+@every_provider
+async def test_a_wrong_limit_word_is_put_into_the_apis_own(vendors: VendorServer, provider: str) -> None:
+    words = ("max_tokens", "max_completion_tokens", "max_output_tokens", "maxOutputTokens")
+    for word in words:
+        await ask(vendors, provider, "text", parameters={word: 77}, stream=False)
+        sent = vendors.requests[-1].body
+        sent = sent.get("generationConfig", sent)
+        (name,) = sent.keys() & set(words)
+        assert sent[name] == 77
+        assert name in DIALECTS[provider].limits
+        assert name == word or word not in DIALECTS[provider].limits
+
+
+@every_provider
+@pytest.mark.parametrize("cut_at", [0.3, 0.6, 0.9])
+async def test_a_stream_that_is_cut_is_a_failure_and_never_a_short_answer(
+    provider: str, cut_at: float
+) -> None:
+    api = APIS.get(provider, "chat")
+    parts = shapes(api)["text"]["stream"]
+    ends = next(i for i, part in enumerate(parts) if _tells_the_end(part))
+    body = b"".join(b"data: " + json.dumps(part).encode() + b"\n\n" for part in parts[: int(ends * cut_at)])
+
+    def reply(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, headers={"content-type": "text/event-stream"}, content=body + b": \n\n")
+
+    one = TargetConfig(provider=provider, base_url="http://x.test/v1", api_key=KEY, model="m", suite="s")  # type: ignore[arg-type]
+    async with httpx.AsyncClient(transport=httpx.MockTransport(reply)) as client:
+        with pytest.raises(RequestFailed) as caught:
+            await build_provider(one, FixedNow()).complete(ChatRequest("m", (Message("user", "?"),)), client)
+    assert caught.value.outcome in (Outcome.CONNECTION, Outcome.BAD_RESPONSE)
+
+
+def _tells_the_end(part: dict[str, Any]) -> bool:
+    text = json.dumps(part)
+    return any(
+        mark in text
+        for mark in (
+            '"finish_reason": "stop"',
+            '"finishReason"',
+            '"response.completed"',
+            '"stop_reason": "end_turn"',
+        )
+    )
+
+
+@every_provider
+async def test_an_answer_that_never_comes_is_a_timeout(provider: str) -> None:
+    async def reply(_: httpx.Request) -> httpx.Response:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    one = TargetConfig(provider=provider, base_url="http://x.test/v1", model="m", suite="s")  # type: ignore[arg-type]
+    request = ChatRequest("m", (Message("user", "?"),), timeout_s=0.01)
+    async with httpx.AsyncClient(transport=httpx.MockTransport(reply)) as client:
+        with pytest.raises(RequestFailed) as caught:
+            await build_provider(one, FixedNow()).complete(request, client)
+    assert (caught.value.outcome, caught.value.is_transport) == (Outcome.TIMEOUT, True)
+
+
+@pytest.mark.parametrize(
+    ("provider", "event", "outcome"),
+    [
+        (
+            "anthropic",
+            {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}},
+            "overloaded",
+        ),
+        ("openai_responses", {"type": "error", "code": "rate_limit_exceeded", "message": "x"}, "rate_limit"),
+        (
+            "openai_responses",
+            {"type": "response.failed", "response": {"error": {"code": "server_error", "message": "x"}}},
+            "server_error",
+        ),
+        ("gemini", {"error": {"code": 503, "status": "UNAVAILABLE", "message": "x"}}, "overloaded"),
+        ("openrouter", {"error": {"code": 502, "message": "x"}, "choices": []}, "server_error"),
+    ],
+)
+async def test_an_error_within_a_stream_is_a_failure(
+    provider: str, event: dict[str, Any], outcome: str
+) -> None:
+    begun = shapes(APIS.get(provider, "chat"))["text"]["stream"][0]
+    body = b"".join(b"data: " + json.dumps(part).encode() + b"\n\n" for part in (begun, event))
+
+    def reply(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, headers={"content-type": "text/event-stream"}, content=body)
+
+    one = TargetConfig(provider=provider, base_url="http://x.test/v1", model="m", suite="s")  # type: ignore[arg-type]
+    async with httpx.AsyncClient(transport=httpx.MockTransport(reply)) as client:
+        with pytest.raises(RequestFailed) as caught:
+            await build_provider(one, FixedNow()).complete(ChatRequest("m", (Message("user", "?"),)), client)
+    assert (caught.value.outcome, caught.value.is_transport) == (outcome, True)
