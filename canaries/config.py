@@ -254,9 +254,9 @@ class TargetConfig(_Config):
         if not self.base_url:
             faults.append((("base_url",), f"is required: {dialect.title} has no address of its own"))
         if self.logprobs is not None and dialect.logprobs_max is None:
-            faults.append((("logprobs",), f"{dialect.title} has no log-probabilities"))
+            faults.append((("logprobs",), f"cannot be had: {dialect.title} has no log-probabilities"))
         if self.seed is not None and not dialect.has_seed:
-            faults.append((("seed",), f"{dialect.title} takes no seed"))
+            faults.append((("seed",), f"cannot be sent: {dialect.title} takes none"))
         if faults:
             raise placed(faults)
         return self

@@ -1,5 +1,6 @@
 """What every provider takes and gives."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -34,8 +35,9 @@ class ChatRequest:
         """What of the prompt must not be repeated in a message: its texts, and where its pictures are."""
         texts = [message.content for message in self.messages]
         addresses = [image.url for message in self.messages for image in message.images if image.url]
-        arguments = [str(call.arguments) for message in self.messages for call in message.tool_calls]
-        return texts + addresses + arguments
+        arguments = [call.arguments for message in self.messages for call in message.tool_calls]
+        # Servers in Python quote a value as Python writes it, the others as JSON.
+        return texts + addresses + [write(one) for one in arguments for write in (str, json.dumps)]
 
 
 @dataclass(frozen=True, slots=True)

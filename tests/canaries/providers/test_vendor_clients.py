@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, NotRequired, Required, Union, get_args, get_origin, get_type_hints
 
 import anthropic
 import anthropic.types
@@ -22,7 +22,7 @@ from google.genai import errors, types
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import BaseModel, TypeAdapter
-from typing_extensions import NotRequired, Required, is_typeddict
+from typing_extensions import is_typeddict
 from vendor_server import KEY, VendorServer, shapes
 
 from canaries.clock import SystemClock
@@ -32,7 +32,6 @@ from canaries.prompt import Image, calls_text
 from canaries.providers import Answer, ChatRequest, RequestFailed, build_provider
 from canaries.suite import Suite, load_suite
 
-SCENARIOS = ("text", "tools", "cut", "counted", "refusal")
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
@@ -185,6 +184,8 @@ CLIENTS: Mapping[str, tuple[Callable[[VendorServer, str, bool], Read], str, str]
     "anthropic": (messages, "/v1", "messages"),
     "gemini": (generate_content, "/v1beta", "generate_content"),
 }
+SCENARIOS = ("text", "tools", "cut", "counted", "refusal", "tokens")
+CASES = [(name, s) for name, (_, _, api) in CLIENTS.items() for s in SCENARIOS if s in shapes(api)]
 SAME_ENDING = {
     ("stop", "stop"), ("length", "length"), ("tool_calls", "tool_calls"), ("stop", "refusal"),
     ("completed", "stop"), ("max_output_tokens", "length"), ("completed", "tool_calls"), ("completed", "refusal"),
@@ -206,22 +207,18 @@ def target(vendors: VendorServer, provider: str, model: str) -> TargetConfig:
 
 
 async def ours(vendors: VendorServer, provider: str, request: ChatRequest) -> Answer:
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(verify=False) as client:
         return await build_provider(target(vendors, provider, request.model), SystemClock()).complete(
             request, client
         )
 
 
-@pytest.mark.parametrize("provider", CLIENTS)
+@pytest.mark.parametrize(("provider", "scenario"), CASES)
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "at once"])
-@pytest.mark.parametrize("scenario", [*SCENARIOS, "tokens"])
 async def test_the_vendors_own_client_reads_the_same(
     vendors: VendorServer, provider: str, stream: bool, scenario: str, suite: Suite
 ) -> None:
-    read, _, api = CLIENTS[provider]
-    if scenario not in shapes(api):
-        pytest.skip("the API has no such answer")
-    theirs = read(vendors, scenario, stream)
+    theirs = CLIENTS[provider][0](vendors, scenario, stream)
     request = ChatRequest(scenario, suite.canaries[-1].messages, stream=stream)
     answer = await ours(vendors, provider, request)
     assert [(call.name, call.arguments) for call in answer.tool_calls] == theirs.calls
