@@ -52,7 +52,6 @@ class Dialect:
     has_tool_choice: bool = True
     fetches_images: bool = True
     image_types: tuple[str, ...] = PHOTO_TYPES
-    asks_stream_usage: bool = True
     fingerprint: str = "system_fingerprint"
     fingerprint_header: str = ""
     rate_limits: tuple[tuple[str, str], ...] = ()

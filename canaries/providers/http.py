@@ -33,8 +33,6 @@ MAX_WIRE_BYTES = 64_000_000
 ENVELOPE_BYTES = 65_536
 """How many bytes of a whole response may be something else than the answer's text."""
 
-NO_FIELDS: frozenset[str] = frozenset()
-
 
 class HttpProvider(ABC):
     """Asks one endpoint; an API says where, what is asked, and how its answers are read.
@@ -58,7 +56,7 @@ class HttpProvider(ABC):
             key = self.dialect.key_prefix + target.api_key.get_secret_value()
             self._headers = {self.dialect.key_header: key, **self._headers}
         self._clock = clock
-        self._refused: frozenset[str] = NO_FIELDS
+        self._refused: frozenset[str] = frozenset()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.address.host!r})"

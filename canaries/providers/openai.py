@@ -38,9 +38,7 @@ class OpenAIProvider(HttpProvider):
         payload |= _tools(request)
         payload |= spelled(request.parameters, self.dialect)
         if request.stream:
-            payload["stream"] = True
-            if self.dialect.asks_stream_usage:
-                payload["stream_options"] = {"include_usage": True}
+            payload |= {"stream": True, "stream_options": {"include_usage": True}}
         return payload
 
     def parts(self, request: ChatRequest) -> AnswerParts:
