@@ -78,6 +78,9 @@ def show_json(suite: Suite, run: Run) -> str:
             "ttft_s": one.ttft_s,
             "input_tokens": one.input_tokens,
             "output_tokens": one.output_tokens,
+            "cached_input_tokens": one.cached_input_tokens,
+            "reasoning_tokens": one.reasoning_tokens,
+            "tool_calls": [{"name": call.name, "arguments": call.arguments} for call in one.tool_calls],
             "attempts": one.attempts,
             "checks": [{"name": check.name, "passed": check.passed, "note": check.note} for check in checks],
         }

@@ -128,7 +128,8 @@ def _cost(completion: Completion, target: TargetConfig) -> float | None:
         tokens_in, tokens_out = completion.input_tokens or 0, completion.output_tokens or 0
         price = target.price
         return (tokens_in * price.input_usd_per_mtok + tokens_out * price.output_usd_per_mtok) / 1e6
-    provider = _PROVIDERS.get(urlsplit(target.base_url).hostname or "")
+    host = urlsplit(target.base_url).hostname or ""
+    provider = "azure" if target.provider == "azure" else _PROVIDERS.get(host)
     cost, basis = cost_of(_call(completion, provider, target.model))
     return cost if basis in (CostBasis.EXACT, CostBasis.INFERRED) else None
 
