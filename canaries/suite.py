@@ -273,8 +273,11 @@ class CanaryDocument(Document):
         """What is wrong with the tools that the canary speaks of, each fault with its path in the canary."""
         tools = suite.tools if self.tools is None else self.tools
         known = {tool.name for tool in tools}
-        if self.tool_choice is not None and self.tool_choice not in (known | set(CHOICES) if tools else ()):
-            yield ("tool_choice",), _no_tool(self.tool_choice) if tools else "the canary has no `tools`"
+        choice = self.tool_choice or suite.tool_choice
+        if self.tool_choice is not None and not tools:
+            yield ("tool_choice",), "the canary has no `tools`"
+        elif tools and choice is not None and choice not in (*CHOICES, *known):
+            yield ("tool_choice",), _no_tool(choice)
         named = [(("messages", *path), name) for path, name in called_names(self.messages or ())]
         named += [
             (("expect", "tool_calls", index, "name"), call.name)
@@ -323,8 +326,6 @@ class SuiteDocument(Document):
             for index, canary in enumerate(self.canaries)
             for path, fault in canary.tool_faults(self)
         ]
-        if self.tool_choice not in (None, *CHOICES, *(tool.name for tool in self.tools)):
-            faults.append((("tool_choice",), f'"{self.tool_choice}" is none of the suite\'s `tools`'))
         if faults:
             raise placed(faults)
         return self

@@ -74,7 +74,7 @@ _TOO_LONG = re.compile(
 )
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
 MOMENT_MS_MIN = 1e12
-"""A plain number above this is a moment in milliseconds since 1970, which was in 2001."""
+"""A plain number above this is a moment in milliseconds since 1970: that one was in 2001."""
 
 _CODE = re.compile(r"[\w.:-]{1,60}")
 
@@ -181,9 +181,10 @@ def _reset_s(value: str, now: datetime) -> float | None:
         hours, minutes, seconds, thousandths = (float(part or 0) for part in found.groups())
         return hours * 3600 + minutes * 60 + seconds + thousandths / 1000
     try:
-        return max(0.0, (datetime.fromisoformat(value).astimezone(UTC) - now).total_seconds())
+        moment = datetime.fromisoformat(value)
     except ValueError:
         return None
+    return max(0.0, (moment - now).total_seconds()) if moment.tzinfo else None
 
 
 def retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:
@@ -247,6 +248,10 @@ def _echoes(words: str, prompt: str) -> bool:
     if len(prompt) <= MAX_ECHO_CHARS:
         return bool(prompt) and prompt in words
     shown = words[: MAX_MESSAGE_CHARS + MAX_ECHO_CHARS]
+    # Every piece of that length holds one of these halves, and prompts can be megabytes long.
+    half = MAX_ECHO_CHARS // 2
+    if not any(shown[start : start + half] in prompt for start in range(0, len(shown) - half + 1, half + 1)):
+        return False
     return any(
         shown[start : start + MAX_ECHO_CHARS] in prompt for start in range(len(shown) - MAX_ECHO_CHARS + 1)
     )

@@ -228,6 +228,10 @@ PROBLEMS = {
         "prompt: x, tool_choice: book",
         ['tool_choice: "book" is none of the canary\'s `tools`'],
     ),
+    "the suite's choice of a tool that the canary has not": (
+        "prompt: x, tools: [{name: own}]",
+        ['tool_choice: "get_weather" is none of the canary\'s `tools`'],
+    ),
     "a choice without tools": (
         "prompt: x, tools: [], tool_choice: auto",
         ["tool_choice: the canary has no `tools`"],
@@ -261,12 +265,16 @@ PROBLEMS = {
 class TestProblems:
     @pytest.mark.parametrize(("canary", "expected"), PROBLEMS.values(), ids=PROBLEMS)
     def test_a_canary_that_cannot_be_used_says_why_and_where(self, load, canary, expected) -> None:
+        choice = "get_weather" if "name: own" in canary else "auto"
         with pytest.raises(DocumentError) as caught:
-            load(TOOLS + f"canaries:\n  - {{id: a, {canary}}}\n")
+            load(
+                TOOLS.replace("\ntools", f"\ntool_choice: {choice}\ntools")
+                + f"canaries:\n  - {{id: a, {canary}}}\n"
+            )
         told = [f"{p.path}: {p.message}".replace(str(load.folder), "FOLDER") for p in caught.value.problems]
         wanted = [f"canaries[0]{'' if text[0] == ':' else '.'}{text}" for text in expected]
         assert [text.replace(" or directory", "") for text in told] == wanted
-        assert all(problem.line == 7 for problem in caught.value.problems)
+        assert all(problem.line == 8 for problem in caught.value.problems)
 
     def test_what_is_wrong_with_files_is_told_together_with_all_else(self, load) -> None:
         with pytest.raises(DocumentError) as caught:
