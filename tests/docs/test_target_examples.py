@@ -1,6 +1,7 @@
 """The examples of the docs can be used as they stand."""
 
 import re
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -51,3 +52,10 @@ def test_the_documented_suite_can_be_used(tmp_path: Path) -> None:
     assert len(asked["finds-the-needle"].content) > 300_000
     assert isinstance(asked["reads-an-invoice"].parts[1], Image)
     assert unsupported(suite, "openai") == ()
+
+
+def test_what_is_commented_out_in_the_first_suite_can_be_used_too(tmp_path: Path) -> None:
+    text = (files("monitor") / "templates/first.yaml").read_text(encoding="utf-8")
+    (tmp_path / "s.yaml").write_text(re.sub(r"^  # ", "  ", text, flags=re.MULTILINE), encoding="utf-8")
+    (lookup,) = (canary for canary in load_suite(tmp_path / "s.yaml", {}).canaries if canary.tools)
+    assert lookup.expectations.tool_calls
