@@ -18,6 +18,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, Any
 
+import orjson
+
 from . import CompletionsError
 from .canonical import LOWEST_LOGPROB, well_formed
 from .completion import Completion, Outcome, Run
@@ -136,7 +138,7 @@ def _completion(row: dict[str, Any]) -> Completion:
     error, outcome = _text(row, "error"), _outcome(row)
     calls = _tool_calls(row.get("tool_calls"))
     if calls:
-        row = {"text": well_formed(calls_text(calls)), **row}
+        row = {"text": calls_text(calls), **row}
     if outcome is Outcome.ANSWERED and "text" not in row:
         raise _BadRow('"text" is missing, and there is no "error" instead')
     text = _text(row, "text")
@@ -176,6 +178,12 @@ def _tool_calls(value: object) -> tuple[ToolCall, ...]:
 def _tool_call(entry: object) -> ToolCall:
     if not isinstance(entry, dict) or not isinstance(entry.get("name"), str) or "arguments" not in entry:
         raise _BadRow('each entry of "tool_calls" must have "name" and "arguments"')
+    try:
+        orjson.dumps(entry["arguments"])
+    except TypeError as error:
+        raise _BadRow(
+            '"arguments" hold what cannot be stored: a number too long, or nested too deeply'
+        ) from error
     return ToolCall(well_formed(entry["name"]), entry["arguments"])
 
 

@@ -253,7 +253,7 @@ class TargetConfig(_Config):
         faults: list[tuple[Path, str]] = []
         if not self.base_url:
             faults.append((("base_url",), f"is required: {dialect.title} has no address of its own"))
-        if self.logprobs is not None and dialect.logprobs_max is None:
+        if self.logprobs is not None and not dialect.has_logprobs:
             faults.append((("logprobs",), f"cannot be had: {dialect.title} has no log-probabilities"))
         if self.seed is not None and not dialect.has_seed:
             faults.append((("seed",), f"cannot be sent: {dialect.title} takes none"))

@@ -34,9 +34,9 @@ class Dialect:
     """One kind of endpoint.
 
     ``limits`` and ``stop`` are its own names of those parameters, the first one for what was written in another
-    API's word. ``logprobs_max`` is ``None`` where the API has no log-probabilities. ``fingerprint`` is the field of
-    the answer that tells the backend, ``fingerprint_header`` the header that does where no field tells.
-    ``rate_limits`` pairs the headers that tell what is left with those that tell when there will be more.
+    API's word. ``fingerprint`` is the field of the answer that tells the backend, ``fingerprint_header`` the header
+    that does where no field tells. ``rate_limits`` pairs the headers that tell what is left with those that tell
+    when there will be more.
     """
 
     title: str
@@ -47,7 +47,7 @@ class Dialect:
     key_header: str = "authorization"
     key_prefix: str = "Bearer "
     headers: Mapping[str, str] | None = None
-    logprobs_max: int | None = 20
+    has_logprobs: bool = True
     has_seed: bool = True
     has_tool_choice: bool = True
     fetches_images: bool = True
@@ -90,7 +90,7 @@ DIALECTS: Mapping[str, Dialect] = {
         key_prefix="",
         # The version of October 2026 takes no temperature; who wants it says so in the target's `headers`.
         headers={"anthropic-version": "2023-06-01"},
-        logprobs_max=None,
+        has_logprobs=False,
         has_seed=False,
         rate_limits=_ANTHROPIC_LIMITS,
     ),

@@ -43,8 +43,8 @@ class AnthropicProvider(HttpProvider):
         system = "\n\n".join(one.content for one in request.messages if one.role in _INSTRUCTIONS)
         if system:
             payload["system"] = system
-        payload |= _tools(request)
         payload |= spelled(request.parameters, self.dialect)
+        payload |= _tools(request)
         if request.stream:
             payload["stream"] = True
         return payload

@@ -14,7 +14,7 @@ from .base import ChatRequest
 from .http import HttpProvider
 from .parts import AnswerParts, Usage, reason
 
-BESIDE = ("safetySettings", "cachedContent", "labels", "serviceTier", "store")
+BESIDE = ("safetySettings", "cachedContent", "labels", "serviceTier", "store", "tools", "toolConfig")
 """Parameters that stand beside ``generationConfig``; all others stand in it."""
 
 NOT_OURS = "skip_thought_signature_validator"
@@ -58,9 +58,9 @@ class GeminiProvider(HttpProvider):
             config["responseLogprobs"] = True
             if request.logprobs:
                 config["logprobs"] = request.logprobs
-        payload |= _tools(request)
         for name, value in spelled(request.parameters, self.dialect).items():
             (payload if name in BESIDE else config)[name] = value
+        payload |= _tools(request)
         if config:
             payload["generationConfig"] = config
         return payload

@@ -48,13 +48,10 @@ class HttpProvider(ABC):
         """What asks the endpoint of ``target``; none of its secrets ever comes into a text."""
         self.dialect = DIALECTS[target.provider]
         self.address = httpx.URL(target.base_url)
-        self._headers = {
-            **(self.dialect.headers or {}),
-            **{name.lower(): value.get_secret_value() for name, value in target.headers.items()},
-        }
+        self._secret = {name.lower(): value.get_secret_value() for name, value in target.headers.items()}
         if target.api_key is not None:
             key = self.dialect.key_prefix + target.api_key.get_secret_value()
-            self._headers = {self.dialect.key_header: key, **self._headers}
+            self._secret = {self.dialect.key_header: key, **self._secret}
         self._clock = clock
         self._refused: frozenset[str] = frozenset()
 
@@ -72,6 +69,11 @@ class HttpProvider(ABC):
     @abstractmethod
     def parts(self, request: ChatRequest) -> AnswerParts:
         """What puts an answer to this question together."""
+
+    def fault(self, part: dict[str, Any]) -> Any:
+        """What of an event or body holds an error; ``None`` when it is none."""
+        is_error = part.get("error") or "error" in (part.get("object"), part.get("type"))
+        return part if is_error else None
 
     def below(self, path: str) -> httpx.URL:
         """The address of the endpoint with ``path`` at its end; a query stays."""
@@ -132,7 +134,8 @@ class HttpProvider(ABC):
                 "content-type": "application/json",
                 "user-agent": "anchorwatch",
                 **({"connection": "close"} if request.fresh_connection else {}),
-                **self._headers,
+                **(self.dialect.headers or {}),
+                **self._secret,
             },
             content=json.dumps(payload).encode(),
             extensions={"timeout": httpx.Timeout(request.timeout_s).as_dict()},
@@ -194,10 +197,9 @@ class HttpProvider(ABC):
             raise RequestFailed(
                 Outcome.BAD_RESPONSE, f"HTTP {response.status_code} with a body that is not a JSON object"
             )
-        if part.get("error") or part.get("object") == "error" or part.get("type") == "error":
-            raise self._failure(request, response, read_error(part))
-        if part.get("type") == "response.failed":
-            raise self._failure(request, response, read_error(part.get("response")))
+        fault = self.fault(part)
+        if fault is not None:
+            raise self._failure(request, response, read_error(fault))
         parts.add(part)
 
     def _failure(self, request: ChatRequest, response: httpx.Response, error: ErrorBody) -> RequestFailed:
@@ -208,7 +210,7 @@ class HttpProvider(ABC):
             status,
             error,
             hidden=[
-                part for value in self._headers.values() for part in (value, *value.split()) if len(part) > 3
+                part for value in self._secret.values() for part in (value, *value.split()) if len(part) > 3
             ],
             prompts=request.secrets(),
             retry_after_s=wait_s(response.headers, self.dialect.rate_limits, error, self._clock.now()),

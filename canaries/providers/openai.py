@@ -35,8 +35,8 @@ class OpenAIProvider(HttpProvider):
             payload["logprobs"] = True
             if request.logprobs:
                 payload["top_logprobs"] = request.logprobs
-        payload |= _tools(request)
         payload |= spelled(request.parameters, self.dialect)
+        payload |= _tools(request)
         if request.stream:
             payload |= {"stream": True, "stream_options": {"include_usage": True}}
         return payload

@@ -42,11 +42,15 @@ class ResponsesProvider(HttpProvider):
         if request.logprobs is not None:
             payload["include"] = [_TOKENS]
             payload["top_logprobs"] = request.logprobs
-        payload |= _tools(request)
         payload |= spelled(request.parameters, self.dialect)
+        payload |= _tools(request)
         if request.stream:
             payload["stream"] = True
         return payload
+
+    def fault(self, part: dict[str, Any]) -> Any:
+        """The same, and the response within the event that says that it failed."""
+        return part.get("response") if part.get("type") == "response.failed" else super().fault(part)
 
     def parts(self, request: ChatRequest) -> AnswerParts:
         """What reads events and whole responses alike."""

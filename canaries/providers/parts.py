@@ -3,8 +3,11 @@
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
+
+import orjson
 
 from ..canonical import well_formed
 from ..completion import Outcome
@@ -73,7 +76,7 @@ class AnswerParts(ABC):
             raise RequestFailed(Outcome.SERVER, "the endpoint broke off with an error", is_transport=True)
         return Answer(
             # Where tools are called, the calls are the answer: the words beside them are for nobody.
-            text=_written(calls) if calls else text or refusal,
+            text=calls_text(calls) if calls else text or refusal,
             latency_s=latency_s,
             ttft_s=ttft_s,
             finish_reason="refusal" if refusal else self.finish_reason,
@@ -138,16 +141,12 @@ def reason(name: str | None, words: Mapping[str, str]) -> str | None:
     return None if name is None else words.get(name, name.lower())
 
 
-def _written(calls: tuple[ToolCall, ...]) -> str:
-    try:
-        return well_formed(calls_text(calls))
-    except RecursionError:
-        raise RequestFailed(Outcome.BAD_RESPONSE, "the arguments of a call are nested too deeply") from None
-
-
 def _tool_call(call: _Call) -> ToolCall:
     name, written = well_formed(call.name), well_formed(call.arguments)
-    try:
-        return ToolCall(name, json.loads(written) if written.strip() else {}, well_formed(call.id))
-    except (ValueError, RecursionError):
-        return ToolCall(name, written, well_formed(call.id))
+    arguments: Any = written
+    # What is no JSON, or none that can be stored (a number of 30 digits, half a character), stays as it is written.
+    with suppress(ValueError, TypeError, RecursionError):
+        value = json.loads(written) if written.strip() else {}
+        orjson.dumps(value)
+        arguments = value
+    return ToolCall(name, arguments, well_formed(call.id))

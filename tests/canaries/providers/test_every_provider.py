@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import httpx
+import orjson
 import pytest
 from vendor_server import APIS, KEY, VendorServer, shapes
 
@@ -15,8 +16,10 @@ from canaries.clock import SystemClock
 from canaries.completion import Outcome
 from canaries.config import TargetConfig
 from canaries.dialects import DIALECTS
-from canaries.prompt import Message, ToolCall
+from canaries.prompt import Message, Tool, ToolCall, calls_text
 from canaries.providers import PROVIDERS, Answer, ChatRequest, RequestFailed, build_provider
+from canaries.providers.gemini import GeminiProvider
+from canaries.providers.http import HttpProvider
 
 PATHS = {
     "gemini": "/v1beta",
@@ -297,6 +300,7 @@ async def test_whatever_a_response_is_made_of_it_is_an_answer_or_a_failure(provi
                     failure.message.encode()
                 else:
                     answer.text.encode()
+                    orjson.dumps([call.arguments for call in answer.tool_calls])
 
 
 @every_provider
@@ -313,3 +317,55 @@ async def test_a_prompt_that_an_error_repeats_is_not_passed_on(provider: str) ->
         with pytest.raises(RequestFailed) as caught:
             await build_provider(one, FixedNow()).complete(ChatRequest("m", messages), client)
     assert "Reykjavik" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("written", "arguments"),
+    [
+        pytest.param('{"a": 1}', {"a": 1}, id="an object"),
+        pytest.param("", {}, id="nothing"),
+        pytest.param('{"a": ', '{"a": ', id="cut off"),
+        pytest.param('{"a": "\\ud83d\\ude00"}', {"a": "\U0001f600"}, id="an escaped character"),
+        pytest.param('{"a": "\\ud83d"}', '{"a": "\\ud83d"}', id="half of one"),
+        pytest.param(
+            '{"a": 1' + "0" * 30 + "}", '{"a": 1' + "0" * 30 + "}", id="a number that cannot be stored"
+        ),
+        pytest.param("[" * 9_000, "[" * 9_000, id="nested too deeply"),
+    ],
+)
+async def test_arguments_of_a_call_are_json_or_what_was_written(written: str, arguments: Any) -> None:
+    function = {"name": "look", "arguments": written}
+    choice = {"message": {"tool_calls": [{"id": "c", "function": function}]}, "finish_reason": "tool_calls"}
+    one = TargetConfig(base_url="http://x.test/v1", model="m", suite="s")
+    reply = httpx.Response(200, json={"choices": [choice]})
+    async with httpx.AsyncClient(transport=httpx.MockTransport(lambda _: reply)) as client:
+        request = ChatRequest("m", (Message("user", "?"),), stream=False)
+        answer = await build_provider(one, FixedNow()).complete(request, client)
+    assert answer.tool_calls == (ToolCall("look", arguments, "c"),)
+    assert answer.text == calls_text(answer.tool_calls)
+
+
+@pytest.mark.parametrize(
+    ("model", "path"),
+    [
+        ("gemini-2.5-flash", "/v1beta/models/gemini-2.5-flash:generateContent"),
+        ("models/gemini-2.5-flash", "/v1beta/models/gemini-2.5-flash:generateContent"),
+        ("tunedModels/ours", "/v1beta/tunedModels/ours:generateContent"),
+    ],
+)
+def test_the_model_of_gemini_is_part_of_the_address(model: str, path: str) -> None:
+    one = TargetConfig(provider="gemini", base_url="http://x.test/v1beta/", model=model, suite="s")
+    asked = ChatRequest(model, (Message("user", "?"),), stream=False)
+    provider = build_provider(one, FixedNow())
+    assert isinstance(provider, GeminiProvider)
+    assert provider.url(asked).path == path
+    assert provider.url(replace(asked, stream=True)).query == b"alt=sse"
+
+
+def test_tools_of_a_canary_win_over_those_of_a_target() -> None:
+    asked = ChatRequest("m", (Message("user", "?"),), {"tools": ["other"]}, tools=(Tool("own"),))
+    for name in PROVIDERS:
+        one = TargetConfig(provider=name, base_url="http://x.test/v1", model="m", suite="s")  # type: ignore[arg-type]
+        provider = build_provider(one, FixedNow())
+        assert isinstance(provider, HttpProvider)
+        assert "own" in str(provider.payload(asked)["tools"])
