@@ -1,7 +1,8 @@
 """A small server that answers as the vendors' public documentation says, for our providers and their own clients alike.
 
 The address says who is played (``/anthropic/v1/messages``), the model says which recorded shape is the answer
-(``text``, ``tools``, ...) or which error (``error:rate``). What was asked stays in ``requests``.
+(``text``, ``tools``, ...) or which error (``error:rate``). What was asked stays in ``requests``. The shapes follow the
+vendors' API references of November 2026; the types of the vendors' own clients are held against them.
 """
 
 import json
