@@ -65,11 +65,13 @@ _ANTHROPIC_LIMITS = tuple(
     (f"anthropic-ratelimit-{what}-remaining", f"anthropic-ratelimit-{what}-reset")
     for what in ("requests", "tokens", "input-tokens", "output-tokens")
 )
-_BOTH = ("max_completion_tokens", "max_tokens")
+# OpenAI's newer models refuse `max_tokens`, and servers that follow its API often know nothing else.
+_NEW_FIRST = ("max_completion_tokens", "max_tokens")
+_OLD_FIRST = ("max_tokens", "max_completion_tokens")
 
 DIALECTS: Mapping[str, Dialect] = {
     "openai": Dialect(
-        "OpenAI chat completions", "https://api.openai.com/v1", _CHAT, _BOTH, rate_limits=_OPENAI_LIMITS
+        "OpenAI chat completions", "https://api.openai.com/v1", _CHAT, _NEW_FIRST, rate_limits=_OPENAI_LIMITS
     ),
     "openai_responses": Dialect(
         "OpenAI responses",
@@ -106,9 +108,9 @@ DIALECTS: Mapping[str, Dialect] = {
     ),
     # The deployment is the model, or stands in the address: .../openai/deployments/NAME?api-version=...
     "azure": Dialect(
-        "Azure OpenAI", "", _CHAT, _BOTH, key_header="api-key", key_prefix="", rate_limits=_OPENAI_LIMITS
+        "Azure OpenAI", "", _CHAT, _NEW_FIRST, key_header="api-key", key_prefix="", rate_limits=_OPENAI_LIMITS
     ),
-    "vllm": Dialect("vLLM", "http://127.0.0.1:8000/v1", _CHAT, _BOTH),
+    "vllm": Dialect("vLLM", "http://127.0.0.1:8000/v1", _CHAT, _OLD_FIRST),
     "ollama": Dialect(
         "Ollama",
         "http://127.0.0.1:11434/v1",
@@ -119,14 +121,14 @@ DIALECTS: Mapping[str, Dialect] = {
     ),
     # Its answers name the model as the client calls it; the header names the deployment behind that.
     "litellm": Dialect(
-        "LiteLLM", "http://127.0.0.1:4000", _CHAT, _BOTH, fingerprint_header="x-litellm-model-id"
+        "LiteLLM", "http://127.0.0.1:4000", _CHAT, _OLD_FIRST, fingerprint_header="x-litellm-model-id"
     ),
     # One model is sold by several companies behind it, each with a quantisation of its own: that is its backend.
     "openrouter": Dialect(
         "OpenRouter",
         "https://openrouter.ai/api/v1",
         _CHAT,
-        _BOTH,
+        _OLD_FIRST,
         fingerprint="provider",
         rate_limits=(("x-ratelimit-remaining", "x-ratelimit-reset"),),
     ),
