@@ -50,7 +50,8 @@ class ResponsesProvider(HttpProvider):
 
     def fault(self, part: dict[str, Any]) -> Any:
         """The same, and the response within the event that says that it failed."""
-        return part.get("response") if part.get("type") == "response.failed" else super().fault(part)
+        is_failed = part.get("type") == "response.failed"
+        return (part.get("response") or part) if is_failed else super().fault(part)
 
     def parts(self, request: ChatRequest) -> AnswerParts:
         """What reads events and whole responses alike."""
