@@ -256,9 +256,7 @@ async def test_the_vendors_own_client_fails_at_the_same_errors(
         CLIENTS[provider][0](vendors, scenario, False)
     with pytest.raises(RequestFailed) as caught:
         await ours(vendors, provider, ChatRequest(scenario, suite.canaries[-1].messages, stream=False))
-    expected = KINDS.get(type(theirs.value))
-    if expected is not None and caught.value.outcome is not Outcome.OVERLOADED:
-        assert caught.value.outcome in (expected, Outcome.CONTENT_FILTER)
+    assert caught.value.outcome is KINDS.get(type(theirs.value), caught.value.outcome)
 
 
 SUITE = """
