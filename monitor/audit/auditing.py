@@ -1,0 +1,390 @@
+"""Facts in, audit out: every measure of every subject beside what it is compared with, judged all together."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dashboards.audit.report import (
+    Against,
+    Audit,
+    Change,
+    FailedCheck,
+    Line,
+    Measure,
+    ModelEntry,
+    ModelFigures,
+    Mover,
+    Reality,
+    Subject,
+    SubjectKind,
+)
+
+from ..traffic.windows.histogram import Histogram, merged
+from .changes import ALPHA, Blocks, Moved, adjusted, by_counts, by_days, by_groups, by_pairs, by_two_days
+from .facts import ByBlock, Facts, ModelFacts, ServiceFacts, Span, TargetFacts, days_before
+from .tally import Tally
+
+TAIL_CALLS_MIN = 5
+"""A quantile beyond which fewer calls are expected is not compared: a p99 needs 500 of them."""
+
+FLOORS = {True: 0.001, False: 0.02}
+"""Changes below are negligible: a tenth of a point of a share, 2 % of anything else (histograms know 1 %)."""
+
+MOVERS_MAX = 50
+"""How many movers an audit names, real ones first."""
+
+NOISE_MOVERS = 5
+"""How many of those that are within noise, so that nobody takes the largest of them for news."""
+
+CHECKS_MAX = 5
+"""How many failed checks of a subject are named."""
+
+DAY_S = 86_400
+
+QUANTILES = {
+    Measure.LATENCY_P50: 0.5,
+    Measure.LATENCY_P95: 0.95,
+    Measure.LATENCY_P99: 0.99,
+    Measure.TTFT_P95: 0.95,
+}
+
+Part = tuple[float, float]
+"""What a block adds to a measure: its sum, and what that is over."""
+
+PARTS: Mapping[Measure, Callable[[Tally], Part]] = {
+    Measure.COST_PER_CALL: lambda one: (one.cost_usd, one.priced),
+    Measure.INPUT_TOKENS: lambda one: (one.input_tokens, one.asked),
+    Measure.OUTPUT_TOKENS: lambda one: (one.output_tokens, one.answered),
+    Measure.ERRORS: lambda one: (one.failed, one.calls),
+    Measure.BROKEN_ANSWERS: lambda one: (one.broken, one.checked),
+    Measure.TRUNCATED: lambda one: (one.truncated, one.finished),
+}
+
+VOLUMES: Mapping[Measure, Callable[[Tally], float]] = {
+    Measure.CALLS: lambda one: one.calls,
+    Measure.SPEND: lambda one: one.cost_usd,
+}
+"""What grows with the time that is looked at, and is told by the day."""
+
+
+def audit(facts: Facts) -> Audit:
+    """The audit of these facts."""
+    subjects = [_target(one) for one in facts.targets] + [_service(one, facts.span) for one in facts.services]
+    subjects, tests = _judged(subjects)
+    return Audit(
+        at=facts.at,
+        since=facts.since,
+        until=facts.until,
+        against=facts.against,
+        subjects=tuple(subjects),
+        movers=_movers(subjects, facts.against),
+        models=tuple(_entry(one, facts) for one in facts.models),
+        budgets=tuple(facts.budgets),
+        paging=facts.paging,
+        unseen=tuple(facts.unseen),
+        baseline_days=max((len(one.days) for one in facts.services), default=0),
+        tests=tests,
+        night=facts.night,
+    )
+
+
+# Subjects
+
+
+@dataclass(frozen=True, slots=True)
+class _Sides:
+    """The tallies of a subject, block by block, and how its blocks are compared."""
+
+    now: Sequence[Tally]
+    previous: Sequence[Tally]
+    baseline: Sequence[Tally]
+    kind: SubjectKind
+    days: float
+    """How long the period is."""
+    is_paired: bool = False
+
+    def moved(self, part: Callable[[Tally], Part], against: Against, *, is_share: bool) -> Moved | None:
+        """How surely the measure is another than before."""
+        now, base = _blocks(self.now, part), _blocks(self.baseline, part)
+        if against is Against.BASELINE:
+            if self.kind is SubjectKind.TARGET:
+                return _least_sure(by_groups(now, base), now, base, is_share=is_share)
+            if now.n == 0 or self.days < 1:
+                return None
+            return _least_sure(by_days(now.value, base, self.days), now, base, is_share=is_share)
+        before = _blocks(self.previous, part)
+        moved = (by_pairs if self.is_paired else by_groups)(now, before)
+        if moved is not None and self.kind is SubjectKind.SERVICE:
+            moved = moved.or_less_sure(by_two_days(moved.difference, base, self.days))
+        return _least_sure(moved, now, before, is_share=is_share)
+
+    def before(self, against: Against) -> Sequence[Tally]:
+        """What it is compared with."""
+        return self.previous if against is Against.PREVIOUS else self.baseline
+
+
+def _least_sure(moved: Moved | None, now: Blocks, before: Blocks, *, is_share: bool) -> Moved | None:
+    if moved is None or not is_share:
+        return moved
+    return moved.or_less_sure(by_counts(now, before))
+
+
+def _blocks(tallies: Sequence[Tally], part: Callable[[Tally], Part]) -> Blocks:
+    parts = np.array([part(one) for one in tallies], dtype=np.float64).reshape(-1, 2)
+    return Blocks(parts[:, 0], parts[:, 1])
+
+
+def _service(facts: ServiceFacts, span: Span) -> Subject:
+    # Blocks without calls are blocks too: of a volume they say nothing was there, and pairs stay together.
+    before, days = span.before(), days_before(span)
+    sides = _Sides(
+        _filled(facts.now, span),
+        _filled(facts.previous, before),
+        [facts.days[day] for day in days.blocks() if day in facts.days],
+        SubjectKind.SERVICE,
+        span.days,
+        is_paired=span.is_of_whole_days,
+    )
+    lines = [_volume_line(measure, sides, span) for measure in VOLUMES] + _lines(sides)
+    return Subject(
+        SubjectKind.SERVICE,
+        facts.service or "(no name)",
+        facts.environment,
+        tuple(line for line in lines if line is not None),
+        _failed_checks(sides),
+        tuple(one.calls for one in sides.now),
+    )
+
+
+def _filled(tallies: ByBlock, span: Span) -> list[Tally]:
+    return [tallies.get(start) or Tally() for start in span.blocks()]
+
+
+def _target(facts: TargetFacts) -> Subject:
+    sides = _Sides(facts.now, facts.previous, facts.baseline, SubjectKind.TARGET, 1.0)
+    return Subject(
+        SubjectKind.TARGET,
+        facts.name,
+        f"{facts.model}, suite {facts.suite}",
+        tuple(_lines(sides)),
+        _failed_checks(sides),
+        tuple(one.calls for one in facts.now),
+    )
+
+
+def _lines(sides: _Sides) -> list[Line]:
+    shares = [_share_line(measure, sides) for measure in PARTS]
+    tails = [_tail_line(measure, sides) for measure in QUANTILES]
+    return [line for line in (*shares, *tails) if line is not None]
+
+
+def _share_line(measure: Measure, sides: _Sides) -> Line | None:
+    part = PARTS[measure]
+    now = _blocks(sides.now, part)
+    changes = {}
+    for against in Against:
+        before = _blocks(sides.before(against), part)
+        moved = sides.moved(part, against, is_share=measure.is_share)
+        changes[against] = _change(measure, before.value if before.n else None, round(before.n), moved)
+    return _line(measure, now.value if now.n else None, round(now.n), changes)
+
+
+def _volume_line(measure: Measure, sides: _Sides, span: Span) -> Line | None:
+    """By the day, however long blocks are. A block that the period only touches has a partner that is cut like it."""
+    amount = VOLUMES[measure]
+
+    def total(tallies: Sequence[Tally]) -> float:
+        return sum(amount(one) for one in tallies)
+
+    def blocks(tallies: Sequence[Tally]) -> Blocks:
+        return _blocks(tallies, lambda one: (amount(one) * len(tallies) / span.days, 1.0))
+
+    now = total(sides.now) / span.days
+    base = _blocks(sides.baseline, lambda one: (amount(one), 1.0))
+    of_previous = (by_pairs if sides.is_paired else by_groups)(blocks(sides.now), blocks(sides.previous))
+    if of_previous is not None:
+        of_previous = of_previous.or_less_sure(by_two_days(of_previous.difference, base, span.days))
+    of_days = by_days(now, base, span.days) if span.days >= 1 and base.n else None
+    n_before, n_base = sum(one.calls for one in sides.previous), sum(one.calls for one in sides.baseline)
+    before = total(sides.previous) / span.days if n_before else None
+    changes = {
+        Against.PREVIOUS: _change(measure, before, n_before, of_previous if n_before else None),
+        Against.BASELINE: _change(measure, base.value if n_base else None, n_base, of_days),
+    }
+    n = sum(one.calls for one in sides.now)
+    if measure is Measure.SPEND and not any(one.priced for one in (*sides.now, *sides.previous)):
+        return None
+    return _line(measure, now, n, changes)
+
+
+def _tail_line(measure: Measure, sides: _Sides) -> Line | None:
+    q = QUANTILES[measure]
+    has = _ttft if measure is Measure.TTFT_P95 else _latency
+    whole = merged(map(has, sides.now))
+    value = whole.quantile(q)
+    changes = {against: _tail_change(measure, sides, against, whole, has) for against in Against}
+    return _line(measure, value.value if value else None, whole.n, changes)
+
+
+def _tail_change(
+    measure: Measure, sides: _Sides, against: Against, now: Histogram, has: Callable[[Tally], Histogram]
+) -> Change | None:
+    """How a quantile has moved: by the share of calls that are slower now than it was, which is a share as any."""
+    q = QUANTILES[measure]
+    usual = merged(map(has, sides.before(against)))
+    before = usual.quantile(q)
+    if before is None:
+        return None
+    is_enough = min(now.n, usual.n) * (1 - q) >= TAIL_CALLS_MIN
+    edge = before.high
+
+    def part(one: Tally) -> Part:
+        return has(one).above(edge), has(one).n
+
+    moved = sides.moved(part, against, is_share=True) if is_enough else None
+    if moved is None:
+        return Change(before.value, usual.n, Reality.UNKNOWN)
+    # What is surely true of the share says which quantiles the old one may be now.
+    low, high = _at(now, q - moved.half), _at(now, q + moved.half)
+    value = _at(now, q) or 0.0
+    found = Moved(value - before.value, 0.0, moved.p_value)
+    change = _change(measure, before.value, usual.n, found)
+    return change and replace(
+        change,
+        low=None if low is None else low - before.value,
+        high=None if high is None else high - before.value,
+    )
+
+
+def _at(histogram: Histogram, q: float) -> float | None:
+    found = histogram.quantile(q) if 0 < q <= 1 else None
+    return found.value if found else None
+
+
+def _latency(tally: Tally) -> Histogram:
+    return tally.latency_s
+
+
+def _ttft(tally: Tally) -> Histogram:
+    return tally.ttft_s
+
+
+def _change(measure: Measure, before: float | None, n: int, moved: Moved | None) -> Change | None:
+    if before is None:
+        return None
+    if moved is None:
+        return Change(before, n, Reality.UNKNOWN)
+    size = abs(moved.difference) if measure.is_share else abs(moved.difference) / max(abs(before), 1e-12)
+    # Whether it is real is judged with all others, see ``_judged``.
+    reality = Reality.NEGLIGIBLE if size < FLOORS[measure.is_share] else Reality.REAL
+    low, high = moved.difference - moved.half, moved.difference + moved.half
+    return Change(before, n, reality, low, high, moved.p_value)
+
+
+def _line(
+    measure: Measure, value: float | None, n: int, changes: Mapping[Against, Change | None]
+) -> Line | None:
+    line = Line(measure, value, n, changes[Against.PREVIOUS], changes[Against.BASELINE])
+    return line if value is not None or line.previous or line.baseline else None
+
+
+def _failed_checks(sides: _Sides) -> tuple[FailedCheck, ...]:
+    now, before = Tally(), Tally()
+    for whole, tallies in ((now, sides.now), (before, sides.previous)):
+        for one in tallies:
+            for name, count in one.failed_checks.items():
+                whole.failed_checks[name] = whole.failed_checks.get(name, 0) + count
+    names = {*now.failed_checks, *before.failed_checks}
+    found = [
+        FailedCheck(name, now.failed_checks.get(name, 0), before.failed_checks.get(name, 0)) for name in names
+    ]
+    return tuple(sorted(found, key=lambda one: (-one.failed, -one.before, one.name))[:CHECKS_MAX])
+
+
+# All together
+
+
+def _judged(subjects: Sequence[Subject]) -> tuple[list[Subject], int]:
+    """The subjects with changes judged together: what is compared with the same makes one family."""
+    tests = 0
+    for against in Against:
+        p_values = [
+            change.p_value for one in subjects for line in one.lines if (change := _tested(line, against))
+        ]
+        together = iter(adjusted([p for p in p_values if p is not None]))
+        subjects = [
+            replace(one, lines=tuple(_with_adjusted(line, against, together) for line in one.lines))
+            for one in subjects
+        ]
+        tests = max(tests, len(p_values))
+    return list(subjects), tests
+
+
+def _tested(line: Line, against: Against) -> Change | None:
+    change = line.change(against)
+    return change if change is not None and change.p_value is not None else None
+
+
+def _with_adjusted(line: Line, against: Against, together: Iterator[float]) -> Line:
+    change = _tested(line, against)
+    if change is None:
+        return line
+    p_adjusted = next(together)
+    reality = change.reality if p_adjusted <= ALPHA else Reality.NOISE
+    judged = replace(change, p_adjusted=p_adjusted, reality=reality)
+    if against is Against.PREVIOUS:
+        return replace(line, previous=judged)
+    return replace(line, baseline=judged)
+
+
+def _movers(subjects: Sequence[Subject], against: Against) -> tuple[Mover, ...]:
+    found = [Mover(one.kind, one.name, line) for one in subjects for line in one.lines]
+
+    def of(reality: Reality) -> list[Mover]:
+        mine = [one for one in found if (change := one.line.change(against)) and change.reality is reality]
+        return sorted(mine, key=lambda one: -one.line.size(against))
+
+    return (*of(Reality.REAL)[:MOVERS_MAX], *of(Reality.NOISE)[:NOISE_MOVERS])
+
+
+# Models
+
+
+def _entry(facts: ModelFacts, all_facts: Facts) -> ModelEntry:
+    is_new = facts.first_seen is not None and facts.first_seen >= all_facts.since
+    return ModelEntry(
+        model=facts.model,
+        provider=facts.provider,
+        asked_as=facts.asked_as,
+        first_seen=facts.first_seen,
+        last_seen=facts.last_seen,
+        is_new=is_new,
+        services=facts.services,
+        targets=facts.targets,
+        use=facts.use,
+        now=_figures(facts.now),
+        usual=_figures(facts.days),
+        canary_checked=facts.canary_checked,
+        canary_broken=facts.canary_broken,
+    )
+
+
+def _figures(tally: Tally) -> ModelFigures:
+    def mean(total: float, n: int) -> float | None:
+        return total / n if n else None
+
+    return ModelFigures(
+        calls=tally.calls,
+        cost_usd=tally.cost_usd if tally.priced else None,
+        cost_per_call=mean(tally.cost_usd, tally.priced),
+        latency_p50=_at(tally.latency_s, 0.5),
+        latency_p95=_at(tally.latency_s, 0.95),
+        latency_p99=_at(tally.latency_s, 0.99),
+        ttft_p95=_at(tally.ttft_s, 0.95),
+        input_tokens=mean(tally.input_tokens, tally.asked),
+        output_tokens=mean(tally.output_tokens, tally.answered),
+        error_share=mean(tally.failed, tally.calls),
+        checked=tally.checked,
+        broken=tally.broken,
+    )
