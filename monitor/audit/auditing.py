@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import hypot
 
 import numpy as np
 
@@ -21,7 +22,18 @@ from dashboards.audit.report import (
 )
 
 from ..traffic.windows.histogram import Histogram, merged
-from .changes import ALPHA, Blocks, Moved, adjusted, by_counts, by_days, by_groups, by_pairs, by_two_days
+from .changes import (
+    ALPHA,
+    Blocks,
+    Moved,
+    adjusted,
+    by_counts,
+    by_days,
+    by_groups,
+    by_pairs,
+    by_two_days,
+    share_half,
+)
 from .facts import ByBlock, Facts, ModelFacts, ServiceFacts, Span, TargetFacts, days_before
 from .tally import Tally
 
@@ -40,7 +52,11 @@ NOISE_MOVERS = 5
 CHECKS_MAX = 5
 """How many failed checks of a subject are named."""
 
-DAY_S = 86_400
+_STEP = 1.02
+"""How near an edge is looked for: histograms know no more."""
+
+_Reach = tuple[float | None, float | None, float | None]
+"""A value between two that it surely lies between; ``None`` where there is no such."""
 
 QUANTILES = {
     Measure.LATENCY_P50: 0.5,
@@ -230,30 +246,58 @@ def _tail_line(measure: Measure, sides: _Sides) -> Line | None:
 def _tail_change(
     measure: Measure, sides: _Sides, against: Against, now: Histogram, has: Callable[[Tally], Histogram]
 ) -> Change | None:
-    """How a quantile has moved: by the share of calls that are slower now than it was, which is a share as any."""
+    """How a quantile has moved: by the share of calls that are slower than both sides together, a share as any."""
     q = QUANTILES[measure]
     usual = merged(map(has, sides.before(against)))
-    before = usual.quantile(q)
+    before, value = _at(usual, q), _at(now, q)
     if before is None:
         return None
-    is_enough = min(now.n, usual.n) * (1 - q) >= TAIL_CALLS_MIN
-    edge = before.high
+    if value is None or min(now.n, usual.n) * (1 - q) < TAIL_CALLS_MIN:
+        return Change(before, usual.n, Reality.UNKNOWN)
+    edge = _common_edge(now, usual, q)
 
     def part(one: Tally) -> Part:
         return has(one).above(edge), has(one).n
 
-    moved = sides.moved(part, against, is_share=True) if is_enough else None
+    moved = sides.moved(part, against, is_share=True)
     if moved is None:
-        return Change(before.value, usual.n, Reality.UNKNOWN)
-    # What is surely true of the share says which quantiles the old one may be now.
-    low, high = _at(now, q - moved.half), _at(now, q + moved.half)
-    value = _at(now, q) or 0.0
-    found = Moved(value - before.value, 0.0, moved.p_value)
-    change = _change(measure, before.value, usual.n, found)
-    return change and replace(
-        change,
-        low=None if low is None else low - before.value,
-        high=None if high is None else high - before.value,
+        return Change(before, usual.n, Reality.UNKNOWN)
+    change = _change(measure, before, usual.n, Moved(value - before, 0.0, moved.p_value))
+    low, high = _between(_reach(sides.now, q, has), _reach(sides.before(against), q, has))
+    return change and replace(change, low=low, high=high)
+
+
+def _common_edge(one: Histogram, other: Histogram, q: float) -> float:
+    """The quantile of both sides together, each counting as much as the other: it is the same when they are swapped."""
+    low, high = sorted(found.high for side in (one, other) if (found := side.quantile(q)) is not None)
+    while high > low * _STEP:
+        middle = (low * high) ** 0.5
+        beyond = one.above(middle) / one.n + other.above(middle) / other.n
+        low, high = (middle, high) if beyond > 2 * (1 - q) else (low, middle)
+    return high
+
+
+def _reach(tallies: Sequence[Tally], q: float, has: Callable[[Tally], Histogram]) -> _Reach:
+    """A quantile, and between which values it surely lies, as the share beyond it varies from block to block."""
+    whole = merged(map(has, tallies))
+    edge = whole.quantile(q)
+    limit = edge.high if edge else 0.0
+    half = share_half(_blocks(tallies, lambda one: (has(one).above(limit), has(one).n)))
+    return _at(whole, q - half), _at(whole, q), _at(whole, q + half)
+
+
+def _between(now: _Reach, before: _Reach) -> tuple[float | None, float | None]:
+    """The interval of the difference of two values from their own (Zou and Donner)."""
+    low, value, high = now
+    low_before, was, high_before = before
+    if value is None or was is None:
+        return None, None
+    difference = value - was
+    below = None if low is None or high_before is None else hypot(value - low, high_before - was)
+    above = None if high is None or low_before is None else hypot(high - value, was - low_before)
+    return (
+        None if below is None else difference - below,
+        None if above is None else difference + above,
     )
 
 

@@ -139,6 +139,15 @@ def by_counts(now: Blocks, before: Blocks) -> Moved | None:
     return Moved(difference, 1.96 * error, p_value)
 
 
+def share_half(blocks: Blocks) -> float:
+    """Half the width of a share's interval: as it varies from block to block, and at least as single calls vary."""
+    if blocks.filled < 2:
+        return 1.0
+    share = (blocks.value * blocks.n + 1) / (blocks.n + 2)
+    alone = 1.96 * math.sqrt(share * (1 - share) / blocks.n)
+    return max(alone, t_limit(blocks.filled - 1.0) * math.sqrt(_variance(blocks)))
+
+
 def adjusted(p_values: Sequence[float]) -> list[float]:
     """The p-values as they are when all of them are looked at together (Holm), in their order."""
     order = sorted(range(len(p_values)), key=p_values.__getitem__)

@@ -1,0 +1,98 @@
+"""A month of production calls, written through the real store: minutes for the last day, hours and days before."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from monitor.database import Database
+from monitor.traffic import store
+from monitor.traffic.roll_ups import Resolution
+from monitor.traffic.windows.series import Series
+from monitor.traffic.windows.window import Window
+
+UNTIL = datetime(2026, 3, 3, 6, 30, tzinfo=UTC)
+HOUR_S, DAY_S = 3_600, 86_400
+END = int(UNTIL.timestamp())
+
+SHOP = Series("shop", "production", "1.0", "chat", "openai", "gpt-4o-mini", "gpt-4o-mini-2024-07-18")
+SEARCH = Series("search", "production", "7", "chat", "anthropic", "claude-haiku-4-5", "claude-haiku-4-5")
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """What the calls of a series are like."""
+
+    an_hour: int = 120
+    latency_s: float = 1.0
+    cost_usd: float | None = 0.002
+    failed_share: float = 0.0
+    checked_share: float = 1.0
+    broken_share: float = 0.02
+    tokens: int = 300
+
+
+Kind = Callable[[int], Calls]
+"""What calls are like that end at a time, in unix seconds."""
+
+
+def always(calls: Calls) -> Kind:
+    """The same at all times."""
+    return lambda at: calls
+
+
+def since_last_day(before: Calls, **changes: object) -> Kind:
+    """As ``before`` until a day before the end, and then changed."""
+    after = replace(before, **changes)  # type: ignore[arg-type]
+    return lambda at: after if at >= END - DAY_S else before
+
+
+def write_month(database: Database, kinds: dict[Series, Kind], days: int = 28, seed: int = 0) -> None:
+    """Write so many days before the last two, and these: as a daemon has left them that ran all the time."""
+    rng = random.Random(seed)
+    hours_rolled = (END - DAY_S - 600) // HOUR_S * HOUR_S
+    days_rolled = hours_rolled // DAY_S * DAY_S
+
+    def work(session) -> None:
+        for resolution, first, end, step in (
+            (Resolution.DAY, days_rolled - days * DAY_S, days_rolled, DAY_S),
+            (Resolution.HOUR, days_rolled - 2 * DAY_S, hours_rolled, HOUR_S),
+            (Resolution.MINUTE, hours_rolled, END, 600),
+        ):
+            windows = [
+                window
+                for start in range(first, end, step)
+                for series, kind in kinds.items()
+                if (window := window_of(start, series, kind(start), step / HOUR_S, rng)).calls
+            ]
+            store.write(
+                session, store.Changes(resolution, [store._new(resolution, one) for one in windows], ())
+            )
+        store.note_rolled(session, Resolution.HOUR, hours_rolled)
+        store.note_rolled(session, Resolution.DAY, days_rolled)
+
+    database.write(work)
+
+
+def window_of(start: int, series: Series, calls: Calls, hours: float, rng: random.Random) -> Window:
+    """So many hours of calls; a bad hour is a little bad for all of them."""
+    window = Window(start, series, ambiguous_nano=0)
+    load = rng.lognormvariate(0, 0.05)
+    window.calls = round(calls.an_hour * hours * rng.uniform(0.95, 1.05))
+    failed = sum(rng.random() < calls.failed_share for _ in range(window.calls))
+    answered = window.calls - failed
+    # Some values stand for many calls: what a test wants to know does not need each of them.
+    weight = max(1, answered // 400)
+    for _ in range(answered // weight):
+        window.latency_s.add(calls.latency_s * load * rng.lognormvariate(0, 0.4), weight)
+        window.output_tokens.add(rng.uniform(0.5, 1.5) * calls.tokens, weight)
+        window.input_tokens.add(3 * calls.tokens, weight)
+        if calls.cost_usd is not None:
+            window.cost_usd.add(calls.cost_usd * rng.uniform(0.7, 1.3), weight)
+    window.errors = {"rate_limit": failed} if failed else {}
+    window.cost_bases = {"unpriced" if calls.cost_usd is None else "exact": answered}
+    window.finish_reasons = {"stop": answered}
+    window.checked = round(answered * calls.checked_share)
+    window.unsound = sum(rng.random() < calls.broken_share for _ in range(window.checked))
+    window.failed_checks = {"json": window.unsound} if window.unsound else {}
+    return window
