@@ -47,8 +47,13 @@ def since_last_day(before: Calls, **changes: object) -> Kind:
     return lambda at: after if at >= END - DAY_S else before
 
 
-def write_month(database: Database, kinds: dict[Series, Kind], days: int = 28, seed: int = 0) -> None:
-    """Write so many days before the last two, and these: as a daemon has left them that ran all the time."""
+def write_month(
+    database: Database, kinds: dict[Series, Kind], days: int = 28, by_hour: int = 2, seed: int = 0
+) -> None:
+    """Write so many days before the last two, and these: as a daemon has left them that ran all the time.
+
+    Of ``by_hour`` days it has left the hours as well.
+    """
     rng = random.Random(seed)
     hours_rolled = (END - DAY_S - 600) // HOUR_S * HOUR_S
     days_rolled = hours_rolled // DAY_S * DAY_S
@@ -56,7 +61,7 @@ def write_month(database: Database, kinds: dict[Series, Kind], days: int = 28, s
     def work(session) -> None:
         for resolution, first, end, step in (
             (Resolution.DAY, days_rolled - days * DAY_S, days_rolled, DAY_S),
-            (Resolution.HOUR, days_rolled - 2 * DAY_S, hours_rolled, HOUR_S),
+            (Resolution.HOUR, days_rolled - by_hour * DAY_S, hours_rolled, HOUR_S),
             (Resolution.MINUTE, hours_rolled, END, 600),
         ):
             windows = [
@@ -82,7 +87,7 @@ def window_of(start: int, series: Series, calls: Calls, hours: float, rng: rando
     failed = sum(rng.random() < calls.failed_share for _ in range(window.calls))
     answered = window.calls - failed
     # Some values stand for many calls: what a test wants to know does not need each of them.
-    weight = max(1, answered // 400)
+    weight = max(1, answered // 150)
     for _ in range(answered // weight):
         window.latency_s.add(calls.latency_s * load * rng.lognormvariate(0, 0.4), weight)
         window.output_tokens.add(rng.uniform(0.5, 1.5) * calls.tokens, weight)
