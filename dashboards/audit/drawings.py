@@ -6,8 +6,8 @@ from math import ceil, floor, log10
 
 from dashboards.audit.report import Against, Audit, Line, Measure, Mover, Reality, Subject
 
-WIDTH, ROW, LABEL = 640.0, 26.0, 250.0
-"""Of a picture, of a row in it, and of the names to its left."""
+WIDTH, ROW, MARGIN = 640.0, 42.0, 14.0
+"""Of a picture, and of a row in it: a name, and below it what is drawn, so that a phone has room for both."""
 
 RATIO_MAX = 4.0
 """Changes by more than this many times end at the edge of the picture."""
@@ -54,7 +54,7 @@ def mover_picture(audit: Audit) -> MoverPicture | None:
     return MoverPicture(placed, ROW * len(placed), _ratio_x(1.0), ticks)
 
 
-_RATIOS = ((0.25, "¼"), (0.5, "½"), (0.8, "−20 %"), (1.0, "same"), (1.25, "+25 %"), (2.0, "2×"), (4.0, "4×"))
+_RATIOS = ((0.25, "¼"), (0.5, "½"), (1.0, "same"), (2.0, "2×"), (4.0, "4×"))
 
 
 def _mover_row(mover: Mover, against: Against) -> MoverRow | None:
@@ -77,7 +77,7 @@ def _mover_row(mover: Mover, against: Against) -> MoverRow | None:
 def _ratio_x(ratio: float) -> float:
     bounded = min(max(ratio, 1 / RATIO_MAX), RATIO_MAX)
     share = (log10(bounded) / log10(RATIO_MAX) + 1) / 2
-    return round(LABEL + (WIDTH - LABEL - 20) * share, 1)
+    return round(MARGIN + (WIDTH - 2 * MARGIN) * share, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ def tail_picture(audit: Audit) -> TailPicture | None:
     high = max(high, low + 0.5)
 
     def x(seconds: float) -> float:
-        return round(LABEL + (WIDTH - LABEL - 20) * (log10(max(seconds, 1e-6)) - low) / (high - low), 1)
+        return round(MARGIN + (WIDTH - 2 * MARGIN) * (log10(max(seconds, 1e-6)) - low) / (high - low), 1)
 
     rows = tuple(
         TailRow(

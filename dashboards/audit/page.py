@@ -6,7 +6,6 @@ from typing import Any
 
 from dashboards.audit import words
 from dashboards.audit.drawings import (
-    LABEL,
     ROW,
     SPARK_HEIGHT,
     SPARK_WIDTH,
@@ -55,5 +54,5 @@ def _shown(audit: Audit) -> dict[str, Any]:
         "spend": Measure.SPEND,
         "model_facts": model_facts,
         "model_rows": model_rows,
-        "size": {"width": WIDTH, "row": ROW, "label": LABEL, "spark": (SPARK_WIDTH, SPARK_HEIGHT)},
+        "size": {"width": WIDTH, "row": ROW, "spark": (SPARK_WIDTH, SPARK_HEIGHT)},
     }

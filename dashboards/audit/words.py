@@ -110,6 +110,8 @@ def amount(measure: Measure, value: float | None) -> str:
         return f"{value:,.0f}"
     if measure.unit == "USD/day":
         return f"${value:,.2f}"
+    if measure.unit == "USD":
+        return f"${value:,.3g}"
     return quantity(value, "" if measure.unit == "tokens" else measure.unit)
 
 

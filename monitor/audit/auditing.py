@@ -44,7 +44,7 @@ FLOORS = {True: 0.001, False: 0.02}
 """Changes below are negligible: a tenth of a point of a share, 2 % of anything else (histograms know 1 %)."""
 
 MOVERS_MAX = 50
-"""How many movers an audit names, real ones first."""
+"""How many movers an audit names, those first that are worse."""
 
 NOISE_MOVERS = 5
 """How many of those that are within noise, so that nobody takes the largest of them for news."""
@@ -322,7 +322,8 @@ def _change(measure: Measure, before: float | None, n: int, moved: Moved | None)
     size = abs(moved.difference) if measure.is_share else abs(moved.difference) / max(abs(before), 1e-12)
     # Whether it is real is judged with all others, see ``_judged``.
     reality = Reality.NEGLIGIBLE if size < FLOORS[measure.is_share] else Reality.REAL
-    low, high = moved.difference - moved.half, moved.difference + moved.half
+    # Nothing that is measured can be less than nothing.
+    low, high = max(moved.difference - moved.half, -before), moved.difference + moved.half
     return Change(before, n, reality, low, high, moved.p_value)
 
 
@@ -387,7 +388,7 @@ def _movers(subjects: Sequence[Subject], against: Against) -> tuple[Mover, ...]:
 
     def of(reality: Reality) -> list[Mover]:
         mine = [one for one in found if (change := one.line.change(against)) and change.reality is reality]
-        return sorted(mine, key=lambda one: -one.line.size(against))
+        return sorted(mine, key=lambda one: (not one.line.is_worse(against), -one.line.size(against)))
 
     return (*of(Reality.REAL)[:MOVERS_MAX], *of(Reality.NOISE)[:NOISE_MOVERS])
 

@@ -188,7 +188,7 @@ def _caps(session: Session, deployment: Deployment, span: Span) -> list[BudgetLi
         if cap is None:
             continue
         used = _canaries_cost(session, name, span)
-        lines.append(BudgetLine(f"canaries of {name}", "24 hours", used, cap, "USD"))
+        lines.append(BudgetLine(f"canaries of {name}", "day", used, cap, "USD"))
     return lines
 
 

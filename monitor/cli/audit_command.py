@@ -178,7 +178,7 @@ def _movers(found: "Audit") -> object:
 
     from dashboards.audit import words
 
-    table = Table("what moved", "measure", "before", "now", "change (95 %)", "", title_justify="left")
+    table = Table("what moved", "measure", "before", "now", "change (95 %)", "", padding=(0, 0))
     for one in found.movers[:MOVERS_SHOWN]:
         change = words.said(one.line, found.against)
         before = words.before(one.line, found.against)
@@ -196,19 +196,19 @@ def _subjects(found: "Audit") -> object:
     from dashboards.audit.report import Measure, SubjectKind
 
     measures = {
-        "spend a day": Measure.SPEND,
-        "cost per call": Measure.COST_PER_CALL,
+        "$/day": Measure.SPEND,
+        "$/call": Measure.COST_PER_CALL,
         "failed": Measure.ERRORS,
-        "break a rule": Measure.BROKEN_ANSWERS,
+        "broken": Measure.BROKEN_ANSWERS,
         "p50": Measure.LATENCY_P50,
         "p95": Measure.LATENCY_P95,
         "p99": Measure.LATENCY_P99,
     }
-    table = Table("", "calls", *measures)
+    table = Table("", "calls", *measures, padding=(0, 0))
     most = sorted(found.subjects, key=lambda one: (one.kind is SubjectKind.SERVICE, -sum(one.calls_by_block)))
     for one in most[:SUBJECTS_SHOWN]:
         table.add_row(
-            f"{one.kind.value} {one.name}",
+            one.name,
             f"{sum(one.calls_by_block):,}",
             *(_cell(one, m) for m in measures.values()),
         )
@@ -229,8 +229,13 @@ def _models(found: "Audit") -> object:
 
     from dashboards.audit.markdown import model_figures
 
-    shown = ("calls", "cost", "cost per call", "latency p50", "latency p95", "answers that break a rule")
-    table = Table("model", *shown, "used by", "best for")
+    shown = {
+        "calls": "calls",
+        "cost per call": "$/call",
+        "latency p95": "p95",
+        "answers that break a rule": "broken",
+    }
+    table = Table("model", *shown.values(), "used by", "best for", padding=(0, 0))
     for one in found.models:
         figures = model_figures(one.now)
         users = ", ".join((*one.services, *one.targets))
