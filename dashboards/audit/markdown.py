@@ -102,8 +102,8 @@ def model_figures(one: ModelFigures) -> dict[str, str]:
     """The figures of a model's calls in words."""
     return {
         "calls": f"{one.calls:,}",
-        "cost": quantity(one.cost_usd, "USD"),
-        "cost per call": quantity(one.cost_per_call, "USD"),
+        "cost": "no data" if one.cost_usd is None else f"${one.cost_usd:,.2f}",
+        "cost per call": "no data" if one.cost_per_call is None else f"${one.cost_per_call:,.3g}",
         "latency p50": quantity(one.latency_p50, "s"),
         "latency p95": quantity(one.latency_p95, "s"),
         "latency p99": quantity(one.latency_p99, "s"),
@@ -111,7 +111,7 @@ def model_figures(one: ModelFigures) -> dict[str, str]:
         "input tokens": quantity(one.input_tokens, ""),
         "output tokens": quantity(one.output_tokens, ""),
         "failed calls": quantity(one.error_share, "share"),
-        "answers that break a rule": words.share_words(one.broken, one.checked),
+        "broken answers": words.share_words(one.broken, one.checked),
     }
 
 

@@ -33,12 +33,11 @@ class AuditConfig(BaseModel):
         "previous", description="What its headline goes by: the period before, or the baseline."
     )
 
-    @field_validator("at", mode="before")
+    @field_validator("at")
     @classmethod
-    def _is_a_time_of_day(cls, value: object) -> object:
-        # YAML 1.1 reads 06:30 without quotes as a number, 390 minutes.
-        if not isinstance(value, str) or not _TIME.fullmatch(value):
-            raise ValueError('must be a time of day in quotes, such as "06:30"')
+    def _is_a_time_of_day(cls, value: str) -> str:
+        if not _TIME.fullmatch(value):
+            raise ValueError('must be a time of day, such as "06:30"')
         return value
 
     @field_validator("timezone")
@@ -46,9 +45,7 @@ class AuditConfig(BaseModel):
     def _is_a_timezone(cls, value: str) -> str:
         try:
             ZoneInfo(value)
-        except (ValueError, OSError) as error:  # one that is not there is a KeyError's child, too
-            raise ValueError('is no time zone; names are such as "Europe/Zurich" or "UTC"') from error
-        except KeyError as error:
+        except (ValueError, OSError, KeyError) as error:  # a path, a folder, and a name that is not there
             raise ValueError('is no time zone; names are such as "Europe/Zurich" or "UTC"') from error
         return value
 

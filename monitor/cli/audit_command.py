@@ -233,7 +233,7 @@ def _models(found: "Audit") -> object:
         "calls": "calls",
         "cost per call": "$/call",
         "latency p95": "p95",
-        "answers that break a rule": "broken",
+        "broken answers": "broken",
     }
     table = Table("model", *shown.values(), "used by", "best for", padding=(0, 0))
     for one in found.models:
