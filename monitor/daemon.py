@@ -89,7 +89,7 @@ GAUGES_EVERY_S = 5.0
 """How often the gauges at ``/metrics`` are brought up to date."""
 
 AUDIT_LOOK_EVERY_S = 60.0
-"""How often it is looked whether the audit of a night is due."""
+"""How often it is looked whether the audit of a night is due; the first time soon after the start."""
 
 CERTIFICATES_EVERY_S = 600.0
 """How often the files for TLS are read again: they are renewed while the daemon runs."""
@@ -271,8 +271,6 @@ class Daemon:
             ("sensitivity", SENSITIVITY_EVERY_S, self._measure),
             ("watches", config.watch_every, self._look),
         ]
-        if config.audit is not None:
-            jobs.append(("audit", AUDIT_LOOK_EVERY_S, self._nightly_audit(config.audit).look))
         if config.otlp.tls and self.traces_tls:
             follow = partial(self._renew, self.traces_tls, config.otlp.tls)
             jobs.append(("certificates", CERTIFICATES_EVERY_S, follow))
@@ -281,6 +279,9 @@ class Daemon:
         forget = self._self.attended("old records", self._forget)
         soon = now + timedelta(seconds=FORGET_AFTER_S)
         self._schedule.add("old records", Every(FORGET_EVERY_S), forget, soon)
+        if config.audit is not None:
+            look = self._self.attended("audit", self._nightly_audit(config.audit).look)
+            self._schedule.add("audit", Every(AUDIT_LOOK_EVERY_S), look, soon)
 
     def _nightly_audit(self, config: AuditConfig) -> NightlyAudit:
         def blind() -> Blind:
