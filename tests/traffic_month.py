@@ -1,13 +1,16 @@
 """A month of production calls, written through the real store: minutes for the last day, hours and days before."""
 
-import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+import numpy as np
+from numpy.typing import NDArray
+
 from monitor.database import Database
 from monitor.traffic import store
 from monitor.traffic.roll_ups import Resolution
+from monitor.traffic.windows.histogram import Histogram, buckets_of, nano
 from monitor.traffic.windows.series import Series
 from monitor.traffic.windows.window import Window
 
@@ -54,7 +57,7 @@ def write_month(
 
     Of ``by_hour`` days it has left the hours as well.
     """
-    rng = random.Random(seed)
+    rng = np.random.default_rng(seed)
     hours_rolled = (END - DAY_S - 600) // HOUR_S * HOUR_S
     days_rolled = hours_rolled // DAY_S * DAY_S
 
@@ -79,25 +82,27 @@ def write_month(
     database.write(work)
 
 
-def window_of(start: int, series: Series, calls: Calls, hours: float, rng: random.Random) -> Window:
+def window_of(start: int, series: Series, calls: Calls, hours: float, rng: np.random.Generator) -> Window:
     """So many hours of calls; a bad hour is a little bad for all of them."""
     window = Window(start, series, ambiguous_nano=0)
-    load = rng.lognormvariate(0, 0.05)
+    load = rng.lognormal(0, 0.05)
     window.calls = round(calls.an_hour * hours * rng.uniform(0.95, 1.05))
-    failed = sum(rng.random() < calls.failed_share for _ in range(window.calls))
+    failed = int(rng.binomial(window.calls, calls.failed_share))
     answered = window.calls - failed
-    # Some values stand for many calls: what a test wants to know does not need each of them.
-    weight = max(1, answered // 150)
-    for _ in range(answered // weight):
-        window.latency_s.add(calls.latency_s * load * rng.lognormvariate(0, 0.4), weight)
-        window.output_tokens.add(rng.uniform(0.5, 1.5) * calls.tokens, weight)
-        window.input_tokens.add(3 * calls.tokens, weight)
-        if calls.cost_usd is not None:
-            window.cost_usd.add(calls.cost_usd * rng.uniform(0.7, 1.3), weight)
+    _add(window.latency_s, calls.latency_s * load * rng.lognormal(0, 0.4, answered))
+    _add(window.output_tokens, calls.tokens * rng.uniform(0.5, 1.5, answered))
+    _add(window.input_tokens, np.full(answered, 3.0 * calls.tokens))
+    if calls.cost_usd is not None:
+        _add(window.cost_usd, calls.cost_usd * rng.uniform(0.7, 1.3, answered))
     window.errors = {"rate_limit": failed} if failed else {}
     window.cost_bases = {"unpriced" if calls.cost_usd is None else "exact": answered}
     window.finish_reasons = {"stop": answered}
     window.checked = round(answered * calls.checked_share)
-    window.unsound = sum(rng.random() < calls.broken_share for _ in range(window.checked))
+    window.unsound = int(rng.binomial(window.checked, calls.broken_share))
     window.failed_checks = {"json": window.unsound} if window.unsound else {}
     return window
+
+
+def _add(histogram: Histogram, values: NDArray[np.float64]) -> None:
+    buckets, counts = np.unique(buckets_of(values), return_counts=True)
+    histogram.add_counts(zip(buckets.tolist(), counts.tolist(), strict=True), int(nano(values).sum()))

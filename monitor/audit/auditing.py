@@ -87,7 +87,7 @@ VOLUMES: Mapping[Measure, Callable[[Tally], float]] = {
 def audit(facts: Facts) -> Audit:
     """The audit of these facts."""
     subjects = [_target(one) for one in facts.targets] + [_service(one, facts.span) for one in facts.services]
-    subjects, tests = _judged(subjects)
+    subjects, tests = _judged(subjects, facts.against)
     return Audit(
         at=facts.at,
         since=facts.since,
@@ -132,7 +132,7 @@ class _Sides:
         before = _blocks(self.previous, part)
         moved = (by_pairs if self.is_paired else by_groups)(now, before)
         if moved is not None and self.kind is SubjectKind.SERVICE:
-            moved = moved.or_less_sure(by_two_days(moved.difference, base, self.days))
+            moved = moved.or_less_sure(by_two_days(now.value, before.value, base, self.days))
         return _least_sure(moved, now, before, is_share=is_share)
 
     def before(self, against: Against) -> Sequence[Tally]:
@@ -220,7 +220,8 @@ def _volume_line(measure: Measure, sides: _Sides, span: Span) -> Line | None:
     base = _blocks(sides.baseline, lambda one: (amount(one), 1.0))
     of_previous = (by_pairs if sides.is_paired else by_groups)(blocks(sides.now), blocks(sides.previous))
     if of_previous is not None:
-        of_previous = of_previous.or_less_sure(by_two_days(of_previous.difference, base, span.days))
+        was = total(sides.previous) / span.days
+        of_previous = of_previous.or_less_sure(by_two_days(now, was, base, span.days))
     of_days = by_days(now, base, span.days) if span.days >= 1 and base.n else None
     n_before, n_base = sum(one.calls for one in sides.previous), sum(one.calls for one in sides.baseline)
     before = total(sides.previous) / span.days if n_before else None
@@ -350,8 +351,8 @@ def _failed_checks(sides: _Sides) -> tuple[FailedCheck, ...]:
 # All together
 
 
-def _judged(subjects: Sequence[Subject]) -> tuple[list[Subject], int]:
-    """The subjects with changes judged together: what is compared with the same makes one family."""
+def _judged(subjects: Sequence[Subject], chosen: Against) -> tuple[list[Subject], int]:
+    """The subjects with changes judged together, those against the same as one family; and how many the chosen has."""
     tests = 0
     for against in Against:
         p_values = [
@@ -362,7 +363,7 @@ def _judged(subjects: Sequence[Subject]) -> tuple[list[Subject], int]:
             replace(one, lines=tuple(_with_adjusted(line, against, together) for line in one.lines))
             for one in subjects
         ]
-        tests = max(tests, len(p_values))
+        tests = len(p_values) if against is chosen else tests
     return list(subjects), tests
 
 

@@ -106,12 +106,16 @@ def by_days(now: float, days: Blocks, length_days: float) -> Moved | None:
     return _moved(now - days.value, variance, days.filled - 1)
 
 
-def by_two_days(difference: float, days: Blocks, length_days: float) -> Moved | None:
-    """How sure the difference of two such periods is, if all that is known is how days vary."""
+def by_two_days(now: float, before: float, days: Blocks, length_days: float) -> Moved | None:
+    """How sure the difference of two such periods is, if all that is known is how days vary.
+
+    What is larger varies more: days tell it in relation to their own level.
+    """
     spread = day_spread(days)
     if spread is None:
         return None
-    return _moved(difference, 2 * spread**2 / max(1.0, length_days), days.filled - 1)
+    scale = (now + before) / 2 / days.value if days.value else 1.0
+    return _moved(now - before, 2 * (scale * spread) ** 2 / max(1.0, length_days), days.filled - 1)
 
 
 def day_spread(days: Blocks) -> float | None:

@@ -51,7 +51,7 @@ def test_too_few_blocks_say_nothing() -> None:
     assert by_pairs(blocks([1, 2, 3]), blocks([1, 2, 3])) is None
     assert by_groups(blocks([1, 2, 3, 4]), blocks([1, 2, 3])) is None
     assert by_days(3.0, blocks([1, 2, 3, 4, 5, 6]), 1.0) is None
-    assert by_two_days(3.0, blocks([1, 2, 3, 4, 5, 6]), 1.0) is None
+    assert by_two_days(3.0, 2.0, blocks([1, 2, 3, 4, 5, 6]), 1.0) is None
 
 
 def test_a_day_like_those_before_is_no_news_and_one_far_from_them_is() -> None:
@@ -61,6 +61,14 @@ def test_a_day_like_those_before_is_no_news_and_one_far_from_them_is() -> None:
     assert other is not None
     assert usual.p_value > 0.1
     assert other.p_value < 0.001
+
+
+def test_two_days_at_a_tenth_of_the_usual_level_vary_a_tenth_as_much() -> None:
+    days = blocks([100, 104, 98, 101, 97, 103, 99, 102])
+    usual, tenth = by_two_days(104.0, 100.0, days, 1.0), by_two_days(10.4, 10.0, days, 1.0)
+    assert usual is not None
+    assert tenth is not None
+    assert usual.p_value == pytest.approx(tenth.p_value, rel=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -146,6 +146,15 @@ def test_markdown_has_all_of_it_and_nothing_that_strangers_wrote_as_markup() -> 
     assert {re.sub(r"\\\|", "", row).count("|") for row in rows} <= {10, 4}
 
 
+@pytest.mark.parametrize(
+    ("rule", "is_advised"), [("watch/p95", True), ("drift/bot", False)], ids=["a watch", "a ledger"]
+)
+def test_only_who_can_wait_longer_is_told_to(rule: str, is_advised: bool) -> None:
+    said = words.short_page_words(ShortPage(rule, 1, 1, 90.0))
+    assert said.startswith(f"{rule}: 1 of 1 page was over within minutes (median 1 min).")
+    assert ("A longer `for`" in said) is is_advised
+
+
 @pytest.mark.parametrize("audit", [RICH, EMPTY], ids=["rich", "empty"])
 def test_the_page_is_complete_in_itself(audit: Audit) -> None:
     page = render_audit(audit)
