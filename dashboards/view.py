@@ -14,7 +14,7 @@ from typing import Annotated, Protocol
 from pydantic import PlainSerializer, WithJsonSchema
 
 from alerts.finding import Severity
-from dashboards.audit.report import Audit
+from dashboards.audit.report import Audit, AuditSummary
 
 SeverityName = Annotated[
     Severity,
@@ -305,7 +305,7 @@ class Readiness:
 class AuditView(Protocol):
     """Where the pages and the API get the nightly audits."""
 
-    async def audits(self, limit: int) -> tuple[Audit, ...]:
+    async def audits(self, limit: int) -> tuple[AuditSummary, ...]:
         """The latest ones, newest first. Raises ``StatusError`` when they cannot be read."""
         ...
 

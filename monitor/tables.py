@@ -23,7 +23,7 @@ class CanaryWatchRow(SQLModel, table=True):
 
 
 class AuditRow(SQLModel, table=True):
-    """One nightly audit, whole in ``document``."""
+    """One nightly audit, whole in ``document``, as compressed JSON, and in a line in ``summary``."""
 
     __tablename__ = "audit"
 
@@ -31,7 +31,8 @@ class AuditRow(SQLModel, table=True):
     """The day on which it was due, where the operator is: ``2026-03-02``."""
     until: float = Field(index=True)
     """When its period ended, in unix seconds."""
-    document: str
+    summary: str
+    document: bytes
 
 
 class TailRow(SQLModel, table=True):

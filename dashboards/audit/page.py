@@ -15,7 +15,7 @@ from dashboards.audit.drawings import (
     tail_picture,
 )
 from dashboards.audit.markdown import HEADINGS, model_facts, model_rows
-from dashboards.audit.report import Against, Audit, Measure, SubjectKind
+from dashboards.audit.report import Against, Audit, AuditSummary, Measure, SubjectKind
 from dashboards.pages import templates
 
 STATIC = Path(__file__).parent.parent / "static"
@@ -34,10 +34,9 @@ def render_audit_page(audit: Audit) -> str:
     return templates.get_template("audit_page.html").render(**_shown(audit), root="../")
 
 
-def render_audits(audits: Sequence[Audit]) -> str:
+def render_audits(audits: Sequence[AuditSummary]) -> str:
     """The list of the nightly audits, newest first."""
-    told = [(audit, words.headline(audit)) for audit in audits]
-    return templates.get_template("audits.html").render(audits=told, words=words, root="")
+    return templates.get_template("audits.html").render(audits=audits, root="")
 
 
 def _shown(audit: Audit) -> dict[str, Any]:

@@ -311,3 +311,18 @@ class Audit:
     def better(self) -> Iterator[Mover]:
         """What has really changed for the better, the largest first."""
         return (one for one in self.movers if one.line.is_better(self.against))
+
+
+@dataclass(frozen=True, slots=True)
+class AuditSummary:
+    """A nightly audit in a line: what a person must know first, and how many measures got worse or better."""
+
+    night: str
+    at: datetime
+    since: datetime
+    until: datetime
+    headline: str
+    detail: str
+    worse: int
+    better: int
+    pages: int

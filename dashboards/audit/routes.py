@@ -1,37 +1,19 @@
 """The routes of the nightly audits: for machines, and for people."""
 
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Path, Query, status
 from fastapi.responses import HTMLResponse
 
 from dashboards.api import Unavailable
-from dashboards.audit import words
 from dashboards.audit.page import render_audit_page, render_audits
-from dashboards.audit.report import Audit
+from dashboards.audit.report import Audit, AuditSummary
 from dashboards.view import AuditView
 
 AUDITS_SHOWN, AUDITS_MAX = 30, 400
 """How many audits are listed, unless more are asked for, and the most."""
 
 Night = Annotated[str, Path(pattern=r"^\d{4}-\d\d-\d\d$", description="The day it was due: 2026-03-02.")]
-
-
-@dataclass(frozen=True, slots=True)
-class AuditSummary:
-    """A nightly audit in a line: what a person must know first, and how many measures got worse or better."""
-
-    night: str
-    at: datetime
-    since: datetime
-    until: datetime
-    headline: str
-    detail: str
-    worse: int
-    better: int
-    pages: int
 
 
 def audit_api(view: AuditView) -> APIRouter:
@@ -46,7 +28,7 @@ def audit_api(view: AuditView) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=AUDITS_MAX, description="How many at most.")] = AUDITS_SHOWN,
     ) -> tuple[AuditSummary, ...]:
         """Each night with its headline; ``/api/v1/audits/{night}`` has the whole."""
-        return tuple(map(_summary, await view.audits(limit)))
+        return await view.audits(limit)
 
     @router.get(
         "/api/v1/audits/{night}",
@@ -80,19 +62,3 @@ async def _found(view: AuditView, night: str) -> Audit:
     if found is None:
         raise HTTPException(status.HTTP_404_NOT_FOUND, f"there is no audit of {night}")
     return found
-
-
-def _summary(audit: Audit) -> AuditSummary:
-    first = words.headline(audit)
-    worse, better = sum(1 for _ in audit.worse()), sum(1 for _ in audit.better())
-    return AuditSummary(
-        audit.night,
-        audit.at,
-        audit.since,
-        audit.until,
-        first.text,
-        first.detail,
-        worse,
-        better,
-        audit.paging.pages,
-    )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from dashboards.audit.report import (
     Against,
     Audit,
+    AuditSummary,
     BudgetLine,
     Change,
     Line,
@@ -75,6 +76,22 @@ def headline(audit: Audit) -> Headline:
         Tone.CALM,
         "Nothing moved beyond noise.",
         f"{counted(audit.tests, 'change')} were judged together; none is more than what comes and goes by itself.",
+    )
+
+
+def summary(audit: Audit) -> AuditSummary:
+    """The audit in a line."""
+    first = headline(audit)
+    return AuditSummary(
+        night=audit.night,
+        at=audit.at,
+        since=audit.since,
+        until=audit.until,
+        headline=first.text,
+        detail=first.detail,
+        worse=sum(1 for _ in audit.worse()),
+        better=sum(1 for _ in audit.better()),
+        pages=audit.paging.pages,
     )
 
 
@@ -219,9 +236,10 @@ def paging_words(audit: Audit) -> str:
 
 def short_page_words(one: ShortPage) -> str:
     """A rule whose pages were over at once."""
+    advice = " A longer `for`, or another threshold, would have let people sleep."
     return (
         f"{one.rule}: {one.short} of {counted(one.pages, 'page')} {'was' if one.short == 1 else 'were'} over within "
-        f"minutes (median {span(one.median_s)}). A longer `for`, or another threshold, would have let people sleep."
+        f"minutes (median {span(one.median_s)}).{advice if one.rule.startswith('watch/') else ''}"
     )
 
 

@@ -14,7 +14,7 @@ from alerts.outbox_store import enqueue
 from canaries.clock import Clock
 from dashboards import StatusError
 from dashboards.audit.message import message_of
-from dashboards.audit.report import Audit
+from dashboards.audit.report import Audit, AuditSummary
 
 from ..config import Deployment
 from ..database import Database
@@ -83,7 +83,7 @@ class StoredAudits:
 
     database: Database
 
-    async def audits(self, limit: int) -> tuple[Audit, ...]:
+    async def audits(self, limit: int) -> tuple[AuditSummary, ...]:
         """The latest ones, newest first. Raises StatusError when the database cannot be read."""
         return await self._read(lambda session: store.list_audits(session, limit))
 

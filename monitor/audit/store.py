@@ -1,5 +1,6 @@
 """The nightly audits in the database: rows become audits here. Each function is part of its caller's transaction."""
 
+import zlib
 from datetime import datetime
 from functools import cache
 
@@ -7,7 +8,8 @@ import orjson
 from pydantic import TypeAdapter
 from sqlmodel import Session, col, delete, select
 
-from dashboards.audit.report import Audit
+from dashboards.audit.report import Audit, AuditSummary
+from dashboards.audit.words import summary
 
 from ..tables import AuditRow, SettingRow
 
@@ -19,20 +21,26 @@ _LAST_NIGHT = "audit_night"
 
 def save_audit(session: Session, audit: Audit) -> None:
     """Store the audit of its night."""
-    document = orjson.dumps(audit).decode()
-    session.add(AuditRow(night=audit.night, until=audit.until.timestamp(), document=document))
+    session.add(
+        AuditRow(
+            night=audit.night,
+            until=audit.until.timestamp(),
+            summary=orjson.dumps(summary(audit)).decode(),
+            document=zlib.compress(orjson.dumps(audit)),
+        )
+    )
 
 
-def list_audits(session: Session, limit: int) -> tuple[Audit, ...]:
+def list_audits(session: Session, limit: int) -> tuple[AuditSummary, ...]:
     """The latest audits, newest first, ``AUDITS_MAX`` at most."""
-    query = select(AuditRow.document).order_by(col(AuditRow.until).desc()).limit(min(limit, AUDITS_MAX))
-    return tuple(_audit(document) for document in session.exec(query))
+    query = select(AuditRow.summary).order_by(col(AuditRow.until).desc()).limit(min(limit, AUDITS_MAX))
+    return tuple(_summaries().validate_json(line) for line in session.exec(query))
 
 
 def load_audit(session: Session, night: str) -> Audit | None:
     """The audit of a night, if there is one."""
     row = session.get(AuditRow, night)
-    return None if row is None else _audit(row.document)
+    return None if row is None else _audits().validate_json(zlib.decompress(row.document))
 
 
 def forget_audits(session: Session, before: datetime) -> int:
@@ -52,11 +60,14 @@ def note_night(session: Session, night: str) -> None:
     session.merge(SettingRow(name=_LAST_NIGHT, value=night))
 
 
-def _audit(document: str) -> Audit:
-    return _adapter().validate_json(document)
+# Built once, when they are needed: that takes a tenth of a second.
 
 
 @cache
-def _adapter() -> TypeAdapter[Audit]:
-    # Built once, when it is needed: it takes a tenth of a second.
+def _audits() -> TypeAdapter[Audit]:
     return TypeAdapter(Audit)
+
+
+@cache
+def _summaries() -> TypeAdapter[AuditSummary]:
+    return TypeAdapter(AuditSummary)

@@ -11,7 +11,8 @@ from fastapi import FastAPI
 
 from alerts.finding import Severity
 from dashboards.app import build_app
-from dashboards.audit.report import Audit
+from dashboards.audit.report import Audit, AuditSummary
+from dashboards.audit.words import summary
 from dashboards.view import (
     Budget,
     DeliveryState,
@@ -254,10 +255,10 @@ class FakeView:
             raise self.error
         return self.shown
 
-    async def audits(self, limit: int) -> tuple[Audit, ...]:
+    async def audits(self, limit: int) -> tuple[AuditSummary, ...]:
         if self.error is not None:
             raise self.error
-        return self.nights[:limit]
+        return tuple(map(summary, self.nights[:limit]))
 
     async def audit(self, night: str) -> Audit | None:
         return next((one for one in self.nights if one.night == night), None)

@@ -14,7 +14,8 @@ def upgrade() -> None:
         "audit",
         sa.Column("night", sa.String(), nullable=False),
         sa.Column("until", sa.Float(), nullable=False),
-        sa.Column("document", sa.String(), nullable=False),
+        sa.Column("summary", sa.String(), nullable=False),
+        sa.Column("document", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("night"),
     )
     with op.batch_alter_table("audit", schema=None) as batch_op:
