@@ -9,6 +9,7 @@ Exit status 1 when more than one night in twenty, beyond what chance leaves open
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from math import sqrt
@@ -82,25 +83,25 @@ def _finds(found: Audit) -> bool:
 
 def _service(rng: np.random.Generator, name: str, case: Case, moved: float) -> ServiceFacts:
     """A month of a service: hours of the last two days, and whole days before."""
-    loads = _loads(rng)
-    first = int(UNTIL.timestamp()) - DAYS * DAY_S
-    hours: dict[int, Tally] = {}
-    for hour, load in enumerate(loads):
-        is_last_day = hour >= (DAYS - 1) * 24
-        hours[first + hour * HOUR_S] = _hour(rng, load, hour % 24, moved if is_last_day else 1.0)
-    span = span_of(UNTIL - timedelta(days=1), UNTIL)
-    days: dict[int, Tally] = {}
-    for start, tally in hours.items():
-        if start < span.first:
-            days.setdefault(start // DAY_S * DAY_S, Tally()).merge(tally)
-    kept = sorted(set(days) & set(days_before(span).blocks()))[-case.days :] if case.days else []
-    return ServiceFacts(
-        name,
-        "production",
-        {start: one for start, one in hours.items() if start >= span.first},
-        {start: one for start, one in hours.items() if span.before().first <= start < span.first},
-        {day: days[day] for day in kept},
-    )
+    span, loads = span_of(UNTIL - timedelta(days=1), UNTIL), _loads(rng)
+    first = span.end - DAYS * DAY_S
+    days = {
+        start: _calls(rng, loads[(start - first) // HOUR_S :][:24], range(24))
+        for start in days_before(span).blocks()[-case.days :]
+        if case.days and start >= first
+    }
+    hours = {
+        start: _calls(
+            rng,
+            loads[(start - first) // HOUR_S :][:1],
+            [start % DAY_S // HOUR_S],
+            moved if start >= span.first else 1.0,
+        )
+        for start in range(span.before().first, span.end, HOUR_S)
+    }
+    now = {start: one for start, one in hours.items() if start >= span.first}
+    previous = {start: one for start, one in hours.items() if start < span.first}
+    return ServiceFacts(name, "production", now, previous, days)
 
 
 def _loads(rng: np.random.Generator) -> Floats:
@@ -111,13 +112,17 @@ def _loads(rng: np.random.Generator) -> Floats:
     return np.exp(HOUR_SD * shocks + DAY_SD * by_day)
 
 
-def _hour(rng: np.random.Generator, load: float, hour: int, moved: float) -> Tally:
-    calls = int(rng.poisson(CALLS_AN_HOUR * (1 + 0.6 * np.sin(hour / 24 * 2 * np.pi)) * load))
-    failed = int(rng.binomial(calls, min(1.0, FAILED * load**3)))
-    answered = calls - failed
-    tally = Tally(calls=calls, failed=failed, priced=answered, checked=answered, finished=answered)
+def _calls(rng: np.random.Generator, loads: Floats, hours: Sequence[int], moved: float = 1.0) -> Tally:
+    """The calls of some hours."""
+    shape = 1 + 0.6 * np.sin(np.array(hours) / 24 * 2 * np.pi)
+    calls = rng.poisson(CALLS_AN_HOUR * shape * loads)
+    failed = rng.binomial(calls, np.minimum(1.0, FAILED * loads**3))
+    answers = calls - failed
+    answered = int(answers.sum())
+    load = np.repeat(loads, answers)
+    tally = Tally(int(calls.sum()), int(failed.sum()), answered, checked=answered, finished=answered)
     tally.asked = tally.answered = answered
-    tally.broken = int(rng.binomial(answered, min(1.0, BROKEN * load**2 * moved)))
+    tally.broken = int(rng.binomial(answers, np.minimum(1.0, BROKEN * loads**2 * moved)).sum())
     tally.cost_nano = round(1e6 * moved * float(rng.lognormal(0, COST_SD, answered).sum()))
     tally.input_tokens = float(rng.lognormal(6, 0.5, answered).sum())
     tally.output_tokens = float(rng.lognormal(5, 0.7, answered).sum())

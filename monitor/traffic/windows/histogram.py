@@ -233,7 +233,7 @@ class Histogram:
         return f"Histogram(n={self.n}, total={self.total:g})"
 
 
-PILED_MAX = 4_000
+PILED_MAX = 1_000
 """After so many buckets a pile is added up, so that it stays small."""
 
 
