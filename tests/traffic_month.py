@@ -55,7 +55,7 @@ def write_month(
 ) -> None:
     """Write so many days before the last two, and these: as a daemon has left them that ran all the time.
 
-    Of ``by_hour`` days it has left the hours as well.
+    Of ``by_hour`` days it has left the hours and minutes as well.
     """
     rng = np.random.default_rng(seed)
     hours_rolled = (END - DAY_S - 600) // HOUR_S * HOUR_S
@@ -65,7 +65,7 @@ def write_month(
         for resolution, first, end, step in (
             (Resolution.DAY, days_rolled - days * DAY_S, days_rolled, DAY_S),
             (Resolution.HOUR, days_rolled - by_hour * DAY_S, hours_rolled, HOUR_S),
-            (Resolution.MINUTE, hours_rolled, END, 600),
+            (Resolution.MINUTE, days_rolled - by_hour * DAY_S, END, 600),
         ):
             windows = [
                 window
@@ -83,12 +83,12 @@ def write_month(
 
 
 def window_of(start: int, series: Series, calls: Calls, hours: float, rng: np.random.Generator) -> Window:
-    """So many hours of calls; a bad hour is a little bad for all of them."""
+    """So many hours of calls; a bad hour is a little bad for all of its calls."""
     window = Window(start, series, ambiguous_nano=0)
-    load = rng.lognormal(0, 0.05)
     window.calls = round(calls.an_hour * hours * rng.uniform(0.95, 1.05))
     failed = int(rng.binomial(window.calls, calls.failed_share))
     answered = window.calls - failed
+    load = np.resize(rng.lognormal(0, 0.05, max(1, round(hours))), answered)
     _add(window.latency_s, calls.latency_s * load * rng.lognormal(0, 0.4, answered))
     _add(window.output_tokens, calls.tokens * rng.uniform(0.5, 1.5, answered))
     _add(window.input_tokens, np.full(answered, 3.0 * calls.tokens))

@@ -109,12 +109,14 @@ def by_days(now: float, days: Blocks, length_days: float) -> Moved | None:
 def by_two_days(now: float, before: float, days: Blocks, length_days: float) -> Moved | None:
     """How sure the difference of two such periods is, if all that is known is how days vary.
 
-    What is larger varies more: days tell it in relation to their own level.
+    What is larger varies more: days tell it in relation to their own level. That of two is their geometric mean, as
+    one alone, grown large, would make the other seem to vary as much.
     """
     spread = day_spread(days)
     if spread is None:
         return None
-    scale = (now + before) / 2 / days.value if days.value else 1.0
+    level = max(math.sqrt(max(0.0, now * before)), (now + before) / 8)
+    scale = level / days.value if days.value else 1.0
     return _moved(now - before, 2 * (scale * spread) ** 2 / max(1.0, length_days), days.filled - 1)
 
 

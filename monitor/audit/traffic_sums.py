@@ -45,6 +45,9 @@ ServiceKey = tuple[str, str]
 ModelKey = tuple[str, str]
 """The provider, and the model that answered, or the one asked for where that is not told."""
 
+OVERFLOW_KEY = ("", OVERFLOW.service)
+"""Where calls are that belong to no series of their own."""
+
 Tallies = dict[ServiceKey, dict[int, Tally]]
 
 
@@ -80,11 +83,9 @@ class TrafficSums:
 
 def model_key(series: Series) -> ModelKey:
     """The model that the calls of a series went to."""
+    if series == OVERFLOW:
+        return OVERFLOW_KEY
     return series.provider, series.response_model or series.request_model
-
-
-OVERFLOW_KEY = model_key(OVERFLOW)
-"""Where calls are that belong to no series of their own."""
 
 
 def read_traffic(session: Session, span: Span, progress: Progress = lambda windows: None) -> TrafficSums:
@@ -93,21 +94,24 @@ def read_traffic(session: Session, span: Span, progress: Progress = lambda windo
     before, days = span.before(), days_before(span)
     _know_models(session, found, span.end)
     services = _services(session, found, (span, before))
-    for piece, whole, into in (
-        (span, found.now, "now"),
-        (before, found.previous, ""),
-        (days, found.days, "days"),
-    ):
+    for piece, whole in ((span, found.now), (before, found.previous), (days, found.days)):
         for (service, model, block), tally in _counted(session, piece, services, progress):
             if service is not None:
                 whole.setdefault(service, {}).setdefault(block, Tally()).merge(tally)
-            if into and (sums := found.models.get(model)) is not None:
-                getattr(sums, into).merge(tally)
-                if into == "now" and service is not None:
-                    sums.services.add(service[0])
-            if into == "now" and model == OVERFLOW_KEY:
-                found.overflow += tally.calls
+            if piece is span:
+                _count_now(found, service, model, tally)
+            elif piece is days and model in found.models:
+                found.models[model].days.merge(tally)
     return found
+
+
+def _count_now(found: TrafficSums, service: ServiceKey | None, model: ModelKey, tally: Tally) -> None:
+    if model == OVERFLOW_KEY:
+        found.overflow += tally.calls
+    elif (sums := found.models.get(model)) is not None:
+        sums.now.merge(tally)
+        if service is not None:
+            sums.services.add(service[0])
 
 
 _Group = tuple[ServiceKey | None, ModelKey, int]
