@@ -9,13 +9,17 @@ from typing import Any
 
 from .config import TargetConfig
 from .features import FEATURES_VERSION
-from .suite import Suite
+from .prompt import Image, Message, Part
+from .suite import Canary, Expectations, Suite
 
 SHOWN_CHARS_MAX = 64
 """A longer value of a parameter is shown and stored as a hash: it may be a text."""
 
 HASHED = "hash:"
 """How the stored form of a hidden value begins."""
+
+HASH_SHOWN = 10
+"""How much of a version's hash people see and say."""
 
 NAMED_CANARIES_MAX = 3
 """More canaries with the same change are counted, not named."""
@@ -64,22 +68,51 @@ def contract_of(suite: Suite, target: TargetConfig) -> Contract:
             "target.model": target.model,
             "target.logprobs": target.logprobs,
             "target.seed": target.seed,
-            "suite.scrub": _shown([list(s) if isinstance(s, tuple) else s for s in suite.scrub]),
+            "suite.scrub": _scrub(suite),
             "anchorwatch.features": FEATURES_VERSION,
         },
         canaries={
             canary.id: {
-                "messages": _hidden([[message.role, message.content] for message in canary.messages]),
+                **_asked(canary),
                 "samples": samples[canary.id],
-                "expectations": _hidden(asdict(canary.expectations)),
-                **{
-                    # As they are sent: whether target, suite or canary sets one makes no difference to the answers.
-                    f"parameters.{name}": _shown(value)
-                    for name, value in sorted(suite.sent_parameters(canary, target.parameters).items())
-                },
+                # As they are sent: whether target, suite or canary sets one makes no difference to the answers.
+                **_parameters(suite.sent_parameters(canary, target.parameters)),
             }
             for canary in sorted(suite.canaries, key=lambda canary: canary.id)
         },
+    )
+
+
+def content_of(suite: Suite) -> Contract:
+    """What a suite itself says, whatever target it is replayed against: the ``hash`` of it is the suite's version.
+
+    Its name is no part of it, nor is the order of its canaries.
+    """
+    return Contract(
+        shared={"suite.scrub": _scrub(suite)},
+        canaries={
+            canary.id: {
+                **_asked(canary),
+                "samples": canary.samples or suite.samples,
+                **_parameters(suite.sent_parameters(canary, {})),
+            }
+            for canary in sorted(suite.canaries, key=lambda canary: canary.id)
+        },
+    )
+
+
+def is_made_of(contract: Contract, content: Contract) -> bool:
+    """Whether the contract is that of replaying the suite with this content against some target."""
+    if contract.canaries.keys() != content.canaries.keys():
+        return False
+    if contract.shared.get("suite.scrub") != content.shared["suite.scrub"]:
+        return False
+    # What the suite leaves open, the target says.
+    return all(
+        contract.canaries[id].get(name) == value
+        for id, values in content.canaries.items()
+        for name, value in values.items()
+        if value is not None
     )
 
 
@@ -106,6 +139,22 @@ def only(contract: Contract, canaries: Iterable[str]) -> Contract:
     """The contract without all but these canaries."""
     kept = {id: values for id, values in contract.canaries.items() if id in set(canaries)}
     return Contract(contract.shared, kept)
+
+
+def _scrub(suite: Suite) -> Any:
+    return _shown([list(s) if isinstance(s, tuple) else s for s in suite.scrub])
+
+
+def _asked(canary: Canary) -> dict[str, Any]:
+    return {
+        "messages": _hidden([_message(message) for message in canary.messages]),
+        "expectations": _hidden(_expected(canary.expectations)),
+        **_tools(canary),
+    }
+
+
+def _parameters(sent: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"parameters.{name}": _shown(value) for name, value in sorted(sent.items())}
 
 
 def _shared_changes(old: Contract, new: Contract) -> Iterator[str]:
@@ -156,6 +205,40 @@ def _named(canaries: list[str]) -> str:
     names = ", ".join(f"'{canary}'" for canary in canaries[:NAMED_CANARIES_MAX])
     more = len(canaries) - NAMED_CANARIES_MAX
     return f"canar{'y' if len(canaries) == 1 else 'ies'} {names}{f' and {more} more' if more > 0 else ''}"
+
+
+# What a suite does not use must not be in its contract: baselines from before it could be used go on.
+
+
+def _message(message: Message) -> list[Any]:
+    plain: list[Any] = [message.role, message.content]
+    if message.parts:
+        plain.append([_part(part) for part in message.parts])
+    if message.tool_calls or message.tool_call_id:
+        calls = [[call.id, call.name, call.arguments] for call in message.tool_calls]
+        plain.append({"calls": calls, "answers": message.tool_call_id})
+    return plain
+
+
+def _part(part: Part) -> list[str]:
+    if isinstance(part, Image):
+        # The bytes themselves: another picture under the same name is another question.
+        return ["image", part.media_type, part.url, blake2b(part.data, digest_size=16).hexdigest()]
+    return ["text", part.text]
+
+
+def _expected(expectations: Expectations) -> dict[str, Any]:
+    values = asdict(expectations)
+    if values["tool_calls"] is None:
+        del values["tool_calls"]
+    return values
+
+
+def _tools(canary: Canary) -> dict[str, Any]:
+    if not canary.tools:
+        return {}
+    tools = [[tool.name, tool.description, tool.parameters, tool.strict] for tool in canary.tools]
+    return {"tools": _hidden(tools), "tool_choice": canary.tool_choice}
 
 
 def _shown(value: Any) -> Any:

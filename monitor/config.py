@@ -20,10 +20,14 @@ from pydantic import (
 )
 
 from alerts.config import BudgetConfig, ReceiverConfig, RollbackConfig
+from canaries.abilities import unsupported
 from canaries.config import TargetConfig
+from canaries.dialects import DIALECTS
 from canaries.document import DocumentError, Duration, Places, Problem, load_document_with_places
 from canaries.suite import Suite, load_suite
-from monitor.traffic.config import ModelPriceConfig, OtlpConfig, TlsConfig, ValidatorConfig
+from monitor.audit.config import AuditConfig, ModelNoteConfig
+from monitor.traffic.checks import NAME_MAX as CHECK_NAME_MAX
+from monitor.traffic.config import EvaluationConfig, ModelPriceConfig, OtlpConfig, TlsConfig, ValidatorConfig
 from monitor.traffic.roll_ups import Keep
 from monitor.traffic.silence.config import SilenceConfig
 from monitor.traffic.silence.rhythm import HISTORY_S
@@ -37,13 +41,19 @@ DATABASE_FILE = "anchorwatch.sqlite"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 VALIDATORS_MAX = 100
-"""The most validators of production answers: each answer that matches is checked by all of them."""
+"""The most validators of production answers: each answer that matches is checked by all of them. And the most lines
+for the scores of evaluations."""
+
+MODEL_NOTES_MAX = 500
+"""The most notes on models: each model of an audit is held against all of them."""
 
 MINUTES_MIN_S = HISTORY_S + 86_400
 """The least time for which minutes of calls are kept: that of rhythms and of the longest baseline, and a day."""
 
 HOURS_MIN_S = 32 * 86_400
 """The least time for which hours of calls are kept: that of the longest month, and a day."""
+
+EvaluationName = Annotated[str, Field(min_length=1, max_length=CHECK_NAME_MAX)]
 
 SOME_TIME = datetime(2000, 1, 3, tzinfo=UTC)
 """From here on the starts of a crontab line are counted to see how far apart they are: a Monday."""
@@ -142,9 +152,17 @@ class Config(BaseModel):
     validators: Annotated[list[ValidatorConfig], Field(max_length=VALIDATORS_MAX)] = Field(
         default_factory=list, description="What is expected of answers in production."
     )
+    evaluations: Annotated[dict[EvaluationName, EvaluationConfig], Field(max_length=VALIDATORS_MAX)] = Field(
+        default_factory=dict,
+        description="From which score on evaluations that applications send have passed.",
+    )
     watches: list[WatchConfig] = Field(default_factory=list, description="Rules over production traffic.")
     silence: SilenceConfig = Field(default_factory=SilenceConfig, description="Findings of silence.")
     watch_every: Annotated[Duration, Field(gt=0, description="How often watches are looked at.")] = 60.0
+    audit: AuditConfig | None = Field(None, description="The nightly audit; without it there is none.")
+    models: Annotated[list[ModelNoteConfig], Field(max_length=MODEL_NOTES_MAX)] = Field(
+        default_factory=list, description="What models are best used for, for the audit's catalogue."
+    )
     receivers: dict[str, ReceiverConfig] = Field(default_factory=dict, description="Who is told.")
     rollbacks: dict[str, RollbackConfig] = Field(
         default_factory=dict, description="How a release is rolled back."
@@ -259,6 +277,11 @@ def _suite_problems(
             if path not in faulty:
                 yield from error.problems
             faulty.add(path)
+            continue
+        provider = target.get("provider", "openai")
+        if isinstance(provider, str) and provider in DIALECTS:
+            for fault in unsupported(suites[name], provider):
+                yield places.problem(("targets", name, "suite"), fault)
 
 
 def _tls_problems(tree: Any, places: Places, folder: Path) -> Iterator[Problem]:
@@ -292,7 +315,8 @@ def _cross_references(tree: Any, places: Places) -> Iterator[Problem]:
     for index, watch in enumerate(watches if isinstance(watches, list) else []):
         if isinstance(watch, dict):
             yield from _unknown_names(tree, places, ("watches", index), watch)
-    yield from _unknown_names(tree, places, ("silence",), _section(tree, "silence"))
+    for section in ("silence", "audit"):
+        yield from _unknown_names(tree, places, (section,), _section(tree, section))
     yield from _repeated_names(tree, places, "watches", "watch")
     yield from _repeated_names(tree, places, "validators", "validator")
     yield from _repeated_prices(tree, places)

@@ -8,7 +8,7 @@ import random
 import signal
 import socket
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -23,7 +23,6 @@ from sqlalchemy.exc import SQLAlchemyError
 import canaries.store as canary_store
 from alerts import outbox_store
 from alerts.channels import Tools, open_channels
-from alerts.finding import Severity
 from alerts.intake import receive
 from alerts.outbox import Outbox
 from canaries.clock import Clock, SystemClock
@@ -32,6 +31,10 @@ from dashboards.app import build_app
 from dashboards.view import Readiness
 
 from . import DatabaseError, MonitorError
+from .audit.config import AuditConfig
+from .audit.gathering import Blind
+from .audit.nightly import NightlyAudit, StoredAudits
+from .audit.store import forget_audits
 from .canary_flow.rounds import Rounds
 from .config import DATABASE_FILE, Deployment, cadence_of
 from .database import Database
@@ -40,7 +43,7 @@ from .foresight.watch_sensitivity import SensitivityWatch
 from .messenger import Messenger
 from .schedule import Every, Schedule, slot_s
 from .self_watch import Job, SelfWatch, why
-from .serving import Server, address, bind, server
+from .serving import Place, Server, address, bind, server
 from .status import Status, canary_job
 from .taking_over import first_start, take_over
 from .telemetry import Metrics
@@ -84,8 +87,18 @@ ROLL_UP_EVERY_S = 60.0
 GAUGES_EVERY_S = 5.0
 """How often the gauges at ``/metrics`` are brought up to date."""
 
+AUDIT_LOOK_EVERY_S = 60.0
+"""How often it is looked whether the audit of a night is due; the first time soon after the start."""
+
 CERTIFICATES_EVERY_S = 600.0
 """How often the files for TLS are read again: they are renewed while the daemon runs."""
+
+PAGES = Place("pages and API", "--port", "http")
+OTLP_HTTP = Place("OTLP/HTTP", "--otlp-http-port", "otlp", "http_port")
+OTLP_GRPC = Place(
+    "OTLP/gRPC", "--otlp-grpc-port", "otlp", "grpc_port", ", or take none over gRPC with --no-otlp-grpc"
+)
+"""What listens, and where it is told where."""
 
 log = structlog.get_logger()
 
@@ -105,17 +118,20 @@ def run_daemon(
         database.lock_for_daemon()
         database.migrate()
         with contextlib.ExitStack() as sockets:
-            pages = bind(
-                config.http.host, config.http.port if port is None else port, "pages and API", "--port"
-            )
-            sockets.callback(pages.close)
-            traces_port = config.otlp.http_port if otlp_http_port is None else otlp_http_port
-            traces = bind(config.otlp.host, traces_port, "OTLP/HTTP", "--otlp-http-port")
-            sockets.callback(traces.close)
             grpc_port = config.otlp.grpc_port if otlp_grpc_port is None else otlp_grpc_port
-            if grpc_port != "off":
-                # gRPC listens by itself, and would not say what is wrong with the port.
-                bind(config.otlp.host, grpc_port, "OTLP/gRPC", "--otlp-grpc-port").close()
+            wanted = [
+                (config.http.host, config.http.port if port is None else port, PAGES),
+                (
+                    config.otlp.host,
+                    config.otlp.http_port if otlp_http_port is None else otlp_http_port,
+                    OTLP_HTTP,
+                ),
+            ]
+            # gRPC listens by itself, and would not say what is wrong with the port.
+            probed = [] if grpc_port == "off" else [(config.otlp.host, grpc_port, OTLP_GRPC)]
+            pages, traces, *probes = _listeners(sockets, [*wanted, *probed])
+            for probe in probes:
+                probe.close()
             rng = random.Random()  # noqa: S311 - for jitter
             tls = _tls(deployment)
             daemon = Daemon(deployment, database, SystemClock(), rng, pages, traces, tls, grpc_port)
@@ -125,6 +141,22 @@ def run_daemon(
             return uvloop.run(daemon.run())
     finally:
         database.close()
+
+
+def _listeners(
+    sockets: contextlib.ExitStack, wanted: Sequence[tuple[str, int, Place]]
+) -> list[socket.socket]:
+    """A socket for each place, closed with ``sockets``. Raises MonitorError that tells all that cannot be had."""
+    found, problems = [], []
+    for host, port, place in wanted:
+        try:
+            found.append(bind(host, port, place))
+            sockets.callback(found[-1].close)
+        except MonitorError as error:
+            problems.append(str(error))
+    if problems:
+        raise MonitorError("\n".join(problems))
+    return found
 
 
 def _tls(deployment: Deployment) -> ssl.SSLContext | None:
@@ -193,7 +225,7 @@ class Daemon:
             lambda session: take_over(session, self.deployment, self._self.problem, now)
         )
         self._messenger = Messenger(self.clock, self.metrics, self._self)
-        prices, checks = PriceBook(config.prices), AnswerChecks(config.validators)
+        prices, checks = PriceBook(config.prices), AnswerChecks(config.validators, config.evaluations)
         marking = Marking(config.watches)
         self._intake = Intake(
             self.database,
@@ -272,6 +304,15 @@ class Daemon:
         forget = self._self.attended("old records", self._forget)
         soon = now + timedelta(seconds=FORGET_AFTER_S)
         self._schedule.add("old records", Every(FORGET_EVERY_S), forget, soon)
+        if config.audit is not None:
+            look = self._self.attended("audit", self._nightly_audit(config.audit).look)
+            self._schedule.add("audit", Every(AUDIT_LOOK_EVERY_S), look, soon)
+
+    def _nightly_audit(self, config: AuditConfig) -> NightlyAudit:
+        def blind() -> Blind:
+            return {name: seen.blind for name, seen in self._sensitivity.found.items()}
+
+        return NightlyAudit(self.database, self.deployment, config, self.clock, blind, self._messenger.wake)
 
     async def _first_start(self, name: str, every_s: float, now: datetime) -> datetime:
         runs = await self.database.aread(lambda session: canary_store.recent_runs(session, name, limit=1))
@@ -282,7 +323,8 @@ class Daemon:
 
     async def _serve(self) -> int:
         """Run every part until the signal, or until one of them ends; gives the exit code."""
-        app = build_app(self._status, self.metrics.render, self._readiness)
+        audits = StoredAudits(self.database)
+        app = build_app(self._status, self.metrics.render, self._readiness, audits)
         otlp, is_news = self.deployment.config.otlp, self._self.is_news
         in_flight = InFlight(otlp.max_in_flight_bytes)
         receiver = TraceReceiver(self._intake, otlp, self.metrics, is_news=is_news, in_flight=in_flight)
@@ -360,14 +402,13 @@ class Daemon:
         ended = await last_ends(self.database, watches, now)
         looks = await look(self._intake, watches, now, self._history, ended)
         verdicts = [(one.verdict(), one.rule()) for one in looks]
-        severity = Severity.PAGE if config.silence.severity == "page" else Severity.TICKET
         # When this is refused, the next look judges the same windows again: nothing is lost but time. What inhibits
         # others comes first.
         transitions = await self.database.awrite(
             lambda session: receive(
                 session,
                 [
-                    *(silence.verdicts(session, severity, config.told_of_silence()) if silence else ()),
+                    *(silence.verdicts(session, config.silence, config.told_of_silence()) if silence else ()),
                     *verdicts,
                 ],
                 now,
@@ -419,7 +460,7 @@ class Daemon:
     async def _forget(self) -> None:
         """Delete what is older than the configuration says, a little at a time: others write in between."""
         before = self.clock.now() - timedelta(seconds=self.deployment.config.storage.keep)
-        for forget in (canary_store.forget_runs, outbox_store.forget):
+        for forget in (canary_store.forget_runs, outbox_store.forget, forget_audits):
             while await self.database.awrite(partial(forget, before=before)):
                 pass
 

@@ -22,7 +22,7 @@ from .sightings import SHAPES_MAX, Shape, Shapes
 from .watches.marking import Marking
 from .windows.heap import Group
 from .windows.series import MINUTE_S, OVERFLOW, Admission, Series, minute_of, series_of
-from .windows.tallies import Tally, nano
+from .windows.tallies import ALL_VALUES, Tally, nano
 from .windows.window_book import WindowBook
 
 LATE_S = 120.0
@@ -127,7 +127,7 @@ class Counting:
         one_of = lru_cache(maxsize=SHAPES_MAX)(lambda series: series)
         self._series_of = lru_cache(maxsize=SHAPES_MAX)(lambda shape: one_of(series_of(shape)))
         self._admission = Admission()
-        self._unfolded = WindowBook()
+        self._unfolded = WindowBook(values_max=ALL_VALUES)
         self._through = 0
         self._is_whole = True
 
@@ -293,7 +293,7 @@ class Counting:
         if not self._is_whole:
             raise StoreError("calls in the journal could not be counted: a restart counts them")
         self._recent.forget(now)
-        windows, self._unfolded = self._unfolded, WindowBook()
+        windows, self._unfolded = self._unfolded, WindowBook(values_max=ALL_VALUES)
         oldest = self._recent.oldest_entry
         cut_before = self._through + 1 if oldest is None else min(oldest, self._through + 1)
         return Unfolded(windows, self._through, cut_before)

@@ -19,6 +19,7 @@ from .calls import BASES, BASIS_NUMBERS, Call, ErrorClass, FinishReason, Operati
 from .dialects import Report
 from .joining.likeness import TELLING_ID_MIN
 from .joining.recent import Counted, Name, Settled
+from .otlp import NO_SPAN
 from .rows import NO_TEXT, RECORD, Floats, Integers, Marks, Rows, id_hash, rows_of
 from .sightings import FACTS, SHAPES_MAX, Shape, Shapes, Sighting, sighting_of
 from .windows.series import OVERFLOW, series_of
@@ -34,7 +35,6 @@ _ENUMS: Mapping[str, type] = {
     "error_class": ErrorClass,
     "finish_reason": FinishReason,
 }
-_NO_SPAN = bytes(8)
 _NOT_TOLD = 2**32 - 1
 
 _TOKENS = (
@@ -142,7 +142,7 @@ def _encoded(settled: Settled) -> bytes:
         np.array([one.series is OVERFLOW for one in admitted], "<u1"),
         np.array([len(one.sightings) for one in admitted], "<u2"),
     )
-    ids = [one.trace_id + one.span_id + (one.parent_span_id or _NO_SPAN) for one in sightings]
+    ids = [one.trace_id + one.span_id + (one.parent_span_id or NO_SPAN) for one in sightings]
     columns = [column.tobytes() for column in (*calls, *(_columns(rows) if rows else ()))]
     return b"".join((FORMAT, len(document).to_bytes(4, "little"), document, *columns, *ids))
 
@@ -262,7 +262,7 @@ def _sightings(head: Any, read: "_Columns", n: int, shapes: Sequence[Shape]) -> 
                 shapes[places[i]],
                 trace_id,
                 span_id,
-                b"" if parent == _NO_SPAN else parent,
+                b"" if parent == NO_SPAN else parent,
                 starts[i],
                 ends[i],
                 head["ids"][i],

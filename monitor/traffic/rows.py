@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .joining.likeness import TELLING_ID_MIN
+from .otlp import NO_SPAN
 from .sightings import Shape, Sighting
 from .windows.series import MINUTE_S
 
@@ -68,7 +69,6 @@ the first token no number.
 _PACKED = struct.Struct("<16s8s8sqqqqqqqdQIIIIII")
 assert _PACKED.size == RECORD.itemsize == 128  # noqa: S101 - the scanner writes it, too
 
-_NO_SPAN = bytes(8)
 _NANO = 1e9
 _MASK = 2**64 - 1
 
@@ -126,7 +126,7 @@ class RowsWriter:
             place * RECORD.itemsize,
             trace_id,
             span_id,
-            parent or _NO_SPAN,
+            parent or NO_SPAN,
             start_ns,
             end_ns,
             *(NOT_TOLD if n is None else n for n in counts),
@@ -250,7 +250,7 @@ class Rows:
             self.shapes[kind],
             trace_id,
             span_id,
-            b"" if parent == _NO_SPAN else parent,
+            b"" if parent == NO_SPAN else parent,
             start_ns,
             end_ns,
             response_id,
