@@ -8,7 +8,7 @@ from exported_spans import id_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.traffic.joining import recent
+from monitor.traffic.joining import chains, recent
 from monitor.traffic.joining.groups import join
 from monitor.traffic.joining.recent import Counted, Recent, Settled
 from monitor.traffic.otlp import Span
@@ -305,3 +305,37 @@ def test_what_was_undone_leaves_the_earlier_answer_known() -> None:
     recent.keep(recent.settle(rows([otel(1, response_id=ID)]), 0.0), 1, 0.0)
     recent.undo(recent.settle(rows([otel(2, response_id=ID, trace=5, at_s=30)]), 0.0))
     assert len(recent.settle(rows([framework(3, None, response_id=ID)]), 0.0).withdrawn) == 1
+
+
+def test_more_reports_than_there_is_room_for_take_the_place_of_those_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(recent, "ROOM", 64)
+    monkeypatch.setattr(chains, "ROOM", 64)
+    ledger = Ledger()
+    for start in range(1, 400, 20):
+        ledger.take(otel(number, (number, 1), trace=number) for number in range(start, start + 20))
+        assert len(ledger.recent) <= 64
+    ledger.take([framework(1_001, (399, 1), trace=1_001), framework(1_002, (1, 1), trace=1_002)])
+    assert {ids(399, 1_001), ids(1), ids(1_002)} <= ledger.calls
+
+
+def test_a_database_that_is_full_for_long_uses_up_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recent, "ROOM", 64)
+    monkeypatch.setattr(chains, "ROOM", 64)
+    ledger = Ledger()
+    for _ in range(30):
+        ledger.recent.undo(ledger.recent.settle(rows([otel(n, trace=n) for n in range(1, 10)]), 0.0))
+    ledger.take([otel(1, response_id=ID)])
+    ledger.take([framework(2, response_id=ID)])
+    assert ledger.calls == {ids(1, 2)}
+
+
+def test_answers_of_a_cache_are_told_apart_from_those_that_several_libraries_tell() -> None:
+    cached = [otel(n, response_id=ID, trace=n, at_s=n) for n in range(1, 40)]
+    ledger = Ledger()
+    ledger.take(cached[:20])
+    ledger.take(cached[20:])
+    assert len(ledger.calls) == 39
+    ledger.take([framework(99, response_id=ID, trace=99, at_s=39)])
+    assert ids(39, 99) in ledger.calls

@@ -1,8 +1,9 @@
 """Which of the reports that came of late have a key in common: by numbers, for thousands of them at once.
 
-Each report has a number, and up to three keys: that of its span, that of the span above it, and the id of its answer.
-Reports whose keys fall into one slot are chained, from the latest to those before it. A look along a few chains says of
-all reports of a request which of them may have to do with another one, before any of them is looked at by itself.
+Each report has a number, and up to four keys: that of its span, that of the span above it, the id of its answer, and
+this id within its trace. Reports whose keys fall into one slot are chained, from the latest to those before it. A look
+along a few chains says of all reports of a request which of them may have to do with another one, before any of them is
+looked at by itself.
 """
 
 from collections.abc import Iterator, Sequence
@@ -71,7 +72,7 @@ class Chains:
         self.next += n
         places = np.arange(first, self.next) & (ROOM - 1)
         records = rows.records
-        # What two reports of one call are told apart by: see ``are_rivals`` and ``_may_be_one``.
+        # What two reports of one call are told apart by: see ``are_rivals`` and ``may_be_one``.
         voices = [hash((one.emitter, one.service_name, one.is_ending)) & _MASK for one in rows.shapes]
         facts = [_OPERATIONS[one.operation] * 4 + one.is_ending * 2 + one.is_declared for one in rows.shapes]
         self._voice[places] = np.array(voices, np.uint64)[rows.kind]

@@ -225,6 +225,8 @@ class Recent:
         """Have the reports be known; none of them has come yet."""
         while self._batches and self._chains.next + len(rows) - self._chains.oldest > ROOM:
             self._forget_oldest()
+        if not self._batches:
+            self._chains.oldest = self._chains.next  # what was undone is known to nobody
         first = self._reached = self._chains.add(rows)
         batch = self._now = _Batch(first, rows, np.zeros(len(rows), np.bool_))
         self._number(batch, first)
@@ -393,16 +395,18 @@ class Recent:
 
         ``value`` says of a plain row, should it be withdrawn one day, as what it was counted.
         """
-        batch, self._now, self._fresh = self._now, None, {}
+        batch, self._fresh = self._now, {}
         if batch is None:
             return
         if not len(settled):
+            self._now = None
             self._unknow(batch)
             return
         batch.entry_id, batch.at, batch.value = entry_id, now, value
         batch.counted += (*settled.admitted, *settled.looked_at.values())
         batch.calls = len(settled)
         self._know_again(batch, settled.admitted)
+        self._now = None
         self._batches.append(batch)
         self._held += batch.calls
 
@@ -418,7 +422,8 @@ class Recent:
         if earlier:
             while self._batches and self._chains.next + len(earlier) - self._chains.oldest > ROOM:
                 self._forget_oldest()
-            self._number(batch, self._chains.add(rows_of(earlier)))
+            room = ROOM - (self._chains.next - self._chains.oldest)
+            self._number(batch, self._chains.add(rows_of(earlier[:room])))
 
     def undo(self, settled: Settled) -> None:
         """Be as before ``settle``: what it said could not be stored."""
