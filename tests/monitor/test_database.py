@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import event, text
+from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import OperationalError
 from sqlmodel import Session
 
@@ -63,6 +63,39 @@ def test_a_unit_of_work_that_raises_writes_nothing(database: Database) -> None:
         database.write(work)
     assert database.read(lambda session: value_of(session, "colour")) is None
     database.write(lambda session: set_to(session, "colour", "green"))  # and the lock is free again
+
+
+def test_what_is_committed_on_the_connection_that_stays_open_is_whole_or_not_at_all(
+    database: Database, beside: Database
+) -> None:
+    upsert = text(
+        "INSERT INTO setting VALUES ('colour', :value) ON CONFLICT (name) DO UPDATE SET value = :value"
+    )
+
+    def paint(connection: Connection, colour: str, *, fails: bool = False) -> None:
+        connection.execute(upsert, {"value": colour})
+        if fails:
+            raise ValueError("in the middle")
+
+    database.commit(lambda connection: paint(connection, "blue"))
+    with pytest.raises(ValueError, match="in the middle"):
+        database.commit(lambda connection: paint(connection, "red", fails=True))
+    assert beside.read(lambda session: value_of(session, "colour")) == "blue"
+    database.commit(lambda connection: paint(connection, "green"))
+    assert beside.read(lambda session: value_of(session, "colour")) == "green"
+    database.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        database.commit(lambda connection: paint(connection, "grey"))
+
+
+def test_who_commits_all_the_time_and_who_writes_now_and_then_lose_no_update(database: Database) -> None:
+    count = text("UPDATE setting SET value = value + 1 WHERE name = 'count'")
+    database.write(lambda session: set_to(session, "count", "0"))
+    in_threads(
+        lambda: [database.commit(lambda connection: connection.execute(count)) for _ in range(25)],
+        lambda: [database.write(add_one) for _ in range(25)],
+    )
+    assert database.read(lambda session: value_of(session, "count")) == "50"
 
 
 def test_what_a_look_changes_is_dropped(database: Database) -> None:
