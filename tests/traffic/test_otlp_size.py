@@ -133,7 +133,7 @@ async def test_what_goes_into_one_commit_is_bounded(
     bodies = [make_payload(spans=3) for _ in range(4)]
     taken = await asyncio.gather(*(taking.accept(body, Encoding.PROTOBUF) for body in bodies))
     assert [one.calls for one in taken] == [3] * 4
-    assert len(database.read(lambda session: store.journaled(session, 0, 10))) == 4
+    assert len(database.read(lambda session: store.journaled(session, 0, 10, bytes_max=10**6))) == 4
 
 
 async def test_requests_that_wait_for_their_commit_are_bounded(
