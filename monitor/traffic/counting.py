@@ -14,7 +14,8 @@ import numpy as np
 from . import StoreError
 from .calls import BASES, BASIS_NUMBERS, Call, CostBasis, ErrorClass
 from .entries import Values, decode, encode
-from .joining.recent import Counted, Recent, Settled
+from .joining.counted import Counted
+from .joining.recent import Recent, Settled
 from .pricing import book as pricing
 from .pricing.book import PriceBook
 from .rows import Floats, Integers, Marks, Rows

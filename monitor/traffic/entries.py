@@ -17,8 +17,9 @@ import orjson
 
 from .calls import BASES, BASIS_NUMBERS, Call, ErrorClass, FinishReason, Operation, from_json
 from .dialects import Report
+from .joining.counted import Counted, Name
 from .joining.likeness import TELLING_ID_MIN
-from .joining.recent import Counted, Name, Settled
+from .joining.recent import Settled
 from .otlp import NO_SPAN
 from .rows import NO_TEXT, RECORD, Floats, Integers, Marks, Rows, id_hash, rows_of
 from .sightings import FACTS, SHAPES_MAX, Shape, Shapes, Sighting, sighting_of

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from monitor.traffic.calls import ErrorClass, FinishReason, Operation
 from monitor.traffic.counting import Batch, Counting
-from monitor.traffic.joining.recent import Counted
+from monitor.traffic.joining.counted import Counted
 from monitor.traffic.pricing.book import PriceBook
 from monitor.traffic.rows import EVERYDAY_MAX, rows_of
 from monitor.traffic.sightings import FACTS, Shapes, Sighting, call_of

@@ -11,7 +11,8 @@ from monitor.traffic.calls import Call, CostBasis, to_json
 from monitor.traffic.counting import Counting
 from monitor.traffic.dialects import Report
 from monitor.traffic.entries import decode, encode
-from monitor.traffic.joining.recent import Counted, Recent
+from monitor.traffic.joining.counted import Counted
+from monitor.traffic.joining.recent import Recent
 from monitor.traffic.rows import rows_of
 from monitor.traffic.sightings import Shapes, call_of, sighting_of
 from monitor.traffic.watches.marking import Marking

@@ -8,9 +8,10 @@ from exported_spans import id_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.traffic.joining import chains, recent
+from monitor.traffic.joining import chains, index, recent
+from monitor.traffic.joining.counted import Counted
 from monitor.traffic.joining.groups import join
-from monitor.traffic.joining.recent import Counted, Recent, Settled
+from monitor.traffic.joining.recent import Recent, Settled
 from monitor.traffic.otlp import Span
 from monitor.traffic.rows import Rows, rows_of
 from monitor.traffic.sightings import Shapes, sighting_of
@@ -241,7 +242,7 @@ def test_a_restart_withdraws_by_name_what_was_withdrawn() -> None:
 
 
 def test_no_sender_can_make_us_know_services_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recent, "SHAPES_MAX", 10)
+    monkeypatch.setattr(index, "SHAPES_MAX", 10)
     ledger = Ledger(Recent(keep_s=10))
     for number in range(50):
         ledger.take([otel(number, trace=number, resource={"service.name": f"s{number}"})], now=number)

@@ -135,7 +135,7 @@ class Chains:
         return found
 
     def _tell_one(self, parents: Integers, numbers: Integers, above: Hashes) -> Marks:
-        """Whether reports may tell of the same call as those above them: see ``recent.may_be_one``."""
+        """Whether reports may tell of the same call as those above them: see ``index.may_be_one``."""
         places, parent_places = numbers & (ROOM - 1), parents & (ROOM - 1)
         facts, mine = self._facts[parent_places], self._facts[places]
         ids, my_ids = self._id_hash[parent_places], self._id_hash[places]
@@ -155,7 +155,7 @@ class Chains:
         return may_be
 
     def _share_answers(self, answers: Hashes, numbers: Integers, places: Integers) -> Marks:
-        """Whether an answer is told by several emitters: see ``recent.may_tell_one_answer``."""
+        """Whether an answer is told by several emitters: see ``index.may_tell_one_answer``."""
         latest = self._found(Key.ANSWER, self._before[Key.ANSWER, places], answers, numbers)
         has_same, others = latest > 0, latest & (ROOM - 1)
         found: Marks = (latest == UNDECIDED) | (has_same & (self._voice[others] != self._voice[places]))
