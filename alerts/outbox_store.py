@@ -12,10 +12,10 @@ from sqlalchemy import ColumnElement, delete, func, or_, update
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 
-from .incident import NoticeKind, State
+from .incident import NoticeKind
 from .message import Message, Notification, Thread
 from .store import moment
-from .tables import IncidentRow, NotificationRow
+from .tables import GroupRow, MemberRow, NotificationRow
 
 CLAIM_LEASE_S = 120.0
 """How long a claimed row stays with its sender; after that the sender counts as gone and it is sent again."""
@@ -27,13 +27,18 @@ MAX_ERROR_LENGTH = 500
 """How much of an error text a row keeps."""
 
 
+_ALARMS = tuple(
+    kind.value for kind in (NoticeKind.FIRING, NoticeKind.ESCALATED, NoticeKind.UPDATED, NoticeKind.REPEATED)
+)
+"""By what people first hear of something."""
+
 FORGOTTEN_AT_ONCE = 500
 """How many rows are deleted at a time, so that nobody waits long for the database."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A row that is now ours to send. ``thread`` is where earlier messages of its incident lie, if any do."""
+    """A row that is now ours to send. ``thread`` is where earlier messages of its group lie, if any do."""
 
     notification: Notification
     thread: Thread | None
@@ -56,15 +61,33 @@ def enqueue(session: Session, notifications: Iterable[Notification]) -> None:
             session.flush()
 
 
-def receivers_told(session: Session, incident_id: str) -> tuple[str, ...]:
-    """Everyone who was sent word of this incident, in the order in which they first were."""
-    people = (NoticeKind.FIRING.value, NoticeKind.ESCALATED.value)
+def receivers_told(session: Session, group_id: str) -> tuple[str, ...]:
+    """Everyone who was sent word of this group, in the order in which they first were."""
     query = (
         select(NotificationRow.receiver)
-        .where(NotificationRow.incident_id == incident_id, col(NotificationRow.kind).in_(people))
+        .where(NotificationRow.group_id == group_id, col(NotificationRow.kind).in_(_ALARMS))
         .order_by(col(NotificationRow.position))
     )
     return tuple(dict.fromkeys(session.exec(query)))
+
+
+def threads_of(session: Session, incident_id: str) -> dict[str, str]:
+    """The receivers who were sent word of this incident, in their order, each with the group it was told in."""
+    query = (
+        select(NotificationRow.receiver, NotificationRow.group_id)
+        .join(MemberRow, col(MemberRow.group_id) == col(NotificationRow.group_id))
+        .where(
+            MemberRow.incident_id == incident_id,
+            col(MemberRow.told).is_not(None),
+            col(NotificationRow.kind).in_(_ALARMS),
+        )
+        .order_by(col(NotificationRow.position))
+    )
+    found: dict[str, str] = {}
+    for receiver, group_id in session.exec(query):
+        if group_id is not None:
+            found.setdefault(receiver, group_id)
+    return found
 
 
 def notifications(
@@ -73,7 +96,9 @@ def notifications(
     """The latest messages (of one incident), the oldest of them first."""
     query = select(NotificationRow).order_by(col(NotificationRow.position).desc()).limit(limit)
     if incident_id is not None:
-        query = query.where(NotificationRow.incident_id == incident_id)
+        groups = select(MemberRow.group_id).where(MemberRow.incident_id == incident_id)
+        mine = or_(col(NotificationRow.incident_id) == incident_id, col(NotificationRow.group_id).in_(groups))
+        query = query.where(mine)
     return tuple(_notification(row) for row in reversed(session.exec(query).all()))
 
 
@@ -92,7 +117,7 @@ def receivers_due(session: Session, now: datetime) -> tuple[str, ...]:
 def claim_next(session: Session, receiver: str, now: datetime, only: str | None = None) -> Claim | None:
     """The next message to this receiver, claimed for the caller, or ``None`` when none is due.
 
-    A message waits for the earlier ones of its incident to the same receiver; ``only`` asks for one by its
+    A message waits for the earlier ones of its group to the same receiver; ``only`` asks for one by its
     id.
     """
     query = select(NotificationRow).where(NotificationRow.receiver == receiver, _is_head(), _is_due(now))
@@ -121,7 +146,7 @@ def mark_retry(session: Session, notification_id: str, error: str, at: datetime)
 
 
 def mark_failed(session: Session, notification_id: str, error: str, now: datetime) -> None:
-    """Record that the message is given up; later ones of its incident go on without it."""
+    """Record that the message is given up; later ones of its group go on without it."""
     row = _claimed(session, notification_id)
     row.claimed_at, row.failed_at, row.last_error = None, now.timestamp(), error[:MAX_ERROR_LENGTH]
 
@@ -160,33 +185,32 @@ def requeue(session: Session, notification_id: str) -> bool:
 
 
 def requeue_pages(session: Session) -> int:
-    """How many alarms of incidents that are still open had been given up; they are due again. For a daemon at its
+    """How many alarms of groups that are not over had been given up; they are due again. For a daemon at its
     start: a receiver that refused them for good, by a wrong token, may have been mended since.
     """
-    alarms = (NoticeKind.FIRING.value, NoticeKind.ESCALATED.value)
     query = (
         select(NotificationRow.id)
-        .join(IncidentRow, col(IncidentRow.id) == col(NotificationRow.incident_id))
+        .join(GroupRow, col(GroupRow.id) == col(NotificationRow.group_id))
         .where(
             col(NotificationRow.failed_at).is_not(None),
-            col(NotificationRow.kind).in_(alarms),
-            IncidentRow.state != State.RESOLVED.value,
+            col(NotificationRow.kind).in_(_ALARMS),
+            col(GroupRow.closed_at).is_(None),
         )
     )
     return sum(requeue(session, notification_id) for notification_id in session.exec(query).all())
 
 
 def forget(session: Session, before: datetime, limit: int = FORGOTTEN_AT_ONCE) -> int:
-    """How many messages were deleted, ``limit`` at most: those that are over (sent or given up), of incidents that
-    were resolved before then, and tests from before then. Incidents and rollback decisions stay.
+    """How many messages were deleted, ``limit`` at most: those that are over (sent or given up), of groups that
+    were over before then, and tests and rollback orders from before then. Incidents and rollback decisions stay.
     """
     is_old = or_(
-        col(IncidentRow.resolved_at) < before.timestamp(),
-        col(NotificationRow.incident_id).is_(None) & (col(NotificationRow.created_at) < before.timestamp()),
+        col(GroupRow.closed_at) < before.timestamp(),
+        col(NotificationRow.group_id).is_(None) & (col(NotificationRow.created_at) < before.timestamp()),
     )
     query = (
         select(NotificationRow.position)
-        .join(IncidentRow, col(IncidentRow.id) == col(NotificationRow.incident_id), isouter=True)
+        .join(GroupRow, col(GroupRow.id) == col(NotificationRow.group_id), isouter=True)
         .where(~_is_waiting(), is_old)
         .order_by(col(NotificationRow.position))
         .limit(limit)
@@ -227,7 +251,7 @@ def _is_head() -> ColumnElement[bool]:
     blocked = (
         select(earlier.position)
         .where(
-            col(earlier.incident_id) == NotificationRow.incident_id,
+            col(earlier.group_id) == NotificationRow.group_id,
             col(earlier.receiver) == NotificationRow.receiver,
             col(earlier.position) < NotificationRow.position,
             col(earlier.sent_at).is_(None),
@@ -257,13 +281,13 @@ def _due_at(next_attempt_at: float | None, claimed_at: float | None, now: dateti
 
 
 def _thread_of(session: Session, row: NotificationRow) -> Thread | None:
-    if row.incident_id is None:
+    if row.group_id is None:
         return None
     # The latest one: a channel opens a new thread when somebody has removed the first.
     latest = session.exec(
         select(NotificationRow.thread)
         .where(
-            NotificationRow.incident_id == row.incident_id,
+            NotificationRow.group_id == row.group_id,
             NotificationRow.receiver == row.receiver,
             col(NotificationRow.thread).is_not(None),
         )
@@ -285,6 +309,7 @@ def _new_row(notification: Notification) -> NotificationRow:
     return NotificationRow(
         id=notification.id,
         incident_id=notification.message.incident_id,
+        group_id=notification.message.group_id,
         receiver=notification.receiver,
         kind=notification.message.kind.value,
         payload=notification.message.to_json(),

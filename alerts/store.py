@@ -44,7 +44,7 @@ class LedgerState:
 
 def open_incidents(session: Session) -> tuple[Incident, ...]:
     """All pending and firing incidents, the oldest first."""
-    return tuple(_incident(row) for row in session.exec(_OPEN_INCIDENTS))
+    return tuple(incident_of(row) for row in session.exec(_OPEN_INCIDENTS))
 
 
 def incidents(session: Session, limit: int = 100) -> tuple[Incident, ...]:
@@ -52,7 +52,7 @@ def incidents(session: Session, limit: int = 100) -> tuple[Incident, ...]:
     rows = session.exec(
         select(IncidentRow).order_by(col(IncidentRow.opened_at).desc(), col(IncidentRow.id)).limit(limit)
     )
-    return tuple(_incident(row) for row in rows)
+    return tuple(incident_of(row) for row in rows)
 
 
 def incidents_of(session: Session, keys: Collection[str], since: datetime) -> tuple[Incident, ...]:
@@ -60,7 +60,7 @@ def incidents_of(session: Session, keys: Collection[str], since: datetime) -> tu
     ended = col(IncidentRow.resolved_at)
     query = select(IncidentRow).where(col(IncidentRow.key).in_(keys))
     query = query.where(ended.is_(None) | (ended >= since.timestamp()))
-    return tuple(_incident(row) for row in session.exec(query.order_by(col(IncidentRow.opened_at))))
+    return tuple(incident_of(row) for row in session.exec(query.order_by(col(IncidentRow.opened_at))))
 
 
 def last_ends(session: Session, keys: Collection[str], since: datetime) -> dict[str, datetime]:
@@ -73,12 +73,23 @@ def last_ends(session: Session, keys: Collection[str], since: datetime) -> dict[
 def incident(session: Session, incident_id: str) -> Incident | None:
     """The incident with this id, if there is one."""
     row = session.get(IncidentRow, incident_id)
-    return None if row is None else _incident(row)
+    return None if row is None else incident_of(row)
 
 
 def count_incidents(session: Session, key: str) -> int:
     """How many incidents of this key are on record."""
     return session.exec(select(func.count()).select_from(IncidentRow).where(IncidentRow.key == key)).one()
+
+
+def latest_of(session: Session, key: str) -> Incident | None:
+    """The incident of this key that was opened last, if there is one."""
+    rows = session.exec(
+        select(IncidentRow)
+        .where(IncidentRow.key == key)
+        .order_by(col(IncidentRow.opened_at).desc(), col(IncidentRow.updated_at).desc())
+        .limit(1)
+    )
+    return next((incident_of(row) for row in rows), None)
 
 
 def pages_since(session: Session, since: datetime) -> tuple[Incident, ...]:
@@ -88,7 +99,7 @@ def pages_since(session: Session, since: datetime) -> tuple[Incident, ...]:
         .where(col(IncidentRow.paged_at) >= since.timestamp())
         .order_by(col(IncidentRow.paged_at), col(IncidentRow.id))
     )
-    return tuple(_incident(row) for row in rows)
+    return tuple(incident_of(row) for row in rows)
 
 
 def save_incident(session: Session, incident: Incident) -> None:
@@ -112,6 +123,13 @@ def save_incident(session: Session, incident: Incident) -> None:
             resolved_at=unix(incident.resolved_at),
             paged_at=unix(incident.paged_at),
             notices=incident.notices,
+            pending_at=unix(incident.pending_since),
+            acknowledged_at=unix(incident.acknowledged_at),
+            acknowledged_by=incident.acknowledged_by,
+            no_data_at=unix(incident.no_data_since),
+            reopened=incident.reopened,
+            note=incident.note,
+            is_true=incident.is_true,
         )
     )
     session.flush()
@@ -191,7 +209,8 @@ def moment(seconds: float | None) -> datetime | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
-def _incident(row: IncidentRow) -> Incident:
+def incident_of(row: IncidentRow) -> Incident:
+    """The incident that this row holds."""
     finding = Finding(
         severity=Severity(row.finding_severity),
         source=Source(row.source),
@@ -212,6 +231,13 @@ def _incident(row: IncidentRow) -> Incident:
         resolved_at=moment(row.resolved_at),
         paged_at=moment(row.paged_at),
         notices=row.notices,
+        pending_since=moment(row.pending_at),
+        acknowledged_at=moment(row.acknowledged_at),
+        acknowledged_by=row.acknowledged_by,
+        no_data_since=moment(row.no_data_at),
+        reopened=row.reopened,
+        note=row.note,
+        is_true=row.is_true,
     )
 
 

@@ -42,6 +42,7 @@ class WatchState(StrEnum):
     STEADY = "steady"
     PENDING = "pending"
     FIRING = "firing"
+    ACKNOWLEDGED = "acknowledged"
     NO_DATA = "no_data"
     INHIBITED = "inhibited"
     """It is beyond its threshold, and another incident explains that."""

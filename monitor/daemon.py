@@ -21,7 +21,7 @@ import uvloop
 from sqlalchemy.exc import SQLAlchemyError
 
 import canaries.store as canary_store
-from alerts import outbox_store
+from alerts import decisions, group_store, outbox_store, silence_store
 from alerts.channels import Tools, open_channels
 from alerts.finding import Severity
 from alerts.intake import receive
@@ -192,7 +192,7 @@ class Daemon:
         self._house = await self.database.awrite(
             lambda session: take_over(session, self.deployment, self._self.problem, now)
         )
-        self._messenger = Messenger(self.clock, self.metrics, self._self)
+        self._messenger = Messenger(self.database, self.clock, self.metrics, self._self, self._house)
         prices, checks = PriceBook(config.prices), AnswerChecks(config.validators)
         marking = Marking(config.watches)
         self._intake = Intake(
@@ -373,6 +373,7 @@ class Daemon:
                 now,
                 house.rollbacks,
                 house.inhibitions,
+                house.routing,
             )
         )
         self._status.looks, self._status.silence = looks, silence
@@ -419,7 +420,14 @@ class Daemon:
     async def _forget(self) -> None:
         """Delete what is older than the configuration says, a little at a time: others write in between."""
         before = self.clock.now() - timedelta(seconds=self.deployment.config.storage.keep)
-        for forget in (canary_store.forget_runs, outbox_store.forget):
+        records = (
+            canary_store.forget_runs,
+            outbox_store.forget,
+            group_store.forget,
+            silence_store.forget,
+            decisions.forget,
+        )
+        for forget in records:
             while await self.database.awrite(partial(forget, before=before)):
                 pass
 

@@ -10,8 +10,8 @@ from sqlmodel import Session
 
 import alerts.store as alert_store
 import canaries.store as canary_store
+from alerts import group_store, outbox_store
 from alerts import incident as incidents
-from alerts import outbox_store
 from alerts.evidence.ledger import QUARTER_S, Ledger
 from alerts.finding import Label
 from alerts.inhibition import InhibitRule, inhibitor
@@ -130,7 +130,7 @@ class Status:
     def _read(self, session: Session) -> DeploymentStatus:
         now, config = self.clock.now(), self.deployment.config
         open_now = {incident.key: incident for incident in alert_store.open_incidents(session)}
-        pages = alert_store.pages_since(session, now - timedelta(seconds=QUARTER_S))
+        pages = group_store.pages_since(session, now - timedelta(seconds=QUARTER_S))
         shown = {
             one.id: one for one in (*open_now.values(), *alert_store.incidents(session, INCIDENTS_SHOWN))
         }
@@ -140,7 +140,7 @@ class Status:
             at=now,
             version=installed_version(),
             started_at=self.started_at,
-            budget=Budget(config.budget.pages_per_quarter, len(pages)),
+            budget=Budget(config.budget.pages_per_quarter, pages),
             targets=tuple(self._target(session, name, open_now) for name in config.targets),
             watches=(
                 *(_watch(one, open_now, self.house.inhibitions) for one in self.looks),
