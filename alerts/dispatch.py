@@ -104,6 +104,9 @@ class Dispatcher:
         if group.due_at is not None and group.due_at <= self.now:
             return self._flush(group)
         group_store.save_group(self.session, group)
+        if group.due_at is not None:
+            why = f"what has changed is told at {group.due_at:%Y-%m-%d %H:%M:%S} UTC, with what joins it"
+            record(self.session, self.now, Why.NOT_NOW.value, why, group_id=group.id)
         return 0
 
     def _flush(self, group: Group, *, at_once: bool = False) -> int:

@@ -82,11 +82,13 @@ def next_due_at(session: Session, now: datetime) -> datetime | None:
     return now if is_late else max(now, moment(earliest) or now)
 
 
-def look_again(session: Session, now: datetime) -> None:
-    """Have every group looked at that is not over: what kept people from hearing of it may have changed."""
-    session.connection().execute(
-        update(GroupRow).where(col(GroupRow.closed_at).is_(None)).values(due_at=now.timestamp())
-    )
+def look_again(session: Session, now: datetime, incident_id: str | None = None) -> None:
+    """Have every group looked at that is not over (that this incident belongs to): something has changed for it."""
+    statement = update(GroupRow).where(col(GroupRow.closed_at).is_(None)).values(due_at=now.timestamp())
+    if incident_id is not None:
+        groups = select(MemberRow.group_id).where(MemberRow.incident_id == incident_id)
+        statement = statement.where(col(GroupRow.id).in_(groups))
+    session.connection().execute(statement)
 
 
 def members(session: Session, group_id: str) -> tuple[Member, ...]:

@@ -155,6 +155,7 @@ def flush(
         for one in members
         if one.incident.is_firing and (reason := _held(one, group.policy, quiet, now)) is not None
     }
+    group = _not_ahead(group, now)
     look = _Look(group, tuple(members), held, now, at_once)
     notices = look.notices()
     after = look.after(notices)
@@ -165,6 +166,16 @@ def flush(
     final = replace(told, due_at=due_at, closed_at=closed_at)
     decisions = (*look.untold(), *look.decisions(notices))
     return Flushed(final, members_after, notices, decisions, is_page=woken and group.paged_at is None)
+
+
+def _not_ahead(group: Group, now: datetime) -> Group:
+    # A time that lies ahead of now means that the clock went back: the wait starts again, from now, and only once.
+    return replace(
+        group,
+        waiting_since=min(group.waiting_since, now),
+        told_at=group.told_at and min(group.told_at, now),
+        unacknowledged_since=group.unacknowledged_since and min(group.unacknowledged_since, now),
+    )
 
 
 def _held(member: Member, policy: Policy, quiet: Quiet, now: datetime) -> Held | None:
@@ -307,7 +318,9 @@ class _Look:
     def _shown(self) -> tuple[Incident, ...]:
         """All that the message is about: what people know of or hear of now, the loudest that fires first."""
         shown = [one.incident for one in self.members if one.is_known or self._may_tell(one)]
-        return tuple(sorted(shown, key=lambda one: (not one.is_firing, -one.severity, one.opened_at, one.id)))
+        return tuple(
+            sorted(shown, key=lambda one: (not one.is_firing, -one.severity, one.opened_at, one.key))
+        )
 
     # What follows
 
@@ -389,11 +402,10 @@ class _Look:
         if notices or found is None:
             return tuple(Decided(one.why, _counted(one)) for one in notices)
         due = _moment(self._change_due(found[1]))
-        return (Decided(Why.NOT_NOW, f"{found[1].value}: told at {due}, together with what joins it"),)
+        return (Decided(Why.NOT_NOW, f"what has changed is told at {due}, with what joins it"),)
 
 
 def _since(start: datetime | None, wait_s: float, now: datetime) -> datetime:
-    # A start that lies ahead of now means that the clock went back: the wait starts again, from now.
     return min(start or now, now) + timedelta(seconds=wait_s)
 
 

@@ -245,6 +245,8 @@ def _opened(
             updated_at=now,
             firing_since=None,
             steady_since=None,
+            acknowledged_at=None,
+            acknowledged_by="",
             note="",
         )
     return Incident(

@@ -11,7 +11,6 @@ from .decisions import record
 from .dispatch import Dispatcher
 from .finding import Label, Verdict
 from .incident import AlertRule, Incident, NoticeKind, Reason, Transition, step
-from .incident import acknowledge as acknowledged
 from .inhibition import InhibitRule, inhibitor
 from .message import ROLLBACK_PREFIX, about_incident, addressed
 from .rollback import (
@@ -45,22 +44,6 @@ def receive(
     return tuple(intake.take(verdict, rule) for verdict, rule in verdicts)
 
 
-def acknowledge(
-    session: Session,
-    incident_id: str,
-    by: str,
-    now: datetime,
-    inhibitions: Sequence[InhibitRule] = (),
-    routing: Routing | None = None,
-) -> Transition | None:
-    """What it did that somebody sees to this incident; nothing where there is no such incident."""
-    incident = store.incident(session, incident_id)
-    if incident is None:
-        return None
-    intake = _Intake(Dispatcher(session, routing or Routing(), inhibitions, now), {})
-    return intake.acknowledge(incident, by)
-
-
 class _Intake:
     """Verdicts on their way in, within one transaction."""
 
@@ -87,16 +70,6 @@ class _Intake:
             self._open.pop(verdict.key, None)
         else:
             self._open[verdict.key] = transition.incident
-        return transition
-
-    def acknowledge(self, incident: Incident, by: str) -> Transition:
-        """What it did that somebody sees to the incident."""
-        transition = acknowledged(incident, by, self._now)
-        after = transition.incident or incident
-        self._record(incident.key, transition, f"by {by}")
-        if transition.reason is Reason.ACKNOWLEDGED:
-            store.save_incident(self._session, after)
-            self._dispatcher.follow(after)
         return transition
 
     def _stepped(self, before: Incident | None, verdict: Verdict, rule: AlertRule) -> Transition:

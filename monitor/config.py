@@ -20,6 +20,8 @@ from pydantic import (
 )
 
 from alerts.config import BudgetConfig, ReceiverConfig, RollbackConfig
+from alerts.routing import Routing
+from alerts.routing_config import MuteTimeConfig, RouteConfig, routing_of
 from canaries.config import TargetConfig
 from canaries.document import DocumentError, Duration, Places, Problem, load_document_with_places
 from canaries.suite import Suite, load_suite
@@ -44,6 +46,9 @@ MINUTES_MIN_S = HISTORY_S + 86_400
 
 HOURS_MIN_S = 32 * 86_400
 """The least time for which hours of calls are kept: that of the longest month, and a day."""
+
+REOPEN_WITHIN_S = 600.0
+"""How soon after its end a finding must come back to be the same incident, unless said otherwise."""
 
 SOME_TIME = datetime(2000, 1, 3, tzinfo=UTC)
 """From here on the starts of a crontab line are counted to see how far apart they are: a Monday."""
@@ -146,9 +151,23 @@ class Config(BaseModel):
     silence: SilenceConfig = Field(default_factory=SilenceConfig, description="Findings of silence.")
     watch_every: Annotated[Duration, Field(gt=0, description="How often watches are looked at.")] = 60.0
     receivers: dict[str, ReceiverConfig] = Field(default_factory=dict, description="Who is told.")
+    route: RouteConfig | None = Field(
+        None, description="Who is told of what; without it each target and watch names them in `notify`."
+    )
+    mute_times: dict[str, MuteTimeConfig] = Field(
+        default_factory=dict, description="Times that come back, in which routes that name them tell nobody."
+    )
+    reopen_within: Annotated[Duration, Field(ge=0, le=86_400)] = Field(
+        REOPEN_WITHIN_S,
+        description="What is wrong again so soon after its end is the same incident once more.",
+    )
     rollbacks: dict[str, RollbackConfig] = Field(
         default_factory=dict, description="How a release is rolled back."
     )
+
+    def routing(self) -> Routing:
+        """Who is told of what, as the alert arm knows it."""
+        return routing_of(self.route, self.mute_times, self.reopen_within)
 
     def told_of_silence(self) -> tuple[str, ...]:
         """The receivers who hear of silence: unless said otherwise all who would miss something by it."""
@@ -275,7 +294,7 @@ def _tls_problems(tree: Any, places: Places, folder: Path) -> Iterator[Problem]:
 
 def _cross_references(tree: Any, places: Places) -> Iterator[Problem]:
     """What no single value shows: names that are defined nowhere, or twice. ``tree`` may be in any state."""
-    for section in ("targets", "receivers", "rollbacks"):
+    for section in ("targets", "receivers", "rollbacks", "mute_times"):
         for name in _section(tree, section):
             if not NAME.fullmatch(str(name)):
                 yield places.problem(
@@ -293,6 +312,7 @@ def _cross_references(tree: Any, places: Places) -> Iterator[Problem]:
         if isinstance(watch, dict):
             yield from _unknown_names(tree, places, ("watches", index), watch)
     yield from _unknown_names(tree, places, ("silence",), _section(tree, "silence"))
+    yield from _route_problems(tree, places)
     yield from _repeated_names(tree, places, "watches", "watch")
     yield from _repeated_names(tree, places, "validators", "validator")
     yield from _repeated_prices(tree, places)
@@ -321,6 +341,63 @@ def _repeated_prices(tree: Any, places: Places) -> Iterator[Problem]:
                 ("prices", index, "model"),
                 f"prices[{first}] is for the same model and days; dated prices each have their own `from`",
             )
+
+
+def _route_problems(tree: Any, places: Places) -> Iterator[Problem]:
+    """What is wrong with the tree of routes that none of them shows by itself."""
+    route = tree.get("route") if isinstance(tree, dict) else None
+    if not isinstance(route, dict):
+        return
+    if not route.get("receivers"):
+        text = "the uppermost route needs receivers: they are told of what no route below it fits"
+        yield places.problem(("route", "receivers") if "receivers" in route else ("route",), text)
+    if route.get("match"):
+        yield places.problem(
+            ("route", "match"), "the uppermost route takes everything; match in routes below it"
+        )
+    yield from _unknown_in_route(tree, places, ("route",), route)
+    for at, rule in _told_rules(tree):
+        if rule.get("notify"):
+            text = "who is told is for the route to say: match these labels in a route below it, and leave this out"
+            yield places.problem((*at, "notify"), text)
+
+
+def _told_rules(tree: Any) -> Iterator[tuple[tuple[str | int, ...], Mapping[str, Any]]]:
+    """Every part of the configuration that may name whom it tells, with its place."""
+    for name, target in _section(tree, "targets").items():
+        if isinstance(target, dict):
+            yield ("targets", name), target
+    watches = tree.get("watches")
+    for index, watch in enumerate(watches if isinstance(watches, list) else []):
+        if isinstance(watch, dict):
+            yield ("watches", index), watch
+    yield ("silence",), _section(tree, "silence")
+
+
+def _unknown_in_route(
+    tree: Any, places: Places, at: tuple[str | int, ...], route: Mapping[str, Any]
+) -> Iterator[Problem]:
+    receivers, times = _section(tree, "receivers"), _section(tree, "mute_times")
+    yield from _unknown_of(places, (*at, "receivers"), route.get("receivers"), "receivers", receivers)
+    yield from _unknown_of(places, (*at, "mute_times"), route.get("mute_times"), "mute_times", times)
+    steps = route.get("escalate")
+    for number, step in enumerate(steps if isinstance(steps, list) else []):
+        named = step.get("notify") if isinstance(step, dict) else None
+        names = [named] if isinstance(named, str) else named
+        yield from _unknown_of(places, (*at, "escalate", number, "notify"), names, "receivers", receivers)
+    below = route.get("routes")
+    for number, child in enumerate(below if isinstance(below, list) else []):
+        if isinstance(child, dict):
+            yield from _unknown_in_route(tree, places, (*at, "routes", number), child)
+
+
+def _unknown_of(
+    places: Places, at: tuple[str | int, ...], names: Any, section: str, known: Mapping[Any, Any]
+) -> Iterator[Problem]:
+    word = {"receivers": "receiver", "mute_times": "mute time"}[section]
+    for name in names if isinstance(names, list) else []:
+        if isinstance(name, str) and name not in known:
+            yield places.problem(at, f'no {word} is called "{name}"', _known(section, known))
 
 
 def _unknown_names(

@@ -22,11 +22,15 @@ MAX_FIELDS = 6
 MAX_FIELD_LENGTH = 300
 """How much of one line of evidence is shown."""
 
+MAX_MEMBERS = 8
+"""How many incidents of a group a message names; it counts the others. With longer lines they would be cut off."""
+
 MAX_LABELS = 8
 """How many labels the small print shows."""
 
 _MARKS = {
     NoticeKind.RESOLVED: "🟢",
+    NoticeKind.ACKNOWLEDGED: "👀",
     NoticeKind.ROLLBACK: "⏪",
     NoticeKind.ROLLBACK_NEWS: "⏪",
     NoticeKind.TEST: "🔔",
@@ -40,6 +44,8 @@ def slack_blocks(message: Message, public_url: str | None = None) -> list[dict[s
     header = escaped(f"{mark} {message.headline}", HeaderBlock.text_max_length)
     blocks: list[Block] = [HeaderBlock(text=PlainTextObject(text=header, emoji=True))]
     blocks += [_section(sentence) for sentence in message.sentences if sentence]
+    if message.member_lines:
+        blocks.append(_section("\n".join(f"• {line}" for line in _member_lines(message))))
     fields = _fields(message.evidence)
     if fields:
         blocks.append(SectionBlock(fields=fields))
@@ -72,6 +78,12 @@ def escaped(text: str, limit: int) -> str:
 
 
 _ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+
+
+def _member_lines(message: Message) -> list[str]:
+    more = message.member_count - MAX_MEMBERS
+    lines = [member.said[:MAX_FIELD_LENGTH] for member in message.members[:MAX_MEMBERS]]
+    return [*lines, f"and {more} more"] if more > 0 else lines
 
 
 def _section(text: str) -> SectionBlock:

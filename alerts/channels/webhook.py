@@ -21,7 +21,7 @@ from ..rollback import Mode
 from .retry_after import retry_after_s
 
 MAX_BODY_BYTES = 20_000
-"""What the specification recommends at most. A larger body leaves out evidence, then labels."""
+"""What the specification recommends at most. A larger body leaves out evidence, then members, then labels."""
 
 MAX_SUMMARY_LENGTH = 1000
 """How much of a summary or a note goes into a body."""
@@ -104,18 +104,38 @@ class RollbackChannel:
 
 def webhook_body(message: Message) -> bytes:
     """The JSON that is signed and sent: the same message gives the same bytes, below ``MAX_BODY_BYTES``."""
-    labels, evidence = dict(message.labels), list(message.evidence)
-    body = _body(message, labels, evidence)
-    while len(body) >= MAX_BODY_BYTES and (evidence or labels):
+    labels, evidence, members = dict(message.labels), list(message.evidence), _members(message)
+    body = _body(message, labels, evidence, members)
+    while len(body) >= MAX_BODY_BYTES and (evidence or labels or members):
         if evidence:
             evidence.pop()
+        elif members:
+            members.pop()
         else:
             labels.popitem()
-        body = _body(message, labels, evidence)
+        body = _body(message, labels, evidence, members)
     return body
 
 
-def _body(message: Message, labels: Mapping[str, str], evidence: list[tuple[str, str]]) -> bytes:
+def _members(message: Message) -> list[dict[str, Any]]:
+    return [
+        {
+            "incident": one.incident_id,
+            "key": one.key,
+            "severity": one.severity.name.lower(),
+            "state": one.state,
+            "summary": one.summary[:MAX_SUMMARY_LENGTH],
+        }
+        for one in message.members
+    ]
+
+
+def _body(
+    message: Message,
+    labels: Mapping[str, str],
+    evidence: list[tuple[str, str]],
+    members: list[dict[str, Any]],
+) -> bytes:
     fields: dict[str, Any] = {
         "type": f"anchorwatch.{message.kind.value}",
         "id": message.id,
@@ -130,6 +150,10 @@ def _body(message: Message, labels: Mapping[str, str], evidence: list[tuple[str,
         "labels": labels,
         "summary": message.summary[:MAX_SUMMARY_LENGTH],
         "note": message.note[:MAX_SUMMARY_LENGTH],
+        "group": message.group_id,
+        "why": message.why,
+        "incidents": members,
+        "incident_count": message.member_count,
         "evidence": [{"name": name, "value": value} for name, value in evidence],
         "left_out": len(message.evidence) - len(evidence) + len(message.labels) - len(labels),
     }
