@@ -55,6 +55,16 @@ def incidents(session: Session, limit: int = 100) -> tuple[Incident, ...]:
     return tuple(incident_of(row) for row in rows)
 
 
+def ended_since(session: Session, since: datetime) -> tuple[Incident, ...]:
+    """The incidents that ended at ``since`` or later, the oldest first."""
+    rows = session.exec(
+        select(IncidentRow)
+        .where(col(IncidentRow.resolved_at) >= since.timestamp())
+        .order_by(col(IncidentRow.resolved_at), col(IncidentRow.id))
+    )
+    return tuple(incident_of(row) for row in rows)
+
+
 def incidents_of(session: Session, keys: Collection[str], since: datetime) -> tuple[Incident, ...]:
     """The incidents of these keys that were open at ``since`` or later, the oldest first."""
     ended = col(IncidentRow.resolved_at)

@@ -19,7 +19,7 @@ from pydantic import (
     field_validator,
 )
 
-from alerts.config import BudgetConfig, ReceiverConfig, RollbackConfig
+from alerts.config import AlertmanagerConfig, BudgetConfig, HeartbeatConfig, ReceiverConfig, RollbackConfig
 from alerts.routing import Routing
 from alerts.routing_config import MuteTimeConfig, RouteConfig, routing_of
 from canaries.config import TargetConfig
@@ -160,6 +160,12 @@ class Config(BaseModel):
     reopen_within: Annotated[Duration, Field(ge=0, le=86_400)] = Field(
         REOPEN_WITHIN_S,
         description="What is wrong again so soon after its end is the same incident once more.",
+    )
+    alertmanager: AlertmanagerConfig | None = Field(
+        None, description="An Alertmanager that gets every incident that fires."
+    )
+    heartbeat: HeartbeatConfig | None = Field(
+        None, description="A dead man's switch that hears of us while we can work."
     )
     rollbacks: dict[str, RollbackConfig] = Field(
         default_factory=dict, description="How a release is rolled back."

@@ -38,6 +38,7 @@ from .database import Database
 from .deployment import watched_of
 from .foresight.watch_sensitivity import SensitivityWatch
 from .messenger import Messenger
+from .outside_watch import open_outside_watch
 from .schedule import Every, Schedule, slot_s
 from .self_watch import Job, SelfWatch, why
 from .serving import Server, address, bind, server
@@ -192,7 +193,12 @@ class Daemon:
         self._house = await self.database.awrite(
             lambda session: take_over(session, self.deployment, self._self.problem, now)
         )
-        self._messenger = Messenger(self.database, self.clock, self.metrics, self._self, self._house)
+        self._outside = open_outside_watch(
+            config, self.database, self.clock, self.metrics, self._self, telling
+        )
+        self._messenger = Messenger(
+            self.database, self.clock, self.metrics, self._self, self._house, self._outside.tell
+        )
         prices, checks = PriceBook(config.prices), AnswerChecks(config.validators)
         marking = Marking(config.watches)
         self._intake = Intake(
@@ -264,6 +270,8 @@ class Daemon:
             ("sensitivity", SENSITIVITY_EVERY_S, self._measure),
             ("watches", config.watch_every, self._look),
         ]
+        if config.heartbeat:
+            jobs.append(("heartbeat", config.heartbeat.every, self._outside.beat))
         if config.otlp.tls and self.traces_tls:
             follow = partial(self._renew, self.traces_tls, config.otlp.tls)
             jobs.append(("certificates", CERTIFICATES_EVERY_S, follow))
@@ -304,6 +312,8 @@ class Daemon:
                 self._grpc.serve(service), name="traces over gRPC"
             )
         tasks["outbox"] = asyncio.create_task(self._messenger.deliver(self._outbox), name="outbox")
+        if self.deployment.config.alertmanager:
+            tasks["alertmanager"] = asyncio.create_task(self._outside.export(), name="alertmanager")
         tasks["pulse"] = asyncio.create_task(self._self.pulse(), name="pulse")
         self._schedule.start()
         self._announce()
@@ -329,8 +339,9 @@ class Daemon:
         self._messenger.close()
         ending = {tasks[name] for name in ("traces", "traces over gRPC", "outbox") if name in tasks}
         await asyncio.wait(ending, timeout=FLUSH_GRACE_S)
-        tasks["outbox"].cancel()
-        tasks["pulse"].cancel()
+        for name in ("outbox", "pulse", "alertmanager"):
+            if name in tasks:
+                tasks[name].cancel()
         with contextlib.suppress(StoreError):  # what is not folded is in the journal, for the next start
             await self._intake.fold()
         servers["pages"].should_exit = True

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -37,6 +37,8 @@ class Messenger:
     metrics: Metrics
     self_watch: SelfWatch
     house: House
+    on_change: Callable[[], None] = lambda: None
+    """Called when something about an incident has changed."""
     _mail: asyncio.Event = field(default_factory=asyncio.Event)
     _is_closing: bool = False
 
@@ -47,6 +49,7 @@ class Messenger:
             if incident is None:
                 continue
             self._mail.set()
+            self.on_change()
             self.metrics.pages.inc(transition.pages)
             if transition.notifications:
                 log.info("incident", key=incident.key, state=incident.state, reason=transition.reason)

@@ -227,6 +227,12 @@ class Metrics:
         self.notifications = Counter(
             "anchorwatch_notifications", "Deliveries by result.", ["receiver", "result"], registry=one
         )
+        self.outside = Counter(
+            "anchorwatch_outside",
+            "Signs of life to the dead man's switch, and exports to the Alertmanager, by result.",
+            ["to", "result"],
+            registry=one,
+        )
         self.outbox_waiting = Gauge("anchorwatch_outbox_waiting", "Messages not delivered yet.", registry=one)
         self.outbox_oldest_age = Gauge(
             "anchorwatch_outbox_oldest_age_seconds",

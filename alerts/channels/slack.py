@@ -71,6 +71,7 @@ class SlackChannel:
             retry_handlers=[],
         )
         self._channel = config.channel
+        self._mentions = config.mentions
         self._public_url = public_url
 
     async def deliver(self, message: Message, thread: Thread | None, *, is_repeat: bool) -> Thread | None:
@@ -142,7 +143,10 @@ class SlackChannel:
         return None
 
     def _content(self, message: Message) -> dict[str, Any]:
-        return {"text": slack_text(message), "blocks": slack_blocks(message, self._public_url)}
+        return {
+            "text": slack_text(message),
+            "blocks": slack_blocks(message, self._public_url, self._mentions),
+        }
 
 
 async def _answer(call: Awaitable[AsyncSlackResponse]) -> Any:

@@ -12,6 +12,7 @@ from slack_sdk.models.blocks import (
     SectionBlock,
 )
 
+from ..config import MentionsConfig
 from ..finding import Severity
 from ..incident import NoticeKind
 from ..message import Message
@@ -35,14 +36,19 @@ _MARKS = {
     NoticeKind.ROLLBACK_NEWS: "⏪",
     NoticeKind.TEST: "🔔",
 }
+_CALLING = (NoticeKind.FIRING, NoticeKind.ESCALATED, NoticeKind.REPEATED)
 _SEVERITY_MARKS = {Severity.PAGE: "🔴", Severity.TICKET: "🟠", Severity.INFO: "🔵"}
 
 
-def slack_blocks(message: Message, public_url: str | None = None) -> list[dict[str, Any]]:
-    """Header, summary, evidence and small print, checked against Slack's limits."""
+def slack_blocks(
+    message: Message, public_url: str | None = None, mentions: MentionsConfig | None = None
+) -> list[dict[str, Any]]:
+    """Header, who is called, summary, evidence and small print, checked against Slack's limits."""
     mark = _MARKS.get(message.kind) or _SEVERITY_MARKS[message.severity]
     header = escaped(f"{mark} {message.headline}", HeaderBlock.text_max_length)
     blocks: list[Block] = [HeaderBlock(text=PlainTextObject(text=header, emoji=True))]
+    if mentions is not None and message.kind in _CALLING and (called := mentions.of(message.severity)):
+        blocks.append(SectionBlock(text=_markdown(" ".join(map(_mention, called)))))
     blocks += [_section(sentence) for sentence in message.sentences if sentence]
     if message.member_lines:
         blocks.append(_section("\n".join(f"• {line}" for line in _member_lines(message))))
@@ -84,6 +90,12 @@ def _member_lines(message: Message) -> list[str]:
     more = message.member_count - MAX_MEMBERS
     lines = [member.said[:MAX_FIELD_LENGTH] for member in message.members[:MAX_MEMBERS]]
     return [*lines, f"and {more} more"] if more > 0 else lines
+
+
+def _mention(name: str) -> str:
+    if name in ("here", "channel"):
+        return f"<!{name}>"
+    return f"<!subteam^{name}>" if name.startswith("S") else f"<@{name}>"
 
 
 def _section(text: str) -> SectionBlock:
