@@ -82,6 +82,12 @@ class SlackConfig(_Strict):
     mentions: MentionsConfig = Field(
         default=MentionsConfig(), description="users (U...), user groups (S...), here or channel, by severity"
     )
+    app_token: SecretStr | None = Field(
+        default=None, description="xapp-..., for buttons by Socket Mode: nobody need reach us from outside"
+    )
+    signing_secret: SecretStr | None = Field(
+        default=None, description="for buttons by requests of Slack to /api/slack/actions"
+    )
     base_url: str = Field(default="https://slack.com/api/", description="where the Slack API is")
 
 

@@ -72,6 +72,7 @@ class SlackChannel:
         )
         self._channel = config.channel
         self._mentions = config.mentions
+        self._has_buttons = config.app_token is not None or config.signing_secret is not None
         self._public_url = public_url
 
     async def deliver(self, message: Message, thread: Thread | None, *, is_repeat: bool) -> Thread | None:
@@ -145,7 +146,7 @@ class SlackChannel:
     def _content(self, message: Message) -> dict[str, Any]:
         return {
             "text": slack_text(message),
-            "blocks": slack_blocks(message, self._public_url, self._mentions),
+            "blocks": slack_blocks(message, self._public_url, self._mentions, with_buttons=self._has_buttons),
         }
 
 

@@ -16,6 +16,7 @@ from ..config import MentionsConfig
 from ..finding import Severity
 from ..incident import NoticeKind
 from ..message import Message
+from .slack_buttons import buttons
 
 MAX_FIELDS = 6
 """How many lines of evidence a message shows; a last line says how many more there are."""
@@ -41,9 +42,13 @@ _SEVERITY_MARKS = {Severity.PAGE: "🔴", Severity.TICKET: "🟠", Severity.INFO
 
 
 def slack_blocks(
-    message: Message, public_url: str | None = None, mentions: MentionsConfig | None = None
+    message: Message,
+    public_url: str | None = None,
+    mentions: MentionsConfig | None = None,
+    *,
+    with_buttons: bool = False,
 ) -> list[dict[str, Any]]:
-    """Header, who is called, summary, evidence and small print, checked against Slack's limits."""
+    """Header, who is called, summary, evidence, buttons and small print, checked against Slack's limits."""
     mark = _MARKS.get(message.kind) or _SEVERITY_MARKS[message.severity]
     header = escaped(f"{mark} {message.headline}", HeaderBlock.text_max_length)
     blocks: list[Block] = [HeaderBlock(text=PlainTextObject(text=header, emoji=True))]
@@ -55,6 +60,8 @@ def slack_blocks(
     fields = _fields(message.evidence)
     if fields:
         blocks.append(SectionBlock(fields=fields))
+    if with_buttons and (pressed := buttons(message)):
+        blocks.append(pressed)
     context = _context(message, public_url)
     if context:
         blocks.append(ContextBlock(elements=context))
