@@ -13,14 +13,11 @@ from sqlmodel import Session
 from . import group_store, outbox_store, silence_store, store
 from .decisions import record
 from .grouping import Flushed, Group, Member, Notice, Quiet, due_after, flush, group_id
-from .incident import Incident, NoticeKind
+from .incident import Incident
 from .inhibition import InhibitRule, may_inhibit
 from .message import Why, about_group, addressed
 from .routing import BY_RULE, Routing, Told
 from .silence import Silence
-
-_ALARMS = (NoticeKind.FIRING, NoticeKind.ESCALATED, NoticeKind.UPDATED, NoticeKind.REPEATED)
-"""What goes to everyone whom the route names; the rest only to those who know of it."""
 
 
 @dataclass
@@ -146,7 +143,7 @@ class Dispatcher:
             return notice.to
         told = outbox_store.receivers_told(self.session, group.id)
         # The end goes to those who know of it, whatever the route has come to say since.
-        named = group.policy.receivers if notice.kind in _ALARMS else ()
+        named = group.policy.receivers if notice.kind in outbox_store.ALARMS else ()
         return tuple(dict.fromkeys((*told, *named)))
 
     def _record(self, incident: Incident, why: Why, detail: str, group_id: str | None = None) -> None:

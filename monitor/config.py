@@ -169,6 +169,15 @@ class Config(BaseModel):
         """Who is told of what, as the alert arm knows it."""
         return routing_of(self.route, self.mute_times, self.reopen_within)
 
+    def fallbacks(self) -> dict[str, tuple[str, ...]]:
+        """Who hears what a receiver could not be told, by its name: all others, unless it says who."""
+        return {
+            name: tuple(other for other in self.receivers if other != name)
+            if one.fallback is None
+            else tuple(one.fallback)
+            for name, one in self.receivers.items()
+        }
+
     def told_of_silence(self) -> tuple[str, ...]:
         """The receivers who hear of silence: unless said otherwise all who would miss something by it."""
         if self.silence.notify is not None:
@@ -313,6 +322,11 @@ def _cross_references(tree: Any, places: Places) -> Iterator[Problem]:
             yield from _unknown_names(tree, places, ("watches", index), watch)
     yield from _unknown_names(tree, places, ("silence",), _section(tree, "silence"))
     yield from _route_problems(tree, places)
+    receivers = _section(tree, "receivers")
+    for name, receiver in receivers.items():
+        if isinstance(receiver, dict):
+            at = ("receivers", name, "fallback")
+            yield from _unknown_of(places, at, receiver.get("fallback"), "receivers", receivers)
     yield from _repeated_names(tree, places, "watches", "watch")
     yield from _repeated_names(tree, places, "validators", "validator")
     yield from _repeated_prices(tree, places)

@@ -211,7 +211,15 @@ class Daemon:
         public_url = str(config.http.public_url) if config.http.public_url else None
         tools = Tools(telling, self.clock.now, public_url)
         channels = open_channels(config.receivers, config.rollbacks, tools)
-        self._outbox = Outbox(self.database, channels, self.clock.now, self.rng, self._messenger.delivered)
+        self._outbox = Outbox(
+            self.database,
+            channels,
+            self.clock.now,
+            self.rng,
+            self._messenger.delivered,
+            limits={name: one.max_per_minute for name, one in config.receivers.items()},
+            fallbacks=config.fallbacks(),
+        )
         self._status = Status(
             self.deployment,
             self.database,
