@@ -6,11 +6,12 @@ Every function takes the session of the caller's transaction and never commits.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, delete, func, or_, update
+from sqlalchemy import ColumnElement, bindparam, delete, func, insert, or_, update
 from sqlalchemy.orm import aliased
-from sqlmodel import Session, col, select
+from sqlmodel import Session, SQLModel, col, select
 
 from .incident import NoticeKind
 from .message import Message, Notification, Thread
@@ -37,6 +38,11 @@ _ALARMS = tuple(kind.value for kind in ALARMS)
 
 FORGOTTEN_AT_ONCE = 500
 """How many rows are deleted at a time, so that nobody waits long for the database."""
+
+
+_NOTIFICATION = SQLModel.metadata.tables["notification"]
+_IS_THERE = select(_NOTIFICATION.c.id).where(_NOTIFICATION.c.id == bindparam("this_id"))
+_INSERT = insert(_NOTIFICATION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +76,10 @@ class Load:
 
 def enqueue(session: Session, notifications: Iterable[Notification]) -> None:
     """Put these into the outbox, in this order. One that is already there is left alone."""
+    connection = session.connection()
     for notification in notifications:
-        if _row(session, notification.id) is None:
-            session.add(_new_row(notification))
-            session.flush()
+        if connection.execute(_IS_THERE, {"this_id": notification.id}).first() is None:
+            connection.execute(_INSERT, _new_row(notification))
 
 
 def receivers_told(session: Session, group_id: str) -> tuple[str, ...]:
@@ -388,16 +394,18 @@ def _claimed(session: Session, notification_id: str) -> NotificationRow:
     return session.exec(select(NotificationRow).where(NotificationRow.id == notification_id)).one()
 
 
-def _new_row(notification: Notification) -> NotificationRow:
-    return NotificationRow(
-        id=notification.id,
-        incident_id=notification.message.incident_id,
-        group_id=notification.message.group_id,
-        receiver=notification.receiver,
-        kind=notification.message.kind.value,
-        payload=notification.message.to_json(),
-        created_at=notification.message.created_at.timestamp(),
-    )
+def _new_row(notification: Notification) -> dict[str, Any]:
+    message = notification.message
+    return {
+        "id": notification.id,
+        "incident_id": message.incident_id,
+        "group_id": message.group_id,
+        "receiver": notification.receiver,
+        "kind": message.kind.value,
+        "payload": message.to_json(),
+        "created_at": message.created_at.timestamp(),
+        "attempts": 0,
+    }
 
 
 def _notification(row: NotificationRow) -> Notification:
