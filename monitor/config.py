@@ -14,6 +14,7 @@ from pydantic import (
     ConfigDict,
     Field,
     HttpUrl,
+    SecretStr,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -70,6 +71,11 @@ class HttpConfig(BaseModel):
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8700, ge=0, le=65535, description="Port of pages, API and metrics; 0 takes a free one.")
     public_url: HttpUrl | None = Field(None, description="How people reach the pages; messages link there.")
+    token: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="Whoever shows it may change things over the API; else this machine alone.",
+    )
 
 
 def _longer_than(finer: str, kept: float, info: ValidationInfo) -> float:
