@@ -21,6 +21,10 @@ NAME_LENGTH_MAX = 200
 """How long the name of a person may be, and a comment five times that."""
 
 
+class UnknownError(AlertError):
+    """There is no such incident or silence."""
+
+
 @dataclass(frozen=True, slots=True)
 class RuleRecord:
     """How often a rule woke somebody, and how often people said that it was right or false to."""
@@ -86,7 +90,9 @@ def expire(session: Session, silence_id: str, now: datetime) -> Silence:
     """The silence, which ends now. Raises AlertError when there is none, or it was over."""
     known = silence_store.silence(session, silence_id)
     if known is None:
-        raise AlertError(f"there is no silence {silence_id!r}; `anchorwatch alerts silence list` shows them")
+        raise UnknownError(
+            f"there is no silence {silence_id!r}; `anchorwatch alerts silence list` shows them"
+        )
     if known.ends_at <= now:
         raise AlertError(f"silence {silence_id} was over at {known.ends_at:%Y-%m-%d %H:%M} UTC")
     ended = replace(known, starts_at=min(known.starts_at, now), ends_at=now)
@@ -120,7 +126,7 @@ def found(session: Session, incident_id: str) -> Incident:
     """The incident with this id, or the latest one with this key. Raises AlertError when there is none."""
     incident = store.incident(session, incident_id) or store.latest_of(session, incident_id)
     if incident is None:
-        raise AlertError(
+        raise UnknownError(
             f"there is no incident {incident_id!r}: name one by its id or its key; `anchorwatch alerts list --all`"
         )
     return incident

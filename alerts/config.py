@@ -21,6 +21,9 @@ from .duration import Duration
 from .finding import Severity
 from .rollback import DEFAULT_COOLDOWN_S, Mode, RollbackRule
 
+MAX_PER_MINUTE = 60
+"""How many messages a receiver gets in a minute, unless said otherwise; the rest of a storm is told in a digest."""
+
 SECRET_BYTES = (24, 64)
 """How long a webhook secret is, by the Standard Webhooks specification."""
 
@@ -153,6 +156,13 @@ class ReceiverConfig(_Strict):
     pagerduty: PagerDutyConfig | None = None
     apprise: AppriseConfig | None = None
     webhook: WebhookConfig | None = None
+    fallback: list[str] | None = Field(
+        default=None,
+        description="Who hears what this one could not be told, the first who does not know; by default all others.",
+    )
+    max_per_minute: int = Field(
+        default=MAX_PER_MINUTE, ge=1, le=10_000, description="With more than this, the rest is one digest."
+    )
 
     @model_validator(mode="after")
     def _exactly_one(self) -> "ReceiverConfig":

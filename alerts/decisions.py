@@ -6,17 +6,34 @@ Every function takes the session of the caller's transaction and never commits.
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
-from sqlalchemy import delete, or_
-from sqlmodel import Session, col, select
+from sqlalchemy import Row, bindparam, delete, insert, or_, select, update
+from sqlmodel import Session, SQLModel
 
-from .tables import DecisionRow
+from . import tables  # noqa: F401 - which registers the table
 
 FORGOTTEN_AT_ONCE = 2000
 """How many rows are deleted at a time, so that nobody waits long for the database."""
 
 EXPLAINED_MAX = 500
 """How many decisions an explanation has at most: the latest ones."""
+
+
+_DECISION = SQLModel.metadata.tables["alert_decision"]
+# Built once: SQLAlchemy takes longer to build a statement than SQLite to answer it.
+_INSERT = insert(_DECISION)
+_LAST = (
+    select(_DECISION)
+    .where(
+        _DECISION.c.key == bindparam("of_key"),
+        _DECISION.c.incident_id.is_not_distinct_from(bindparam("of_incident_id")),
+        _DECISION.c.group_id.is_not_distinct_from(bindparam("of_group_id")),
+    )
+    .order_by(_DECISION.c.position.desc())
+    .limit(1)
+)
+_UPDATE = update(_DECISION).where(_DECISION.c.position == bindparam("at_position"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,45 +61,41 @@ def record(
     group_id: str | None = None,
 ) -> None:
     """Keep a decision; the same one again only counts."""
-    query = select(DecisionRow).where(
-        DecisionRow.key == key, DecisionRow.incident_id == incident_id, DecisionRow.group_id == group_id
-    )
-    last = session.exec(query.order_by(col(DecisionRow.position).desc()).limit(1)).first()
+    connection, at = session.connection(), now.timestamp()
+    # What is about a whole group has the group in place of a key, so that the index finds it.
+    about = {"key": key or f"group/{group_id}", "incident_id": incident_id, "group_id": group_id}
+    last = connection.execute(_LAST, {f"of_{name}": value for name, value in about.items()}).first()
     if last is not None and (last.what, last.why) == (what, why):
-        last.last_at, last.times = now.timestamp(), last.times + 1
-        session.add(last)
+        values = {"at_position": last.position, "last_at": at, "times": last.times + 1}
+        connection.execute(_UPDATE, values)
         return
-    at = now.timestamp()
-    session.add(
-        DecisionRow(
-            key=key, incident_id=incident_id, group_id=group_id, what=what, why=why, first_at=at, last_at=at
-        )
-    )
+    row = about | {"what": what, "why": why, "first_at": at, "last_at": at, "times": 1}
+    connection.execute(_INSERT, row)
 
 
 def decisions(
     session: Session, key: str, incident_id: str | None = None, groups: Collection[str] = ()
 ) -> tuple[Decision, ...]:
     """What was decided about this key (about one incident of it, and the groups it was in), the oldest first."""
-    about = col(DecisionRow.key) == key
+    about, mine = _DECISION.c.key == key, _DECISION.c.incident_id
     if incident_id is not None:
-        mine = col(DecisionRow.incident_id)
         about &= or_(mine == incident_id, mine.is_(None))
-    whole = col(DecisionRow.group_id).in_(groups) & col(DecisionRow.incident_id).is_(None)
-    query = select(DecisionRow).where(or_(about, whole))
-    rows = session.exec(query.order_by(col(DecisionRow.position).desc()).limit(EXPLAINED_MAX)).all()
+    whole = _DECISION.c.group_id.in_(groups) & mine.is_(None)
+    query = select(_DECISION).where(or_(about, whole)).order_by(_DECISION.c.position.desc())
+    rows = session.connection().execute(query.limit(EXPLAINED_MAX)).all()
     return tuple(sorted((_decision(row) for row in reversed(rows)), key=lambda one: one.first_at))
 
 
 def forget(session: Session, before: datetime, limit: int = FORGOTTEN_AT_ONCE) -> int:
     """How many decisions were deleted, ``limit`` at most: those that were last taken before then."""
-    query = select(DecisionRow.position).where(col(DecisionRow.last_at) < before.timestamp()).limit(limit)
-    positions = session.exec(query).all()
-    session.connection().execute(delete(DecisionRow).where(col(DecisionRow.position).in_(positions)))
+    connection = session.connection()
+    query = select(_DECISION.c.position).where(_DECISION.c.last_at < before.timestamp()).limit(limit)
+    positions = connection.execute(query).scalars().all()
+    connection.execute(delete(_DECISION).where(_DECISION.c.position.in_(positions)))
     return len(positions)
 
 
-def _decision(row: DecisionRow) -> Decision:
+def _decision(row: Row[Any]) -> Decision:
     return Decision(
         what=row.what,
         why=row.why,

@@ -13,14 +13,11 @@ from sqlmodel import Session
 from . import group_store, outbox_store, silence_store, store
 from .decisions import record
 from .grouping import Flushed, Group, Member, Notice, Quiet, due_after, flush, group_id
-from .incident import Incident, NoticeKind
+from .incident import Incident
 from .inhibition import InhibitRule, may_inhibit
 from .message import Why, about_group, addressed
 from .routing import BY_RULE, Routing, Told
 from .silence import Silence
-
-_ALARMS = (NoticeKind.FIRING, NoticeKind.ESCALATED, NoticeKind.UPDATED, NoticeKind.REPEATED)
-"""What goes to everyone whom the route names; the rest only to those who know of it."""
 
 
 @dataclass
@@ -44,9 +41,13 @@ class Dispatcher:
         else:
             self.sources.pop(incident.key, None)
 
-    def follow(self, incident: Incident, notify: Sequence[str] = ()) -> int:
-        """How many pages it made that the incident has changed. ``notify`` is whom its rule names."""
-        groups = {one.id: one for one in group_store.groups_of(self.session, incident.id)}
+    def follow(self, incident: Incident, notify: Sequence[str] = (), *, is_new: bool = False) -> int:
+        """How many pages it made that the incident has changed. ``notify`` is whom its rule names.
+
+        One that ``is_new`` fires for the first time, so it belongs to no group yet.
+        """
+        former = () if is_new else group_store.groups_of(self.session, incident.id)
+        groups = {one.id: one for one in former}
         if incident.is_firing:
             for told in self.routing.told(incident, notify):
                 group = self._joined(incident, told, list(groups.values()))
@@ -84,10 +85,9 @@ class Dispatcher:
             group = replace(group, closed_at=None, waiting_since=self.now)
         group = replace(group, policy=told.policy)
         group_store.save_group(self.session, group)
-        if not group_store.is_member(self.session, group.id, incident.id):
-            group_store.add_member(self.session, group.id, incident.id, self.now)
-            if told.route != BY_RULE:
-                self._record(incident, Why.ROUTED, f"by {' > '.join(told.path)}", group.id)
+        has_joined = group_store.add_member(self.session, group.id, incident.id, self.now)
+        if has_joined and told.route != BY_RULE:
+            self._record(incident, Why.ROUTED, f"by {' > '.join(told.path)}", group.id)
         return group
 
     def _opened(self, incident: Incident, told: Told) -> Group:
@@ -123,7 +123,7 @@ class Dispatcher:
         changed = [after for was, after in zip(members, flushed.members, strict=True) if was != after]
         group_store.save_told(self.session, before.id, changed)
         for number, notice in enumerate(flushed.notices, start=before.notices + 1):
-            self._tell(flushed.group, notice, number)
+            self._tell(before, notice, number)
         for one in flushed.decisions:
             key, incident_id = (one.incident.key, one.incident.id) if one.incident else ("", None)
             record(
@@ -144,9 +144,9 @@ class Dispatcher:
     def _receivers(self, group: Group, notice: Notice) -> tuple[str, ...]:
         if notice.only_to:
             return notice.to
-        told = outbox_store.receivers_told(self.session, group.id)
+        told = outbox_store.receivers_told(self.session, group.id) if group.told_at is not None else ()
         # The end goes to those who know of it, whatever the route has come to say since.
-        named = group.policy.receivers if notice.kind in _ALARMS else ()
+        named = group.policy.receivers if notice.kind in outbox_store.ALARMS else ()
         return tuple(dict.fromkeys((*told, *named)))
 
     def _record(self, incident: Incident, why: Why, detail: str, group_id: str | None = None) -> None:

@@ -46,6 +46,8 @@ class NoticeKind(StrEnum):
     """The order to roll back: goes to the deploy system, not to people."""
     ROLLBACK_NEWS = "rollback_news"
     """What became of a rollback, for the people who know of the incident."""
+    DIGEST = "digest"
+    """Many messages in one, when too many come at a time."""
     TEST = "test"
 
 

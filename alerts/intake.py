@@ -89,7 +89,10 @@ class _Intake:
             return transition
         store.save_incident(session, incident)
         self._dispatcher.knows(incident)
-        pages = self._dispatcher.follow(incident, rule.notify) if _is_news(transition) else 0
+        pages = 0
+        if _is_news(transition):
+            is_new = transition.reason is Reason.FIRED
+            pages = self._dispatcher.follow(incident, rule.notify, is_new=is_new)
         if verdict.wants_rollback and rule.rollback is not None and incident.is_firing:
             pages += self._ask_rollback(incident, rule.rollback)
         return replace(transition, pages=pages)

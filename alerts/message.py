@@ -119,6 +119,8 @@ class Message:
             return "TEST"
         if self.kind in (NoticeKind.ROLLBACK, NoticeKind.ROLLBACK_NEWS):
             return f"ROLLBACK: {self.key}"
+        if self.kind is NoticeKind.DIGEST:
+            return f"{self.severity.name} DIGEST: {self.key}"
         others = f" and {self.member_count - 1} more" if self.member_count > 1 else ""
         return f"{self.severity.name} {self.kind.value.upper()}: {self.key}{others}"
 

@@ -3,14 +3,15 @@
 Every function takes the session of the caller's transaction and never commits.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, delete, func, or_, update
+from sqlalchemy import ColumnElement, bindparam, delete, func, insert, or_, update
 from sqlalchemy.orm import aliased
-from sqlmodel import Session, col, select
+from sqlmodel import Session, SQLModel, col, select
 
 from .incident import NoticeKind
 from .message import Message, Notification, Thread
@@ -27,13 +28,21 @@ MAX_ERROR_LENGTH = 500
 """How much of an error text a row keeps."""
 
 
-_ALARMS = tuple(
-    kind.value for kind in (NoticeKind.FIRING, NoticeKind.ESCALATED, NoticeKind.UPDATED, NoticeKind.REPEATED)
-)
-"""By what people first hear of something."""
+READ_AT_ONCE = 200
+"""How many messages of a storm are in memory at a time."""
+
+ALARMS = (NoticeKind.FIRING, NoticeKind.ESCALATED, NoticeKind.UPDATED, NoticeKind.REPEATED)
+"""By what people first hear of something, and hear of it again."""
+
+_ALARMS = tuple(kind.value for kind in ALARMS)
 
 FORGOTTEN_AT_ONCE = 500
 """How many rows are deleted at a time, so that nobody waits long for the database."""
+
+
+_NOTIFICATION = SQLModel.metadata.tables["notification"]
+_IS_THERE = select(_NOTIFICATION.c.id).where(_NOTIFICATION.c.id == bindparam("this_id"))
+_INSERT = insert(_NOTIFICATION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +62,24 @@ class Backlog:
     oldest_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What is on one receiver: rows that are due, rows that were sent of late, and its last digests."""
+
+    waiting: int
+    sent: int
+    digest_id: str | None = None
+    """A digest that still waits; it is due at ``digest_due_at``."""
+    digest_due_at: datetime | None = None
+    digest_sent_at: datetime | None = None
+
+
 def enqueue(session: Session, notifications: Iterable[Notification]) -> None:
     """Put these into the outbox, in this order. One that is already there is left alone."""
+    connection = session.connection()
     for notification in notifications:
-        if _row(session, notification.id) is None:
-            session.add(_new_row(notification))
-            session.flush()
+        if connection.execute(_IS_THERE, {"this_id": notification.id}).first() is None:
+            connection.execute(_INSERT, _new_row(notification))
 
 
 def receivers_told(session: Session, group_id: str) -> tuple[str, ...]:
@@ -132,6 +153,65 @@ def claim_next(session: Session, receiver: str, now: datetime, only: str | None 
     return Claim(_notification(row), _thread_of(session, row))
 
 
+def load(session: Session, receiver: str, since: datetime, now: datetime) -> Load:
+    """What is on this receiver, of which ``since`` then counts as sent of late."""
+    mine = col(NotificationRow.receiver) == receiver
+    waiting = session.exec(
+        select(func.count()).select_from(NotificationRow).where(mine, _is_waiting(), _is_due(now))
+    ).one()
+    is_digest = NotificationRow.kind == NoticeKind.DIGEST.value
+    digests = select(NotificationRow).where(mine, is_digest).order_by(col(NotificationRow.position).desc())
+    latest = session.exec(digests.limit(1)).first()
+    own = mine & col(NotificationRow.digest_id).is_(None)
+    sent = session.exec(
+        select(func.count())
+        .select_from(NotificationRow)
+        .where(own, col(NotificationRow.sent_at) > since.timestamp())
+    ).one()
+    if latest is None:
+        return Load(waiting, sent)
+    if latest.sent_at is None and latest.failed_at is None:
+        due_at = _due_at(latest.next_attempt_at, latest.claimed_at, now)
+        return Load(waiting, sent, latest.id, due_at)
+    return Load(waiting, sent, digest_sent_at=moment(latest.sent_at))
+
+
+def last_waiting(session: Session, receiver: str, now: datetime, limit: int) -> int | None:
+    """The position of the last of the rows that are due, of which there are ``limit`` at most; nothing without any."""
+    rows = select(NotificationRow.position).where(*_digestible(receiver, now))
+    first = rows.order_by(col(NotificationRow.position)).limit(limit).subquery()
+    last: int | None = session.exec(select(func.max(first.c.position))).one()
+    return last
+
+
+def waiting_messages(session: Session, receiver: str, now: datetime, last: int) -> Iterator[Message]:
+    """The messages that are due up to this position, read a few at a time."""
+    query = select(NotificationRow.payload).where(
+        *_digestible(receiver, now), col(NotificationRow.position) <= last
+    )
+    for text in session.exec(query.execution_options(yield_per=READ_AT_ONCE)):
+        yield Message.from_json(text)
+
+
+def put_into_digest(session: Session, receiver: str, digest_id: str, now: datetime, last: int) -> None:
+    """Have a digest tell of everything that is due up to this position."""
+    session.connection().execute(
+        update(NotificationRow)
+        .where(*_digestible(receiver, now), col(NotificationRow.position) <= last)
+        .values(digest_id=digest_id)
+    )
+
+
+def mark_digested(session: Session, digest_id: str, now: datetime, *, error: str | None = None) -> None:
+    """Record what became of the messages that a digest told of: what became of it."""
+    fate = (
+        {"sent_at": now.timestamp()} if error is None else {"failed_at": now.timestamp(), "last_error": error}
+    )
+    session.connection().execute(
+        update(NotificationRow).where(col(NotificationRow.digest_id) == digest_id).values(**fate)
+    )
+
+
 def mark_sent(session: Session, notification_id: str, thread: Thread | None, now: datetime) -> None:
     """Record that the message arrived."""
     row = _claimed(session, notification_id)
@@ -180,7 +260,7 @@ def requeue(session: Session, notification_id: str) -> bool:
     row = _row(session, notification_id)
     if row is None or row.failed_at is None:
         return False
-    row.failed_at, row.next_attempt_at, row.attempts = None, None, 0
+    row.failed_at, row.next_attempt_at, row.attempts, row.digest_id = None, None, 0, None
     return True
 
 
@@ -243,7 +323,15 @@ def backlog(session: Session, failed_since: datetime) -> Backlog:
 
 
 def _is_waiting() -> ColumnElement[bool]:
-    return col(NotificationRow.sent_at).is_(None) & col(NotificationRow.failed_at).is_(None)
+    is_open = col(NotificationRow.sent_at).is_(None) & col(NotificationRow.failed_at).is_(None)
+    return is_open & col(NotificationRow.digest_id).is_(None)
+
+
+def _digestible(receiver: str, now: datetime) -> tuple[ColumnElement[bool], ...]:
+    is_kind = col(NotificationRow.kind).not_in((NoticeKind.TEST.value, NoticeKind.DIGEST.value))
+    # What is claimed is on its way already.
+    is_free = col(NotificationRow.claimed_at).is_(None)
+    return col(NotificationRow.receiver) == receiver, _is_waiting(), _is_due(now), is_kind, is_free
 
 
 def _is_head() -> ColumnElement[bool]:
@@ -256,6 +344,7 @@ def _is_head() -> ColumnElement[bool]:
             col(earlier.position) < NotificationRow.position,
             col(earlier.sent_at).is_(None),
             col(earlier.failed_at).is_(None),
+            col(earlier.digest_id).is_(None),
         )
         .exists()
     )
@@ -305,16 +394,18 @@ def _claimed(session: Session, notification_id: str) -> NotificationRow:
     return session.exec(select(NotificationRow).where(NotificationRow.id == notification_id)).one()
 
 
-def _new_row(notification: Notification) -> NotificationRow:
-    return NotificationRow(
-        id=notification.id,
-        incident_id=notification.message.incident_id,
-        group_id=notification.message.group_id,
-        receiver=notification.receiver,
-        kind=notification.message.kind.value,
-        payload=notification.message.to_json(),
-        created_at=notification.message.created_at.timestamp(),
-    )
+def _new_row(notification: Notification) -> dict[str, Any]:
+    message = notification.message
+    return {
+        "id": notification.id,
+        "incident_id": message.incident_id,
+        "group_id": message.group_id,
+        "receiver": notification.receiver,
+        "kind": message.kind.value,
+        "payload": message.to_json(),
+        "created_at": message.created_at.timestamp(),
+        "attempts": 0,
+    }
 
 
 def _notification(row: NotificationRow) -> Notification:

@@ -34,6 +34,12 @@ class Silence:
         """Whether it holds now."""
         return self.starts_at <= now < self.ends_at
 
+    def state(self, now: datetime) -> str:
+        """In a word: pending, active or expired."""
+        if self.is_active(now):
+            return "active"
+        return "pending" if now < self.starts_at else "expired"
+
     def fits(self, incident: Incident) -> bool:
         """Whether it is about this incident."""
         return all_fit(self.matchers, facts_of(incident.key, incident.finding, incident.severity))

@@ -10,8 +10,11 @@ from starlette.middleware.base import RequestResponseEndpoint
 
 from dashboards import StatusError
 from dashboards.api import api_routes
-from dashboards.pages import page_routes, render_unavailable
+from dashboards.desk import DeskError, IncidentDesk
+from dashboards.desk_api import desk_routes
+from dashboards.pages import explanation_page, page_routes, render_unavailable
 from dashboards.view import Readiness, StatusView
+from dashboards.write_guard import WriteGuard
 
 HERE = Path(__file__).parent
 
@@ -27,11 +30,16 @@ SECURITY_HEADERS = {
 
 
 def build_app(
-    view: StatusView, render_metrics: Callable[[], bytes], is_ready: Callable[[], Awaitable[Readiness]]
+    view: StatusView,
+    render_metrics: Callable[[], bytes],
+    is_ready: Callable[[], Awaitable[Readiness]],
+    desk: IncidentDesk | None = None,
+    token: str | None = None,
 ) -> FastAPI:
     """The application that the daemon serves on its HTTP port.
 
-    ``render_metrics`` gives Prometheus' text format; ``is_ready`` says whether the daemon can do its work.
+    ``render_metrics`` gives Prometheus' text format; ``is_ready`` says whether the daemon can do its work. With a
+    ``desk`` incidents can be seen to over the API, by whoever shows the ``token``, else from this machine alone.
     """
     app = FastAPI(
         title="Anchorwatch",
@@ -41,9 +49,13 @@ def build_app(
         openapi_url="/api/openapi.json",
     )
     app.include_router(api_routes(view, render_metrics, is_ready))
-    app.include_router(page_routes(view, app.openapi))
+    if desk is not None:
+        app.include_router(desk_routes(desk, WriteGuard(token)))
+        app.include_router(explanation_page(desk))
+    app.include_router(page_routes(view, app.openapi, explains=desk is not None))
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
     app.add_exception_handler(StatusError, _answer_unavailable)
+    app.add_exception_handler(DeskError, _answer_refused)
     app.middleware("http")(_with_security_headers)
     return app
 
@@ -53,6 +65,11 @@ async def _with_security_headers(request: Request, call_next: RequestResponseEnd
     for name, value in SECURITY_HEADERS.items():
         response.headers.setdefault(name, value)
     return response
+
+
+async def _answer_refused(request: Request, error: Exception) -> Response:
+    is_unknown = isinstance(error, DeskError) and error.is_unknown
+    return JSONResponse({"detail": str(error)}, status_code=404 if is_unknown else 409)
 
 
 async def _answer_unavailable(request: Request, error: Exception) -> Response:

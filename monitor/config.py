@@ -14,6 +14,7 @@ from pydantic import (
     ConfigDict,
     Field,
     HttpUrl,
+    SecretStr,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -70,6 +71,11 @@ class HttpConfig(BaseModel):
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8700, ge=0, le=65535, description="Port of pages, API and metrics; 0 takes a free one.")
     public_url: HttpUrl | None = Field(None, description="How people reach the pages; messages link there.")
+    token: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="Whoever shows it may change things over the API; else this machine alone.",
+    )
 
 
 def _longer_than(finer: str, kept: float, info: ValidationInfo) -> float:
@@ -174,6 +180,15 @@ class Config(BaseModel):
     def routing(self) -> Routing:
         """Who is told of what, as the alert arm knows it."""
         return routing_of(self.route, self.mute_times, self.reopen_within)
+
+    def fallbacks(self) -> dict[str, tuple[str, ...]]:
+        """Who hears what a receiver could not be told, by its name: all others, unless it says who."""
+        return {
+            name: tuple(other for other in self.receivers if other != name)
+            if one.fallback is None
+            else tuple(one.fallback)
+            for name, one in self.receivers.items()
+        }
 
     def told_of_silence(self) -> tuple[str, ...]:
         """The receivers who hear of silence: unless said otherwise all who would miss something by it."""
@@ -319,6 +334,11 @@ def _cross_references(tree: Any, places: Places) -> Iterator[Problem]:
             yield from _unknown_names(tree, places, ("watches", index), watch)
     yield from _unknown_names(tree, places, ("silence",), _section(tree, "silence"))
     yield from _route_problems(tree, places)
+    receivers = _section(tree, "receivers")
+    for name, receiver in receivers.items():
+        if isinstance(receiver, dict):
+            at = ("receivers", name, "fallback")
+            yield from _unknown_of(places, at, receiver.get("fallback"), "receivers", receivers)
     yield from _repeated_names(tree, places, "watches", "watch")
     yield from _repeated_names(tree, places, "validators", "validator")
     yield from _repeated_prices(tree, places)

@@ -37,6 +37,7 @@ from .config import DATABASE_FILE, Deployment, cadence_of
 from .database import Database
 from .deployment import watched_of
 from .foresight.watch_sensitivity import SensitivityWatch
+from .incident_desk import Desk
 from .messenger import Messenger
 from .outside_watch import open_outside_watch
 from .schedule import Every, Schedule, slot_s
@@ -217,7 +218,15 @@ class Daemon:
         public_url = str(config.http.public_url) if config.http.public_url else None
         tools = Tools(telling, self.clock.now, public_url)
         channels = open_channels(config.receivers, config.rollbacks, tools)
-        self._outbox = Outbox(self.database, channels, self.clock.now, self.rng, self._messenger.delivered)
+        self._outbox = Outbox(
+            self.database,
+            channels,
+            self.clock.now,
+            self.rng,
+            self._messenger.delivered,
+            limits={name: one.max_per_minute for name, one in config.receivers.items()},
+            fallbacks=config.fallbacks(),
+        )
         self._status = Status(
             self.deployment,
             self.database,
@@ -290,7 +299,15 @@ class Daemon:
 
     async def _serve(self) -> int:
         """Run every part until the signal, or until one of them ends; gives the exit code."""
-        app = build_app(self._status, self.metrics.render, self._readiness)
+        token = self.deployment.config.http.token
+        desk = Desk(self.database, self.clock, self._messenger.wake)
+        app = build_app(
+            self._status,
+            self.metrics.render,
+            self._readiness,
+            desk,
+            token.get_secret_value() if token else None,
+        )
         otlp, is_news = self.deployment.config.otlp, self._self.is_news
         in_flight = InFlight(otlp.max_in_flight_bytes)
         receiver = TraceReceiver(self._intake, otlp, self.metrics, is_news=is_news, in_flight=in_flight)

@@ -66,6 +66,10 @@ class Messenger:
                 async with asyncio.timeout(max(wait_s, 0.05)):
                     await self._mail.wait()
 
+    def wake(self) -> None:
+        """Have ``deliver`` look at once whether somebody has to be told."""
+        self._mail.set()
+
     def close(self) -> None:
         """Have ``deliver`` end when nothing is due any more."""
         self._is_closing = True

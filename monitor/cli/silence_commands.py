@@ -84,7 +84,7 @@ def list_(
     table = Table("silence", "state", "until", "by", "what", "why")
     for one in found:
         until = f"{one.ends_at:%Y-%m-%d %H:%M} UTC"
-        table.add_row(one.id, _state(one, now), until, one.author, one.said, one.comment)
+        table.add_row(one.id, one.state(now), until, one.author, one.said, one.comment)
     plain_console().print(table if found else "nothing is silenced")
 
 
@@ -130,19 +130,13 @@ def plain_silence(one: "Silence", now: datetime) -> dict[str, object]:
     """A silence for machines."""
     return {
         "id": one.id,
-        "state": _state(one, now),
+        "state": one.state(now),
         "matchers": [str(matcher) for matcher in one.matchers],
         "author": one.author,
         "comment": one.comment,
         "starts_at": one.starts_at,
         "ends_at": one.ends_at,
     }
-
-
-def _state(one: "Silence", now: datetime) -> str:
-    if one.is_active(now):
-        return "active"
-    return "pending" if now < one.starts_at else "expired"
 
 
 def _show_held(held: "tuple[Incident, ...]") -> None:
