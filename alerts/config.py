@@ -93,6 +93,11 @@ class SlackConfig(_Strict):
     )
     base_url: str = Field(default="https://slack.com/api/", description="where the Slack API is")
 
+    @property
+    def has_buttons(self) -> bool:
+        """Whether we hear of buttons that people press."""
+        return self.app_token is not None or self.signing_secret is not None
+
 
 class SlackWebhookConfig(_Strict):
     """An incoming webhook of Slack: the simple way, without threads."""
@@ -148,6 +153,10 @@ class WebhookConfig(_Strict):
     timeout: Duration = Field(default=10.0, gt=0, description="how long one attempt may take")
 
 
+CHANNEL_KINDS = ("slack", "slack_webhook", "pagerduty", "apprise", "webhook")
+"""The kinds of channels that a receiver may be."""
+
+
 class ReceiverConfig(_Strict):
     """Where messages for people go: exactly one kind of channel."""
 
@@ -166,13 +175,9 @@ class ReceiverConfig(_Strict):
 
     @model_validator(mode="after")
     def _exactly_one(self) -> "ReceiverConfig":
-        if sum(getattr(self, kind) is not None for kind in KINDS) != 1:
-            raise ValueError(f"a receiver is exactly one of: {', '.join(KINDS)}")
+        if sum(getattr(self, kind) is not None for kind in CHANNEL_KINDS) != 1:
+            raise ValueError(f"a receiver is exactly one of: {', '.join(CHANNEL_KINDS)}")
         return self
-
-
-KINDS = tuple(ReceiverConfig.model_fields)
-"""The kinds of channels that a receiver may be."""
 
 
 class AlertmanagerConfig(_Strict):

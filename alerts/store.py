@@ -64,8 +64,8 @@ def incidents(session: Session, limit: int = 100) -> tuple[Incident, ...]:
 
 def ended_since(session: Session, since: datetime) -> tuple[Incident, ...]:
     """The incidents that ended at ``since`` or later, the oldest first."""
-    rows = session.exec(
-        select(IncidentRow)
+    rows = session.connection().execute(
+        select(_INCIDENT)
         .where(col(IncidentRow.resolved_at) >= since.timestamp())
         .order_by(col(IncidentRow.resolved_at), col(IncidentRow.id))
     )

@@ -13,6 +13,7 @@ from dashboards.api import api_routes
 from dashboards.desk import DeskError, IncidentDesk
 from dashboards.desk_api import desk_routes
 from dashboards.pages import explanation_page, page_routes, render_unavailable
+from dashboards.slack_actions import PressDesk, slack_routes
 from dashboards.view import Readiness, StatusView
 from dashboards.write_guard import WriteGuard
 
@@ -35,11 +36,13 @@ def build_app(
     is_ready: Callable[[], Awaitable[Readiness]],
     desk: IncidentDesk | None = None,
     token: str | None = None,
+    slack: PressDesk | None = None,
 ) -> FastAPI:
     """The application that the daemon serves on its HTTP port.
 
     ``render_metrics`` gives Prometheus' text format; ``is_ready`` says whether the daemon can do its work. With a
-    ``desk`` incidents can be seen to over the API, by whoever shows the ``token``, else from this machine alone.
+    ``desk`` incidents can be seen to over the API, by whoever shows the ``token``, else from this machine alone;
+    with ``slack`` by buttons below messages as well.
     """
     app = FastAPI(
         title="Anchorwatch",
@@ -52,6 +55,8 @@ def build_app(
     if desk is not None:
         app.include_router(desk_routes(desk, WriteGuard(token)))
         app.include_router(explanation_page(desk))
+    if slack is not None:
+        app.include_router(slack_routes(slack))
     app.include_router(page_routes(view, app.openapi, explains=desk is not None))
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
     app.add_exception_handler(StatusError, _answer_unavailable)

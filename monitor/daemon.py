@@ -64,6 +64,7 @@ from .traffic_flow.watch_versions import look_at_versions
 
 if TYPE_CHECKING:
     from .grpc_serving import Certificates, GrpcServer
+    from .slack_buttons import SlackButtons
 
 GARBAGE_THRESHOLDS = (50_000, 20, 50)
 """After how many new objects Python looks for cycles among them, and how rarely among older and oldest ones."""
@@ -227,6 +228,7 @@ class Daemon:
             limits={name: one.max_per_minute for name, one in config.receivers.items()},
             fallbacks=config.fallbacks(),
         )
+        self._buttons = self._open_buttons(telling)
         self._status = Status(
             self.deployment,
             self.database,
@@ -241,6 +243,15 @@ class Daemon:
         self._sensitivity = SensitivityWatch(self.database, self._house, self._rounds.watched)
         self._interrupt = self._rounds.interrupt
         await self._plan(now)
+
+    def _open_buttons(self, telling: httpx.AsyncClient) -> "SlackButtons | None":
+        receivers = self.deployment.config.receivers
+        if not any(one.slack is not None and one.slack.has_buttons for one in receivers.values()):
+            return None
+        # Imported here: Slack's client takes 8 MB.
+        from .slack_buttons import SlackButtons
+
+        return SlackButtons(self.database, self.clock, telling, self._self, receivers, self._messenger.wake)
 
     async def _open_rounds(self, asking: httpx.AsyncClient, now: datetime) -> Rounds:
         watched = {
@@ -307,6 +318,7 @@ class Daemon:
             self._readiness,
             desk,
             token.get_secret_value() if token else None,
+            self._buttons,
         )
         otlp, is_news = self.deployment.config.otlp, self._self.is_news
         in_flight = InFlight(otlp.max_in_flight_bytes)
@@ -329,6 +341,8 @@ class Daemon:
                 self._grpc.serve(service), name="traces over gRPC"
             )
         tasks["outbox"] = asyncio.create_task(self._messenger.deliver(self._outbox), name="outbox")
+        if self._buttons:
+            tasks["buttons"] = asyncio.create_task(self._buttons.serve(), name="buttons")
         if self.deployment.config.alertmanager:
             tasks["alertmanager"] = asyncio.create_task(self._outside.export(), name="alertmanager")
         tasks["pulse"] = asyncio.create_task(self._self.pulse(), name="pulse")
@@ -356,7 +370,7 @@ class Daemon:
         self._messenger.close()
         ending = {tasks[name] for name in ("traces", "traces over gRPC", "outbox") if name in tasks}
         await asyncio.wait(ending, timeout=FLUSH_GRACE_S)
-        for name in ("outbox", "pulse", "alertmanager"):
+        for name in ("outbox", "pulse", "alertmanager", "buttons"):
             if name in tasks:
                 tasks[name].cancel()
         with contextlib.suppress(StoreError):  # what is not folded is in the journal, for the next start

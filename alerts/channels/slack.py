@@ -72,7 +72,7 @@ class SlackChannel:
         )
         self._channel = config.channel
         self._mentions = config.mentions
-        self._has_buttons = config.app_token is not None or config.signing_secret is not None
+        self._has_buttons = config.has_buttons
         self._public_url = public_url
 
     async def deliver(self, message: Message, thread: Thread | None, *, is_repeat: bool) -> Thread | None:

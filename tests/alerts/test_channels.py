@@ -12,8 +12,7 @@ import pytest
 
 from alerts import DeliveryError
 from alerts.channels import Channel, Tools, open_channels
-from alerts.config import KINDS as KINDS_OF_CHANNELS
-from alerts.config import ReceiverConfig
+from alerts.config import CHANNEL_KINDS, ReceiverConfig
 
 from .conftest import Answer
 from .messages import HUGE, KINDS, PAGE
@@ -31,7 +30,7 @@ class Setting:
     refuse: Callable[[Answer], None]
 
 
-@pytest.fixture(params=KINDS_OF_CHANNELS)
+@pytest.fixture(params=CHANNEL_KINDS)
 def setting(request: pytest.FixtureRequest) -> Setting:
     def slack() -> Setting:
         fake = request.getfixturevalue("slack")
