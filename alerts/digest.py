@@ -50,26 +50,22 @@ def allowance(load: outbox_store.Load, max_per_minute: int, now: datetime) -> Al
 
 def gather(session: Session, receiver: str, now: datetime) -> Notification | None:
     """The digest of all that waits for this receiver now, which is in the outbox in its place."""
-    last = outbox_store.last_waiting(session, receiver, now, DIGESTED_AT_ONCE)
+    last = outbox_store.last_waiting(session, receiver, DIGESTED_AT_ONCE)
     if last is None:
         return None
     counts: Counter[tuple[Severity, NoticeKind]] = Counter()
-    first = nsmallest(MEMBERS_SHOWN, _counted(session, receiver, now, last, counts), key=_urgency)
+    first = nsmallest(MEMBERS_SHOWN, _counted(session, receiver, last, counts), key=_urgency)
     row = addressed(_message(first, counts, now), receiver, last)
     outbox_store.enqueue(session, [row])
-    outbox_store.put_into_digest(session, receiver, row.id, now, last)
+    outbox_store.put_into_digest(session, receiver, row.id, last)
     return row
 
 
 def _counted(
-    session: Session,
-    receiver: str,
-    now: datetime,
-    last: int,
-    counts: Counter[tuple[Severity, NoticeKind]],
+    session: Session, receiver: str, last: int, counts: Counter[tuple[Severity, NoticeKind]]
 ) -> Iterable[Message]:
     """The messages one by one, so that a storm is never in memory as a whole."""
-    for message in outbox_store.waiting_messages(session, receiver, now, last):
+    for message in outbox_store.waiting_messages(session, receiver, last):
         counts[message.severity, message.kind] += 1
         yield message
 

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlmodel import Session
 
-from . import AlertError, outbox_store, store
+from . import AlertError, group_store, outbox_store, store
 from .decisions import record
 from .dispatch import Dispatcher
 from .finding import Label, Verdict
@@ -175,6 +175,11 @@ def announce_rollback(session: Session, incident_id: str, name: str, note: str, 
     if incident is None:
         return
     news = about_incident(incident, NoticeKind.ROLLBACK_NEWS, now, note=note, rollback=name)
-    for receiver, group_id in outbox_store.threads_of(session, incident_id).items():
+    threads = outbox_store.threads_of(session, incident_id)
+    if not threads:
+        # Something kept people from hearing of the incident: that a release went back they are to hear all the same.
+        groups = group_store.groups_of(session, incident_id)
+        threads = {receiver: group.id for group in groups for receiver in group.policy.receivers}
+    for receiver, group_id in threads.items():
         row = addressed(replace(news, group_id=group_id), receiver, incident.notices)
         outbox_store.enqueue(session, [row])

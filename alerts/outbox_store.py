@@ -176,28 +176,28 @@ def load(session: Session, receiver: str, since: datetime, now: datetime) -> Loa
     return Load(waiting, sent, digest_sent_at=moment(latest.sent_at))
 
 
-def last_waiting(session: Session, receiver: str, now: datetime, limit: int) -> int | None:
-    """The position of the last of the rows that are due, of which there are ``limit`` at most; nothing without any."""
-    rows = select(NotificationRow.position).where(*_digestible(receiver, now))
+def last_waiting(session: Session, receiver: str, limit: int) -> int | None:
+    """The position of the last of the rows that wait, of which there are ``limit`` at most; nothing without any."""
+    rows = select(NotificationRow.position).where(*_digestible(receiver))
     first = rows.order_by(col(NotificationRow.position)).limit(limit).subquery()
     last: int | None = session.exec(select(func.max(first.c.position))).one()
     return last
 
 
-def waiting_messages(session: Session, receiver: str, now: datetime, last: int) -> Iterator[Message]:
-    """The messages that are due up to this position, read a few at a time."""
+def waiting_messages(session: Session, receiver: str, last: int) -> Iterator[Message]:
+    """The messages that wait up to this position, read a few at a time."""
     query = select(NotificationRow.payload).where(
-        *_digestible(receiver, now), col(NotificationRow.position) <= last
+        *_digestible(receiver), col(NotificationRow.position) <= last
     )
     for text in session.exec(query.execution_options(yield_per=READ_AT_ONCE)):
         yield Message.from_json(text)
 
 
-def put_into_digest(session: Session, receiver: str, digest_id: str, now: datetime, last: int) -> None:
-    """Have a digest tell of everything that is due up to this position."""
+def put_into_digest(session: Session, receiver: str, digest_id: str, last: int) -> None:
+    """Have a digest tell of everything that waits up to this position."""
     session.connection().execute(
         update(NotificationRow)
-        .where(*_digestible(receiver, now), col(NotificationRow.position) <= last)
+        .where(*_digestible(receiver), col(NotificationRow.position) <= last)
         .values(digest_id=digest_id)
     )
 
@@ -327,11 +327,12 @@ def _is_waiting() -> ColumnElement[bool]:
     return is_open & col(NotificationRow.digest_id).is_(None)
 
 
-def _digestible(receiver: str, now: datetime) -> tuple[ColumnElement[bool], ...]:
+def _digestible(receiver: str) -> tuple[ColumnElement[bool], ...]:
+    # Those too that wait for another attempt: what comes after them must not overtake them in a digest.
     is_kind = col(NotificationRow.kind).not_in((NoticeKind.TEST.value, NoticeKind.DIGEST.value))
     # What is claimed is on its way already.
     is_free = col(NotificationRow.claimed_at).is_(None)
-    return col(NotificationRow.receiver) == receiver, _is_waiting(), _is_due(now), is_kind, is_free
+    return col(NotificationRow.receiver) == receiver, _is_waiting(), is_kind, is_free
 
 
 def _is_head() -> ColumnElement[bool]:

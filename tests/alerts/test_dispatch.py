@@ -12,7 +12,7 @@ from alerts.explain import explain
 from alerts.finding import Finding, Label, Severity, Source, Verdict
 from alerts.incident import AlertRule, Reason, State
 from alerts.inhibition import InhibitRule, matching
-from alerts.intake import receive
+from alerts.intake import announce_rollback, receive
 from alerts.matcher import parse_matcher
 from alerts.message import Message, Why
 from alerts.rollback import Mode, RollbackRule
@@ -364,3 +364,14 @@ def test_what_is_over_for_long_is_forgotten_and_what_goes_on_is_not(watch):
     assert watch.write(lambda s: group_store.forget(s, before)) == 1
     assert watch.told() == [("slack", "firing", "FIRST")]
     assert len(watch.database.read(group_store.open_groups)) == 1
+
+
+def test_a_rollback_is_told_even_when_the_incident_is_held(database, clock):
+    rule = InhibitRule(matching(proof="down"), matching(prompt="1"))
+    watch = Watch(database, clock, inhibitions=(rule,))
+    watch.take(finding(1))
+    down = Finding(Severity.PAGE, Source.PROOF, "down", {"proof": "down"})
+    watch.take(Verdict("proof/bot", Label.BREACHED, down))
+    [held, _] = database.read(store.open_incidents)
+    watch.write(lambda s: announce_rollback(s, held.id, "deploy", "It was sent.", clock.now()))
+    assert watch.told() == [("pager", "rollback_news", "")]

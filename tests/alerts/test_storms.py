@@ -164,6 +164,17 @@ async def test_nothing_overtakes_a_digest_that_is_tried_again(sea):
     ] * 3
 
 
+async def test_a_digest_has_what_waits_for_another_attempt_too(sea):
+    sea.receivers["pager"].failures.append(DeliveryError("not now"))
+    sea.storm(3)
+    await sea.outbox.drain()
+    sea.storm(300)
+    await sea.outbox.drain()
+    [digest] = sea.arrived("pager")
+    assert digest.member_count == 300
+    assert sea.states()["waiting"] == 0
+
+
 async def test_a_digest_that_cannot_be_told_goes_to_somebody_else(sea):
     sea.receivers["pager"].is_dead = True
     sea.storm(300)
