@@ -20,7 +20,7 @@ from ..rollback import Mode
 from .posting import Poster
 
 MAX_BODY_BYTES = 20_000
-"""What the specification recommends at most. A larger body leaves out evidence, then members, then labels."""
+"""What the specification recommends at most. A larger body leaves out evidence, parts of a report, members, labels."""
 
 MAX_SUMMARY_LENGTH = 1000
 """How much of a summary or a note goes into a body."""
@@ -87,15 +87,18 @@ class RollbackChannel:
 def webhook_body(message: Message) -> bytes:
     """The JSON that is signed and sent: the same message gives the same bytes, below ``MAX_BODY_BYTES``."""
     labels, evidence, members = dict(message.labels), list(message.evidence), _members(message)
-    body = _body(message, labels, evidence, members)
-    while len(body) >= MAX_BODY_BYTES and (evidence or labels or members):
+    sections = len(message.sections)
+    body = _body(message, labels, evidence, members, sections)
+    while len(body) >= MAX_BODY_BYTES and (evidence or labels or members or sections):
         if evidence:
             evidence.pop()
+        elif sections:
+            sections -= 1
         elif members:
             members.pop()
         else:
             labels.popitem()
-        body = _body(message, labels, evidence, members)
+        body = _body(message, labels, evidence, members, sections)
     return body
 
 
@@ -117,6 +120,7 @@ def _body(
     labels: Mapping[str, str],
     evidence: list[tuple[str, str]],
     members: list[dict[str, Any]],
+    sections: int,
 ) -> bytes:
     fields: dict[str, Any] = {
         "type": f"anchorwatch.{message.kind.value}",
@@ -139,6 +143,9 @@ def _body(
         "evidence": [{"name": name, "value": value} for name, value in evidence],
         "left_out": len(message.evidence) - len(evidence) + len(message.labels) - len(labels),
     }
+    if message.kind is NoticeKind.REPORT:
+        fields |= {"sections": message.sections[:sections], "page": message.page}
+        fields["left_out"] += len(message.sections) - sections
     if message.kind is NoticeKind.ROLLBACK:
         fields |= {"rollback": message.rollback, "mode": "live"}
     return orjson.dumps(fields)
