@@ -39,7 +39,7 @@ def ask(database, clock, woken) -> Callable[..., httpx.AsyncClient]:
         peer: str = "127.0.0.1", host: str = "localhost:8700", token: str | None = None
     ) -> httpx.AsyncClient:
         view, desk = Bare(), Desk(database, clock, lambda: woken.append("woken"))
-        app = build_app(view, lambda: b"", view.is_ready, desk, token)
+        app = build_app(view, lambda: b"", view.is_ready, view, desk, token)
         transport = httpx.ASGITransport(app, client=(peer, 4711))
         return httpx.AsyncClient(transport=transport, base_url=f"http://{host}")
 

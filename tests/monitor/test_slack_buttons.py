@@ -218,7 +218,7 @@ Post = Callable[..., Awaitable[httpx.Response]]
 @pytest.fixture
 async def post(office: Office) -> AsyncIterator[Post]:
     """Post to the daemon as Slack does: a form with one field, signed."""
-    app = build_app(None, lambda: b"", None, slack=office.buttons)  # type: ignore[arg-type]
+    app = build_app(None, lambda: b"", None, None, slack=office.buttons)  # type: ignore[arg-type]
     transport = httpx.ASGITransport(app=app)
 
     async def send(
