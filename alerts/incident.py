@@ -49,6 +49,8 @@ class NoticeKind(StrEnum):
     DIGEST = "digest"
     """Many messages in one, when too many come at a time."""
     TEST = "test"
+    REPORT = "report"
+    """Something to read that is no alarm, such as an audit: of no incident, and never a page."""
 
 
 class Reason(StrEnum):

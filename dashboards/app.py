@@ -10,10 +10,11 @@ from starlette.middleware.base import RequestResponseEndpoint
 
 from dashboards import StatusError
 from dashboards.api import api_routes
+from dashboards.audit.routes import audit_api, audit_pages
 from dashboards.desk import DeskError, IncidentDesk
 from dashboards.desk_api import desk_routes
 from dashboards.pages import explanation_page, page_routes, render_unavailable
-from dashboards.view import Readiness, StatusView
+from dashboards.view import AuditView, Readiness, StatusView
 from dashboards.write_guard import WriteGuard
 
 HERE = Path(__file__).parent
@@ -33,6 +34,7 @@ def build_app(
     view: StatusView,
     render_metrics: Callable[[], bytes],
     is_ready: Callable[[], Awaitable[Readiness]],
+    audits: AuditView,
     desk: IncidentDesk | None = None,
     token: str | None = None,
 ) -> FastAPI:
@@ -49,10 +51,12 @@ def build_app(
         openapi_url="/api/openapi.json",
     )
     app.include_router(api_routes(view, render_metrics, is_ready))
+    app.include_router(audit_api(audits))
     if desk is not None:
         app.include_router(desk_routes(desk, WriteGuard(token)))
         app.include_router(explanation_page(desk))
     app.include_router(page_routes(view, app.openapi, explains=desk is not None))
+    app.include_router(audit_pages(audits))
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
     app.add_exception_handler(StatusError, _answer_unavailable)
     app.add_exception_handler(DeskError, _answer_refused)

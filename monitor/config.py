@@ -23,9 +23,12 @@ from pydantic import (
 from alerts.config import BudgetConfig, ReceiverConfig, RollbackConfig
 from alerts.routing import Routing
 from alerts.routing_config import MuteTimeConfig, RouteConfig, routing_of
+from canaries.abilities import unsupported
 from canaries.config import TargetConfig
+from canaries.dialects import DIALECTS
 from canaries.document import DocumentError, Duration, Places, Problem, load_document_with_places
 from canaries.suite import Suite, load_suite
+from monitor.audit.config import AuditConfig, ModelNoteConfig
 from monitor.traffic.checks import NAME_MAX as CHECK_NAME_MAX
 from monitor.traffic.config import EvaluationConfig, ModelPriceConfig, OtlpConfig, TlsConfig, ValidatorConfig
 from monitor.traffic.roll_ups import Keep
@@ -43,6 +46,9 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 VALIDATORS_MAX = 100
 """The most validators of production answers: each answer that matches is checked by all of them. And the most lines
 for the scores of evaluations."""
+
+MODEL_NOTES_MAX = 500
+"""The most notes on models: each model of an audit is held against all of them."""
 
 MINUTES_MIN_S = HISTORY_S + 86_400
 """The least time for which minutes of calls are kept: that of rhythms and of the longest baseline, and a day."""
@@ -164,6 +170,10 @@ class Config(BaseModel):
     watches: list[WatchConfig] = Field(default_factory=list, description="Rules over production traffic.")
     silence: SilenceConfig = Field(default_factory=SilenceConfig, description="Findings of silence.")
     watch_every: Annotated[Duration, Field(gt=0, description="How often watches are looked at.")] = 60.0
+    audit: AuditConfig | None = Field(None, description="The nightly audit; without it there is none.")
+    models: Annotated[list[ModelNoteConfig], Field(max_length=MODEL_NOTES_MAX)] = Field(
+        default_factory=list, description="What models are best used for, for the audit's catalogue."
+    )
     receivers: dict[str, ReceiverConfig] = Field(default_factory=dict, description="Who is told.")
     route: RouteConfig | None = Field(
         None, description="Who is told of what; without it each target and watch names them in `notify`."
@@ -301,6 +311,11 @@ def _suite_problems(
             if path not in faulty:
                 yield from error.problems
             faulty.add(path)
+            continue
+        provider = target.get("provider", "openai")
+        if isinstance(provider, str) and provider in DIALECTS:
+            for fault in unsupported(suites[name], provider):
+                yield places.problem(("targets", name, "suite"), fault)
 
 
 def _tls_problems(tree: Any, places: Places, folder: Path) -> Iterator[Problem]:
@@ -334,7 +349,8 @@ def _cross_references(tree: Any, places: Places) -> Iterator[Problem]:
     for index, watch in enumerate(watches if isinstance(watches, list) else []):
         if isinstance(watch, dict):
             yield from _unknown_names(tree, places, ("watches", index), watch)
-    yield from _unknown_names(tree, places, ("silence",), _section(tree, "silence"))
+    for section in ("silence", "audit"):
+        yield from _unknown_names(tree, places, (section,), _section(tree, section))
     yield from _route_problems(tree, places)
     receivers = _section(tree, "receivers")
     for name, receiver in receivers.items():

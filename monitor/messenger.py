@@ -51,6 +51,10 @@ class Messenger:
             if transition.notifications:
                 log.info("incident", key=incident.key, state=incident.state, reason=transition.reason)
 
+    def wake(self) -> None:
+        """Look into the outbox: something was put there that is no transition's."""
+        self._mail.set()
+
     async def deliver(self, outbox: Outbox) -> None:
         """Drain the outbox whenever something is due; after ``close``, once more and to its end."""
         while True:
@@ -62,10 +66,6 @@ class Messenger:
                 # Never without a pause: a clock that jumps must not make this loop spin.
                 async with asyncio.timeout(max(wait_s, 0.05)):
                     await self._mail.wait()
-
-    def wake(self) -> None:
-        """Have ``deliver`` look at once whether somebody has to be told."""
-        self._mail.set()
 
     def close(self) -> None:
         """Have ``deliver`` end when nothing is due any more."""

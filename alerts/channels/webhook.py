@@ -21,7 +21,7 @@ from ..rollback import Mode
 from .retry_after import retry_after_s
 
 MAX_BODY_BYTES = 20_000
-"""What the specification recommends at most. A larger body leaves out evidence, then members, then labels."""
+"""What the specification recommends at most. A larger body leaves out evidence, parts of a report, members, labels."""
 
 MAX_SUMMARY_LENGTH = 1000
 """How much of a summary or a note goes into a body."""
@@ -104,16 +104,19 @@ class RollbackChannel:
 
 def webhook_body(message: Message) -> bytes:
     """The JSON that is signed and sent: the same message gives the same bytes, below ``MAX_BODY_BYTES``."""
-    labels, evidence, members = dict(message.labels), list(message.evidence), _members(message)
-    body = _body(message, labels, evidence, members)
-    while len(body) >= MAX_BODY_BYTES and (evidence or labels or members):
+    labels, evidence, sections = dict(message.labels), list(message.evidence), len(message.sections)
+    members = _members(message)
+    body = _body(message, labels, evidence, sections, members)
+    while len(body) >= MAX_BODY_BYTES and (evidence or labels or sections or members):
         if evidence:
             evidence.pop()
+        elif sections:
+            sections -= 1
         elif members:
             members.pop()
         else:
             labels.popitem()
-        body = _body(message, labels, evidence, members)
+        body = _body(message, labels, evidence, sections, members)
     return body
 
 
@@ -134,6 +137,7 @@ def _body(
     message: Message,
     labels: Mapping[str, str],
     evidence: list[tuple[str, str]],
+    sections: int,
     members: list[dict[str, Any]],
 ) -> bytes:
     fields: dict[str, Any] = {
@@ -157,6 +161,9 @@ def _body(
         "evidence": [{"name": name, "value": value} for name, value in evidence],
         "left_out": len(message.evidence) - len(evidence) + len(message.labels) - len(labels),
     }
+    if message.kind is NoticeKind.REPORT:
+        fields |= {"sections": message.sections[:sections], "page": message.page}
+        fields["left_out"] += len(message.sections) - sections
     if message.kind is NoticeKind.ROLLBACK:
         fields |= {"rollback": message.rollback, "mode": "live"}
     return orjson.dumps(fields)

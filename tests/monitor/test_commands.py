@@ -57,7 +57,8 @@ COMMANDS = ["", "run", "demo", "init", "check-config", "replay", "baseline", "ba
             "baseline log", "baseline freeze", "baseline retire", "baseline renew", "backtest",
             "backtest canaries", "compare", "simulate", "spans", "spans decode", "alerts", "alerts list",
             "alerts test", "alerts ack", "alerts mark", "alerts explain", "alerts route", "alerts silence",
-            "alerts silence add", "alerts silence list", "alerts silence expire", "alerts silence preview"]  # fmt: skip
+            "alerts silence add", "alerts silence list", "alerts silence expire", "alerts silence preview",
+            "audit"]  # fmt: skip
 
 
 @pytest.mark.parametrize("command", COMMANDS)

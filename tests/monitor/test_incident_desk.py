@@ -11,6 +11,7 @@ from alerts.finding import Finding, Label, Severity, Source, Verdict
 from alerts.incident import AlertRule, State
 from alerts.intake import receive
 from dashboards.app import build_app
+from dashboards.audit.report import Audit, AuditSummary
 from dashboards.view import Budget, DeploymentStatus, Readiness
 from monitor.incident_desk import Desk
 
@@ -24,6 +25,12 @@ class Bare:
 
     async def is_ready(self) -> Readiness:
         return Readiness()
+
+    async def audits(self, limit: int) -> tuple[AuditSummary, ...]:
+        return ()
+
+    async def audit(self, night: str) -> Audit | None:
+        return None
 
 
 @pytest.fixture
@@ -39,7 +46,7 @@ def ask(database, clock, woken) -> Callable[..., httpx.AsyncClient]:
         peer: str = "127.0.0.1", host: str = "localhost:8700", token: str | None = None
     ) -> httpx.AsyncClient:
         view, desk = Bare(), Desk(database, clock, lambda: woken.append("woken"))
-        app = build_app(view, lambda: b"", view.is_ready, desk, token)
+        app = build_app(view, lambda: b"", view.is_ready, view, desk, token)
         transport = httpx.ASGITransport(app, client=(peer, 4711))
         return httpx.AsyncClient(transport=transport, base_url=f"http://{host}")
 
