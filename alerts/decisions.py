@@ -16,6 +16,9 @@ from . import tables  # noqa: F401 - which registers the table
 FORGOTTEN_AT_ONCE = 2000
 """How many rows are deleted at a time, so that nobody waits long for the database."""
 
+LOOKED_BACK = 8
+"""Among how many of the latest decisions about a key the one is searched that may have been taken again."""
+
 EXPLAINED_MAX = 500
 """How many decisions an explanation has at most: the latest ones."""
 
@@ -23,15 +26,11 @@ EXPLAINED_MAX = 500
 _DECISION = SQLModel.metadata.tables["alert_decision"]
 # Built once: SQLAlchemy takes longer to build a statement than SQLite to answer it.
 _INSERT = insert(_DECISION)
-_LAST = (
+_LAST_OF_KEY = (
     select(_DECISION)
-    .where(
-        _DECISION.c.key == bindparam("of_key"),
-        _DECISION.c.incident_id.is_not_distinct_from(bindparam("of_incident_id")),
-        _DECISION.c.group_id.is_not_distinct_from(bindparam("of_group_id")),
-    )
+    .where(_DECISION.c.key == bindparam("of_key"))
     .order_by(_DECISION.c.position.desc())
-    .limit(1)
+    .limit(LOOKED_BACK)
 )
 _UPDATE = update(_DECISION).where(_DECISION.c.position == bindparam("at_position"))
 
@@ -64,7 +63,9 @@ def record(
     connection, at = session.connection(), now.timestamp()
     # What is about a whole group has the group in place of a key, so that the index finds it.
     about = {"key": key or f"group/{group_id}", "incident_id": incident_id, "group_id": group_id}
-    last = connection.execute(_LAST, {f"of_{name}": value for name, value in about.items()}).first()
+    latest = connection.execute(_LAST_OF_KEY, {"of_key": about["key"]})
+    scope = (incident_id, group_id)
+    last = next((row for row in latest.all() if (row.incident_id, row.group_id) == scope), None)
     if last is not None and (last.what, last.why) == (what, why):
         values = {"at_position": last.position, "last_at": at, "times": last.times + 1}
         connection.execute(_UPDATE, values)

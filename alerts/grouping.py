@@ -73,7 +73,7 @@ class Quiet:
     mute_times: Mapping[str, MuteTime] = field(default_factory=dict)
     inhibitions: Sequence[InhibitRule] = ()
     firing: Sequence[Incident] = ()
-    """The open incidents of the deployment: what may explain others away."""
+    """The incidents that may explain others away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +136,7 @@ def due_after(group: Group, incident: Incident, now: datetime) -> datetime:
     """When the group has to be looked at because this member of it has changed: not for every one that joins."""
     if group.told_severity is None:
         return _since(group.waiting_since, group.policy.group_wait_s, now)
-    if incident.is_firing and (
-        incident.severity > group.told_severity or incident.state is State.ACKNOWLEDGED
-    ):
+    if incident.is_firing and incident.severity > group.told_severity:
         return now
     return _since(group.told_at, group.policy.group_interval_s, now)
 

@@ -329,7 +329,8 @@ def _is_waiting() -> ColumnElement[bool]:
 
 def _digestible(receiver: str) -> tuple[ColumnElement[bool], ...]:
     # Those too that wait for another attempt: what comes after them must not overtake them in a digest.
-    is_kind = col(NotificationRow.kind).not_in((NoticeKind.TEST.value, NoticeKind.DIGEST.value))
+    alone = (NoticeKind.TEST.value, NoticeKind.DIGEST.value, NoticeKind.REPORT.value)
+    is_kind = col(NotificationRow.kind).not_in(alone)
     # What is claimed is on its way already.
     is_free = col(NotificationRow.claimed_at).is_(None)
     return col(NotificationRow.receiver) == receiver, _is_waiting(), is_kind, is_free

@@ -352,13 +352,12 @@ class Daemon:
     async def _serve(self) -> int:
         """Run every part until the signal, or until one of them ends; gives the exit code."""
         token = self.deployment.config.http.token
-        desk = Desk(self.database, self.clock, self._messenger.wake)
         app = build_app(
             self._status,
             self.metrics.render,
             self._readiness,
             StoredAudits(self.database),
-            desk,
+            Desk(self.database, self.clock, self._messenger.wake),
             token.get_secret_value() if token else None,
             self._buttons,
         )

@@ -11,6 +11,7 @@ from alerts.finding import Finding, Label, Severity, Source, Verdict
 from alerts.incident import AlertRule, State
 from alerts.intake import receive
 from dashboards.app import build_app
+from dashboards.audit.report import Audit, AuditSummary
 from dashboards.view import Budget, DeploymentStatus, Readiness
 from monitor.incident_desk import Desk
 
@@ -24,6 +25,12 @@ class Bare:
 
     async def is_ready(self) -> Readiness:
         return Readiness()
+
+    async def audits(self, limit: int) -> tuple[AuditSummary, ...]:
+        return ()
+
+    async def audit(self, night: str) -> Audit | None:
+        return None
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from alerts.incident import AlertRule
 from alerts.intake import receive
 from monitor.database import Database, alembic_config
 
-BEFORE = "0006"
+BEFORE = "0007"
 AT = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 INCIDENT = (
     "INSERT INTO incident (id, key, state, severity, source, finding_severity, summary, labels, evidence, opened_at,"
