@@ -53,6 +53,16 @@ class NotificationRow(SQLModel, table=True):
             sqlite_where=_WAITING,
             postgresql_where=_WAITING,
         ),
+        # Tells whether an earlier message of the group still waits: by the index above that would be a look through all
+        # that waits for the receiver.
+        Index(
+            "ix_notification_group_waiting",
+            "group_id",
+            "receiver",
+            "position",
+            sqlite_where=_WAITING,
+            postgresql_where=_WAITING,
+        ),
     )
 
     position: int | None = Field(default=None, primary_key=True)

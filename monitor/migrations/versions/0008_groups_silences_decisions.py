@@ -23,6 +23,13 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column("digest_id", sa.String(), nullable=True))
         batch_op.create_index(batch_op.f("ix_notification_group_id"), ["group_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_notification_digest_id"), ["digest_id"], unique=False)
+        batch_op.create_index(
+            "ix_notification_group_waiting",
+            ["group_id", "receiver", "position"],
+            unique=False,
+            sqlite_where=sa.text("sent_at IS NULL AND failed_at IS NULL"),
+            postgresql_where=sa.text("sent_at IS NULL AND failed_at IS NULL"),
+        )
 
     op.create_table(
         "alert_group",
