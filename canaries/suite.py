@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from .canonical import CustomScrubber, ScrubberName
 from .config import Parameters, Samples
 from .document import DocumentError, Places, Problem, load_document_with_places, placed
+from .gate.config import GateConfig
 from .schema import schema_faults
 
 MAX_CANARIES = 1_000
@@ -75,13 +76,14 @@ class Canary:
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """Canaries that are replayed together. ``scrub`` is for ``canonical``."""
+    """Canaries that are replayed together. ``scrub`` is for ``canonical``, ``gate`` what it asks of a release."""
 
     name: str
     canaries: tuple[Canary, ...]
     scrub: tuple[str | CustomScrubber, ...] = ()
     parameters: Mapping[str, Any] = field(default_factory=dict)
     samples: int | None = None
+    gate: GateConfig = field(default_factory=GateConfig)
 
     def expected_samples(self, target_samples: int | None = None) -> dict[str, int]:
         """How many answers a full run has, by canary: the canary's word, the suite's, the target's, or 1."""
@@ -243,6 +245,7 @@ class SuiteDocument(_Document):
     parameters: Parameters = Field(default_factory=dict)
     samples: Samples | None = None
     scrub: Annotated[list[ScrubberName | ScrubDocument], Field(max_length=50)] = Field(default_factory=list)
+    gate: GateConfig = Field(default_factory=GateConfig)
     canaries: Annotated[list[CanaryDocument], Field(min_length=1, max_length=MAX_CANARIES)]
 
     def suite(self, default_name: str) -> Suite:
@@ -256,4 +259,5 @@ class SuiteDocument(_Document):
             ),
             parameters=self.parameters,
             samples=self.samples,
+            gate=self.gate,
         )

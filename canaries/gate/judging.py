@@ -1,0 +1,105 @@
+"""Whether a candidate may pass: everything that was asked of it, decided from its answers."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .. import CompletionsError
+from ..compare import Comparison, Settings, compare
+from ..completion import Run
+from ..suite import Expectations, Suite
+from .config import ALPHA, GateConfig, Reaction
+from .limits import Price, limit_checks
+from .results import Check, Gate
+from .rules import canary_checks, requests_check
+from .statistics import statistics_checks
+
+CANARIES_WANTED = 50
+"""How many canaries, each checked by a person, make a good gate: the field's advice."""
+
+CANARIES_FEW = 25
+"""With fewer it is said that they are few."""
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """Answers with a name, and how they are priced."""
+
+    name: str
+    runs: Sequence[Run]
+    price: Price
+
+
+def judge(
+    suite: Suite,
+    candidate: Side,
+    base: Side | None,
+    config: GateConfig,
+    *,
+    seed: int = 0,
+    notes: Sequence[str] = (),
+    progress: Callable[[int, int], None] | None = None,
+) -> Gate:
+    """What the candidate's answers come to, beside those of ``base`` where there are any.
+
+    Without a base only the rules and absolute limits are judged. Raises CompletionsError when nothing was answered.
+    """
+    completions = [one for run in candidate.runs for one in run.completions]
+    answers = sum(one.is_answered for one in completions)
+    if not answers:
+        raise CompletionsError(_nothing_answered(candidate))
+    base_runs = base.runs if base else ()
+    known_failures = config.known_failures or Reaction.FAIL
+    checks: list[Check] = [
+        *canary_checks(suite, candidate.runs, base_runs, known_failures),
+        requests_check(candidate.runs),
+    ]
+    comparison = None
+    if base is not None:
+        comparison = _compared(suite, candidate, base, config, seed, progress)
+        changes = config.changes or Reaction.FAIL
+        checks += statistics_checks(comparison, config.floor or 0.0, changes)
+    base_price = base.price if base else candidate.price
+    rng = np.random.default_rng(seed)
+    checks += limit_checks(config.limits(), candidate.runs, base_runs, candidate.price, base_price, rng)
+    return Gate(
+        suite=suite.name,
+        target=candidate.name,
+        against=base.name if base else None,
+        checks=tuple(checks),
+        notes=(*notes, *_notes(suite, base)),
+        comparison=comparison,
+        answers=answers,
+    )
+
+
+def _compared(
+    suite: Suite,
+    candidate: Side,
+    base: Side,
+    config: GateConfig,
+    seed: int,
+    progress: Callable[[int, int], None] | None,
+) -> Comparison:
+    settings = Settings(alpha=config.alpha or ALPHA, seed=seed)
+    return compare(base.runs, candidate.runs, settings, suite=suite, price=candidate.price, progress=progress)
+
+
+def _notes(suite: Suite, base: Side | None) -> Iterator[str]:
+    checked = sum(canary.expectations != Expectations() for canary in suite.canaries)
+    if len(suite.canaries) < CANARIES_FEW:
+        yield (
+            f"The suite has {len(suite.canaries)} canaries. About {CANARIES_WANTED} real requests, their expectations "
+            "checked by a person, make a gate that can be relied on."
+        )
+    if checked < len(suite.canaries):
+        yield f"{len(suite.canaries) - checked} canaries expect nothing, so no rule can stop their answers."
+    if base is None:
+        yield "Nothing to compare with: only rules and absolute limits were judged. --against names a baseline."
+
+
+def _nothing_answered(candidate: Side) -> str:
+    failed = next((one for run in candidate.runs for one in run.completions), None)
+    why = "" if failed is None else f": {failed.outcome.value}{f', {failed.error}' if failed.error else ''}"
+    return f"{candidate.name} answered none of the requests{why}"
