@@ -15,6 +15,7 @@ from monitor import MonitorError
 from . import (
     alerts_commands,
     baseline_commands,
+    canaries_commands,
     compare_command,
     daemon_commands,
     gate_command,
@@ -50,6 +51,7 @@ compare_command.add_to(app)
 gate_command.add_to(app)
 simulate_command.add_to(app)
 app.add_typer(baseline_commands.app, name="baseline")
+app.add_typer(canaries_commands.app, name="canaries")
 app.add_typer(alerts_commands.app, name="alerts")
 app.add_typer(spans_commands.app, name="spans")
 

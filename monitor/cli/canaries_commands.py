@@ -1,0 +1,10 @@
+"""``canaries ...``: where canaries come from, and what became of their suites."""
+
+import typer
+
+app = typer.Typer(help="Find canaries, and follow their suites.", no_args_is_help=True)
+
+
+@app.callback()
+def canaries() -> None:
+    """Find canaries, and follow their suites."""
