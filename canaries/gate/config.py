@@ -14,6 +14,9 @@ from ..duration import parse_duration
 ALPHA = 0.05
 """How often a candidate that is the same may fail the statistics, when nobody says."""
 
+ALPHA_MIN = 0.0001
+"""The smallest such share: below, permutations take minutes."""
+
 ANSWERS_WANTED = 100
 """How many answers a candidate is asked for, when nobody says how many runs: a change in a fifth of them shows then."""
 
@@ -115,7 +118,10 @@ class GateConfig(BaseModel):
         None, description="answers to each canary in a run [as suite and target say]"
     )
     alpha: float | None = Field(
-        None, gt=0, lt=1, description="how often a candidate that is the same may fail the statistics [0.05]"
+        None,
+        ge=ALPHA_MIN,
+        lt=1,
+        description="how often a candidate that is the same may fail the statistics [0.05]",
     )
     floor: float | None = Field(
         None,
@@ -123,6 +129,12 @@ class GateConfig(BaseModel):
         le=1,
         description="the smallest difference that counts: of shares, lengths and distances, 0.02 is 2 % [each "
         "score's own]",
+    )
+    detect: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="the share of answers whose change must be likely to show, for a candidate to pass [a third]",
     )
     changes: Reaction | None = Field(
         None, description="what answers that are different do; `warn` where a change is meant [fail]"

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 
 from .. import CompletionsError
 from ..compare import Comparison, Settings, compare
+from ..compare.results import DETECT, PERMUTATIONS
 from ..completion import Run
 from ..suite import Expectations, Suite
 from .config import ALPHA, GateConfig, Reaction
@@ -20,6 +22,9 @@ CANARIES_WANTED = 50
 
 CANARIES_FEW = 25
 """With fewer it is said that they are few."""
+
+PERMUTATIONS_A_LEVEL = 2
+"""How many permutations may be farther out at the level: with one, p-values could hardly reach it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +87,9 @@ def _compared(
     seed: int,
     progress: Callable[[int, int], None] | None,
 ) -> Comparison:
-    settings = Settings(alpha=config.alpha or ALPHA, seed=seed)
+    alpha = config.alpha or ALPHA
+    permutations = max(PERMUTATIONS, ceil(PERMUTATIONS_A_LEVEL / alpha))
+    settings = Settings(alpha, permutations, seed, config.detect or DETECT)
     return compare(base.runs, candidate.runs, settings, suite=suite, price=candidate.price, progress=progress)
 
 

@@ -72,6 +72,13 @@ def gate(
             "[default: each score's own]"
         ),
     ] = None,
+    detect: Annotated[
+        float | None,
+        typer.Option(
+            help="The share of answers whose change must be likely to show, for a candidate to pass. "
+            "[default: a third]"
+        ),
+    ] = None,
     changes: Annotated[
         str | None,
         typer.Option(
@@ -130,6 +137,7 @@ def gate(
         samples=samples,
         alpha=alpha,
         floor=floor,
+        detect=detect,
         changes=changes,
         known_failures=known_failures,
         latency_p50=latency_p50,

@@ -226,6 +226,10 @@ def test_equal_candidates_fail_the_statistics_as_seldom_as_alpha_says() -> None:
     assert failed <= 15  # of 40 at .2: 8 are expected, and more than 15 come once in 300 times
 
 
+def test_the_strictest_level_can_still_be_reached() -> None:
+    assert judged(with_text("label", "C"), alpha=0.0001).verdict is Status.FAIL
+
+
 # --- limits
 
 LIMITS = {
@@ -330,7 +334,7 @@ def test_so_many_runs_are_made_that_the_answers_can_tell(requests: int, runs: in
 
 
 @pytest.mark.parametrize(
-    "odd", [{"alpha": 0}, {"floor": 2}, {"runs": 0}, {"changes": "ignore"}, {"limit": 1}]
+    "odd", [{"alpha": 0.00001}, {"floor": 2}, {"runs": 0}, {"changes": "ignore"}, {"limit": 1}]
 )
 def test_settings_that_make_no_sense_are_refused(odd: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
