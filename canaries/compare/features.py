@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..completion import Completion
-from ..refusals import is_refusal
+from ..refusals import are_refusals
 from ..suite import Expectations, Suite
 from ..validators import validate
 from . import scores as names
@@ -86,7 +86,7 @@ class Corpus:
             names.RARITY: self._rarity[list(self._members[number])],
             names.VARIETY: np.array([len(set(word.tolist())) / max(1, len(word)) ** 0.5 for word in words]),
             names.LENGTH: np.array([float(len(text)) for text in own]),
-            names.REFUSALS: np.array([float(is_refusal(text)) for text in own]),
+            names.REFUSALS: np.array(are_refusals(own), dtype=float),
             **{name: _numbers(pair.answers, measure) for name, measure in MEASURES.items()},
         }
         if expectations := self._expected.get(pair.canary):
