@@ -1,7 +1,7 @@
 """Whether a candidate may pass: everything that was asked of it, decided from its answers."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 
 import numpy as np
@@ -90,7 +90,24 @@ def _compared(
     alpha = config.alpha or ALPHA
     permutations = max(PERMUTATIONS, ceil(PERMUTATIONS_A_LEVEL / alpha))
     settings = Settings(alpha, permutations, seed, config.detect or DETECT)
-    return compare(base.runs, candidate.runs, settings, suite=suite, price=candidate.price, progress=progress)
+    return compare(
+        _of_suite(base.runs, suite),
+        candidate.runs,
+        settings,
+        suite=suite,
+        price=candidate.price,
+        base_price=base.price,
+        progress=progress,
+    )
+
+
+def _of_suite(runs: Sequence[Run], suite: Suite) -> list[Run]:
+    """The runs without answers to canaries that the candidate was not asked, so that runs of both sides are alike."""
+    asked = {canary.id for canary in suite.canaries}
+    kept = [
+        replace(run, completions=tuple(one for one in run.completions if one.canary in asked)) for run in runs
+    ]
+    return [run for run in kept if run.completions] or list(runs)
 
 
 def _notes(suite: Suite, base: Side | None) -> Iterator[str]:

@@ -15,6 +15,10 @@ from .results import Check, Kind, Status
 WORSE_WHEN_MORE = (VALIDATORS, REFUSALS, UNFINISHED)
 """Scores of which more is worse, whatever change was meant."""
 
+_MORE = (
+    "Ask the candidate more with --runs or --samples; a baseline with few answers needs more of them, too."
+)
+
 
 def statistics_checks(found: Comparison, floor: float, changes: Reaction) -> Iterator[Check]:
     """Whether the answers changed; and where a change is meant, whether they got worse."""
@@ -28,8 +32,8 @@ def _changed(found: Comparison, floor: float, changes: Reaction) -> Check:
     large = [one for one in _moved(found) if _is_large(one, floor)] if is_sure else []
     stops = changes is Reaction.FAIL
 
-    def check(status: Status, summary: str) -> Check:
-        return Check(Kind.STATISTICS, "answers", status, summary, tuple(details(found)))
+    def check(status: Status, summary: str, *more: str) -> Check:
+        return Check(Kind.STATISTICS, "answers", status, summary, (*details(found), *more))
 
     if large:
         return check(Status.FAIL if stops else Status.WARN, headline(found))
@@ -39,7 +43,7 @@ def _changed(found: Comparison, floor: float, changes: Reaction) -> Check:
             f"The answers differ measurably ({p_words(found.p_value)}), but by less than the floor.",
         )
     if found.verdict is Verdict.INCONCLUSIVE:
-        return check(Status.INCONCLUSIVE if stops else Status.WARN, headline(found))
+        return check(Status.INCONCLUSIVE if stops else Status.WARN, headline(found), _MORE)
     return check(Status.PASS, headline(found))
 
 

@@ -1,17 +1,26 @@
 """What a gate came to, in sentences for people."""
 
-from .results import Gate, Status
+from collections.abc import Sequence
+
+from ..compare.words import listed
+from .results import Check, Gate, Status
 
 WORDS = {Status.PASS: "passes", Status.FAIL: "fails", Status.INCONCLUSIVE: "cannot be judged"}
 
 
 def headline(gate: Gate) -> str:
     """The verdict as one sentence."""
-    named = [check.name for check in gate.of(gate.verdict)] if gate.verdict is not Status.PASS else []
-    first, rest = named[:5], len(named) - 5
-    where = f": {', '.join(first)}{f' and {rest} more' if rest > 0 else ''}" if named else ""
     beside = f" against {gate.against}" if gate.against else ""
-    return f"{gate.target} {WORDS[gate.verdict]}{beside}{where}."
+    if gate.verdict is Status.PASS:
+        warned = gate.of(Status.WARN)
+        told = f", with warnings: {_named(warned)}" if warned else ""
+    else:
+        told = f": {_named(gate.of(gate.verdict))}"
+    return f"{gate.target} {WORDS[gate.verdict]}{beside}{told}."
+
+
+def _named(checks: Sequence[Check]) -> str:
+    return listed([check.name for check in checks])
 
 
 def footnote(gate: Gate) -> str:

@@ -219,8 +219,8 @@ def test_a_candidate_that_answers_nothing_cannot_be_judged() -> None:
 def test_equal_candidates_fail_the_statistics_as_seldom_as_alpha_says() -> None:
     failed = 0
     for seed in range(40):
-        base = Side("b", runs_of(runs=20, samples=1, seed=2 * seed), price)
-        candidate = Side("c", runs_of(runs=20, samples=1, seed=2 * seed + 1), price)
+        base = Side("b", runs_of(runs=8, samples=1, seed=2 * seed), price)
+        candidate = Side("c", runs_of(runs=8, samples=1, seed=2 * seed + 1), price)
         found = judge(SUITE, candidate, base, GateConfig(alpha=0.2), seed=seed)
         failed += check_of(found, "answers").status is Status.FAIL
     assert failed <= 15  # of 40 at .2: 8 are expected, and more than 15 come once in 300 times
@@ -277,6 +277,34 @@ def test_sides_are_weighed_by_canary_so_that_another_mix_is_no_other_price() -> 
         GateConfig.model_validate({"cost_per_1000_usd": "+1%"}),
     )
     assert check_of(found, "cost_per_1000_usd").status is Status.PASS
+
+
+def test_each_side_is_priced_by_its_own_price() -> None:
+    def twice(completion: Completion) -> float | None:
+        return 2 * (price(completion) or 0)
+
+    found = judge(
+        SUITE,
+        Side("c", runs_of(), twice),
+        Side("b", runs_of(seed=2), price),
+        GateConfig.model_validate({"cost_per_1000_usd": "+20%"}),
+    )
+    assert check_of(found, "cost_per_1000_usd").status is Status.FAIL
+    assert found.comparison is not None
+    (cost,) = [one for one in found.comparison.scores if one.score.name == "cost"]
+    assert cost.effect is not None
+    assert cost.effect.value == pytest.approx(1.0)
+
+
+def test_canaries_that_the_candidate_is_not_asked_play_no_part() -> None:
+    more = [
+        replace(run, completions=(*run.completions, *(Completion("old", n, text="x") for n in range(20))))
+        for run in runs_of(seed=2)
+    ]
+    found = judge(SUITE, Side("c", runs_of(), price), Side("b", more, price), GateConfig())
+    assert found.comparison is not None
+    assert found.comparison.pairing.only_base == ()
+    assert found.comparison.pairing.notes == ()
 
 
 def test_a_limit_on_what_nobody_told_is_inconclusive() -> None:
@@ -352,6 +380,11 @@ def test_a_small_suite_and_canaries_that_expect_nothing_are_told() -> None:
     assert "Nothing to compare with" in notes
     large = Suite("support", tuple(canary(f"c{n}", not_empty=True) for n in range(50)))
     assert not any("The suite has" in note for note in judged(suite=large).notes)
+
+
+def test_warnings_are_named_beside_a_pass() -> None:
+    gate = Gate("s", "bot", None, (Check(Kind.STATISTICS, "answers", Status.WARN, ""),), (), None, 1)
+    assert headline(gate) == "bot passes, with warnings: answers."
 
 
 # --- reports
