@@ -67,13 +67,14 @@ def judge(
         checks += statistics_checks(comparison, config.floor or 0.0, changes)
     base_price = base.price if base else candidate.price
     rng = np.random.default_rng(seed)
-    checks += limit_checks(config.limits(), candidate.runs, base_runs, candidate.price, base_price, rng)
+    limits = {name: one for name, one in config.limits().items() if base or not one.is_relative}
+    checks += limit_checks(limits, candidate.runs, base_runs, candidate.price, base_price, rng)
     return Gate(
         suite=suite.name,
         target=candidate.name,
         against=base.name if base else None,
         checks=tuple(checks),
-        notes=(*notes, *_notes(suite, base)),
+        notes=(*notes, *_notes(suite, base, config)),
         comparison=comparison,
         answers=answers,
     )
@@ -110,7 +111,7 @@ def _of_suite(runs: Sequence[Run], suite: Suite) -> list[Run]:
     return [run for run in kept if run.completions] or list(runs)
 
 
-def _notes(suite: Suite, base: Side | None) -> Iterator[str]:
+def _notes(suite: Suite, base: Side | None, config: GateConfig) -> Iterator[str]:
     checked = sum(canary.expectations != Expectations() for canary in suite.canaries)
     if len(suite.canaries) < CANARIES_FEW:
         yield (
@@ -120,7 +121,11 @@ def _notes(suite: Suite, base: Side | None) -> Iterator[str]:
     if checked < len(suite.canaries):
         yield f"{len(suite.canaries) - checked} canaries expect nothing, so no rule can stop their answers."
     if base is None:
-        yield "Nothing to compare with: only rules and absolute limits were judged. --against names a baseline."
+        left_out = ", ".join(config.needs_baseline)
+        yield (
+            "Nothing to compare with: only rules and absolute limits were judged"
+            f"{f', and not {left_out}' if left_out else ''}. --against names a baseline."
+        )
 
 
 def _nothing_answered(candidate: Side) -> str:

@@ -159,10 +159,9 @@ def _check(quantity: Quantity, limit: Limit, own: Measured | None, other: Measur
     base = np.ones(1) if other is None else other.drawn
     most = limit.most(1.0 if other is None else other.value)
     low, high = np.percentile(own.drawn, INTERVAL)
-    beside = "" if other is None else f", {limit.value:+.0%} of the baseline's {written(other.value)}"
+    of_base = "" if other is None else f" (the baseline's {written(other.value)} {limit.value:+.0%})"
     details = (
-        f"{written(own.value)} (95% interval {written(float(low))} to {written(float(high))}); "
-        f"the limit is {written(most)}{beside}",
+        f"95% interval {written(float(low))} to {written(float(high))}; the limit is {written(most)}{of_base}",
     )
     if own.value <= most:
         return check(Status.PASS, f"{written(own.value)} is within {written(most)}", details)

@@ -150,7 +150,10 @@ def gate(
     loaded = load_suite(suite, os.environ)
     settings = said.over(loaded.gate).over(deployment.config.gate)
     base = None if against is None else _base(against, data)
-    _need_what_limits_need(settings, base, loaded, candidate)
+    if base is None and said.needs_baseline:
+        names = ", ".join(said.needs_baseline)
+        raise MonitorError(f"{names} is relative to a baseline: name one with --against, or give a figure")
+    _need_price(settings, base, loaded, candidate)
     asked = _asked(loaded, candidate, target, settings)
     if save is not None:
         from canaries.completions_file import write_runs
@@ -212,18 +215,15 @@ def _base(against: str, data: Path) -> "Base":
         return database.read(lambda session: base_of_store(session, _find(session, against)))
 
 
-def _need_what_limits_need(
-    settings: "GateConfig", base: "Base | None", suite: "Suite", target: "TargetConfig"
-) -> None:
-    """Raise MonitorError for limits that no answer could be held against: before any is paid for."""
+def _need_price(settings: "GateConfig", base: "Base | None", suite: "Suite", target: "TargetConfig") -> None:
+    """Raise MonitorError for a limit on dollars that no answer could be held against: before any is paid for."""
     from canaries.clock import SystemClock
     from monitor.spending.canary_cost import sample_costs
 
-    if base is None and settings.needs_baseline:
-        names = ", ".join(settings.needs_baseline)
-        raise MonitorError(f"{names} is relative to a baseline: name one with --against, or give a figure")
-    has_price = settings.cost_per_1000_usd is None or sample_costs(suite, target, {}, SystemClock().now())
-    if has_price is None:
+    limit = settings.cost_per_1000_usd
+    if limit is None or (base is None and limit.is_relative):
+        return
+    if sample_costs(suite, target, {}, SystemClock().now()) is None:
         raise MonitorError(
             f"cost_per_1000_usd: no price is known for {target.model}. Give the target a `price`."
         )

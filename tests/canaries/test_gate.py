@@ -13,6 +13,8 @@ from pydantic import ValidationError
 
 from canaries import CompletionsError
 from canaries.completion import Completion, Outcome, Run
+from canaries.config import TargetConfig
+from canaries.contract import contract_of
 from canaries.gate.config import GateConfig, Limit, cost_limit, time_limit
 from canaries.gate.judging import Side, judge
 from canaries.gate.junit import to_junit
@@ -340,6 +342,12 @@ def test_what_is_no_limit_is_refused(text: object) -> None:
 
 
 # --- settings
+
+
+def test_what_a_suite_asks_of_a_release_is_no_part_of_what_baselines_are_made_of() -> None:
+    target = TargetConfig(model="m", suite="s.yaml")
+    asking = replace(SUITE, gate=GateConfig(alpha=0.01))
+    assert contract_of(asking, target).hash == contract_of(SUITE, target).hash
 
 
 def test_settings_that_are_not_said_come_from_the_next_layer() -> None:
