@@ -57,7 +57,7 @@ COMMANDS = list(commands())
 
 
 def test_the_page_has_a_command_for_a_start_and_for_each_system() -> None:
-    assert len(COMMANDS) == 4
+    assert len(COMMANDS) == 5
 
 
 @pytest.mark.parametrize("line", COMMANDS)
