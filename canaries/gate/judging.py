@@ -112,14 +112,15 @@ def _of_suite(runs: Sequence[Run], suite: Suite) -> list[Run]:
 
 
 def _notes(suite: Suite, base: Side | None, config: GateConfig) -> Iterator[str]:
-    checked = sum(canary.expectations != Expectations() for canary in suite.canaries)
-    if len(suite.canaries) < CANARIES_FEW:
+    count = len(suite.canaries)
+    silent = sum(canary.expectations == Expectations() for canary in suite.canaries)
+    if count < CANARIES_FEW:
         yield (
-            f"The suite has {len(suite.canaries)} canaries. About {CANARIES_WANTED} real requests, their expectations "
-            "checked by a person, make a gate that can be relied on."
+            f"The suite has {count} canar{'y' if count == 1 else 'ies'}. About {CANARIES_WANTED} real requests, their "
+            "expectations checked by a person, make a gate that can be relied on."
         )
-    if checked < len(suite.canaries):
-        yield f"{len(suite.canaries) - checked} canaries expect nothing, so no rule can stop their answers."
+    if silent:
+        yield f"No rule can stop the answers to {silent} of {count} canaries: nothing is expected of them."
     if base is None:
         left_out = ", ".join(config.needs_baseline)
         yield (

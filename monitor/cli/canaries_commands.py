@@ -2,9 +2,15 @@
 
 import typer
 
+from . import harvest_commands, suite_commands
+
 app = typer.Typer(help="Find canaries, and follow their suites.", no_args_is_help=True)
 
 
 @app.callback()
 def canaries() -> None:
     """Find canaries, and follow their suites."""
+
+
+harvest_commands.add_to(app)
+suite_commands.add_to(app)
