@@ -47,6 +47,8 @@ _WRITTEN = (
     "input_tokens",
     "output_tokens",
     "cached_input_tokens",
+    "cache_write_input_tokens",
+    "reasoning_tokens",
     "served_model",
     "system_fingerprint",
     "error",
@@ -122,7 +124,8 @@ def write_runs(path: Path, runs: Iterable[Run]) -> None:
 def _as_row(run: Run, completion: Completion) -> dict[str, Any]:
     facts = {name: getattr(completion, name) for name in _WRITTEN}
     failed = None if completion.is_answered else completion.outcome.value
-    row = {"run": run.id, "target": run.target or None, **facts, "outcome": failed}
+    calls = [{"name": call.name, "arguments": call.arguments} for call in completion.tool_calls] or None
+    row = {"run": run.id, "target": run.target or None, **facts, "tool_calls": calls, "outcome": failed}
     return {name: value for name, value in row.items() if value is not None}
 
 

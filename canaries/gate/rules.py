@@ -64,7 +64,7 @@ def _looked_at(suite: Suite, runs: Sequence[Run]) -> Mapping[str, _Asked]:
             asked.failed.append(one)
             continue
         asked.answers += 1
-        for check in validate(expected[one.canary], one.text, one.finish_reason):
+        for check in validate(expected[one.canary], one.text, one.finish_reason, one.tool_calls):
             if not check.passed:
                 breaches = asked.broken[check.name]
                 breaches.times += 1

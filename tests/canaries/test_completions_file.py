@@ -10,6 +10,7 @@ import pytest
 from canaries import CompletionsError
 from canaries.completion import Completion, Outcome, Run
 from canaries.completions_file import read_runs, write_runs
+from canaries.prompt import ToolCall
 
 
 def row(**fields: Any) -> str:
@@ -225,7 +226,7 @@ def test_what_is_written_is_read_back(tmp_path: Path, name: str) -> None:
         input_tokens=12, output_tokens=3, cached_input_tokens=4, at=at,
     )  # fmt: skip
     failed = Completion("b", outcome=Outcome.TIMEOUT, error="after 60 s", at=at)
-    empty = Completion("b", 1, text="", at=at)
+    empty = Completion("b", 1, text="", tool_calls=(ToolCall("refund", {"order": 7}),), at=at)
     runs = [Run("r1", "bot", name, at, (answered, failed)), Run("r2", "bot", name, at, (empty,))]
     write_runs(tmp_path / name, runs)
     assert read_runs(tmp_path / name) == runs
