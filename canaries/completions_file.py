@@ -1,4 +1,4 @@
-"""Recorded completions: JSON lines, one completion each, to runs.
+"""Recorded completions: JSON lines, one completion each, to runs and back.
 
 Of each line these fields are read: ``run``, ``canary``, ``text``, ``at``, ``target``, ``sample``, ``finish_reason``,
 ``logprobs``, ``first_top``, ``latency_s``, ``ttft_s``, ``input_tokens``, ``output_tokens``, ``cached_input_tokens``,
@@ -12,7 +12,7 @@ import json
 import math
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -33,6 +33,26 @@ MAX_LINES = 5_000_000
 
 FIRST_AT = datetime(2000, 1, 1, tzinfo=UTC)
 """When the first run was, where the file does not say; the runs after it follow at a fixed distance."""
+
+_WRITTEN = (
+    "canary",
+    "sample",
+    "text",
+    "at",
+    "finish_reason",
+    "logprobs",
+    "first_top",
+    "latency_s",
+    "ttft_s",
+    "input_tokens",
+    "output_tokens",
+    "cached_input_tokens",
+    "cache_write_input_tokens",
+    "reasoning_tokens",
+    "served_model",
+    "system_fingerprint",
+    "error",
+)
 
 
 class _BadRow(Exception):  # noqa: N818 -- becomes a CompletionsError as soon as the line's number is known
@@ -85,6 +105,28 @@ def read_runs(path: Path, *, every_s: float = 3600.0, suite: str = "") -> list[R
     if not runs:
         raise CompletionsError(f"{path}: holds no completions")
     return [_run(rows, index, every_s, suite or path.name) for index, rows in enumerate(runs.values())]
+
+
+def write_runs(path: Path, runs: Iterable[Run]) -> None:
+    """Write the runs into a file (``.gz`` or plain) that ``read_runs`` reads back.
+
+    Raises CompletionsError when it cannot be written.
+    """
+    try:
+        with gzip.open(path, "wb") if path.suffix == ".gz" else path.open("wb") as file:
+            for run in runs:
+                for completion in run.completions:
+                    file.write(orjson.dumps(_as_row(run, completion), option=orjson.OPT_APPEND_NEWLINE))
+    except OSError as error:
+        raise CompletionsError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _as_row(run: Run, completion: Completion) -> dict[str, Any]:
+    facts = {name: getattr(completion, name) for name in _WRITTEN}
+    failed = None if completion.is_answered else completion.outcome.value
+    calls = [{"name": call.name, "arguments": call.arguments} for call in completion.tool_calls] or None
+    row = {"run": run.id, "target": run.target or None, **facts, "tool_calls": calls, "outcome": failed}
+    return {name: value for name, value in row.items() if value is not None}
 
 
 def _run(rows: _Rows, index: int, every_s: float, suite: str) -> Run:

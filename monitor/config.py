@@ -27,6 +27,7 @@ from canaries.abilities import unsupported
 from canaries.config import TargetConfig
 from canaries.dialects import DIALECTS
 from canaries.document import DocumentError, Duration, Places, Problem, load_document_with_places
+from canaries.gate.config import GateConfig
 from canaries.suite import Suite, load_suite
 from monitor.audit.config import AuditConfig, ModelNoteConfig
 from monitor.traffic.checks import NAME_MAX as CHECK_NAME_MAX
@@ -157,6 +158,10 @@ class Config(BaseModel):
     otlp: OtlpConfig = Field(default_factory=OtlpConfig, description="The receiver of production traces.")
     storage: StorageConfig = Field(default_factory=StorageConfig, description="What is kept.")
     targets: dict[str, TargetConfig] = Field(default_factory=dict, description="Model endpoints under watch.")
+    gate: GateConfig = Field(
+        default_factory=GateConfig,
+        description="What `anchorwatch gate` asks of a release; a suite's own wins.",
+    )
     prices: list[ModelPriceConfig] = Field(
         default_factory=list, description="What models cost you, where it is not the list price."
     )

@@ -19,6 +19,7 @@ from . import (
     canaries_commands,
     compare_command,
     daemon_commands,
+    gate_command,
     simulate_command,
     spans_commands,
     stream_commands,
@@ -48,6 +49,7 @@ def options(
 daemon_commands.add_to(app)
 stream_commands.add_to(app)
 compare_command.add_to(app)
+gate_command.add_to(app)
 audit_command.add_to(app)
 simulate_command.add_to(app)
 app.add_typer(baseline_commands.app, name="baseline")
