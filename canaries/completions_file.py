@@ -1,4 +1,4 @@
-"""Recorded completions: JSON lines, one completion each, to runs.
+"""Recorded completions: JSON lines, one completion each, to runs; and completions to lines.
 
 Of each line these fields are read: ``run``, ``canary``, ``text``, ``at``, ``target``, ``sample``, ``finish_reason``,
 ``logprobs``, ``first_top``, ``latency_s``, ``ttft_s``, ``input_tokens``, ``output_tokens``, ``cached_input_tokens``,
@@ -81,6 +81,41 @@ def read_runs(path: Path, *, every_s: float = 3600.0, suite: str = "") -> list[R
     if not runs:
         raise CompletionsError(f"{path}: holds no completions")
     return [_run(rows, index, every_s, suite or path.name) for index, rows in enumerate(runs.values())]
+
+
+def row_of(completion: Completion, run: str, target: str) -> dict[str, Any]:
+    """The line of a completion as a mapping, without what is not known of it."""
+    known = {
+        "run": run,
+        "target": target,
+        "canary": completion.canary,
+        "sample": completion.sample,
+        "at": None if completion.at is None else completion.at.isoformat(),
+        "outcome": completion.outcome.value,
+        "text": completion.text,
+        "error": completion.error,
+        "finish_reason": completion.finish_reason,
+        "served_model": completion.served_model,
+        "system_fingerprint": completion.system_fingerprint,
+        "logprobs": completion.logprobs,
+        "first_top": completion.first_top,
+        "latency_s": completion.latency_s,
+        "ttft_s": completion.ttft_s,
+        "input_tokens": completion.input_tokens,
+        "output_tokens": completion.output_tokens,
+        "cached_input_tokens": completion.cached_input_tokens,
+    }
+    return {name: value for name, value in known.items() if value is not None}
+
+
+def read_rows(path: Path) -> Iterator[tuple[dict[str, Any], Completion]]:
+    """Each line of a file as it is, with its completion. Raises CompletionsError with file and line of a bad one."""
+    for number, line in _lines(path):
+        try:
+            row = _row(line)
+            yield row, _completion(row)
+        except _BadRow as bad:
+            raise CompletionsError(f"{path}:{number}: {bad}") from bad
 
 
 def _run(rows: _Rows, index: int, every_s: float, suite: str) -> Run:

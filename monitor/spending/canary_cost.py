@@ -43,6 +43,11 @@ def cost_usd(run: Run, target: TargetConfig, suite: Suite) -> float | None:
     return sum(known) if known or not costs else None
 
 
+def answer_cost_usd(completion: Completion, target: TargetConfig, canary: Canary) -> float | None:
+    """Dollars for one completion, as ``cost_usd`` counts them; ``None`` where nothing is known of its price."""
+    return _cost(_counted(completion, canary), target)
+
+
 def list_cost_usd(completion: Completion) -> float | None:
     """Dollars for an answer by list price; ``None`` when its model or tokens are not known, or have no price."""
     if completion.served_model is None or completion.input_tokens is None:
