@@ -15,6 +15,7 @@ from monitor import MonitorError
 from . import (
     alerts_commands,
     baseline_commands,
+    bench_command,
     canaries_commands,
     compare_command,
     daemon_commands,
@@ -47,6 +48,7 @@ def options(
 daemon_commands.add_to(app)
 stream_commands.add_to(app)
 compare_command.add_to(app)
+bench_command.add_to(app)
 simulate_command.add_to(app)
 app.add_typer(baseline_commands.app, name="baseline")
 app.add_typer(canaries_commands.app, name="canaries")
