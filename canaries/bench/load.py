@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 import httpx
@@ -44,7 +45,7 @@ async def run_load(
     asks: Mapping[str, Sequence[Ask]],
     concurrency: int,
     clock: Clock,
-    client: httpx.AsyncClient,
+    open_client: Callable[[], httpx.AsyncClient],
     on_asked: OnAsked,
     may_ask: MayAsk = lambda _: True,
     sleep: Sleep = asyncio.sleep,
@@ -54,22 +55,32 @@ async def run_load(
     First come those to warm up, then the counted ones. Nothing is tried again: what a request meets is what is
     measured. ``on_asked`` is told of each as it ends; when this is cancelled, what was under way is dropped.
     """
-    lanes = [_Lane(suite, one.config, build_provider(one.config, clock), clock, client) for one in endpoints]
+    lanes = [_Lane(suite, one.config, build_provider(one.config, clock), clock) for one in endpoints]
 
-    async def work(lane: _Lane, waiting: deque[Ask], started: float) -> None:
+    async def work(lane: _Lane, client: httpx.AsyncClient, waiting: deque[Ask], started: float) -> None:
         while waiting and may_ask(waiting[0]):
             ask = waiting.popleft()
             if ask.due_s is not None:
                 await _until(started + ask.due_s, clock, sleep)
-            on_asked(await lane.asked(ask, started))
+            on_asked(await lane.asked(ask, client, started))
 
-    for is_warm_up in (True, False):
-        started = clock.monotonic()
-        async with asyncio.TaskGroup() as group:
-            for one, lane in zip(endpoints, lanes, strict=True):
-                waiting = deque(ask for ask in asks[one.name] if ask.is_warm_up is is_warm_up)
-                for _ in range(min(concurrency, len(waiting))):
-                    group.create_task(work(lane, waiting, started))
+    async with AsyncExitStack() as stack:
+        # Not one client for all: its pool looks through all connections at each request, which with 64 of them takes
+        # a millisecond and more.
+        clients = [
+            [
+                await stack.enter_async_context(open_client())
+                for _ in range(min(concurrency, len(asks[one.name])))
+            ]
+            for one in endpoints
+        ]
+        for is_warm_up in (True, False):
+            started = clock.monotonic()
+            async with asyncio.TaskGroup() as group:
+                for one, lane, own in zip(endpoints, lanes, clients, strict=True):
+                    waiting = deque(ask for ask in asks[one.name] if ask.is_warm_up is is_warm_up)
+                    for client in own:
+                        group.create_task(work(lane, client, waiting, started))
 
 
 async def _until(moment: float, clock: Clock, sleep: Callable[[float], Awaitable[None]]) -> None:
@@ -86,15 +97,14 @@ class _Lane:
     target: TargetConfig
     provider: Provider
     clock: Clock
-    client: httpx.AsyncClient
 
-    async def asked(self, ask: Ask, started: float) -> Asked:
+    async def asked(self, ask: Ask, client: httpx.AsyncClient, started: float) -> Asked:
         """The request, made now."""
         at = self.clock.now()
         queued_s = 0.0 if ask.due_s is None else max(0.0, self.clock.monotonic() - started - ask.due_s)
         request = request_of(self.suite, self.target, ask.canary)
         try:
-            answer = await self.provider.complete(request, self.client)
+            answer = await self.provider.complete(request, client)
         except RequestFailed as failed:
             return Asked(ask, not_answered(ask.canary.id, ask.sample, failed, at), queued_s)
         return Asked(ask, answered(ask.canary.id, ask.sample, answer, at), queued_s)
