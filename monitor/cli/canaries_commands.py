@@ -2,9 +2,14 @@
 
 import typer
 
+from . import borderline_command
+
 app = typer.Typer(help="Find canaries, and follow their suites.", no_args_is_help=True)
 
 
 @app.callback()
 def canaries() -> None:
     """Find canaries, and follow their suites."""
+
+
+borderline_command.add_to(app)
