@@ -25,8 +25,9 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
+from canaries.bench.lines import line_of
 from canaries.bench.load import Asked, Endpoint, run_load
-from canaries.bench.measured import Meter, line_of
+from canaries.bench.measured import Meter
 from canaries.bench.plan import Load, plan
 from canaries.clock import SystemClock
 from canaries.config import TargetConfig

@@ -11,8 +11,9 @@ import uvloop
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from canaries.bench.lines import line_of, read_lines
 from canaries.bench.load import Asked, Endpoint, run_load
-from canaries.bench.measured import Measured, Meter, line_of, read_lines
+from canaries.bench.measured import Measured, Meter
 from canaries.bench.plan import Ask, Load, asked_samples, identity, long_canaries, plan
 from canaries.clock import Clock
 from canaries.completion import Outcome

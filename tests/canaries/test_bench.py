@@ -9,8 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
+from canaries.bench.lines import line_of
 from canaries.bench.load import Asked, Endpoint, run_load
-from canaries.bench.measured import Measured, Meter, line_of
+from canaries.bench.measured import Measured, Meter
 from canaries.bench.plan import LONG_MIN, Ask, Load, identity, long_canaries, plan
 from canaries.bench.report import report
 from canaries.completion import Completion, Outcome
