@@ -1,9 +1,9 @@
 """A bench for a person at the terminal: asked, shown as it goes, appended to a file, within a spend cap."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from pathlib import Path
+from typing import BinaryIO
 
 import httpx
 import orjson
@@ -14,9 +14,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from canaries.bench.lines import line_of, read_lines
 from canaries.bench.load import Asked, Endpoint, run_load
 from canaries.bench.measured import Measured, Meter
-from canaries.bench.plan import Ask, Load, asked_samples, identity, long_canaries, plan
+from canaries.bench.plan import Ask, Load, identity, long_canaries, plan, what_is_left
+from canaries.bench.purse import Purse
 from canaries.clock import Clock
-from canaries.completion import Outcome
 from canaries.config import TargetConfig
 from canaries.suite import Suite
 
@@ -24,6 +24,7 @@ from . import MonitorError
 from .spending.canary_cost import answer_cost_usd, sample_costs
 
 _CUT_READ_BYTES = 1 << 20
+"""How much of a file is read at a time in search of its last line end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,60 +57,18 @@ class Bench:
 
 
 @dataclass(slots=True)
-class Purse:
-    """What a bench may still spend. A request takes its estimate out, and its price goes there when it is known."""
-
-    cap_usd: float | None
-    estimates: Mapping[str, Mapping[str, float] | None]
-    spent_usd: float = 0.0
-    is_empty: bool = False
-    _under_way_usd: float = field(default=0.0)
-
-    def may_ask(self, ask: Ask) -> bool:
-        """Whether there is money for the request, which is then set aside."""
-        estimate = self._estimate(ask)
-        if self.cap_usd is not None and self.spent_usd + self._under_way_usd + estimate > self.cap_usd:
-            self.is_empty = True
-        if not self.is_empty:
-            self._under_way_usd += estimate
-        return not self.is_empty
-
-    def paid(self, asked: Asked, cost_usd: float | None) -> None:
-        """Take note of what a request cost. One that timed out may have been charged in full."""
-        estimate = self._estimate(asked.ask)
-        self._under_way_usd -= estimate
-        unknown = estimate if asked.completion.outcome in (Outcome.ANSWERED, Outcome.TIMEOUT) else 0.0
-        self.spent_usd += unknown if cost_usd is None else cost_usd
-
-    def _estimate(self, ask: Ask) -> float:
-        return (self.estimates[ask.target] or {}).get(ask.canary.id, 0.0)
-
-
-@dataclass(slots=True)
 class Outcomes:
     """What came of a bench so far. ``is_complete`` when all that was planned was asked."""
 
+    purse: Purse
     found: list[Measured] = field(default_factory=list)
-    is_complete: bool = False
     is_interrupted: bool = False
     resumed: int = 0
-    purse: Purse | None = None
 
-
-def estimate_usd(bench: Bench, asks: Mapping[str, tuple[Ask, ...]], now: datetime) -> tuple[float, Purse]:
-    """What the requests will cost by the lengths of prompts and the limits of answers; and a purse that knows it.
-
-    A target without a known price counts as free; the purse holds nothing for it.
-    """
-    estimates = {
-        name: sample_costs(bench.asked_suite, target, {}, now) for name, target in bench.targets.items()
-    }
-    total = sum(
-        (estimates[name] or {}).get(canary, 0.0) * count
-        for name, ones in asks.items()
-        for canary, count in asked_samples(ones).items()
-    )
-    return total, Purse(None, estimates)
+    @property
+    def is_complete(self) -> bool:
+        """Whether all that was planned was asked."""
+        return not self.is_interrupted and not self.purse.is_empty
 
 
 def run_bench(
@@ -117,25 +76,22 @@ def run_bench(
 ) -> Outcomes:
     """Ask what is not answered in ``out`` yet; what there is when somebody presses Ctrl-C.
 
-    Raises MonitorError when the cap cannot be kept, or the file is another bench's.
+    Raises MonitorError when the cap cannot be kept, or the file cannot be written or is another bench's.
     """
-    console = Console(stderr=True, markup=False)
-    outcomes, meter = Outcomes(), bench.meter()
-    done = _resumed(bench, meter, out, outcomes) if out is not None and resume else set()
     if out is not None and not resume and out.exists() and out.stat().st_size:
         raise MonitorError(f"{out}: is there already; --resume goes on with it, another name begins anew")
-    asks = {
-        name: tuple(one for one in ones if one.key not in done or one.is_warm_up)
-        for name, ones in plan(bench.suite, tuple(bench.targets), bench.load).items()
-    }
-    asks = {name: ones if any(not one.is_warm_up for one in ones) else () for name, ones in asks.items()}
-    outcomes.purse = _purse(bench, asks, clock, cap_usd, console)
+    now = clock.now()
+    estimates = {name: sample_costs(bench.asked_suite, one, {}, now) for name, one in bench.targets.items()}
+    outcomes, meter = Outcomes(Purse(cap_usd, estimates)), bench.meter()
+    done = _resumed(bench, meter, out, outcomes) if out is not None and resume else set()
     outcomes.purse.spent_usd = sum(one.cost_usd or 0.0 for one in outcomes.found)
+    asks = what_is_left(plan(bench.suite, tuple(bench.targets), bench.load), done)
+    console = Console(stderr=True, markup=False)
+    _tell_estimate(outcomes.purse, asks, console)
     try:
         uvloop.run(_ask(bench, meter, asks, clock, outcomes, out, console))
     except KeyboardInterrupt:
         outcomes.is_interrupted = True
-    outcomes.is_complete = not outcomes.is_interrupted and not outcomes.purse.is_empty
     return outcomes
 
 
@@ -168,45 +124,35 @@ def _drop_cut_line(path: Path) -> None:
             file.truncate(0)
 
 
-def _purse(
-    bench: Bench,
-    asks: Mapping[str, tuple[Ask, ...]],
-    clock: Clock,
-    cap_usd: float | None,
-    console: Console,
-) -> Purse:
-    total, purse = estimate_usd(bench, asks, clock.now())
+def _tell_estimate(purse: Purse, asks: Mapping[str, Sequence[Ask]], console: Console) -> None:
+    """Say what is about to be asked, and what it may cost. Raises MonitorError when the cap cannot be kept."""
     unpriced = [name for name, one in purse.estimates.items() if one is None]
-    if cap_usd is not None and unpriced:
+    if purse.cap_usd is not None and unpriced:
         raise MonitorError(
             f"--max-spend-usd cannot be kept: the price of {', '.join(unpriced)} is not known; "
             "give the target a `price`"
         )
     requests = sum(map(len, asks.values()))
     warm_up = sum(one.is_warm_up for ones in asks.values() for one in ones)
-    known = (
-        "" if len(unpriced) == len(asks) else f", about ${total:.2g} if answers are as long as they may be"
-    )
+    total = purse.total_usd(asks)
+    known = "" if len(unpriced) == len(asks) else f", ${total:.2g} if answers are as long as they may be"
     free = f"; the price of {', '.join(unpriced)} is not known" if unpriced else ""
     console.print(f"{requests:,} requests, {warm_up:,} of them to warm up and not counted{known}{free}")
-    if cap_usd is not None and total > cap_usd:
-        console.print(f"that may be more than --max-spend-usd {cap_usd:g}: it stops where it would be")
-    purse.cap_usd = cap_usd
-    return purse
+    if purse.cap_usd is not None and purse.spent_usd + total > purse.cap_usd:
+        console.print(f"that may be more than --max-spend-usd {purse.cap_usd:g}: it stops where it would be")
 
 
 async def _ask(
     bench: Bench,
     meter: Meter,
-    asks: Mapping[str, tuple[Ask, ...]],
+    asks: Mapping[str, Sequence[Ask]],
     clock: Clock,
     outcomes: Outcomes,
     out: Path | None,
     console: Console,
 ) -> None:
     purse, name_of = outcomes.purse, bench.identity
-    assert purse is not None  # noqa: S101 - for the type checker
-    file = None if out is None else out.open("ab")
+    file = None if out is None else _opened(out)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -245,6 +191,15 @@ async def _ask(
                 on_asked,
                 purse.may_ask,
             )
+    except* OSError as group:
+        raise MonitorError(f"{out}: cannot be written any more: {group.exceptions[0]}") from group
     finally:
         if file is not None:
             file.close()
+
+
+def _opened(out: Path) -> BinaryIO:
+    try:
+        return out.open("ab")
+    except OSError as error:
+        raise MonitorError(f"{out}: cannot be written: {error.strerror}") from error

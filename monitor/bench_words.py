@@ -57,7 +57,7 @@ def facts_of(found: BenchReport) -> Iterator[str]:
 
 def notes(found: BenchReport, load: Load, done: "Outcomes") -> Iterator[str]:
     """What holds of all figures."""
-    if done.purse is not None and done.purse.is_empty:
+    if done.purse.is_empty:
         yield "Stopped at --max-spend-usd: the figures are of what was asked until then."
     if done.resumed:
         yield f"{done.resumed:,} of the requests were in the file already."

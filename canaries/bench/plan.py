@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
 
@@ -104,12 +104,19 @@ def plan(suite: Suite, targets: Sequence[str], load: Load) -> dict[str, tuple[As
     }
 
 
-def asked_samples(asks: Sequence[Ask]) -> dict[str, int]:
-    """How often each canary is asked, warm-up included: for the estimate of what it costs."""
-    counts: dict[str, int] = {}
-    for ask in asks:
-        counts[ask.canary.id] = counts.get(ask.canary.id, 0) + 1
-    return counts
+def what_is_left(
+    planned: Mapping[str, Sequence[Ask]], done: Container[tuple[str, str, int]]
+) -> dict[str, tuple[Ask, ...]]:
+    """The requests that are not ``done`` yet, with a warm-up where there are any; the first of them is due at once."""
+    left = {
+        name: [one for one in ones if one.key not in done or one.is_warm_up] for name, ones in planned.items()
+    }
+    left = {name: ones if any(not one.is_warm_up for one in ones) else [] for name, ones in left.items()}
+    first_s = min((one.due_s for ones in left.values() for one in ones if one.due_s is not None), default=0.0)
+    return {
+        name: tuple(one if one.due_s is None else replace(one, due_s=one.due_s - first_s) for one in ones)
+        for name, ones in left.items()
+    }
 
 
 def long_canaries(suite: Suite, load: Load) -> tuple[Canary, ...]:

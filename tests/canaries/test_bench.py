@@ -12,7 +12,8 @@ import pytest
 from canaries.bench.lines import line_of
 from canaries.bench.load import Asked, Endpoint, run_load
 from canaries.bench.measured import Measured, Meter
-from canaries.bench.plan import LONG_MIN, Ask, Load, identity, long_canaries, plan
+from canaries.bench.plan import LONG_MIN, Ask, Load, identity, long_canaries, plan, what_is_left
+from canaries.bench.purse import Purse
 from canaries.bench.report import report
 from canaries.completion import Completion, Outcome
 from canaries.config import TargetConfig
@@ -66,6 +67,17 @@ class TestPlan:
     def test_more_requests_are_those_before_and_more(self) -> None:
         few, many = (set(counted(plan(SUITE, ["x"], Load(n, long_tokens=9))["x"])) for n in (20, 40))
         assert few < many
+
+    def test_what_is_left_begins_at_once_and_is_warmed_up_again(self) -> None:
+        planned = plan(SUITE, ["x", "y"], Load(requests=4, warm_up=1, rate=1.0))
+        done = {one.key for one in planned["x"] if not one.is_warm_up} | {
+            planned["y"][1].key,
+            planned["y"][2].key,
+        }
+        left = what_is_left(planned, done)
+        assert left["x"] == ()
+        assert [one.is_warm_up for one in left["y"]] == [True, False, False]
+        assert [one.due_s for one in left["y"]] == [None, 0.0, pytest.approx(1.0, abs=0.5)]
 
     def test_long_prompts_are_as_long_as_asked_and_begin_each_in_its_own_way(self) -> None:
         made = long_canaries(SUITE, Load(requests=10, long_tokens=500))
@@ -198,6 +210,38 @@ async def test_no_more_is_asked_when_there_is_no_money(clock: Any) -> None:
         Load(20, concurrency=2, warm_up=0), may_ask=lambda _: next(money, False)
     )
     assert len(asked) == 5
+
+
+class TestPurse:
+    ask = Ask("x", canary("a"), 0, "0")
+
+    def purse(self) -> Purse:
+        return Purse(1.0, {"x": {"a": 0.4}})
+
+    def asked(self, outcome: Outcome = Outcome.ANSWERED) -> Asked:
+        return Asked(
+            self.ask, Completion("a", outcome=outcome, text="" if outcome is Outcome.ANSWERED else None)
+        )
+
+    def test_what_is_under_way_counts_as_what_it_may_cost(self) -> None:
+        purse = self.purse()
+        assert [purse.may_ask(self.ask) for _ in range(3)] == [True, True, False]
+        assert purse.is_empty
+
+    def test_what_was_cheaper_than_it_might_have_been_leaves_money_for_more(self) -> None:
+        purse = self.purse()
+        for _ in range(7):
+            assert purse.may_ask(self.ask)
+            purse.paid(self.asked(), 0.1)
+        assert purse.spent_usd == pytest.approx(0.7)
+        assert not purse.may_ask(self.ask)
+
+    def test_a_timed_out_request_may_have_cost_all_of_it_and_a_refused_one_nothing(self) -> None:
+        for outcome, cost in ((Outcome.TIMEOUT, 0.4), (Outcome.RATE_LIMIT, 0.0), (Outcome.ANSWERED, 0.4)):
+            purse = self.purse()
+            purse.may_ask(self.ask)
+            purse.paid(self.asked(outcome), None)
+            assert purse.spent_usd == cost
 
 
 class TestMeasured:

@@ -136,6 +136,7 @@ WRONG = [
     pytest.param(["-t", "ours", "-t", "another-suite"], "have different suites", id="suites"),
     pytest.param(["-t", "other", "--max-spend-usd", 1], "the price of other is not known", id="price"),
     pytest.param(["-t", "ours", "--resume"], "name it with --out", id="resume"),
+    pytest.param(["-t", "ours", "--out", "no/such/folder.jsonl"], "cannot be written", id="folder"),
 ]
 
 
