@@ -42,12 +42,13 @@ def bench(
         typer.Option(
             min=0.001,
             max=10_000,
-            help="Requests a second to each target, due at fixed times whatever the answers take. [default: each "
-            "follows an answer]",
+            help="Requests a second to each target, due at fixed times whatever the answers take.",
+            show_default="each follows an answer",
         ),
     ] = None,
     suite: Annotated[
-        Path | None, typer.Option(help="The suite whose prompts are asked. [default: that of the targets]")
+        Path | None,
+        typer.Option(help="The suite whose prompts are asked.", show_default="that of the targets"),
     ] = None,
     long: Annotated[
         int | None,
@@ -60,7 +61,8 @@ def bench(
         typer.Option(
             min=0,
             max=1_000,
-            help="Requests to each target first that are not counted. [default: concurrency]",
+            help="Requests to each target first that are not counted.",
+            show_default="as many as --concurrency",
         ),
     ] = None,
     fresh_connections: Annotated[
