@@ -146,11 +146,13 @@ Client = Callable[[str, int, int], Awaitable[list[float]]]
 async def bench_client(address: str, requests: int, concurrency: int) -> list[float]:
     """The bench as the command runs it, file included."""
     target = TargetConfig(base_url=address, model="null", suite="s.yaml", fresh_connections=False)
-    asks = plan(SUITE, ["null"], Load(requests, concurrency, warm_up=0))
+    asks = plan(SUITE, ["null"], Load(requests, concurrency, warm_up=concurrency))
     meter, found = Meter(SUITE, lambda *_: None), []
     with tempfile.TemporaryFile() as file:
 
         def on_asked(asked: Asked) -> None:
+            if asked.ask.is_warm_up:
+                return
             one = meter.measured("null", asked.completion, asked.queued_s)
             file.write(orjson.dumps(line_of(asked, "overhead")) + b"\n")
             file.flush()
@@ -224,7 +226,8 @@ async def socket_client(address: str, requests: int, concurrency: int) -> list[f
 
 
 async def _loop(once: Callable[[], Awaitable[bytes]], requests: int, concurrency: int) -> list[float]:
-    left, found = [requests], []
+    # As many as under way to warm up, like the bench: they are all sent at once, and wait for each other.
+    left, found = [requests + concurrency], []
 
     async def work() -> None:
         while left[0] > 0:
@@ -234,7 +237,7 @@ async def _loop(once: Callable[[], Awaitable[bytes]], requests: int, concurrency
             found.append(beyond_wait_ms(time.monotonic() - began, body))
 
     await asyncio.gather(*(work() for _ in range(concurrency)))
-    return found
+    return found[concurrency:]
 
 
 BENCH, BARE = "bench", "httpx, a client each"

@@ -221,37 +221,26 @@ def main(
                 runs = (baseline_runs, calm_runs, changed_runs)
                 outcomes[way.name].append(tried(*models, way, keep, runs, seed))
                 progress.advance(task)
-    rows = {
-        name: {
-            "found": sum(math.isfinite(one.delay) for one in ones),
-            "of": len(ones),
-            "median_runs": middle if math.isfinite(middle := median(one.delay for one in ones)) else None,
-            "false_pages": sum(one.false_pages for one in ones),
-            "canaries": median(one.kept for one in ones),
-            "search_requests": median(one.requests for one in ones),
-        }
-        for name, ones in outcomes.items()
-    }
+    rows = {name: _summary(ones) for name, ones in outcomes.items()}
     if as_json:
         print(json.dumps(rows, indent=2))
         return
-    table = Table(
-        "canaries",
-        "found",
-        "median runs to the page",
-        "false pages",
-        "canaries kept",
-        "requests to find them",
-    )
+    table = Table("canaries", *next(iter(rows.values())))
     for name, row in rows.items():
-        middle = "not found" if row["median_runs"] is None else f"{row['median_runs']:g}"
-        table.add_row(
-            name,
-            f"{row['found']} of {row['of']}",
-            middle,
-            *(f"{row[key]:g}" for key in ("false_pages", "canaries", "search_requests")),
-        )
+        table.add_row(name, *("not found" if value is None else f"{value:g}" for value in row.values()))
     Console().print(table)
+
+
+def _summary(outcomes: Sequence[Outcome]) -> dict[str, float | None]:
+    delay = median(one.delay for one in outcomes)
+    return {
+        "streams": len(outcomes),
+        "found": sum(math.isfinite(one.delay) for one in outcomes),
+        "median runs to the page": delay if math.isfinite(delay) else None,
+        "false pages": sum(one.false_pages for one in outcomes),
+        "canaries": median(one.kept for one in outcomes),
+        "requests of the search": median(one.requests for one in outcomes),
+    }
 
 
 if __name__ == "__main__":
