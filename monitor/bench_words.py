@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from canaries.bench.measured import SPEED_TOKENS_MIN
 from canaries.bench.plan import Load
 from canaries.bench.report import BenchReport, Difference, Row
 from canaries.bench.statistics import Interval
@@ -73,6 +74,12 @@ def notes(found: BenchReport, load: Load, done: "Outcomes") -> Iterator[str]:
                 f"{facts.late_max_s:.2g} s at most, which their times hold: all {load.concurrency} were under way "
                 "(--concurrency), or this machine is too slow."
             )
+    speeds = {name for row in found.rows if row.measure.unit == "1/s" for name in row.figures}
+    if unknown := [name for name, facts in found.targets.items() if facts.answered and name not in speeds]:
+        yield (
+            f"{', '.join(unknown)}: tokens a second are not known: the endpoint does not stream, or does not count the "
+            f"tokens of its streams, or no answer had more than {SPEED_TOKENS_MIN}."
+        )
     if any(row.too_few for row in found.rows):
         few = [f"{row.measure.name} needs {row.measure.n_min}" for row in found.rows if row.too_few]
         yield f"Too few values to compare: {', '.join(few)} of each target."

@@ -166,6 +166,17 @@ def test_an_endpoint_that_is_down_fails_the_command_and_says_how(bench: Command,
     code, out, _ = bench("-t", "ours", "--requests", 5)
     assert code == 1
     assert "errors: connection 5" in out
+    assert "tokens a second are not known" not in out  # nothing is: that is told by then
+
+
+def test_what_is_not_known_of_an_endpoint_is_said(bench: Command, tmp_path: Path) -> None:
+    config = (
+        (tmp_path / "anchorwatch.yaml").read_text().replace("suite: s.yaml", "suite: s.yaml, stream: false")
+    )
+    (tmp_path / "anchorwatch.yaml").write_text(config)
+    _, out, _ = bench("-t", "ours", "--requests", 5)
+    assert "ours: tokens a second are not known: the endpoint does not stream" in out
+    assert "first token" not in out
 
 
 def test_ctrl_c_leaves_what_there_is(bench: Command, tmp_path: Path) -> None:
