@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -83,7 +83,7 @@ async def run_load(
                         group.create_task(work(lane, client, waiting, started))
 
 
-async def _until(moment: float, clock: Clock, sleep: Callable[[float], Awaitable[None]]) -> None:
+async def _until(moment: float, clock: Clock, sleep: Sleep) -> None:
     early_s = moment - clock.monotonic()
     if early_s > 0:
         await sleep(early_s)
