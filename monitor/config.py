@@ -23,7 +23,8 @@ from alerts.config import BudgetConfig, ReceiverConfig, RollbackConfig
 from canaries.config import TargetConfig
 from canaries.document import DocumentError, Duration, Places, Problem, load_document_with_places
 from canaries.suite import Suite, load_suite
-from monitor.traffic.config import ModelPriceConfig, OtlpConfig, TlsConfig, ValidatorConfig
+from monitor.traffic.checks import NAME_MAX as CHECK_NAME_MAX
+from monitor.traffic.config import EvaluationConfig, ModelPriceConfig, OtlpConfig, TlsConfig, ValidatorConfig
 from monitor.traffic.roll_ups import Keep
 from monitor.traffic.silence.config import SilenceConfig
 from monitor.traffic.silence.rhythm import HISTORY_S
@@ -37,13 +38,16 @@ DATABASE_FILE = "anchorwatch.sqlite"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 VALIDATORS_MAX = 100
-"""The most validators of production answers: each answer that matches is checked by all of them."""
+"""The most validators of production answers: each answer that matches is checked by all of them. And the most lines
+for the scores of evaluations."""
 
 MINUTES_MIN_S = HISTORY_S + 86_400
 """The least time for which minutes of calls are kept: that of rhythms and of the longest baseline, and a day."""
 
 HOURS_MIN_S = 32 * 86_400
 """The least time for which hours of calls are kept: that of the longest month, and a day."""
+
+EvaluationName = Annotated[str, Field(min_length=1, max_length=CHECK_NAME_MAX)]
 
 SOME_TIME = datetime(2000, 1, 3, tzinfo=UTC)
 """From here on the starts of a crontab line are counted to see how far apart they are: a Monday."""
@@ -141,6 +145,10 @@ class Config(BaseModel):
     )
     validators: Annotated[list[ValidatorConfig], Field(max_length=VALIDATORS_MAX)] = Field(
         default_factory=list, description="What is expected of answers in production."
+    )
+    evaluations: Annotated[dict[EvaluationName, EvaluationConfig], Field(max_length=VALIDATORS_MAX)] = Field(
+        default_factory=dict,
+        description="From which score on evaluations that applications send have passed.",
     )
     watches: list[WatchConfig] = Field(default_factory=list, description="Rules over production traffic.")
     silence: SilenceConfig = Field(default_factory=SilenceConfig, description="Findings of silence.")

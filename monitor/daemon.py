@@ -8,7 +8,7 @@ import random
 import signal
 import socket
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -23,7 +23,6 @@ from sqlalchemy.exc import SQLAlchemyError
 import canaries.store as canary_store
 from alerts import outbox_store
 from alerts.channels import Tools, open_channels
-from alerts.finding import Severity
 from alerts.intake import receive
 from alerts.outbox import Outbox
 from canaries.clock import Clock, SystemClock
@@ -40,7 +39,7 @@ from .foresight.watch_sensitivity import SensitivityWatch
 from .messenger import Messenger
 from .schedule import Every, Schedule, slot_s
 from .self_watch import Job, SelfWatch, why
-from .serving import Server, address, bind, server
+from .serving import Place, Server, address, bind, server
 from .status import Status, canary_job
 from .taking_over import first_start, take_over
 from .telemetry import Metrics
@@ -87,6 +86,13 @@ GAUGES_EVERY_S = 5.0
 CERTIFICATES_EVERY_S = 600.0
 """How often the files for TLS are read again: they are renewed while the daemon runs."""
 
+PAGES = Place("pages and API", "--port", "http")
+OTLP_HTTP = Place("OTLP/HTTP", "--otlp-http-port", "otlp", "http_port")
+OTLP_GRPC = Place(
+    "OTLP/gRPC", "--otlp-grpc-port", "otlp", "grpc_port", ", or take none over gRPC with --no-otlp-grpc"
+)
+"""What listens, and where it is told where."""
+
 log = structlog.get_logger()
 
 
@@ -105,17 +111,20 @@ def run_daemon(
         database.lock_for_daemon()
         database.migrate()
         with contextlib.ExitStack() as sockets:
-            pages = bind(
-                config.http.host, config.http.port if port is None else port, "pages and API", "--port"
-            )
-            sockets.callback(pages.close)
-            traces_port = config.otlp.http_port if otlp_http_port is None else otlp_http_port
-            traces = bind(config.otlp.host, traces_port, "OTLP/HTTP", "--otlp-http-port")
-            sockets.callback(traces.close)
             grpc_port = config.otlp.grpc_port if otlp_grpc_port is None else otlp_grpc_port
-            if grpc_port != "off":
-                # gRPC listens by itself, and would not say what is wrong with the port.
-                bind(config.otlp.host, grpc_port, "OTLP/gRPC", "--otlp-grpc-port").close()
+            wanted = [
+                (config.http.host, config.http.port if port is None else port, PAGES),
+                (
+                    config.otlp.host,
+                    config.otlp.http_port if otlp_http_port is None else otlp_http_port,
+                    OTLP_HTTP,
+                ),
+            ]
+            # gRPC listens by itself, and would not say what is wrong with the port.
+            probed = [] if grpc_port == "off" else [(config.otlp.host, grpc_port, OTLP_GRPC)]
+            pages, traces, *probes = _listeners(sockets, [*wanted, *probed])
+            for probe in probes:
+                probe.close()
             rng = random.Random()  # noqa: S311 - for jitter
             tls = _tls(deployment)
             daemon = Daemon(deployment, database, SystemClock(), rng, pages, traces, tls, grpc_port)
@@ -125,6 +134,22 @@ def run_daemon(
             return uvloop.run(daemon.run())
     finally:
         database.close()
+
+
+def _listeners(
+    sockets: contextlib.ExitStack, wanted: Sequence[tuple[str, int, Place]]
+) -> list[socket.socket]:
+    """A socket for each place, closed with ``sockets``. Raises MonitorError that tells all that cannot be had."""
+    found, problems = [], []
+    for host, port, place in wanted:
+        try:
+            found.append(bind(host, port, place))
+            sockets.callback(found[-1].close)
+        except MonitorError as error:
+            problems.append(str(error))
+    if problems:
+        raise MonitorError("\n".join(problems))
+    return found
 
 
 def _tls(deployment: Deployment) -> ssl.SSLContext | None:
@@ -193,7 +218,7 @@ class Daemon:
             lambda session: take_over(session, self.deployment, self._self.problem, now)
         )
         self._messenger = Messenger(self.clock, self.metrics, self._self)
-        prices, checks = PriceBook(config.prices), AnswerChecks(config.validators)
+        prices, checks = PriceBook(config.prices), AnswerChecks(config.validators, config.evaluations)
         marking = Marking(config.watches)
         self._intake = Intake(
             self.database,
@@ -360,14 +385,13 @@ class Daemon:
         ended = await last_ends(self.database, watches, now)
         looks = await look(self._intake, watches, now, self._history, ended)
         verdicts = [(one.verdict(), one.rule()) for one in looks]
-        severity = Severity.PAGE if config.silence.severity == "page" else Severity.TICKET
         # When this is refused, the next look judges the same windows again: nothing is lost but time. What inhibits
         # others comes first.
         transitions = await self.database.awrite(
             lambda session: receive(
                 session,
                 [
-                    *(silence.verdicts(session, severity, config.told_of_silence()) if silence else ()),
+                    *(silence.verdicts(session, config.silence, config.told_of_silence()) if silence else ()),
                     *verdicts,
                 ],
                 now,

@@ -1,9 +1,11 @@
 """HTTP servers that share the daemon's event loop, on sockets that are bound before anything else starts."""
 
 import contextlib
+import errno
 import socket
 import ssl
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import uvicorn
@@ -26,8 +28,19 @@ CONNECTIONS_MAX = 800
 """How many connections a server has at a time; further requests are answered 503. Below the usual 1,024 open files."""
 
 
-def bind(host: str, port: int, what: str, option: str) -> socket.socket:
-    """A socket that listens; port 0 takes a free one. Raises MonitorError that names the option to change."""
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What listens at a port, and where that is said: by an option of ``run``, or a section and key of the file."""
+
+    what: str
+    option: str
+    section: str
+    port_key: str = "port"
+    otherwise: str = ""
+
+
+def bind(host: str, port: int, place: Place) -> socket.socket:
+    """A socket that listens; port 0 takes a free one. Raises MonitorError that says what to do about it."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -38,12 +51,24 @@ def bind(host: str, port: int, what: str, option: str) -> socket.socket:
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
+        told = error.strerror or str(error)
         raise MonitorError(
-            f"{what}: cannot listen on {host}:{port}: {error.strerror}. "
-            f"Choose another port with {option} (0 takes a free one)."
+            f"{place.what}: cannot listen on {host}:{port}: {told}. {_way_out(error, port, place)}"
         ) from error
     listener.setblocking(False)
     return listener
+
+
+def _way_out(error: OSError, port: int, place: Place) -> str:
+    """What the person who reads it can do."""
+    keys = f"{place.section}: {{{place.port_key}: ...}}"
+    another = f"choose another port with {place.option} or {keys} (0 takes a free one){place.otherwise}"
+    if error.errno == errno.EADDRINUSE:
+        who = f"`ss -ltnp sport = :{port}` or `lsof -nP -iTCP:{port} -sTCP:LISTEN`"
+        return f"To see who has it: {who} (as root for others' processes). Stop that, or {another}."
+    if error.errno == errno.EACCES:
+        return f"Ports below 1024 are for root: {another}."
+    return f"Is {place.section}: {{host: ...}} an address of this machine? 127.0.0.1 and 0.0.0.0 always are."
 
 
 def address(listener: socket.socket, scheme: str = "http") -> str:

@@ -1,16 +1,17 @@
 """Whether answers in production are what validators expect: of their texts only passed and failed is kept."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from canaries.suite import Expectations
 from canaries.validators import validate
 
 from .calls import Call, FinishReason, Operation
-from .config import ValidatorConfig
+from .config import EvaluationConfig, ValidatorConfig
 from .dialects import Report
 from .dialects.answer_text import answer_text
-from .dialects.values import text
+from .dialects.values import score, text
 from .otlp import Span
 from .sightings import Shape
 from .watches.match import MatchConfig, matches
@@ -27,7 +28,7 @@ NAME_MAX = 64
 
 _VERDICTS = dict.fromkeys(("pass", "passed", "true", "yes", "ok", "success", "correct", "relevant"), True)
 _VERDICTS |= dict.fromkeys(("fail", "failed", "false", "no", "failure", "incorrect", "not_relevant"), False)
-"""Labels that say passed or failed. A score without a label says neither: where to draw the line is not for us."""
+"""Labels that say passed or failed. A score says neither, unless the operator has drawn the line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +43,13 @@ class Validator:
 class AnswerChecks:
     """Checks answers in passing."""
 
-    def __init__(self, validators: Sequence[ValidatorConfig] = ()) -> None:
-        """Take the validators of the configuration."""
+    def __init__(
+        self,
+        validators: Sequence[ValidatorConfig] = (),
+        evaluations: Mapping[str, EvaluationConfig] = MappingProxyType({}),
+    ) -> None:
+        """Take the validators of the configuration, and its lines for the scores of evaluations, by their names."""
+        self._lines = evaluations
         self._validators = [Validator(one.name, one.match, one.expect.expectations()) for one in validators]
 
     def is_wanted(self, shape: Shape) -> bool:
@@ -66,7 +72,7 @@ class AnswerChecks:
         """
         if call.error or call.operation is not Operation.CHAT:
             return call
-        results = dict(_evaluations(spans))
+        results = dict(self._evaluated(spans))
         for name, is_passed in self._validated(call, spans):
             results[name] = is_passed and results.get(name, True)
         if not results:
@@ -76,6 +82,24 @@ class AnswerChecks:
             checks_passed=tuple(name for name, is_passed in results.items() if is_passed),
             checks_failed=tuple(name for name, is_passed in results.items() if not is_passed),
         )
+
+    def _evaluated(self, spans: Sequence[Span]) -> Iterator[tuple[str, bool]]:
+        """What the application says of the answer: of one name the worst."""
+        events = [event for span in spans for event in span.events if event.name == EVALUATION]
+        results: dict[str, bool] = {}
+        for event in events[:EVALUATIONS_MAX]:
+            name = (text(event.attributes.get("gen_ai.evaluation.name")) or "")[:NAME_MAX]
+            is_passed = self._has_passed(name, event.attributes)
+            if name and is_passed is not None:
+                results[name] = is_passed and results.get(name, True)
+        yield from results.items()
+
+    def _has_passed(self, name: str, told: Mapping[str, object]) -> bool | None:
+        """By the operator's line where there is one for the score, else by the label."""
+        line, scored = self._lines.get(name), score(told.get("gen_ai.evaluation.score.value"))
+        if line is not None and scored is not None:
+            return line.passes(scored)
+        return _verdict(told.get("gen_ai.evaluation.score.label"))
 
     def _validated(self, call: Call, spans: Sequence[Span]) -> Iterator[tuple[str, bool]]:
         if not self._validators or call.finish_reason is FinishReason.TOOL_CALLS:
@@ -95,18 +119,6 @@ class AnswerChecks:
                 one.name,
                 all(check.passed for check in validate(one.expectations, answer, call.finish_reason)),
             )
-
-
-def _evaluations(spans: Sequence[Span]) -> Iterator[tuple[str, bool]]:
-    """What the application says of the answer: of one name the worst."""
-    events = [event for span in spans for event in span.events if event.name == EVALUATION]
-    results: dict[str, bool] = {}
-    for event in events[:EVALUATIONS_MAX]:
-        name = text(event.attributes.get("gen_ai.evaluation.name"))
-        is_passed = _verdict(event.attributes.get("gen_ai.evaluation.score.label"))
-        if name and is_passed is not None:
-            results[name[:NAME_MAX]] = is_passed and results.get(name[:NAME_MAX], True)
-    yield from results.items()
 
 
 def _verdict(label: object) -> bool | None:

@@ -5,7 +5,7 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from canaries.suite import Expectations, ExpectDocument
 
@@ -13,6 +13,9 @@ from .watches.match import MatchConfig, Pattern
 
 ANSWER_CHARS_MAX = 100_000
 """The longest answer that a validator may allow: more of it is not read."""
+
+
+Score = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class ValidatorConfig(BaseModel):
@@ -32,6 +35,27 @@ class ValidatorConfig(BaseModel):
         if value.max_length is not None and value.max_length > ANSWER_CHARS_MAX:
             raise ValueError(f"max_length is {ANSWER_CHARS_MAX:,} at most: more of an answer is not read")
         return value
+
+
+class EvaluationConfig(BaseModel):
+    """From which score on an evaluation that applications send has passed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    min: Score | None = Field(None, description="Passed from this score on, which is among them.")
+    max: Score | None = Field(None, description="Passed up to this score, which is among them.")
+
+    @model_validator(mode="after")
+    def _leaves_room(self) -> "EvaluationConfig":
+        if self.min is None and self.max is None:
+            raise ValueError("draws no line: name min, max or both")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError("no score passes: min is above max")
+        return self
+
+    def passes(self, score: float) -> bool:
+        """Whether an answer with this score has passed."""
+        return (self.min is None or score >= self.min) and (self.max is None or score <= self.max)
 
 
 Dollars = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]

@@ -22,7 +22,7 @@ from .sightings import SHAPES_MAX, Shape, Shapes, Sighting
 from .watches.marking import Marking
 from .windows.rows import Floats, Rows, rows_of
 from .windows.series import OVERFLOW, Admission, Series, minute_of, series_of
-from .windows.tallies import Tally, nano
+from .windows.tallies import ALL_VALUES, Tally, nano
 from .windows.window_book import WindowBook
 
 LATE_S = 120.0
@@ -106,7 +106,7 @@ class Counting:
         self._recent = Recent() if recent is None else recent
         self._series_of = lru_cache(maxsize=SHAPES_MAX)(series_of)
         self._admission = Admission()
-        self._unfolded = WindowBook()
+        self._unfolded = WindowBook(values_max=ALL_VALUES)
         self._through = 0
         self._is_whole = True
 
@@ -240,7 +240,7 @@ class Counting:
         if not self._is_whole:
             raise StoreError("calls in the journal could not be counted: a restart counts them")
         self._recent.forget(now)
-        windows, self._unfolded = self._unfolded, WindowBook()
+        windows, self._unfolded = self._unfolded, WindowBook(values_max=ALL_VALUES)
         oldest = self._recent.oldest_entry
         cut_before = self._through + 1 if oldest is None else min(oldest, self._through + 1)
         return Unfolded(windows, self._through, cut_before)

@@ -16,6 +16,7 @@ import orjson
 from .calls import Call, CostBasis, ErrorClass, FinishReason, Operation, from_json
 from .dialects import Report
 from .joining.recent import Counted, Name, Settled
+from .otlp import NO_SPAN
 from .sightings import FACTS, Shape, Shapes, Sighting, sighting_of
 from .windows.rows import Rows, rows_of
 from .windows.series import OVERFLOW, series_of
@@ -30,7 +31,6 @@ _ENUMS: Mapping[str, type] = {
     "error_class": ErrorClass,
     "finish_reason": FinishReason,
 }
-_NO_SPAN = bytes(8)
 _NOT_TOLD = 2**32 - 1
 
 _TOKENS = (
@@ -78,7 +78,7 @@ def encode(settled: Settled, rows: Rows | None = None) -> bytes:
         np.array([one.series is OVERFLOW for one in admitted], "<u1"),
         np.array([len(one.sightings) for one in admitted], "<u2"),
     )
-    ids = [one.trace_id + one.span_id + (one.parent_span_id or _NO_SPAN) for one in sightings]
+    ids = [one.trace_id + one.span_id + (one.parent_span_id or NO_SPAN) for one in sightings]
     columns = [column.tobytes() for column in (*calls, *(_columns(rows) if rows else ()))]
     return b"".join((FORMAT, len(document).to_bytes(4, "little"), document, *columns, *ids))
 
@@ -140,7 +140,7 @@ def _sightings(head: Any, read: "_Columns", n: int, shapes: Sequence[Shape]) -> 
                 shapes[places[i]],
                 trace_id,
                 span_id,
-                b"" if parent == _NO_SPAN else parent,
+                b"" if parent == NO_SPAN else parent,
                 starts[i],
                 ends[i],
                 head["ids"][i],

@@ -69,6 +69,9 @@ _STORE_ERRORS = (SQLAlchemyError, RuntimeError)
 RECOVER_ENTRIES = 200
 """How many entries of the journal are read at a time when counting again."""
 
+RECOVER_BYTES = 16 * 2**20
+"""How many bytes of the journal, too: an entry may hold a call, or some megabytes of them."""
+
 
 class TrafficMetrics(CallMetrics, Protocol):
     """What the traffic arm counts about itself."""
@@ -133,7 +136,7 @@ class Intake:
         folded = await self._database.aread(store.folded_through)
         recovered = entry_id = 0
         while entries := await self._database.aread(
-            partial(store.journaled, after=entry_id, limit=RECOVER_ENTRIES)
+            partial(store.journaled, after=entry_id, limit=RECOVER_ENTRIES, bytes_max=RECOVER_BYTES)
         ):
             for entry_id, at, body in entries:
                 recovered += self._counting.restore(entry_id, at, body, is_folded=entry_id <= folded)

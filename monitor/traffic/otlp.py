@@ -30,6 +30,10 @@ NO_IDS = "no valid trace or span id"
 NO_TIMES = "no start or no end time"
 """Why spans are left out."""
 
+NO_TRACE, NO_SPAN = bytes(16), bytes(8)
+"""Ids of nothing: W3C and OTLP call them invalid, and some exporters write the second for "no parent"."""
+
+_NO_TRACE, _NO_SPAN = NO_TRACE.hex(), NO_SPAN.hex()
 _ERROR_CODES = (2, "2", "STATUS_CODE_ERROR")
 
 
@@ -96,15 +100,19 @@ def decode(body: bytes, encoding: Encoding) -> Decoded:
     return _decode_protobuf(body) if encoding is Encoding.PROTOBUF else _decode_json(body)
 
 
-def response(encoding: Encoding, rejected: Mapping[str, int]) -> bytes:
-    """The answer to an accepted request; spans that were rejected are told as OTLP's partial success."""
+def response(encoding: Encoding, rejected: Mapping[str, int], warning: str = "") -> bytes:
+    """The answer to an accepted request; rejected spans and a warning are told as OTLP's partial success."""
     count = sum(rejected.values())
-    reason = "; ".join(f"{number} spans: {reason}" for reason, number in sorted(rejected.items()))
+    reasons = (
+        f"{number} {'span' if number == 1 else 'spans'}: {reason}"
+        for reason, number in sorted(rejected.items())
+    )
+    reason = "; ".join((*reasons, *([warning] if warning else [])))
     if encoding is Encoding.JSON:
         partial = {"partialSuccess": {"rejectedSpans": str(count), "errorMessage": reason}}
-        return orjson.dumps(partial if count else {})
+        return orjson.dumps(partial if reason else {})
     message = ExportTraceServiceResponse()
-    if count:
+    if reason:
         message.partial_success.rejected_spans = count
         message.partial_success.error_message = reason
     return message.SerializeToString()
@@ -135,7 +143,8 @@ def _decode_protobuf(body: bytes) -> Decoded:
 
 
 def _keep(span: Span, spans: list[Span], rejected: Counter[str]) -> None:
-    if len(span.span_id) != 16 or len(span.trace_id) != 32:
+    has_span = len(span.span_id) == len(_NO_SPAN) and span.span_id != _NO_SPAN
+    if not has_span or len(span.trace_id) != len(_NO_TRACE) or span.trace_id == _NO_TRACE:
         rejected[NO_IDS] += 1
     elif span.start_ns <= 0 or span.end_ns <= 0:
         rejected[NO_TIMES] += 1
@@ -148,7 +157,7 @@ def span_of(message: trace_pb2.Span, scope: str, resource: Mapping[str, object])
     return Span(
         trace_id=message.trace_id.hex(),
         span_id=message.span_id.hex(),
-        parent_span_id=message.parent_span_id.hex(),
+        parent_span_id=_parent(message.parent_span_id.hex()),
         name=message.name,
         scope=scope,
         start_ns=message.start_time_unix_nano,
@@ -164,6 +173,10 @@ def span_of(message: trace_pb2.Span, scope: str, resource: Mapping[str, object])
         dropped_events=message.dropped_events_count,
         dropped_links=message.dropped_links_count,
     )
+
+
+def _parent(written: str) -> str:
+    return written if len(written) == len(_NO_SPAN) and written != _NO_SPAN else ""
 
 
 def attributes_of(pairs: Iterable[KeyValue]) -> dict[str, object]:
@@ -208,7 +221,7 @@ def span_of_json(data: Mapping[str, object], scope: str, resource: Mapping[str, 
     return Span(
         trace_id=_id(data, "traceId"),
         span_id=_id(data, "spanId"),
-        parent_span_id=_id(data, "parentSpanId"),
+        parent_span_id=_parent(_id(data, "parentSpanId")),
         name=text_of(data, "name"),
         scope=scope,
         start_ns=_nanoseconds(data, "startTimeUnixNano"),

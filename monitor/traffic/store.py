@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import orjson
@@ -14,6 +14,7 @@ from .repeats import Accepted, Answered
 from .roll_ups import ROLLED_VALUES_MAX, Resolution, Rolled
 from .tables import TrafficFoldRow, TrafficJournalRow, TrafficRequestRow, TrafficRolledRow
 from .windows.series import MINUTE_S, OVERFLOW, Series
+from .windows.tallies import VALUES_MAX
 from .windows.window import Window, window_from_bytes, window_to_bytes
 
 IDS_MAX = 500
@@ -40,10 +41,22 @@ def journal(session: Session, calls: int, body: bytes, at: float) -> int:
     return entry_id
 
 
-def journaled(session: Session, after: int, limit: int) -> list[tuple[int, float, bytes]]:
-    """Up to ``limit`` entries of the journal with ids above ``after``: id, time and body, oldest first."""
+def journaled(session: Session, after: int, limit: int, bytes_max: int) -> list[tuple[int, float, bytes]]:
+    """Up to ``limit`` entries of the journal with ids above ``after``: id, time and body, oldest first.
+
+    Together they have ``bytes_max`` at most, unless the first alone has more.
+    """
     ids = col(TrafficJournalRow.id)
-    rows = session.exec(select_rows(TrafficJournalRow).where(ids > after).order_by(ids).limit(limit))
+    sizes = (
+        select(ids, func.length(col(TrafficJournalRow.body))).where(ids > after).order_by(ids).limit(limit)
+    )
+    last, size = after, 0
+    for entry_id, its_size in session.connection().execute(sizes):
+        size += its_size
+        if size > bytes_max and last > after:
+            break
+        last = entry_id
+    rows = session.exec(select_rows(TrafficJournalRow).where(ids > after, ids <= last).order_by(ids))
     return [(row.id or 0, row.at, row.body) for row in rows]
 
 
@@ -73,7 +86,7 @@ def forget_requests(session: Session, before_entry: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """Rows of windows of one length, as they are to be written: new ones, and those that hold more than before."""
+    """Rows of windows of one length, as they are to be written: new ones, and those that changed."""
 
     resolution: Resolution
     new: Sequence[Mapping[str, Any]]
@@ -98,7 +111,7 @@ def added(session: Session, resolution: Resolution, windows: Iterable[Window]) -
                 stored.merge(by_series.pop(series))
                 more.append({"of": row.id, "now": stored.calls, "counted": window_to_bytes(stored)})
         # What is taken back of a window that was forgotten since is no window.
-        new += [_new(resolution, one) for one in by_series.values() if one.calls > 0]
+        new += [_new(resolution, _bounded(resolution, one)) for one in by_series.values() if one.calls > 0]
     return Changes(resolution, new, more)
 
 
@@ -120,10 +133,13 @@ def write(session: Session, changes: Changes) -> None:
     connection = session.connection()
     if changes.new:
         connection.execute(insert(table), changes.new)
-    if changes.more:
-        place = table.c.id == bindparam("of")
+    place = table.c.id == bindparam("of")
+    if more := [one for one in changes.more if one["now"] > 0]:
         counted: dict[str, Any] = {"calls": bindparam("now"), "body": bindparam("counted")}
-        connection.execute(update(table).where(place).values(counted), changes.more)
+        connection.execute(update(table).where(place).values(counted), more)
+    # Of which all calls were taken back: without calls it would still name a minute and a series.
+    if empty := [{"of": one["of"]} for one in changes.more if one["now"] <= 0]:
+        connection.execute(delete(table).where(place), empty)
 
 
 def note_fold(session: Session, through: int, cut_before: int) -> None:
@@ -245,6 +261,12 @@ def _new(resolution: Resolution, window: Window) -> dict[str, Any]:
         else {"length_s": int(resolution), "start": window.minute}
     )
     return {**place, **asdict(window.series), "calls": window.calls, "body": window_to_bytes(window)}
+
+
+def _bounded(resolution: Resolution, window: Window) -> Window:
+    """The window as it is stored: from here on so many values of an attribute have calls of their own."""
+    values_max = VALUES_MAX if resolution is Resolution.MINUTE else ROLLED_VALUES_MAX
+    return replace(window, chosen=window.chosen.bounded(values_max))
 
 
 def _window(resolution: Resolution, row: Any) -> Window:

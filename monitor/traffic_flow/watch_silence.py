@@ -87,18 +87,22 @@ class SilenceLook:
     """How many services are too many to be told apart."""
 
     def verdicts(
-        self, session: Session, severity: Severity, notify: tuple[str, ...]
+        self, session: Session, config: SilenceConfig, notify: tuple[str, ...]
     ) -> list[tuple[Verdict, AlertRule]]:
-        """The verdicts that the alert arm takes, those first that inhibit others.
+        """The verdicts that the alert arm takes, as loud as ``config`` says, those first that inhibit others.
 
         Open incidents of what is not looked at any more end, for nothing else would say that they are over.
         """
+        severity = Severity[config.severity.upper()]
         found = [_intake_verdict(self.intake, severity), _heard_verdict(self.traffic, severity)]
-        found += [_heard_verdict(one, severity) for one in self.services]
+        for one in self.services:
+            known = config.of(one.service)
+            own = Severity[known.severity.upper()] if known and known.severity else severity
+            found.append(_heard_verdict(one, own))
         found += [_loss_verdict(one) for one in self.losses]
-        known = {one.key for one in found}
+        keys = {one.key for one in found}
         for incident in alert_store.open_incidents(session):
-            if incident.key.startswith(KEY) and incident.key not in known:
+            if incident.key.startswith(KEY) and incident.key not in keys:
                 label = Label.STEADY if self.is_settled else Label.NO_DATA
                 found.append(Verdict(incident.key, label, note="There is nothing to look at any more"))
         rule = AlertRule(keep_firing_s=KEEP_FIRING_S, notify=notify)
@@ -115,6 +119,7 @@ class SilenceWatch:
         self._config = config
         self._source = minutes
         self._counts = counts
+        self._holidays = frozenset(config.holidays)
         self._over_s = max(INTAKE_S, 3 * every_s)
         self._pause_s = self._over_s + every_s
         self._active: ActiveMinutes | None = None
@@ -154,12 +159,13 @@ class SilenceWatch:
         return self._last
 
     def _names(self, active: ActiveMinutes) -> list[str]:
-        return sorted({*active.services, *(one.service for one in self._config.services)})
+        expected = (one.service for one in self._config.services if one.within is not None)
+        return sorted({*active.services, *expected})
 
     def _hear(self, active: ActiveMinutes, service: str, now_s: float) -> Heard:
-        expected = next((one for one in self._config.services if one.service == service), None)
-        if expected:
-            return expect(service, expected.within, active, self._listening(service), now_s)
+        known = self._config.of(service)
+        if known and known.within is not None:
+            return expect(service, known.within, active, self._listening(service), now_s)
         if self._config.ignores(service):
             return Heard(service, Hearing.IGNORED, f"{service} is not judged: the configuration says so")
         return hear(service, active, self._rhythms[service], self._listening(service), now_s)
@@ -178,18 +184,22 @@ class SilenceWatch:
         if self._active is None or now_minute < self._active.origin:  # the clock went back by weeks
             self._active = ActiveMinutes(now_minute)
             for first in range(self._active.origin, now_minute + MINUTE_S, DAY_S):
-                found = await self._source.active_minutes(first, first + DAY_S - MINUTE_S)
-                await asyncio.to_thread(self._active.mark, found)
+                last = first + DAY_S - MINUTE_S
+                found = await self._source.active_minutes(first, last)
+                await asyncio.to_thread(self._active.renew, first, last, found)
         else:
             self._active.advance(now_minute)
             back_s = READ_LATE_S if is_due else READ_S
-            found = await self._source.active_minutes(now_minute - back_s, now_minute)
+            first = now_minute - back_s
+            found = await self._source.active_minutes(first, now_minute)
             self._note_lags(self._active, found, now_s)
-            await asyncio.to_thread(self._active.mark, found)
+            await asyncio.to_thread(self._active.renew, first, now_minute, found)
         new = {ALL, *self._active.services} - set(self._rhythms)
         for service in {ALL, *self._active.services} if is_due else new:
             flags = self._active.of(service).copy()
-            self._rhythms[service] = await asyncio.to_thread(learn, flags, self._active.origin)
+            self._rhythms[service] = await asyncio.to_thread(
+                learn, flags, self._active.origin, self._holidays
+            )
         if is_due:
             self._learned_s = now_s
         return self._active

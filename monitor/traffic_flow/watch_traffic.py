@@ -82,7 +82,7 @@ async def look(
     return [
         Look(
             watch,
-            _judge_long(watch, found, now, history)
+            _judge_long(watch, found, now, history, ended.get(incident_key(watch)))
             if is_long(watch)
             else judge(watch, found, now, ended.get(incident_key(watch))),
         )
@@ -105,7 +105,11 @@ def _span(watch: WatchConfig, now: datetime) -> tuple[int, int]:
 
 
 def _judge_long(
-    watch: WatchConfig, windows: Sequence[Window], now: datetime, history: LongHistory
+    watch: WatchConfig,
+    windows: Sequence[Window],
+    now: datetime,
+    history: LongHistory,
+    ended_at: datetime | None,
 ) -> Judgement:
     """What is added up already and what is still running, judged together."""
     first = max(running_from(now.timestamp()), history.first(watch, now))
@@ -115,7 +119,7 @@ def _judge_long(
     if isinstance(sums, Spent):
         judgement = judge_budget(watch, sums, now, missing)
     else:
-        judgement = judge_slo(watch, sums, now, missing)
+        judgement = judge_slo(watch, sums, now, missing, ended_at)
     return _with_traces(watch, judgement, running)
 
 

@@ -6,7 +6,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from monitor.serving import HEADERS_MAX_BYTES, bind, server
+from monitor import MonitorError
+from monitor.serving import HEADERS_MAX_BYTES, Place, bind, server
+
+PLACE = Place("a test", "--port", "http")
 
 USUAL = b"GET / HTTP/1.1\r\nhost: a\r\n"
 
@@ -20,7 +23,7 @@ async def hello(scope, receive, send):
 
 @asynccontextmanager
 async def listening() -> AsyncIterator[tuple[str, int]]:
-    listener = bind("127.0.0.1", 0, "a test", "--port")
+    listener = bind("127.0.0.1", 0, PLACE)
     serving = server(hello)
     task = asyncio.create_task(serving.serve(sockets=[listener]))
     yield listener.getsockname()
@@ -93,3 +96,18 @@ async def test_requests_that_come_together_are_both_read() -> None:
     async with listening() as address:
         answer = await answer_to(address, [body + USUAL, FIELD + b"connection: close\r\n\r\n"])
         assert answer.count(b"200 OK") == 2
+
+
+@pytest.mark.parametrize(
+    ("host", "said"),
+    [
+        ("192.0.2.7", "Is http: {host: ...} an address of this machine?"),
+        ("no.such.host.invalid", "Is http: {host: ...} an address of this machine?"),
+    ],
+    ids=["somebody else's", "a name of nobody"],
+)
+def test_an_address_that_is_not_ours_is_told_with_its_key(host: str, said: str) -> None:
+    with pytest.raises(MonitorError) as refused:
+        bind(host, 0, PLACE)
+    assert said in str(refused.value)
+    assert "--port" not in str(refused.value)

@@ -117,15 +117,32 @@ def test_a_second_daemon_on_the_same_file_is_refused_in_one_line(daemon, command
     assert daemon.get("/readyz").is_success
 
 
-@pytest.mark.parametrize("option", ["--port", "--otlp-http-port", "--otlp-grpc-port"])
-def test_a_port_that_is_taken_is_one_line_that_names_the_option(
+PORTS = {
+    "--port": "http: {port: ...}",
+    "--otlp-http-port": "otlp: {http_port: ...}",
+    "--otlp-grpc-port": "otlp: {grpc_port: ...}",
+}
+
+
+@pytest.mark.parametrize("option", PORTS)
+def test_a_port_that_is_taken_is_one_line_that_names_the_option_and_the_key_and_how_to_find_who_has_it(
     daemon, option, command, capfd, tmp_path
 ) -> None:
-    taken = (option, daemon.grpc_url.rpartition(":")[2])  # the last one counts
-    assert command("run", "--data", str(tmp_path), *FREE_PORTS, *taken) == 2
+    port = daemon.grpc_url.rpartition(":")[2]
+    assert command("run", "--data", str(tmp_path), *FREE_PORTS, option, port) == 2  # the last one counts
     (line,) = capfd.readouterr().err.splitlines()
-    assert "cannot listen on 127.0.0.1:" in line
-    assert option in line
+    assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in line
+    for said in (f"{option} or {PORTS[option]}", f"ss -ltnp sport = :{port}", f"lsof -nP -iTCP:{port}"):
+        assert said in line
+    assert ("--no-otlp-grpc" in line) is (option == "--otlp-grpc-port")
+
+
+def test_all_ports_that_are_taken_are_told_together(daemon, command, capfd, tmp_path) -> None:
+    port = daemon.grpc_url.rpartition(":")[2]
+    taken = [word for option in PORTS for word in (option, port)]
+    assert command("run", "--data", str(tmp_path), *taken) == 2
+    lines = capfd.readouterr().err.splitlines()
+    assert [option in line for option, line in zip(PORTS, lines, strict=True)] == [True] * 3
 
 
 def test_alerts_list_works_beside_the_daemon(daemon, command, capfd) -> None:

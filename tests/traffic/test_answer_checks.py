@@ -9,6 +9,7 @@ from pathlib import Path
 import orjson
 import pytest
 from exported_spans import START_NS, payload_of, span_of
+from pydantic import ValidationError
 from sqlmodel import select
 
 import alerts.store as alert_store
@@ -22,7 +23,7 @@ from monitor.traffic import checks as checks_module
 from monitor.traffic import store
 from monitor.traffic.calls import FinishReason, Operation
 from monitor.traffic.checks import EVALUATION, EVALUATIONS_MAX, AnswerChecks
-from monitor.traffic.config import ValidatorConfig
+from monitor.traffic.config import EvaluationConfig, ValidatorConfig
 from monitor.traffic.intake import Intake
 from monitor.traffic.otlp import Encoding, Span
 from monitor.traffic.tables import TrafficWindowRow
@@ -128,6 +129,35 @@ def test_the_text_comes_from_the_first_span_that_carries_it(make_call: MakeCall)
 def test_what_an_application_says_of_its_answers_counts(make_call: MakeCall, told, expected) -> None:
     span = answered(None, events=[evaluated("grounded", **told)])
     assert results(AnswerChecks().check(make_call(), [span])) == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "told", "expected"),
+    [
+        ({"min": 0.7}, {"score__value": 0.7}, (("grounded",), ())),
+        ({"min": 0.7}, {"score__value": 0.69}, ((), ("grounded",))),
+        ({"max": 0.2}, {"score__value": 1}, ((), ("grounded",))),
+        ({"min": -1, "max": 1}, {"score__value": "0.5"}, (("grounded",), ())),
+        ({"min": 0.7}, {"score__value": 0.1, "score__label": "pass"}, ((), ("grounded",))),
+        ({"min": 0.7}, {"score__label": "pass"}, (("grounded",), ())),
+        ({"min": 0.7}, {"score__value": float("nan")}, ((), ())),
+    ],
+    ids=["on it", "below", "above", "as text", "the line decides", "no score", "no number"],
+)
+def test_a_score_counts_where_the_operator_draws_the_line(make_call: MakeCall, line, told, expected) -> None:
+    checks = AnswerChecks((), {"grounded": EvaluationConfig.model_validate(line)})
+    span = answered(None, events=[evaluated("grounded", **told), evaluated("other", score__value=0.5)])
+    assert results(checks.check(make_call(), [span])) == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [({}, "draws no line"), ({"min": 1, "max": 0}, "no score passes"), ({"min": float("inf")}, "finite")],
+    ids=["none", "crossed", "infinite"],
+)
+def test_a_line_that_cannot_be_meant_is_refused(line: dict[str, object], problem: str) -> None:
+    with pytest.raises(ValidationError, match=problem):
+        EvaluationConfig.model_validate(line)
 
 
 def test_of_one_name_the_worst_counts(make_call: MakeCall) -> None:

@@ -1,11 +1,12 @@
 """Budgets of dollars and tokens over periods of the calendar, and who used them."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from pydantic import ValidationError
 
 from alerts.finding import Label, Severity
+from alerts.incident import step
 from monitor.traffic.calls import CostBasis
 from monitor.traffic.watches.budgets import judge_budget, period_start
 from monitor.traffic.watches.config import WatchConfig
@@ -16,6 +17,7 @@ from monitor.traffic.watches.sections import Period
 from monitor.traffic.windows.series import Series
 from monitor.traffic.windows.tallies import OTHER_VALUES, Tally
 from monitor.traffic.windows.window import Window
+from monitor.traffic_flow.watch_traffic import Look
 
 from .conftest import NOON
 
@@ -187,3 +189,49 @@ def test_the_sums_of_values_are_bounded() -> None:
 def test_what_cannot_be_meant_is_refused(fields: dict[str, object], problem: str) -> None:
     with pytest.raises(ValidationError, match=problem):
         WatchConfig.model_validate({"name": "w", **fields})
+
+
+def told(rule: WatchConfig, *sums: tuple[datetime, float]) -> list[tuple[str, str]]:
+    """What people are told, as dollars add up; each time with how loudly."""
+    incident, heard = None, []
+    for now, usd in sums:
+        said = Look(rule, judge_budget(rule, spent(rule, costing(usd)), now))
+        transition = step(incident, said.verdict(), said.rule(), now)
+        incident = transition.incident if transition.incident and transition.incident.is_open else None
+        if transition.incident:
+            severity = transition.incident.severity.name.lower()
+            heard += [(one.value, severity) for one in transition.notifications]
+    return heard
+
+
+MARCH, APRIL = datetime(2026, 3, 20, tzinfo=UTC), datetime(2026, 4, 1, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+TOLD_ONCE = [("firing", "ticket"), ("escalated", "page")]
+
+
+@pytest.mark.parametrize(
+    ("sums", "heard"),
+    [
+        ([70, 79, 81, 85, 99, 101, 120, 150], TOLD_ONCE),
+        ([81, 79.9, 80.1, 101, 99.9, 100.1, 99, 102], TOLD_ONCE),
+        ([90, 101, 101, 101], TOLD_ONCE),
+    ],
+    ids=["all month", "calls counted anew cost less", "nothing more is spent"],
+)
+def test_a_month_tells_once_of_each_level(sums: list[float], heard: list[tuple[str, str]]) -> None:
+    rule = watch(every="month")
+    assert told(rule, *((MARCH + number * 30 * MINUTE, usd) for number, usd in enumerate(sums))) == heard
+
+
+def test_without_a_ticket_a_month_pages_once() -> None:
+    rule = watch(every="month", ticket_at=None)
+    sums = [99, 100.1, 99.9, 99.9, 99.9, 100.2]
+    assert told(rule, *((MARCH + number * 30 * MINUTE, usd) for number, usd in enumerate(sums))) == [
+        ("firing", "page")
+    ]
+
+
+def test_the_next_period_tells_anew_however_soon() -> None:
+    rule = watch(every="month")
+    found = told(rule, (APRIL - MINUTE, 130), (APRIL + MINUTE, 2), (APRIL + 3 * MINUTE, 101))
+    assert found == [("firing", "page"), ("resolved", "page"), ("firing", "page")]

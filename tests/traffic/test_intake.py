@@ -14,10 +14,13 @@ from monitor.traffic.counting import Unfolded
 from monitor.traffic.intake import Intake
 from monitor.traffic.joining.recent import KEEP_S
 from monitor.traffic.lookout import AGE_MAX_S, FUTURE_MAX_S
-from monitor.traffic.otlp import Encoding
+from monitor.traffic.otlp import Encoding, Span
 from monitor.traffic.pricing.book import PriceBook
 from monitor.traffic.tables import TrafficJournalRow
+from monitor.traffic.watches.config import WatchConfig
+from monitor.traffic.watches.marking import Marking
 from monitor.traffic.windows.series import SERIES_MAX, Series, minute_of
+from monitor.traffic.windows.tallies import OTHER_VALUES, VALUES_MAX
 from monitor.traffic.windows.window import Window
 from monitor.traffic.windows.window_book import WindowBook
 
@@ -301,7 +304,7 @@ async def test_calls_of_another_time_are_rejected_with_the_reason(
     accepted = await taking.accept(make_payload(ended_at=NOON + shift), PROTOBUF)
     assert accepted.calls == is_accepted
     assert sum(accepted.rejected.values()) == (not is_accepted)
-    assert all("ended more than" in reason for reason in accepted.rejected)
+    assert all("more than" in reason for reason in accepted.rejected)
 
 
 async def test_spans_that_are_no_calls_are_counted_and_not_kept(
@@ -435,6 +438,70 @@ async def test_minutes_with_calls_are_told_by_service_whether_stored_or_not(taki
     await taking.accept(make_payload(service="old", ended_at=NOON - 600), PROTOBUF)
     found = await taking.active_minutes(minute_of(NOON - 120), minute_of(NOON))
     assert found == {(minute_of(NOON), "stored"), (minute_of(NOON - 60), "new")}
+
+
+async def test_a_minute_whose_only_call_ended_later_than_was_told_first_is_no_minute_with_calls(
+    taking, database, clock
+) -> None:
+    span = span_of(CHAT, at_s=NOON - 61 - START_NS / 1e9)
+    await taking.accept(payload_of([span]), PROTOBUF)
+    await taking.fold()
+    (before,) = stored_windows(database)
+    await taking.accept(payload_of([replace(span, end_ns=span.end_ns + 60 * 10**9)]), PROTOBUF)
+    await taking.fold()
+    found = await taking.active_minutes(minute_of(NOON - 600), minute_of(NOON))
+    assert found == {(before.minute + 60, before.series.service)}
+    assert [window.calls for window in stored_windows(database)] == [1]
+
+
+async def test_a_call_is_taken_back_from_the_value_it_was_counted_by_however_many_others_came_since(
+    database, clock, metrics
+) -> None:
+    watched = WatchConfig.model_validate({"name": "w", "values": {"attribute": "user.id", "tell": ["new"]}})
+    taking = Intake(database, clock, metrics, marking=Marking([watched]))
+
+    def call_of(user: int) -> Span:
+        return span_of(
+            CHAT | {"user.id": f"u{user}"}, trace=user + 1, number=user + 1, at_s=NOON - 61 - START_NS / 1e9
+        )
+
+    first = call_of(0)
+    await taking.accept(payload_of([first]), PROTOBUF)
+    await taking.fold()
+    await taking.accept(payload_of([call_of(user) for user in range(1, VALUES_MAX + 50)]), PROTOBUF)
+    await taking.accept(payload_of([replace(first, end_ns=first.end_ns + 60 * 10**9)]), PROTOBUF)
+    await taking.accept(payload_of([call_of(VALUES_MAX + 100)]), PROTOBUF)
+    looked_at = await taking.windows(0, 10**10)
+    await taking.fold()
+    for early, late in (looked_at, stored_windows(database)):
+        by_user = early.chosen.of("user.id")
+        assert (by_user["u0"].calls, by_user["u1"].calls, by_user[OTHER_VALUES].calls) == (0, 1, 51)
+        assert len(by_user) == VALUES_MAX + 1
+        assert late.chosen.of("user.id")["u0"].calls == 1
+
+
+@pytest.mark.parametrize(
+    ("sizes", "bytes_max", "read"),
+    [
+        ([10, 10, 10], 100, [[10, 10], [10]]),
+        ([10, 10, 10], 20, [[10, 10], [10]]),
+        ([10, 10, 10], 19, [[10], [10], [10]]),
+        ([10, 500, 10], 20, [[10], [500], [10]]),
+    ],
+    ids=["few bytes", "as many as may be", "a byte too many", "one that is larger alone"],
+)
+def test_the_journal_is_read_again_few_entries_and_few_bytes_at_a_time(
+    database, sizes, bytes_max, read
+) -> None:
+    for size in sizes:
+        database.write(lambda session, size=size: store.journal(session, 1, bytes(size), NOON))
+    found, after = [], 0
+    while entries := database.read(
+        lambda session, after=after: store.journaled(session, after, limit=2, bytes_max=bytes_max)
+    ):
+        found.append([len(body) for _, _, body in entries])
+        after = entries[-1][0]
+    assert found == read
 
 
 async def test_a_span_that_began_beyond_all_clocks_harms_nobody_else(taking, clock) -> None:

@@ -114,6 +114,7 @@ class Written:
     resource: Pairs = (("service.name", "atlas"), ("service.version", "3.1"))
     ids: tuple[bytes, bytes] = (b"t" * 16, b"s" * 8)
     at_ns: int = START_NS
+    parent: bytes = b""
 
 
 def request_of(spans: Sequence[Written]) -> bytes:
@@ -124,6 +125,7 @@ def request_of(spans: Sequence[Written]) -> bytes:
         scope_spans = resource_spans.scope_spans.add()
         scope_spans.scope.name = one.scope
         span = scope_spans.spans.add(name=one.name, trace_id=one.ids[0], span_id=one.ids[1])
+        span.parent_span_id = one.parent
         span.start_time_unix_nano, span.end_time_unix_nano = one.at_ns, max(0, one.at_ns + one.for_ns)
         span.status.code = 2 if one.is_error else 0
         span.status.message = one.message
@@ -283,6 +285,45 @@ def test_json_that_is_read_at_all_is_read_the_same(lookout_of: MakeLookout, valu
     assert read(lookout_of(), body, NOW, Encoding.JSON) == expected
 
 
+IDS, NOTHING = (b"t" * 16, b"s" * 8), Counter[str]()
+NO_IDS = Counter({"no valid trace or span id": 1})
+
+
+@pytest.mark.parametrize("is_call", [True, False], ids=["call", "other span"])
+@pytest.mark.parametrize("encoding", list(Encoding), ids=["protobuf", "JSON"])
+@pytest.mark.parametrize(
+    ("ids", "parent", "rejected", "parent_is"),
+    [
+        (IDS, b"p" * 8, NOTHING, b"p" * 8),
+        (IDS, b"", NOTHING, b""),
+        (IDS, bytes(8), NOTHING, b""),
+        (IDS, b"p" * 16, NOTHING, b""),
+        ((bytes(8) + b"t" * 8, b"s" * 8), bytes(8), NOTHING, b""),
+        ((bytes(16), b"s" * 8), b"", NO_IDS, b""),
+        ((b"t" * 16, bytes(8)), b"", NO_IDS, b""),
+    ],
+    ids=["a parent", "none", "zeros", "too long", "a trace of half zeros", "no trace", "no span"],
+)
+def test_an_id_of_zeros_is_the_id_of_nothing(
+    lookout_of: MakeLookout,
+    ids: tuple[bytes, bytes],
+    parent: bytes,
+    rejected: Counter[str],
+    parent_is: bytes,
+    encoding: Encoding,
+    is_call: bool,
+) -> None:
+    span = PLAIN if is_call else Written((), name="GET /", resource=())
+    body = request_of([replace(span, ids=ids, parent=parent)])
+    body = json_of(body) if encoding is Encoding.JSON else body
+    lookout = lookout_of()
+    for _ in range(3):
+        found = lookout.read(body, encoding, NOW)
+        assert found.rejected == rejected
+        assert [one.parent_span_id for one in found.sightings] == [parent_is] * (is_call and not rejected)
+    assert read(lookout, body, NOW, encoding) == read_slowly(body, NOW, encoding)
+
+
 @settings(
     max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
@@ -309,7 +350,7 @@ def tuned(base: Written, number: int, **changes: Any) -> Written:
         "user.id": f"user-{number}",
     }
     attributes = [(key, own.get(key, value)) for key, value in base.attributes]
-    return replace(base, attributes=attributes, ids=(b"t" * 16, number.to_bytes(8)), **changes)
+    return replace(base, attributes=attributes, ids=(b"t" * 16, (number + 1).to_bytes(8)), **changes)
 
 
 PLAIN = Written(

@@ -93,6 +93,8 @@ def test_what_lies_too_deep_is_left_out() -> None:
         ({"spanId": "zz f067aa0ba902b"}, "no valid trace or span id"),
         ({"traceId": "00f067aa0ba902b7"}, "no valid trace or span id"),
         ({"traceId": 7}, "no valid trace or span id"),
+        ({"traceId": "0" * 32}, "no valid trace or span id"),
+        ({"spanId": "0" * 16}, "no valid trace or span id"),
         ({"endTimeUnixNano": 0}, "no start or no end time"),
         ({"endTimeUnixNano": None}, "no start or no end time"),
         ({"startTimeUnixNano": "soon"}, "no start or no end time"),
@@ -198,11 +200,11 @@ def test_the_answer_tells_of_rejected_spans_in_the_requests_encoding(encoding: E
     body = response(encoding, {"too old": 2, "no end time": 1})
     if encoding is Encoding.JSON:
         partial = orjson.loads(body)["partialSuccess"]
-        assert partial == {"rejectedSpans": "3", "errorMessage": "1 spans: no end time; 2 spans: too old"}
+        assert partial == {"rejectedSpans": "3", "errorMessage": "1 span: no end time; 2 spans: too old"}
     else:
         message = ExportTraceServiceResponse.FromString(body)
         assert message.partial_success.rejected_spans == 3
-        assert message.partial_success.error_message == "1 spans: no end time; 2 spans: too old"
+        assert message.partial_success.error_message == "1 span: no end time; 2 spans: too old"
 
 
 def test_a_whole_success_is_empty_as_the_protocol_asks() -> None:

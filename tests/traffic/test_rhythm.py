@@ -1,6 +1,7 @@
 """Pauses of services with some usual rhythms: which of them mean something, and which services are not judged."""
 
 from collections.abc import Callable
+from datetime import date, timedelta
 
 import numpy as np
 import pytest
@@ -53,6 +54,36 @@ def test_nights_and_weekends_are_no_pause_and_the_hours_beside_work_neither() ->
     assert rhythm.is_judged
     assert rhythm.due(friday_evening, monday_nine) == pytest.approx(0, abs=0.1)
     assert rhythm.due(monday_nine, monday_nine + 1_800) > rhythm.limit
+
+
+CHRISTMAS = date.fromordinal(date(1970, 1, 1).toordinal() + MONDAY // 86_400 + 30)
+"""A Wednesday, two days after the four weeks."""
+
+
+@pytest.mark.parametrize(
+    ("holidays", "is_due"), [((), True), ((CHRISTMAS,), False)], ids=["a Wednesday", "a holiday"]
+)
+def test_on_a_holiday_no_more_is_due_than_on_the_quietest_day(holidays, is_due: bool) -> None:
+    rhythm = learn(calls(office, 28), MONDAY, frozenset(holidays))
+    assert (rhythm.due(after(30), after(31)) > rhythm.limit) is is_due
+    assert rhythm.due(after(31), after(32)) > rhythm.limit
+
+
+def test_who_calls_every_day_is_due_on_holidays_too() -> None:
+    rhythm = learn(calls(steady(20), 28), MONDAY, frozenset((CHRISTMAS,)))
+    assert rhythm.due(after(30), after(31)) == pytest.approx(DAY, rel=0.01)
+
+
+def test_a_holiday_in_the_past_makes_the_rhythm_no_slower() -> None:
+    active = calls(office, 28)
+    usual = learn(active, MONDAY)
+    active[16 * DAY : 17 * DAY] = False
+    past = frozenset((CHRISTMAS - timedelta(days=14),))
+    assert learn(active, MONDAY, past).due(after(30), after(31)) == pytest.approx(
+        usual.due(after(30), after(31)), rel=0.01
+    )
+    assert learn(active, MONDAY, past).limit == pytest.approx(usual.limit, rel=0.1)
+    assert learn(active, MONDAY).due(after(30), after(31)) < 0.8 * usual.due(after(30), after(31))
 
 
 def test_lulls_make_the_limit_longer() -> None:

@@ -20,7 +20,7 @@ from structlog.testing import capture_logs
 
 from canaries.clock import SystemClock
 from monitor import MonitorError
-from monitor.serving import address, bind, server
+from monitor.serving import Place, address, bind, server
 from monitor.traffic.config import OtlpConfig, TlsConfig
 from monitor.traffic.intake import Intake
 from monitor.traffic.receiving.http_receiver import TraceReceiver
@@ -142,7 +142,7 @@ def trusting(authority: Authority) -> Trust:
 @contextlib.asynccontextmanager
 async def listening(intake: Intake, metrics: CountingMetrics, config: OtlpConfig) -> AsyncIterator[str]:
     """The receiver as the daemon runs it."""
-    listener = bind("127.0.0.1", 0, "a test", "--otlp-http-port")
+    listener = bind("127.0.0.1", 0, Place("a test", "--otlp-http-port", "otlp"))
     assert config.tls
     serving = server(TraceReceiver(intake, config, metrics), server_context(config.tls, Path()))
     task = asyncio.create_task(serving.serve(sockets=[listener]))

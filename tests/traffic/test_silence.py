@@ -219,6 +219,14 @@ def test_the_record_of_minutes_moves_on_and_forgets_who_has_not_called_since() -
     assert minutes.last("here") == later
 
 
+def test_a_minute_whose_only_call_was_taken_back_is_no_minute_with_calls() -> None:
+    minutes = ActiveMinutes(NOON)
+    minutes.renew(NOON - 300, NOON, [(NOON - 300, "shop"), (NOON - 60, "shop"), (NOON, "shop")])
+    minutes.renew(NOON - 120, NOON, [(NOON - 120, "shop")])
+    assert minutes.last("shop") == minutes.last(ALL) == NOON - 120
+    assert minutes.of("shop").sum() == minutes.of(ALL).sum() == 2
+
+
 def test_services_beyond_the_bound_count_as_traffic_only() -> None:
     minutes = ActiveMinutes(NOON)
     minutes.mark((NOON - 60, f"service-{number}") for number in range(SERVICES_MAX))

@@ -163,3 +163,24 @@ def test_each_call_is_bad_once(make_call: MakeCall, good: dict[str, object], bad
 def test_what_cannot_be_meant_is_refused(slo: dict[str, object], problem: str) -> None:
     with pytest.raises(ValidationError, match=problem):
         WatchConfig.model_validate({"name": "w", "slo": slo})
+
+
+def test_what_long_windows_still_hold_of_an_incident_that_ended_is_no_second_page() -> None:
+    found = Outcomes()
+    for minute in range(-120, 0):
+        found.add(int(NOON) + minute * 60, 20, 20 if -40 <= minute < -20 else 0)
+    ended = datetime.fromtimestamp(NOON - 5 * 60, UTC)
+    assert judge_slo(watch(), found, NOW).label is Label.BREACHED
+    assert judge_slo(watch(), found, NOW, ended_at=ended).label is Label.STEADY
+    found.add(int(NOON) - 60, 20, 20)
+    assert judge_slo(watch(), found, NOW, ended_at=ended).label is Label.BREACHED
+
+
+def test_after_an_incident_a_short_window_is_not_judged_by_the_few_calls_since() -> None:
+    found = Outcomes()
+    for minute in range(-480, 0):
+        found.add(int(NOON) + minute * 60, 20, 20 if minute < -420 else 0)
+    found.add(int(NOON) - 60, 1, 1)
+    ended = datetime.fromtimestamp(NOON - 3 * 60, UTC)
+    assert judge_slo(watch(), found, NOW).label is Label.STEADY
+    assert judge_slo(watch(), found, NOW, ended_at=ended).label is Label.STEADY

@@ -66,6 +66,26 @@ async def test_protobuf_is_taken(client, taking, metrics, make_payload, path, pa
     assert metrics.requests == {200: 1}
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"resource_spans": [{"scope_spans": [{"spans": [{"name": "chat"}]}]}]},
+        {"resourceSpans": [{"scope_spans": [{"spans": [{"name": "chat"}]}]}]},
+    ],
+    ids=["all", "a part"],
+)
+async def test_names_that_are_passed_over_by_the_standard_are_told_to_the_sender(client, body) -> None:
+    answer = await client.post("/v1/traces", json=body, headers=JSON)
+    assert answer.status_code == 200
+    told = answer.json()["partialSuccess"]
+    assert (told["rejectedSpans"], "resourceSpans, not resource_spans" in told["errorMessage"]) == ("0", True)
+
+
+@pytest.mark.parametrize("body", [{}, {"resourceSpans": []}], ids=["nothing", "no spans"])
+async def test_an_empty_request_has_no_warning(client, body) -> None:
+    assert (await client.post("/v1/traces", json=body, headers=JSON)).json() == {}
+
+
 async def test_json_is_taken_and_answered_in_json(client, taking, clock) -> None:
     end = int(clock.now().timestamp() * 1e9)
     attributes = [
@@ -85,7 +105,7 @@ async def test_json_is_taken_and_answered_in_json(client, taking, clock) -> None
     )
     assert answer.status_code == 200
     assert answer.json() == {
-        "partialSuccess": {"rejectedSpans": "1", "errorMessage": "1 spans: no valid trace or span id"}
+        "partialSuccess": {"rejectedSpans": "1", "errorMessage": "1 span: no valid trace or span id"}
     }
     assert await counted(taking) == 1
 

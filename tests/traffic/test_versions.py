@@ -23,7 +23,7 @@ from monitor.traffic.watches.versions import (
     with_limit,
 )
 from monitor.traffic.windows.series import Series
-from monitor.traffic.windows.tallies import Tally
+from monitor.traffic.windows.tallies import OTHER_VALUES, Tally
 from monitor.traffic.windows.window import Window
 
 from .conftest import NOON
@@ -118,6 +118,7 @@ def test_versions_of_an_attribute_are_told_apart_by_its_values() -> None:
     rule = watch(against={"attribute": "app.prompt.version"})
     found = window(START, "1.0")
     found.chosen._at("app.prompt.version", "p7").merge(Tally(calls=40, failed=3))
+    found.chosen._at("app.prompt.version", OTHER_VALUES).merge(Tally(calls=90, failed=9))
     assert {name: (one.calls, one.failed) for name, one in by_version(rule, [found]).items()} == {
         "p7": (40, 3)
     }
@@ -154,7 +155,10 @@ def test_another_question_is_another_comparison() -> None:
         ({"match": {}}, "has to name one service"),
         ({"match": {"service": "sh*"}}, "has to name one service"),
         ({"against": "next"}, 'is "previous"'),
-        ({"against": {"attribute": "app.prompt.version"}, "measure": "latency_p95"}, "only error_share"),
+        (
+            {"against": {"attribute": "app.prompt.version"}, "measure": "latency_p95"},
+            "no latency_p95; send it as service",
+        ),
         ({"measure": "cost_per_call"}, "use cost_p95"),
         ({"measure": "latency_mean"}, "use latency_p95"),
         ({"measure": "calls_per_minute"}, "it takes a threshold"),

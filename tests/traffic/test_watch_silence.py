@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
+from pydantic import ValidationError
 
 import alerts.store as alert_store
 from alerts.finding import Finding, Label, Severity, Source, Verdict
@@ -46,7 +47,6 @@ class World:
     def __init__(self, database: Database, traffic: Traffic, **config: object) -> None:
         self.database, self.traffic = database, traffic
         self.config = SilenceConfig.model_validate(config)
-        self.severity = Severity[self.config.severity.upper()]
         self.counts = IngestCounts()
         self.minute = 0
         self.others: list[tuple[Verdict, AlertRule]] = []
@@ -63,7 +63,7 @@ class World:
         self.database.write(
             lambda session: receive(
                 session,
-                [*said.verdicts(session, self.severity, ("oncall",)), *self.others],
+                [*said.verdicts(session, self.config, ("oncall",)), *self.others],
                 now,
                 None,
                 RULES,
@@ -287,6 +287,50 @@ async def test_lost_spans_are_a_ticket_of_their_service(database: Database, traf
     )
     await world.run(25, whole)
     assert world.open == []
+
+
+async def test_a_service_may_be_told_louder_than_others(database: Database, traffic: Traffic) -> None:
+    world = World(database, traffic, services=[{"service": "shop", "severity": "page"}])
+    traffic.stop("shop", NOON + 600)
+    await world.run(40)
+    (incident,) = world.database.read(alert_store.open_incidents)
+    assert (incident.key, incident.severity) == ("silence/service/shop", Severity.PAGE)
+
+
+async def test_a_service_of_which_only_the_loudness_is_known_is_not_expected(
+    database: Database, traffic: Traffic
+) -> None:
+    world = World(database, traffic, services=[{"service": "unheard-of", "severity": "page"}])
+    said = await world.run(40)
+    assert [one.service for one in said.services] == ["chat", "shop"]
+    assert world.all == []
+
+
+async def test_on_a_holiday_a_service_that_has_quiet_days_is_not_silent(
+    database: Database, traffic: Traffic
+) -> None:
+    today = datetime.fromtimestamp(NOON, UTC)
+    for holidays, incidents in (([today.date()], []), ([], ["silence/service/shop"])):
+        # It works on all days but Sundays, and today it does not.
+        traffic.sends["shop"] = lambda minute: (
+            datetime.fromtimestamp(minute, UTC).weekday() != 6 and minute < NOON - NOON % 86_400
+        )
+        world = World(database, traffic, holidays=holidays)
+        await world.run(30)
+        assert world.open == incidents
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"services": [{"service": "shop"}]}, "name within, severity or both"),
+        ({"holidays": ["Christmas"]}, "holidays"),
+    ],
+    ids=["nothing is said", "no date"],
+)
+def test_what_cannot_be_meant_is_refused(fields: dict[str, object], problem: str) -> None:
+    with pytest.raises(ValidationError, match=problem):
+        SilenceConfig.model_validate(fields)
 
 
 async def test_a_second_look_within_a_minute_says_what_the_first_said(

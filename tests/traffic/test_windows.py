@@ -128,6 +128,23 @@ def test_series_beyond_the_bound_are_counted_together_and_the_known_ones_go_on(m
     assert [series.service for series in admitted] == ["a", "b", OVERFLOW.service, "a"]
 
 
+def test_who_makes_up_series_without_end_has_the_known_ones_looked_through_once_a_minute() -> None:
+    hashed = 0
+
+    class Counted(Series):
+        def __hash__(self) -> int:
+            nonlocal hashed
+            hashed += 1
+            return super().__hash__()
+
+    admission = Admission(series_max=500)
+    made_up = [Counted(f"s{number}", "", "", "", "", "", "") for number in range(2_000)]
+    found = [admission.admit(one, NOON) for one in made_up]
+    assert found.count(OVERFLOW) == 1_500
+    assert hashed < 4 * len(made_up)
+    assert admission.admit(made_up[-1], NOON + 3_660) is made_up[-1]
+
+
 def test_an_idle_series_makes_room_for_a_new_one(make_call: MakeCall) -> None:
     admission = Admission(series_max=2)
     admission.admit(*place_of(make_call(service_name="idle")))

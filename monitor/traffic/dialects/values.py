@@ -40,6 +40,11 @@ def count(value: object) -> int | None:
     return int(number)
 
 
+def score(value: object) -> float | None:
+    """``value`` when it is a number of any size."""
+    return _number(value)
+
+
 def seconds(value: object) -> float | None:
     """``value`` when it is a duration in seconds."""
     number = _number(value)

@@ -66,6 +66,17 @@ typedef struct {
 
 /* --- the wire */
 
+/* Whether these are the bytes of an id: as many as it has, and not all of them zero. */
+static inline int is_id(Part id, Py_ssize_t size)
+{
+    if (id.size != size)
+        return 0;
+    for (Py_ssize_t i = 0; i < size; i++)
+        if (id.at[i])
+            return 1;
+    return 0;
+}
+
 static inline int varint(Bytes *at, Bytes end, uint64_t *value)
 {
     uint64_t found = 0;
@@ -494,7 +505,7 @@ static int sighting_of(Scanner *self, PyObject *entry, PyObject *origin, PyObjec
         return known;
     }
     Part parent = self->parent_id;
-    if (parent.size != 8)
+    if (!is_id(parent, 8))
         parent.size = 0;
     PyObject *facts[17] = {
         shape,
@@ -594,7 +605,7 @@ static int scan_span(Scanner *self, Work *work, Part span, int is_claimed)
         PyErr_SetString(PyExc_ValueError, "a span is damaged");
         return -1;
     }
-    if (self->span_id.size != 8 || self->trace_id.size != 16) {
+    if (!is_id(self->span_id, 8) || !is_id(self->trace_id, 16)) {
         work->no_ids++;
         return 0;
     }

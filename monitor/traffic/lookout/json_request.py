@@ -11,7 +11,9 @@ from ..dialects import SCOPES
 from ..dialects.values import text
 from ..otlp import (
     NO_IDS,
+    NO_SPAN,
     NO_TIMES,
+    NO_TRACE,
     Span,
     integer_of,
     json_attributes,
@@ -151,7 +153,7 @@ class JsonReader:
         # The same loop as for protobuf, over other messages; a common one would cost calls for every span.
         for place, span in enumerate(spans):
             trace_id, span_id = _id(span.trace_id), _id(span.span_id)
-            if len(span_id) != 8 or len(trace_id) != 16:
+            if len(span_id) != 8 or len(trace_id) != 16 or span_id == NO_SPAN or trace_id == NO_TRACE:
                 found.refuse(NO_IDS, origin.service_name)
                 continue
             start_ns, end_ns = integer_of(span.start_time_unix_nano), integer_of(span.end_time_unix_nano)
@@ -183,7 +185,7 @@ class JsonReader:
                 if chosen_keys:
                     chosen = self._chosen(get, origin)
                 parent_id = _id(span.parent_span_id)
-                if len(parent_id) != 8:
+                if len(parent_id) != 8 or parent_id == NO_SPAN:
                     parent_id = b""
                 sighting = plan.sighting(get, origin, trace_id, span_id, parent_id, start_ns, end_ns, chosen)
                 if sighting is not None:
@@ -245,7 +247,8 @@ def _pass(spans: Sequence[_Bare], service: str | None, found: Found) -> None:
     """Count spans that are no calls."""
     found.came(len(spans), service)
     for span in spans:
-        if len(_id(span.span_id)) != 8 or len(_id(span.trace_id)) != 16:
+        trace_id, span_id = _id(span.trace_id), _id(span.span_id)
+        if len(span_id) != 8 or len(trace_id) != 16 or span_id == NO_SPAN or trace_id == NO_TRACE:
             found.refuse(NO_IDS, service)
         elif (integer_of(span.start_time_unix_nano) or 0) <= 0 or (
             integer_of(span.end_time_unix_nano) or 0

@@ -7,7 +7,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1 import trace_pb2
 
 from ..dialects import SCOPES
-from ..otlp import NO_IDS, NO_TIMES, Span, attributes_of, span_of
+from ..otlp import NO_IDS, NO_SPAN, NO_TIMES, NO_TRACE, Span, attributes_of, span_of
 from ..otlp_size import ELEMENTS_MAX, SPANS_MAX, check_protobuf, parts, spans_in
 from ..sightings import Shapes
 from ..silence.ingest_counts import Loss
@@ -86,7 +86,7 @@ class ProtobufReader:
         # One long loop with few calls in it: every span comes through here, and all that it does is worth a nanosecond.
         for place, span in enumerate(spans):
             trace_id, span_id, start_ns, end_ns = span.trace_id, span.span_id, span.start_ns, span.end_ns
-            if len(span_id) != 8 or len(trace_id) != 16:
+            if len(span_id) != 8 or len(trace_id) != 16 or span_id == NO_SPAN or trace_id == NO_TRACE:
                 found.refuse(NO_IDS, origin.service_name)
                 continue
             if not start_ns or not end_ns:
@@ -120,7 +120,7 @@ class ProtobufReader:
                 if chosen_keys:
                     chosen = self._chosen(get, origin)
                 parent_id = span.parent_span_id
-                if len(parent_id) != 8:
+                if len(parent_id) != 8 or parent_id == NO_SPAN:
                     parent_id = b""
                 sighting = plan.sighting(get, origin, trace_id, span_id, parent_id, start_ns, end_ns, chosen)
                 if sighting is not None:
@@ -186,11 +186,15 @@ def _pass(bare: Any, service: str | None, found: Found) -> None:
     bare.scope = b""
     bare.DiscardUnknownFields()
     encoded = bare.SerializeToString()
-    if len(encoded) == spans * _BARE and all(encoded[at::_BARE].count(mark) == spans for at, mark in _MARKS):
+    is_plain = len(encoded) == spans * _BARE and all(
+        encoded[at::_BARE].count(mark) == spans for at, mark in _MARKS
+    )
+    if is_plain and NO_SPAN not in encoded:
         found.others += spans
         return
     for span in bare.spans:
-        if len(span.span_id) != 8 or len(span.trace_id) != 16:
+        trace_id, span_id = span.trace_id, span.span_id
+        if len(span_id) != 8 or len(trace_id) != 16 or span_id == NO_SPAN or trace_id == NO_TRACE:
             found.refuse(NO_IDS, service)
         elif not span.start_ns or not span.end_ns:
             found.refuse(NO_TIMES, service)

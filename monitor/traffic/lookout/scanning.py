@@ -15,7 +15,7 @@ from opentelemetry.proto.trace.v1 import trace_pb2
 from .. import OtlpError
 from ..dialects import BEGINNINGS, SCOPES
 from ..dialects.counts import USAGE_PREFIXES
-from ..otlp import NO_IDS, NO_TIMES, Span, span_of
+from ..otlp import NO_IDS, NO_SPAN, NO_TIMES, Span, span_of
 from ..otlp_size import check_protobuf
 from ..sightings import Shapes, Sighting
 from ..silence.ingest_counts import Loss
@@ -144,7 +144,9 @@ class ScanningReader(ProtobufReader):
         if isinstance(plan, NoCalls):
             return None, group, plan
         if plan is not None:
-            parent_id = span.parent_span_id if len(span.parent_span_id) == 8 else b""
+            parent_id = span.parent_span_id
+            if len(parent_id) != 8 or parent_id == NO_SPAN:
+                parent_id = b""
             chosen = self._chosen(get, origin) if self._chosen_keys else ()
             ids = span.trace_id, span.span_id, parent_id, span.start_ns, span.end_ns
             sighting = plan.sighting(get, origin, *ids, chosen)

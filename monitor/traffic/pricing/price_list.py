@@ -1,7 +1,7 @@
 """What providers ask by list price: who sells a model, at which prices, and since when.
 
-The list is the one that comes with genai-prices; nothing is fetched. Looking a model up takes it a millisecond and
-pricing a call 50 us or more, so what was found is remembered, as plain rates.
+The list is the one that comes with genai-prices; nothing is fetched. Looking a model up takes it milliseconds and
+pricing a call 50 us or more, so the list is looked up by an index, and what was found is remembered, as plain rates.
 """
 
 from bisect import bisect_right
@@ -12,6 +12,7 @@ from decimal import Decimal
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
+from .model_index import ModelIndex
 from .rates import Price, Rates
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ def _anywhere(reference: str) -> "list[ModelInfo]":
     if found and named and named.id in _HOSTS.values():
         return found
     for spelling in _spellings(reference):
-        sellers = [(one, place) for one in _providers() if (place := one.find_model(spelling))]
+        sellers = list(_index().sellers(spelling))
         sellers.sort(key=lambda seller: _unlikelihood(seller[0], spelling))
         if found or sellers:
             return found + [place for one, place in sellers if one is not named]
@@ -202,11 +203,11 @@ def _is_of_bedrock(reference: str) -> bool:
 
 def _find(provider: "Provider", reference: str) -> "ModelInfo | None":
     for spelling in _spellings(reference):
-        if found := provider.find_model(spelling, all_providers=_providers()):
+        if found := _index().find(provider, spelling):
             return found
     if provider.id == "aws":
         dotted = (f"{vendor}.{reference.rpartition('/')[2]}" for vendor in _BEDROCK_VENDORS)
-        return next((found for one in dotted if (found := provider.find_model(one))), None)
+        return next((found for one in dotted if (found := _bedrock_index().find(provider, one))), None)
     return None
 
 
@@ -242,6 +243,17 @@ def _providers() -> "list[Provider]":
     from genai_prices.data import providers
 
     return providers
+
+
+@cache
+def _index() -> ModelIndex:
+    return ModelIndex(_providers())
+
+
+@cache
+def _bedrock_index() -> ModelIndex:
+    # Of its own, as it is asked for one name with every vendor in front.
+    return ModelIndex([one for one in _providers() if one.id == "aws"])
 
 
 # --- what it costs

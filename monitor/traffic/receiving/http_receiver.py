@@ -13,6 +13,7 @@ from .. import RefusedError
 from ..config import OtlpConfig
 from ..intake import Intake, TrafficMetrics
 from ..otlp import Encoding, failure, response
+from ..repeats import Accepted
 from .body import BODY_WAIT_S, InFlight, Receive, SenderGoneError, arriving, read_body
 from .refusals import Refusal, Refusals
 from .senders import Senders
@@ -26,6 +27,9 @@ _ENCODINGS = {
     "application/protobuf": Encoding.PROTOBUF,
     "application/json": Encoding.JSON,
 }
+_SNAKE_NAMES = (b'"resource_spans"', b'"scope_spans"')
+"""Names as protobuf has them, which libraries write into JSON when they are asked to keep them."""
+
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
@@ -87,11 +91,19 @@ class TraceReceiver:
                 async with arriving(self._body_wait_s):
                     body = await read_body(receive, packing, self._config, share)
                 accepted = await self._intake.accept(body, encoding)
-            return _Answer(200, response(encoding, accepted.rejected))
+            return _Answer(200, response(encoding, accepted.rejected, _warning(body, encoding, accepted)))
         except SenderGoneError:
             raise
         except Exception as error:
             return _refused(encoding, self._refusals.of(error))
+
+
+def _warning(body: bytes, encoding: Encoding, accepted: Accepted) -> str:
+    """What the sender should hear although nothing is wrong by the standard, which has unknown names passed over."""
+    is_empty = not (accepted.calls or accepted.other or accepted.rejected)
+    if encoding is Encoding.JSON and is_empty and any(name in body for name in _SNAKE_NAMES):
+        return "no spans were found: OTLP's JSON has names like resourceSpans, not resource_spans"
+    return ""
 
 
 def _check_place(scope: Scope) -> None:

@@ -33,6 +33,16 @@ class ActiveMinutes:
         """The services that were seen, by name."""
         return sorted(name for name in self._flags if name != ALL)
 
+    def renew(self, first_minute: int, last_minute: int, found: Iterable[tuple[int, str]]) -> None:
+        """Take ``found`` for all minutes with calls from one to another, both included.
+
+        A call may turn out to have ended in another minute than it was first counted in.
+        """
+        first, end = (max(0, (at - self.origin) // MINUTE_S) for at in (first_minute, last_minute + MINUTE_S))
+        for flags in self._flags.values():
+            flags[first:end] = False
+        self.mark(found)
+
     def mark(self, found: Iterable[tuple[int, str]]) -> None:
         """Take note of minutes with calls; those that are too old, or still to come, are passed over."""
         for minute, service in found:

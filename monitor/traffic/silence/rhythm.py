@@ -8,6 +8,7 @@ are in those pauses; what is steadier than a power law is told a little later th
 
 import math
 from dataclasses import dataclass
+from datetime import date
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from ..windows.series import MINUTE_S
 
 Flags = NDArray[np.bool_]
 Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
 
 HISTORY_S = 28 * 86_400
 """How far back the rhythm is learned: each hour of the week four times."""
@@ -44,6 +46,8 @@ GRACE = 1.0
 
 WEEK_MINUTES = 7 * 1_440
 
+DAY_S = 86_400
+
 HOURS = 168
 """The hours of a week, each of which has a rate of its own."""
 
@@ -53,18 +57,22 @@ RECENT_S = (3 * 3_600, 86_400)
 RECENT_DUE = 1.0
 """So many minutes with calls are granted to the recent past: too few to tell are as usual."""
 
+_EPOCH = date(1970, 1, 1).toordinal()
+
 
 @dataclass(frozen=True, slots=True)
 class Rhythm:
     """The usual share of minutes with calls by hour of the week, and how many due ones may pass without any.
 
-    ``problem`` tells why there is no limit, where there is none.
+    ``problem`` tells why there is no limit, where there is none. On a day of ``holidays`` so much is due as at the same
+    hour of the quietest day of the week.
     """
 
     shares: Floats
     limit: float
     days: float
     problem: str = ""
+    holidays: frozenset[date] = frozenset()
 
     @property
     def is_judged(self) -> bool:
@@ -73,14 +81,17 @@ class Rhythm:
 
     def due(self, first_minute: int, end_minute: int) -> float:
         """How many minutes with calls are usual from one minute to another, which is not counted itself."""
-        hours = np.arange(first_minute, end_minute, MINUTE_S) // 3_600 % HOURS
-        return float(self.shares[hours].sum())
+        minutes = np.arange(first_minute, end_minute, MINUTE_S)
+        hours = minutes // 3_600 % HOURS
+        due = np.where(_is_among(self.holidays, minutes), _quietest(self.shares)[hours], self.shares[hours])
+        return float(due.sum())
 
 
-def learn(active: Flags, origin: int) -> Rhythm:
+def learn(active: Flags, origin: int, holidays: frozenset[date] = frozenset()) -> Rhythm:
     """The rhythm of minutes with and without calls, the first of which begins at ``origin`` in unix seconds.
 
-    What came after the last call is not looked at: it may be the silence that is to be found.
+    What came after the last call is not looked at: it may be the silence that is to be found. Nor are ``holidays``,
+    dates in UTC, taken for days like others.
     """
     calls = np.flatnonzero(active)
     days = float(calls[-1] - calls[0] + 1) * MINUTE_S / 86_400 if len(calls) else 0.0
@@ -91,14 +102,15 @@ def learn(active: Flags, origin: int) -> Rhythm:
             days, f"its calls are too rare: {len(calls)} minutes with calls, {ACTIVE_MIN} are needed"
         )
     active = active[calls[0] : calls[-1] + 1]
-    hours = (origin // MINUTE_S + np.arange(calls[0], calls[-1] + 1)) // 60 % HOURS
-    shares = _shares(active, hours)
-    passed = np.concatenate(([0.0], np.cumsum(_shares_of_other_weeks(active, hours))))
+    minutes = origin + MINUTE_S * np.arange(calls[0], calls[-1] + 1)
+    hours, is_holiday = minutes // 3_600 % HOURS, _is_among(holidays, minutes)
+    shares = _shares(active[~is_holiday], hours[~is_holiday])
+    passed = np.concatenate(([0.0], np.cumsum(_shares_of_other_weeks(active, hours, is_holiday))))
     limit = max(LIMIT_MIN, _limit(np.diff(passed[calls - calls[0]]), days))
     mean = float(shares.mean())
     if limit * MINUTE_S > PAUSE_MAX_S * mean:
         return _unfit(days, "its calls are too irregular: even pauses of a day would be nothing unusual")
-    return Rhythm(shares, limit, days)
+    return Rhythm(shares, limit, days, holidays=holidays)
 
 
 def recent_share(rhythm: Rhythm, active: Flags, origin: int, last: int) -> float:
@@ -118,7 +130,18 @@ def _unfit(days: float, problem: str) -> Rhythm:
     return Rhythm(np.zeros(HOURS), math.inf, days, problem)
 
 
-def _shares(active: Flags, hours: NDArray[np.int64]) -> Floats:
+def _is_among(holidays: frozenset[date], minutes: Integers) -> Flags:
+    """Which of the minutes, told by their starts in unix seconds, lie on one of the days."""
+    found: Flags = np.isin(minutes // DAY_S, [day.toordinal() - _EPOCH for day in holidays])
+    return found
+
+
+def _quietest(shares: Floats) -> Floats:
+    """For each hour of the week what is usual at that hour of its quietest day."""
+    return np.tile(shares.reshape(7, 24).min(axis=0), 7)
+
+
+def _shares(active: Flags, hours: Integers) -> Floats:
     """The share of minutes with calls by hour of the week, each with the quietest of its neighbours.
 
     Work that begins half an hour later, or a clock that is put forward, is so no silence.
@@ -128,7 +151,7 @@ def _shares(active: Flags, hours: NDArray[np.int64]) -> Floats:
     return np.minimum(shares, np.minimum(np.roll(shares, 1), np.roll(shares, -1)))
 
 
-def _shares_of_other_weeks(active: Flags, hours: NDArray[np.int64]) -> Floats:
+def _shares_of_other_weeks(active: Flags, hours: Integers, is_holiday: Flags) -> Floats:
     """What was due in each minute by the rhythm of the weeks before and after its own.
 
     By its own week a lull would be usual at its hour, and the pauses in it would look shorter than the next will.
@@ -136,8 +159,9 @@ def _shares_of_other_weeks(active: Flags, hours: NDArray[np.int64]) -> Floats:
     weeks = np.arange(len(active)) // WEEK_MINUTES
     due = np.empty(len(active))
     for week in range(int(weeks[-1]) + 1):
-        others = weeks != week
-        due[~others] = _shares(active[others], hours[others])[hours[~others]]
+        mine, others = weeks == week, (weeks != week) & ~is_holiday
+        shares = _shares(active[others], hours[others])
+        due[mine] = np.where(is_holiday[mine], _quietest(shares)[hours[mine]], shares[hours[mine]])
     return due
 
 

@@ -15,6 +15,10 @@ from .sections import Period, TrafficBudgetConfig
 NAMED_MAX = 5
 """How many values of the attribute a finding names, those that used most."""
 
+HELD_SHARE = 0.98
+"""From this share of a level on an open incident is held: a call that is counted anew may cost less than before, and
+the same overspend must not be told twice."""
+
 
 def period_start(period: Period, now: datetime) -> datetime:
     """When the hour, day or month began that ``now`` lies in, by the calendar in UTC."""
@@ -52,7 +56,9 @@ def judge_budget(watch: WatchConfig, spent: Spent, now: datetime, missing: str =
         spent.calls,
         reason,
         # What is not known yet may be what an open incident is about: that stays as it is.
-        is_doubtful=not is_near and not is_over and (bool(missing) or _would_be(budget, value, spent)),
+        is_doubtful=not is_near
+        and not is_over
+        and (bool(missing) or _would_be(budget, value, spent) or value >= HELD_SHARE * _first_level(budget)),
         threshold=budget.limit,
         unit=budget.unit,
         severity=Severity.TICKET if is_near and not is_over else None,
@@ -83,6 +89,10 @@ def _beside(budget: TrafficBudgetConfig, spent: Spent) -> str:
         else "",
     )
     return "".join(remarks)
+
+
+def _first_level(budget: TrafficBudgetConfig) -> float:
+    return budget.limit * (budget.ticket_at or 1.0)
 
 
 def _would_be(budget: TrafficBudgetConfig, most: float, spent: Spent) -> bool:

@@ -97,7 +97,7 @@ class WatchConfig(BaseModel):
     keep_firing_for: Annotated[Duration, Field(ge=0)] | None = Field(
         None,
         description="How long it must be steady before its incident ends; by default as long as `over`, "
-        "and 15m at least.",
+        "and 15m at least; of a budget 0.",
     )
     min_calls: int = Field(
         20, ge=1, description="With fewer calls than this in the look-back it says nothing."
@@ -128,7 +128,10 @@ class WatchConfig(BaseModel):
     @property
     def keep_firing_s(self) -> float:
         """How long it must be steady before its incident ends."""
-        return max(self.over, KEEP_FIRING_S) if self.keep_firing_for is None else self.keep_firing_for
+        if self.keep_firing_for is not None:
+            return self.keep_firing_for
+        # A budget begins anew with its period: what is used up again so soon is told again.
+        return 0.0 if self.looks is Looks.BUDGET else max(self.over, KEEP_FIRING_S)
 
     def _section(self, one: Looks) -> object:
         return self.measured if one is Looks.MEASURE else getattr(self, one.value)
@@ -232,7 +235,11 @@ class WatchConfig(BaseModel):
                 "against: match has to name one service: versions of two are not versions of each other"
             )
         if self.against.attribute != VERSION and self.measure is not Measure.ERROR_SHARE:
-            raise ValueError(f"against: by another attribute than {VERSION} only error_share can be compared")
+            raise ValueError(
+                f"against: by another attribute than {VERSION} only error_share can be compared, as of the values of "
+                f"attributes calls and failures are counted and no {self.measure.value}; send it as {VERSION} where "
+                "it is the version that matters"
+            )
         return self
 
 

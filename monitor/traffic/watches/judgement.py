@@ -1,9 +1,11 @@
 """What a watch says now, whatever it looks at, in a form that a finding and a page are made of."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from alerts.finding import Label, Severity
 
+from ..windows.series import MINUTE_S, minute_of
 from .measures import Unit
 
 
@@ -36,3 +38,12 @@ def nothing_to_judge(
 ) -> Judgement:
     """The judgement that there is too little to judge, and why."""
     return Judgement(Label.NO_DATA, None, None, None, n, reason, threshold=threshold, unit=unit)
+
+
+def after_incident(first: int, ended_at: datetime | None) -> int:
+    """The first minute to look at, when the watch's last incident ended at ``ended_at``.
+
+    Calls that come late revise minutes that people were told about, and are no second page: what fires again is seen
+    in minutes that began after the end.
+    """
+    return first if ended_at is None else max(first, minute_of(ended_at.timestamp()) + MINUTE_S)

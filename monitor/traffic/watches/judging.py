@@ -10,7 +10,7 @@ from ..tails.counting import WATERMARK_S
 from ..windows.series import MINUTE_S, minute_of
 from ..windows.window import Window
 from .config import Looks, WatchConfig
-from .judgement import Judgement, nothing_to_judge
+from .judgement import Judgement, after_incident, nothing_to_judge
 from .match import matches
 from .measures import Kind, Measure, show
 from .measuring import Measured, examples, measured, rate
@@ -39,15 +39,6 @@ def needs(watch: WatchConfig, now: datetime) -> tuple[int, int]:
     if watch.values is not None and watch.values.tell:
         return minute_of(first - watch.values.before), last
     return first, last
-
-
-def after_incident(first: int, ended_at: datetime | None) -> int:
-    """The first minute to look at, when the watch's last incident ended at ``ended_at``.
-
-    Calls that come late revise minutes that people were told about, and are no second page: what fires again is seen
-    in minutes that began after the end.
-    """
-    return first if ended_at is None else max(first, minute_of(ended_at.timestamp()) + MINUTE_S)
 
 
 def judge(

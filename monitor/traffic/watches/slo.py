@@ -12,7 +12,7 @@ from alerts.finding import Label, Severity
 
 from ..windows.series import MINUTE_S, minute_of
 from .config import WatchConfig
-from .judgement import Judgement, nothing_to_judge
+from .judgement import Judgement, after_incident, nothing_to_judge
 from .long_looks import DAY_S, HOUR_S, Outcomes
 from .measures import Unit
 from .measuring import share
@@ -55,7 +55,10 @@ PAIRS = (
 
 @dataclass(frozen=True, slots=True)
 class Burn:
-    """What one pair of windows says. ``rate`` is over the long one, and surely at least ``low``."""
+    """What one pair of windows says. ``rate`` is over the long one, and surely at least ``low``.
+
+    ``short`` is over the short one, and no more than since the last incident ended.
+    """
 
     pair: Pair
     limit: float
@@ -71,8 +74,16 @@ class Burn:
         return self.rate > self.limit and self.short > self.limit
 
 
-def judge_slo(watch: WatchConfig, outcomes: Outcomes, now: datetime, missing: str = "") -> Judgement:
+def judge_slo(
+    watch: WatchConfig,
+    outcomes: Outcomes,
+    now: datetime,
+    missing: str = "",
+    ended_at: datetime | None = None,
+) -> Judgement:
     """What the watch says of the outcomes of its period; ``missing`` says which of them are not known yet.
+
+    ``ended_at`` is when its last incident ended: what burns again is seen in minutes that began after that.
 
     With few calls one failure alone is a burn rate of any size. So an alarm also needs ``min_bad`` bad calls, and a
     burn rate that is surely beyond its limit, given how few calls there were.
@@ -83,7 +94,9 @@ def judge_slo(watch: WatchConfig, outcomes: Outcomes, now: datetime, missing: st
     at = now.timestamp()
     calls, bad = outcomes.since(hour_of(at - slo.period))
     left = f"{_left(slo, calls, bad)}{missing}"
-    burns = [burn for pair in PAIRS if (burn := _burn(slo, pair, outcomes, at)).calls >= watch.min_calls]
+    burns = [
+        burn for pair in PAIRS if (burn := _burn(slo, pair, outcomes, at, ended_at)).calls >= watch.min_calls
+    ]
     if not burns:
         reason = f"too few calls for a burn rate, {watch.min_calls} are needed in 3d; {left}"
         return nothing_to_judge(calls, reason, Unit.BURN, PAIRS[0].burn(slo.period))
@@ -115,9 +128,11 @@ def hour_of(at: float) -> int:
     return int(at // HOUR_S) * HOUR_S
 
 
-def _burn(slo: SloConfig, pair: Pair, outcomes: Outcomes, at: float) -> Burn:
+def _burn(slo: SloConfig, pair: Pair, outcomes: Outcomes, at: float, ended_at: datetime | None) -> Burn:
     calls, bad = outcomes.since(_start(at, pair.long_s))
-    short_calls, short_bad = outcomes.since(_start(at, pair.short_s))
+    short = _start(at, pair.short_s)
+    # Both, as after the end there may be few calls, of which one that failed says little.
+    shorts = [outcomes.since(start) for start in (short, after_incident(short, ended_at))]
     found = share(bad, calls) if calls else None
     return Burn(
         pair,
@@ -126,7 +141,7 @@ def _burn(slo: SloConfig, pair: Pair, outcomes: Outcomes, at: float) -> Burn:
         bad,
         found.value / slo.allowed if found else 0.0,
         found.low / slo.allowed if found else 0.0,
-        short_bad / short_calls / slo.allowed if short_calls else 0.0,
+        min(was_bad / n / slo.allowed if n else 0.0 for n, was_bad in shorts),
     )
 
 

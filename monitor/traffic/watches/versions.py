@@ -13,6 +13,7 @@ import orjson
 
 from ..tails.counting import WATERMARK_S, Counted, count, limit_of, together
 from ..windows.series import MINUTE_S
+from ..windows.tallies import OTHER_VALUES, Tally
 from ..windows.window import Window
 from .config import WatchConfig
 from .match import matches
@@ -184,7 +185,7 @@ def from_plain(data: Mapping[str, Any]) -> Versions:
 def _calls(watch: WatchConfig, window: Window) -> Iterable[str]:
     attribute = against_of(watch).attribute
     if attribute != VERSION:
-        return [value for value, tally in window.chosen.of(attribute).items() if tally.calls > 0]
+        return [value for value, tally in _own(window, attribute) if tally.calls > 0]
     return [window.series.version] if window.series.version else []
 
 
@@ -192,10 +193,15 @@ def _by_attribute(watch: WatchConfig, windows: Sequence[Window]) -> dict[str, Co
     found: dict[str, Counted] = {}
     for window in windows:
         if matches(watch.match, window.series):
-            for value, tally in window.chosen.of(against_of(watch).attribute).items():
+            for value, tally in _own(window, against_of(watch).attribute):
                 more = Counted(tally.calls, tally.failed)
                 found[value] = together(found[value], more) if value in found else more
     return {value: counted for value, counted in found.items() if counted.calls > 0}
+
+
+def _own(window: Window, attribute: str) -> Iterable[tuple[str, Tally]]:
+    """The values with their calls; what is counted together because there are too many is no version."""
+    return ((value, tally) for value, tally in window.chosen.of(attribute).items() if value != OTHER_VALUES)
 
 
 def _bounded(seen: Iterable[Seen]) -> tuple[Seen, ...]:

@@ -56,6 +56,7 @@ class Admission:
         """Start with no series known."""
         self._series_max = series_max
         self._last_seen: dict[Series, int] = {}
+        self._looked_at = -1
 
     def admit(self, series: Series, minute: int) -> Series:
         """The series itself, or ``OVERFLOW`` when too many others are active in that minute."""
@@ -67,6 +68,10 @@ class Admission:
     def _has_room(self, minute: int) -> bool:
         if len(self._last_seen) < self._series_max:
             return True
+        # Once a minute: as long as time does not go on, no more of them are idle than at the last look.
+        if minute <= self._looked_at:
+            return False
+        self._looked_at = minute
         self._last_seen = {
             one: last for one, last in self._last_seen.items() if minute - last <= SERIES_IDLE_S
         }

@@ -1,5 +1,6 @@
 """Counts by name, and what calls add up to by the values of attributes that the operator chose."""
 
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +9,10 @@ from ..calls import Call
 
 VALUES_MAX = 200
 """How many values of an attribute a window tells apart; calls with further ones are counted together."""
+
+ALL_VALUES = sys.maxsize
+"""For windows that are to be added to others: what was counted under which name is known where they come together, and
+a call is taken back from where it was counted. They hold no more values than calls."""
 
 OTHER_VALUES = "(other values)"
 """Where calls with values beyond ``VALUES_MAX`` are counted."""
@@ -74,6 +79,12 @@ class Tallies:
         """Count everything that ``other`` counted."""
         for attribute, value, tally in other:
             self.add(attribute, value, tally)
+
+    def bounded(self, values_max: int) -> "Tallies":
+        """The same with so many values of an attribute told apart, those that were counted first."""
+        found = Tallies(values_max)
+        found.merge(self)
+        return found
 
     def cut(self, values_max: int) -> int:
         """Tell apart so many values of an attribute from now on, the dearest; gives how many calls lose their own."""

@@ -6,15 +6,19 @@ from ..calls import Call, CostBasis
 from .heap import Heap
 from .rows import Floats, Rows
 from .series import Series, minute_of
-from .tallies import Tally, count
+from .tallies import VALUES_MAX, Tallies, Tally, count
 from .window import Window
 
 
 class WindowBook:
     """What was counted since the book was opened."""
 
-    def __init__(self, windows: Iterable[Window] = ()) -> None:
-        """Start with the given windows; those of one minute and series are added up."""
+    def __init__(self, windows: Iterable[Window] = (), values_max: int = VALUES_MAX) -> None:
+        """Start with the given windows; those of one minute and series are added up.
+
+        Each will tell apart so many values of an attribute.
+        """
+        self._values_max = values_max
         self._windows: dict[tuple[int, Series], Window] = {}
         self._heap = Heap()
         self.merge(windows)
@@ -58,7 +62,7 @@ class WindowBook:
         key = (minute, series)
         window = self._windows.get(key)
         if window is None:
-            window = self._windows[key] = Window(minute, series)
+            window = self._windows[key] = Window(minute, series, chosen=Tallies(self._values_max))
         return window
 
     def __iter__(self) -> Iterator[Window]:
