@@ -9,7 +9,7 @@ import pytest
 
 from canaries import CompletionsError
 from canaries.completion import Completion, Outcome
-from canaries.completions_file import read_runs
+from canaries.completions_file import read_rows, read_runs, row_of
 
 
 def row(**fields: Any) -> str:
@@ -214,3 +214,29 @@ def test_what_is_only_called_gzip_is_told(tmp_path: Path) -> None:
     path = tmp_path / "c.jsonl.gz"
     path.write_bytes(row().encode())
     assert "the gzip data is damaged or cut off here" in complaint(path)
+
+
+def test_a_completion_that_was_written_is_read_again(tmp_path: Path) -> None:
+    answered = Completion(
+        "a",
+        2,
+        text="Canberra.",
+        finish_reason="stop",
+        served_model="m-1",
+        system_fingerprint="fp",
+        logprobs=(-0.5, -1.0),
+        first_top=(("Can", -0.5), ("Syd", -1.5)),
+        latency_s=0.5,
+        ttft_s=0.25,
+        input_tokens=10,
+        output_tokens=3,
+        cached_input_tokens=4,
+        at=datetime(2026, 3, 2, tzinfo=UTC),
+    )
+    failed = Completion("a", 3, outcome=Outcome.RATE_LIMIT, error="HTTP 429")
+    path = tmp_path / "out.jsonl"
+    rows = [row_of(one, "run-1", "bot") | {"more": 7} for one in (answered, failed)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert [completion for _, completion in read_rows(path)] == [answered, failed]
+    assert [row["more"] for row, _ in read_rows(path)] == [7, 7]
+    assert read_runs(path)[0].target == "bot"
