@@ -1,5 +1,6 @@
 """A bench for a person at the terminal: asked, shown as it goes, appended to a file, within a spend cap."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,6 +23,9 @@ from canaries.suite import Suite
 
 from . import MonitorError
 from .spending.canary_cost import answer_cost_usd, sample_costs
+
+LAG_EVERY_S = 0.02
+"""How often it is looked whether this machine keeps up."""
 
 _CUT_READ_BYTES = 1 << 20
 """How much of a file is read at a time in search of its last line end."""
@@ -58,17 +62,24 @@ class Bench:
 
 @dataclass(slots=True)
 class Outcomes:
-    """What came of a bench so far. ``is_complete`` when all that was planned was asked."""
+    """What came of a bench so far. ``lags_s`` are how late this machine itself was, looked at now and then."""
 
     purse: Purse
     found: list[Measured] = field(default_factory=list)
     is_interrupted: bool = False
     resumed: int = 0
+    lags_s: list[float] = field(default_factory=list)
 
     @property
     def is_complete(self) -> bool:
         """Whether all that was planned was asked."""
         return not self.is_interrupted and not self.purse.is_empty
+
+    @property
+    def lag_p95_s(self) -> float:
+        """How late this machine was in one case of twenty."""
+        lags = sorted(self.lags_s)
+        return lags[int(0.95 * len(lags))] if lags else 0.0
 
 
 def run_bench(
@@ -160,6 +171,7 @@ async def _ask(
         TimeRemainingColumn(),
         TextColumn("{task.fields[failed]}"),
     )
+    watching = asyncio.create_task(_watch_lag(clock, outcomes.lags_s))
     try:
         with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
             bars = {name: progress.add_task(name, total=len(ones), failed="") for name, ones in asks.items()}
@@ -194,8 +206,17 @@ async def _ask(
     except* OSError as group:
         raise MonitorError(f"{out}: cannot be written any more: {group.exceptions[0]}") from group
     finally:
+        watching.cancel()
         if file is not None:
             file.close()
+
+
+async def _watch_lag(clock: Clock, lags_s: list[float]) -> None:
+    """Note how much later than asked for this task is woken: so much later answers are read, too."""
+    while True:
+        began = clock.monotonic()
+        await asyncio.sleep(LAG_EVERY_S)
+        lags_s.append(max(0.0, clock.monotonic() - began - LAG_EVERY_S))
 
 
 def _opened(out: Path) -> BinaryIO:

@@ -20,6 +20,9 @@ FOR_EVER = "timed out"
 LATE_S = 0.05
 """From this median on, requests that were due and not sent yet are told."""
 
+LAG_S = 0.01
+"""When this machine itself is so late once in twenty times, it is told: it measures itself."""
+
 
 def table(found: BenchReport) -> Table:
     """The rows: a column for each target, and with several of them who is better, and by how much."""
@@ -62,6 +65,11 @@ def notes(found: BenchReport, load: Load, done: "Outcomes") -> Iterator[str]:
         yield "Stopped at --max-spend-usd: the figures are of what was asked until then."
     if done.resumed:
         yield f"{done.resumed:,} of the requests were in the file already."
+    if done.lag_p95_s > LAG_S:
+        yield (
+            f"This machine was busy: in one case of twenty it was {1000 * done.lag_p95_s:.0f} ms late or more, and "
+            "so it was in reading answers. Lower --concurrency, or ask from a quieter machine."
+        )
     if load.rate is None:
         yield (
             "Each request followed an answer, so that a slow one held the next back: users who come by themselves wait "

@@ -110,7 +110,8 @@ def bench(
     found = report(done.found, tuple(planned.targets), seed)
     if as_json:
         name = planned.suite.name
-        typer.echo(orjson.dumps(to_plain(found, load, suite=name, is_complete=done.is_complete)))
+        plain = to_plain(found, load, suite=name, is_complete=done.is_complete)
+        typer.echo(orjson.dumps(plain | {"machine_late_p95_s": done.lag_p95_s}))
     else:
         _show(found, load, done, out, plain_console())
     if done.is_interrupted:

@@ -1,6 +1,7 @@
 """``anchorwatch bench`` as a person and a machine meet it, against the practice model."""
 
 import json
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -9,9 +10,12 @@ from pathlib import Path
 import pytest
 
 from canaries.bench.plan import Load
+from canaries.bench.purse import Purse
+from canaries.bench.report import report
 from canaries.clock import SystemClock
 from canaries.completions_file import read_runs
-from monitor.bench_once import Bench, run_bench
+from monitor.bench_once import Bench, Outcomes, run_bench
+from monitor.bench_words import notes
 from monitor.cli import main
 from monitor.config import load as load_config
 from monitor.demo.practice_model import PracticeModel, practice_app
@@ -183,7 +187,7 @@ def test_ctrl_c_leaves_what_there_is(bench: Command, tmp_path: Path) -> None:
     deployment = load_config(tmp_path / "anchorwatch.yaml")
 
     class Interrupted:
-        """A clock whose owner loses patience."""
+        """A clock whose owner loses patience and presses Ctrl-C."""
 
         def __init__(self) -> None:
             self.clock, self.looks = SystemClock(), 0
@@ -191,7 +195,7 @@ def test_ctrl_c_leaves_what_there_is(bench: Command, tmp_path: Path) -> None:
         def now(self) -> datetime:
             self.looks += 1
             if self.looks == 12:
-                raise KeyboardInterrupt
+                signal.raise_signal(signal.SIGINT)
             return self.clock.now()
 
         def monotonic(self) -> float:
@@ -204,3 +208,10 @@ def test_ctrl_c_leaves_what_there_is(bench: Command, tmp_path: Path) -> None:
     assert done.is_interrupted
     assert not done.is_complete
     assert len(done.found) == len((tmp_path / "a.jsonl").read_text().splitlines()) >= 8
+
+
+@pytest.mark.parametrize(("lag_s", "is_told"), [(0.009, False), (0.05, True)])
+def test_a_machine_that_cannot_keep_up_says_so(lag_s: float, is_told: bool) -> None:
+    done = Outcomes(Purse(None, {}), lags_s=[0.001] * 94 + [lag_s] * 6)
+    told = " ".join(notes(report([], ["x"]), Load(), done))
+    assert ("This machine was busy" in told) is is_told
