@@ -9,13 +9,16 @@ from typing import Any
 
 from .config import TargetConfig
 from .features import FEATURES_VERSION
-from .suite import Suite
+from .suite import Canary, Suite
 
 SHOWN_CHARS_MAX = 64
 """A longer value of a parameter is shown and stored as a hash: it may be a text."""
 
 HASHED = "hash:"
 """How the stored form of a hidden value begins."""
+
+HASH_SHOWN = 10
+"""How much of a version's hash people see and say."""
 
 NAMED_CANARIES_MAX = 3
 """More canaries with the same change are counted, not named."""
@@ -64,22 +67,51 @@ def contract_of(suite: Suite, target: TargetConfig) -> Contract:
             "target.model": target.model,
             "target.logprobs": target.logprobs,
             "target.seed": target.seed,
-            "suite.scrub": _shown([list(s) if isinstance(s, tuple) else s for s in suite.scrub]),
+            "suite.scrub": _scrub(suite),
             "anchorwatch.features": FEATURES_VERSION,
         },
         canaries={
             canary.id: {
-                "messages": _hidden([[message.role, message.content] for message in canary.messages]),
+                **_asked(canary),
                 "samples": samples[canary.id],
-                "expectations": _hidden(asdict(canary.expectations)),
-                **{
-                    # As they are sent: whether target, suite or canary sets one makes no difference to the answers.
-                    f"parameters.{name}": _shown(value)
-                    for name, value in sorted(suite.sent_parameters(canary, target.parameters).items())
-                },
+                # As they are sent: whether target, suite or canary sets one makes no difference to the answers.
+                **_parameters(suite.sent_parameters(canary, target.parameters)),
             }
             for canary in sorted(suite.canaries, key=lambda canary: canary.id)
         },
+    )
+
+
+def content_of(suite: Suite) -> Contract:
+    """What a suite itself says, whatever target it is replayed against: the ``hash`` of it is the suite's version.
+
+    Its name is no part of it, nor is the order of its canaries.
+    """
+    return Contract(
+        shared={"suite.scrub": _scrub(suite)},
+        canaries={
+            canary.id: {
+                **_asked(canary),
+                "samples": canary.samples or suite.samples,
+                **_parameters(suite.sent_parameters(canary, {})),
+            }
+            for canary in sorted(suite.canaries, key=lambda canary: canary.id)
+        },
+    )
+
+
+def is_made_of(contract: Contract, content: Contract) -> bool:
+    """Whether the contract is that of replaying the suite with this content against some target."""
+    if contract.canaries.keys() != content.canaries.keys():
+        return False
+    if contract.shared.get("suite.scrub") != content.shared["suite.scrub"]:
+        return False
+    # What the suite leaves open, the target says.
+    return all(
+        contract.canaries[id].get(name) == value
+        for id, values in content.canaries.items()
+        for name, value in values.items()
+        if value is not None
     )
 
 
@@ -106,6 +138,21 @@ def only(contract: Contract, canaries: Iterable[str]) -> Contract:
     """The contract without all but these canaries."""
     kept = {id: values for id, values in contract.canaries.items() if id in set(canaries)}
     return Contract(contract.shared, kept)
+
+
+def _scrub(suite: Suite) -> Any:
+    return _shown([list(s) if isinstance(s, tuple) else s for s in suite.scrub])
+
+
+def _asked(canary: Canary) -> dict[str, Any]:
+    return {
+        "messages": _hidden([[message.role, message.content] for message in canary.messages]),
+        "expectations": _hidden(asdict(canary.expectations)),
+    }
+
+
+def _parameters(sent: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"parameters.{name}": _shown(value) for name, value in sorted(sent.items())}
 
 
 def _shared_changes(old: Contract, new: Contract) -> Iterator[str]:

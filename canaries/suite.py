@@ -101,6 +101,11 @@ def load_suite(path: FilePath, env: Mapping[str, str]) -> Suite:
         raise DocumentError([Problem(str(path), 1, 1, "", f"cannot be read: {error.strerror}")]) from error
     except UnicodeDecodeError as error:
         raise DocumentError([Problem(str(path), 1, 1, "", "is not UTF-8 text")]) from error
+    return read_suite(text, path, env)
+
+
+def read_suite(text: str, path: FilePath, env: Mapping[str, str]) -> Suite:
+    """The suite in the text of the file at ``path``. Raises DocumentError with every problem and its place."""
     document, _ = load_document_with_places(text, str(path), SuiteDocument, env, check=_repeated_ids)
     return document.suite(default_name=path.stem)
 

@@ -109,3 +109,27 @@ class ScoreRow(SQLModel, table=True):
     name: str = Field(primary_key=True)
     value: float
     baseline_id: str = Field(foreign_key="baseline.id")
+
+
+class SuiteVersionRow(SQLModel, table=True):
+    """One version of a suite, of hashes only."""
+
+    __tablename__ = "suite_version"
+
+    suite: str = Field(primary_key=True)
+    hash: str = Field(primary_key=True)
+    first_at: float
+    content: str
+
+
+class SuiteUseRow(SQLModel, table=True):
+    """A version of a suite in use on a target, from when to when. Nothing is ever deleted here."""
+
+    __tablename__ = "suite_use"
+
+    position: int | None = Field(default=None, primary_key=True)
+    target: str = Field(index=True)
+    suite: str
+    hash: str
+    since_at: float
+    until_at: float | None = None

@@ -14,6 +14,7 @@ from alerts.incident import AlertRule
 from alerts.intake import receive
 from canaries.completion import RunStatus
 from canaries.store import RunSummary
+from canaries.suite_history import note_uses
 
 from . import store
 from .canary_flow.canary_verdicts import incident_keys
@@ -40,6 +41,7 @@ def take_over(
     if interrupted := canary_store.mark_interrupted(session, now):
         problem("Runs were interrupted when the last daemon ended; the log names them.")
         log.info("interrupted when the last daemon ended", runs=interrupted)
+    note_uses(session, deployment.suites, now)
     outbox_store.release_claims(session)
     _close_orphans(session, deployment.config, now)
     if again := outbox_store.requeue_pages(session):

@@ -2,7 +2,7 @@
 
 import typer
 
-from . import borderline_command
+from . import borderline_command, harvest_commands, suite_commands
 
 app = typer.Typer(help="Find canaries, and follow their suites.", no_args_is_help=True)
 
@@ -13,3 +13,5 @@ def canaries() -> None:
 
 
 borderline_command.add_to(app)
+harvest_commands.add_to(app)
+suite_commands.add_to(app)

@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="What is in recorded spans.", no_args_is_help=True)
 
-UNPACKED_MAX = 1 << 30
-"""How large a file may be, unpacked."""
-
 WIDE_CHARS = 110
 ONLY_WHERE_WIDE = ("service", "operation", "first", "spans")
 """What the table leaves out on a narrower terminal; ``--json`` has everything."""
@@ -90,48 +87,18 @@ def decode(
 
 def _read(files: Iterable[Path]) -> "tuple[list[Span], list[str]]":
     """The spans of all files, and what is wrong with those that cannot be read."""
+    from monitor.traffic.recorded_file import read_spans
+
     spans: list[Span] = []
     problems: list[str] = []
     for file in files:
         try:
-            spans += _spans(file)
+            spans += read_spans(file)
         except MonitorError as error:
             problems.append(f"{file}: {error}")
         except OSError as error:
             problems.append(f"{file}: cannot be read: {error.strerror or error}")
     return spans, problems
-
-
-def _spans(file: Path) -> "Sequence[Span]":
-    """The spans of one file. Raises MonitorError or OSError when it is not what its name says."""
-    from monitor.traffic.otlp import Encoding, decode
-
-    encoding = {".pb": Encoding.PROTOBUF, ".json": Encoding.JSON}.get(
-        Path(file.name.removesuffix(".gz")).suffix
-    )
-    if encoding is None:
-        raise MonitorError("its name must end in .pb or .json, or in one of these and .gz")
-    body = file.read_bytes()
-    if file.suffix == ".gz":
-        body = _unpacked(body)
-    bodies = _lines(body) if encoding is Encoding.JSON else [body]
-    return [span for one in bodies for span in decode(one, encoding).spans]
-
-
-def _unpacked(packed: bytes) -> bytes:
-    from monitor.traffic.receiving.unpacking import Unpacker
-
-    unpacker = Unpacker(UNPACKED_MAX)
-    plain = unpacker.feed(packed)
-    unpacker.finish()
-    return plain
-
-
-def _lines(body: bytes) -> list[bytes]:
-    """The requests in a JSON file: the collector's file exporter writes one a line."""
-    lines = [line for line in body.split(b"\n") if line.strip()]
-    is_one_a_line = len(lines) > 1 and all(line.startswith(b'{"resourceSpans"') for line in lines)
-    return lines if is_one_a_line else [body]
 
 
 JSON_FIELDS = (

@@ -3,7 +3,9 @@
 from datetime import timedelta
 
 import pytest
+from watched_bot import suite_of
 
+from canaries.suite_history import versions
 from monitor.config import Config, Deployment
 from monitor.database import Database
 from monitor.problems import Problems
@@ -48,3 +50,10 @@ async def test_calls_of_the_last_hour_without_a_series_of_their_own_are_told(
     assert ('1,234 calls of the last hour are counted under "(other series)"' in note) is is_told
     assert ("more than 4,000 series" in note) is is_told
     assert ("Nobody has sent traces yet" in note) is not is_told
+
+
+def test_a_start_notes_which_version_of_its_suite_each_target_is_asked(database: Database, clock) -> None:
+    deployment = Deployment(Config(), {"bot": suite_of()})
+    database.write(lambda session: take_over(session, deployment, str, clock.now()))
+    (version,) = database.read(lambda session: versions(session, "support"))
+    assert [(use.target, use.since, use.until) for use in version.uses] == [("bot", clock.now(), None)]
