@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from .prompt import ToolCall
+
 
 class Outcome(StrEnum):
     """How one request ended. Everything but ``ANSWERED`` is a failed request, never an empty answer."""
@@ -16,6 +18,7 @@ class Outcome(StrEnum):
     AUTH = "auth"
     BAD_REQUEST = "bad_request"
     SERVER = "server_error"
+    OVERLOADED = "overloaded"
     EMPTY_BODY = "empty_body"
     BAD_RESPONSE = "bad_response"
     TOO_LARGE = "too_large"
@@ -35,9 +38,11 @@ class RunStatus(StrEnum):
 class Completion:
     """One answer of a target to one canary, or the reason why there is none.
 
-    ``text`` is the raw answer and ``None`` exactly when ``outcome`` is not ``ANSWERED``. Times are seconds, tokens
-    are the provider's own counts, ``logprobs`` are natural logs of the sampled tokens, and ``first_top`` holds the
-    likeliest first tokens as ``(token, logprob)``, the likeliest first. ``error`` is for people; it holds no secret.
+    ``text`` is the raw answer and ``None`` exactly when ``outcome`` is not ``ANSWERED``; of an answer that calls tools
+    it is what ``calls_text`` makes of ``tool_calls``. Times are seconds, tokens are the provider's own counts, with
+    those of caches among the input and those of reasoning among the output. ``logprobs`` are natural logs of the
+    sampled tokens, and ``first_top`` holds the likeliest first tokens as ``(token, logprob)``, the likeliest first.
+    ``error`` is for people; it holds no secret.
     """
 
     canary: str
@@ -54,6 +59,9 @@ class Completion:
     input_tokens: int | None = None
     output_tokens: int | None = None
     cached_input_tokens: int | None = None
+    cache_write_input_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
     attempts: int = 1
     error: str | None = None
     at: datetime | None = None

@@ -2,8 +2,9 @@
 
 Of each line these fields are read: ``run``, ``canary``, ``text``, ``at``, ``target``, ``sample``, ``finish_reason``,
 ``logprobs``, ``first_top``, ``latency_s``, ``ttft_s``, ``input_tokens``, ``output_tokens``, ``cached_input_tokens``,
-``served_model``, ``system_fingerprint``, ``error``, ``outcome``. Others are left alone. Lines of one ``run`` are one
-run, and a line without it is a run of its own.
+``cache_write_input_tokens``, ``reasoning_tokens``, ``served_model``, ``system_fingerprint``, ``error``, ``outcome``,
+``tool_calls`` (``[{"name": ..., "arguments": ...}]``). Others are left alone. Lines of one ``run`` are one run, and a
+line without it is a run of its own.
 """
 
 import gzip
@@ -17,9 +18,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, Any
 
+import orjson
+
 from . import CompletionsError
 from .canonical import LOWEST_LOGPROB, well_formed
 from .completion import Completion, Outcome, Run
+from .prompt import ToolCall, calls_text
 
 MAX_LINE_CHARS = 20_000_000
 """The longest line that is read."""
@@ -167,6 +171,9 @@ def _completion(row: dict[str, Any]) -> Completion:
     if not canary:
         raise _BadRow('"canary" is missing: the name of the prompt that was asked')
     error, outcome = _text(row, "error"), _outcome(row)
+    calls = _tool_calls(row.get("tool_calls"))
+    if calls:
+        row = {"text": calls_text(calls), **row}
     if outcome is Outcome.ANSWERED and "text" not in row:
         raise _BadRow('"text" is missing, and there is no "error" instead')
     text = _text(row, "text")
@@ -187,9 +194,32 @@ def _completion(row: dict[str, Any]) -> Completion:
         input_tokens=_count(row, "input_tokens"),
         output_tokens=_count(row, "output_tokens"),
         cached_input_tokens=_count(row, "cached_input_tokens"),
+        cache_write_input_tokens=_count(row, "cache_write_input_tokens"),
+        reasoning_tokens=_count(row, "reasoning_tokens"),
+        tool_calls=calls,
         error=error,
         at=_at(row.get("at")),
     )
+
+
+def _tool_calls(value: object) -> tuple[ToolCall, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list):
+        raise _BadRow(f'"tool_calls" must be a list, not {_kind(value)}')
+    return tuple(_tool_call(entry) for entry in value)
+
+
+def _tool_call(entry: object) -> ToolCall:
+    if not isinstance(entry, dict) or not isinstance(entry.get("name"), str) or "arguments" not in entry:
+        raise _BadRow('each entry of "tool_calls" must have "name" and "arguments"')
+    try:
+        orjson.dumps(entry["arguments"])
+    except TypeError as error:
+        raise _BadRow(
+            '"arguments" hold what cannot be stored: a number too long, or nested too deeply'
+        ) from error
+    return ToolCall(well_formed(entry["name"]), entry["arguments"])
 
 
 def _outcome(row: dict[str, Any]) -> Outcome:

@@ -2,7 +2,7 @@
 
 import re
 from math import ceil
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -17,7 +17,8 @@ from pydantic import (
     model_validator,
 )
 
-from .document import Duration, parse_duration, placed
+from .dialects import DIALECTS, ProviderName
+from .document import Duration, Path, parse_duration, placed
 
 MIN_EVERY_S = 0.1
 """The shortest time between two runs: below it is a typo, and a bill."""
@@ -28,6 +29,8 @@ MAX_SAMPLES = 100
 RESERVED_PARAMETERS = {
     "model": "it is a key of the target",
     "messages": "they come from the suite",
+    "input": "it comes from the suite",
+    "contents": "they come from the suite",
     "stream": "it is a key of the target",
     "stream_options": "Anchorwatch asks for the usage itself",
     "n": "use `samples`",
@@ -50,7 +53,7 @@ def _free_parameters(parameters: dict[str, JsonValue]) -> dict[str, JsonValue]:
 
 
 Parameters = Annotated[dict[str, JsonValue], AfterValidator(_free_parameters)]
-"""Request parameters, passed on as they are written, be it ``max_tokens`` or ``max_completion_tokens``."""
+"""Request parameters, passed on as they are written; what ``dialects.spelled`` knows, in the API's own words."""
 
 Samples = Annotated[int, Field(ge=1, le=MAX_SAMPLES)]
 
@@ -61,8 +64,9 @@ def _http_url(url: str) -> str:
         raise ValueError('must be an address such as "https://api.example.com/v1"')
     if parts.username or parts.password:
         raise ValueError("must not hold a user or a password; use `api_key` or `headers`")
-    if parts.path.rstrip("/").endswith("/chat/completions"):
-        raise ValueError('must end before "/chat/completions", which is added to it')
+    for path in sorted({dialect.path for dialect in DIALECTS.values()}):
+        if parts.path.rstrip("/").endswith(path):
+            raise ValueError(f'must end before "{path}", which is added to it')
     return url
 
 
@@ -166,15 +170,22 @@ ProofName = Literal["served_model", "fingerprint", "endpoint_down", "validator"]
 SeverityName = Literal["page", "ticket", "info", "off"]
 
 
+def _usual_address(validated: dict[str, Any]) -> str:
+    dialect = DIALECTS.get(validated.get("provider", ""))
+    return dialect.base_url if dialect else ""
+
+
 class TargetConfig(_Config):
     """A model endpoint under watch."""
 
-    provider: Literal["openai"] = Field("openai", description="the dialect that the endpoint speaks")
+    provider: ProviderName = Field("openai", description="the kind of endpoint, which tells its dialect")
     base_url: Annotated[str, AfterValidator(_http_url)] = Field(
-        "https://api.openai.com/v1", description='the address up to, and without, "/chat/completions"'
+        default_factory=_usual_address,
+        description='the address up to, and without, what the API adds, such as "/chat/completions"; '
+        "[the provider's own]",
     )
     api_key: HeaderValue | None = Field(
-        None, description="sent as a bearer token; write ${NAME}, not the key"
+        None, description="sent in the header that the provider wants; write ${NAME}, not the key"
     )
     model: str = Field(min_length=1, description="the model, as the endpoint names it")
     headers: Annotated[dict[str, HeaderValue], AfterValidator(_header_names)] = Field(
@@ -235,6 +246,20 @@ class TargetConfig(_Config):
     )
     notify: list[str] = Field(default_factory=list, description="receivers of this target's pages")
     rollback: str | None = Field(None, description="the rollback that a page about this target may fire")
+
+    @model_validator(mode="after")
+    def _within_the_api(self) -> Self:
+        dialect = DIALECTS[self.provider]
+        faults: list[tuple[Path, str]] = []
+        if not self.base_url:
+            faults.append((("base_url",), f"is required: {dialect.title} has no address of its own"))
+        if self.logprobs is not None and not dialect.has_logprobs:
+            faults.append((("logprobs",), f"cannot be had: {dialect.title} has no log-probabilities"))
+        if self.seed is not None and not dialect.has_seed:
+            faults.append((("seed",), f"cannot be sent: {dialect.title} takes none"))
+        if faults:
+            raise placed(faults)
+        return self
 
     @model_validator(mode="after")
     def _one_schedule(self) -> Self:

@@ -9,7 +9,8 @@ from typing import Any
 
 from .config import TargetConfig
 from .features import FEATURES_VERSION
-from .suite import Canary, Suite
+from .prompt import Image, Message, Part
+from .suite import Canary, Expectations, Suite
 
 SHOWN_CHARS_MAX = 64
 """A longer value of a parameter is shown and stored as a hash: it may be a text."""
@@ -146,8 +147,9 @@ def _scrub(suite: Suite) -> Any:
 
 def _asked(canary: Canary) -> dict[str, Any]:
     return {
-        "messages": _hidden([[message.role, message.content] for message in canary.messages]),
-        "expectations": _hidden(asdict(canary.expectations)),
+        "messages": _hidden([_message(message) for message in canary.messages]),
+        "expectations": _hidden(_expected(canary.expectations)),
+        **_tools(canary),
     }
 
 
@@ -203,6 +205,40 @@ def _named(canaries: list[str]) -> str:
     names = ", ".join(f"'{canary}'" for canary in canaries[:NAMED_CANARIES_MAX])
     more = len(canaries) - NAMED_CANARIES_MAX
     return f"canar{'y' if len(canaries) == 1 else 'ies'} {names}{f' and {more} more' if more > 0 else ''}"
+
+
+# What a suite does not use must not be in its contract: baselines from before it could be used go on.
+
+
+def _message(message: Message) -> list[Any]:
+    plain: list[Any] = [message.role, message.content]
+    if message.parts:
+        plain.append([_part(part) for part in message.parts])
+    if message.tool_calls or message.tool_call_id:
+        calls = [[call.id, call.name, call.arguments] for call in message.tool_calls]
+        plain.append({"calls": calls, "answers": message.tool_call_id})
+    return plain
+
+
+def _part(part: Part) -> list[str]:
+    if isinstance(part, Image):
+        # The bytes themselves: another picture under the same name is another question.
+        return ["image", part.media_type, part.url, blake2b(part.data, digest_size=16).hexdigest()]
+    return ["text", part.text]
+
+
+def _expected(expectations: Expectations) -> dict[str, Any]:
+    values = asdict(expectations)
+    if values["tool_calls"] is None:
+        del values["tool_calls"]
+    return values
+
+
+def _tools(canary: Canary) -> dict[str, Any]:
+    if not canary.tools:
+        return {}
+    tools = [[tool.name, tool.description, tool.parameters, tool.strict] for tool in canary.tools]
+    return {"tools": _hidden(tools), "tool_choice": canary.tool_choice}
 
 
 def _shown(value: Any) -> Any:

@@ -14,7 +14,7 @@ import orjson
 from .canonical import CustomScrubber, canonical, gaps, tokens
 from .completion import Completion, Outcome, Run
 from .refusals import is_refusal
-from .suite import Canary, Suite
+from .suite import Canary, Expectations, Suite
 from .validators import validate
 
 FEATURES_VERSION = 2
@@ -167,7 +167,8 @@ def _features(
     pairs = Counter(pairwise(["", *words, ""]))
     bigrams = {hashes.bigram[f"{first}\0{second}"]: n for (first, second), n in pairs.items()}
     # Expectations are about what the application would get: the raw answer.
-    checks = validate(canary.expectations, raw, completion.finish_reason) if canary else ()
+    expected = canary.expectations if canary else Expectations()
+    checks = validate(expected, raw, completion.finish_reason, completion.tool_calls)
     logprobs = [max(LOGPROB_MIN, logprob) for logprob in completion.logprobs or ()]
     first_top = tuple(
         (hashes.token[t], max(LOGPROB_MIN, logprob)) for t, logprob in completion.first_top or ()

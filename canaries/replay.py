@@ -9,6 +9,8 @@ from datetime import datetime
 
 import httpx
 
+from . import ReplayError
+from .abilities import unsupported
 from .clock import Clock
 from .completion import Completion, Outcome, Run
 from .config import TargetConfig
@@ -55,8 +57,10 @@ async def replay(
 
     ``samples`` says how often each canary is asked, where that is not what suite and target say.
     The canaries are asked in an order, and from a moment within the target's jitter, that ``rng`` decides. When it is
-    cancelled, what was on the way is dropped.
+    cancelled, what was on the way is dropped. Raises ReplayError when the suite asks what the target's API lacks.
     """
+    if faults := unsupported(suite, target.provider):
+        raise ReplayError("; ".join(faults))
     if target.jitter > 0:
         await sleep(rng.uniform(0, target.jitter))
     started_at = clock.now()
@@ -168,6 +172,8 @@ def request_of(suite: Suite, target: TargetConfig, canary: Canary) -> ChatReques
         timeout_s=target.timeout,
         max_answer_bytes=target.max_answer_bytes,
         fresh_connection=target.fresh_connections,
+        tools=canary.tools,
+        tool_choice=canary.tool_choice,
     )
 
 
@@ -188,6 +194,9 @@ def answered(canary: str, sample: int, answer: Answer, at: datetime, attempts: i
         input_tokens=answer.input_tokens,
         output_tokens=answer.output_tokens,
         cached_input_tokens=answer.cached_input_tokens,
+        cache_write_input_tokens=answer.cache_write_input_tokens,
+        reasoning_tokens=answer.reasoning_tokens,
+        tool_calls=answer.tool_calls,
         attempts=attempts,
         at=at,
     )

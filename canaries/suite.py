@@ -2,17 +2,33 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from .attachments import Attachments
 from .canonical import CustomScrubber, ScrubberName
 from .config import Parameters, Samples
-from .document import DocumentError, Places, Problem, load_document_with_places, placed
-from .schema import schema_faults
+from .document import DocumentError, Path, Places, Problem, load_document_with_places, placed
+from .prompt import Message as Message
+from .prompt import Tool
+from .prompt_document import (
+    CHOICES,
+    MAX_MESSAGE_CHARS,
+    Content,
+    Document,
+    MessageDocument,
+    Parts,
+    Schema,
+    ToolName,
+    Tools,
+    called_names,
+    message_of,
+    unanswered,
+)
 
 MAX_CANARIES = 1_000
 """The most canaries in a suite."""
@@ -20,16 +36,8 @@ MAX_CANARIES = 1_000
 MAX_MESSAGES = 100
 """The most messages of a canary."""
 
-MAX_MESSAGE_CHARS = 200_000
-"""The longest message of a canary."""
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One message of a prompt."""
-
-    role: str
-    content: str
+MAX_EXPECTED_CALLS = 50
+"""The most calls of tools that a canary may expect."""
 
 
 class JsonRule(StrEnum):
@@ -48,6 +56,14 @@ class IdRule:
 
 
 @dataclass(frozen=True, slots=True)
+class ExpectedCall:
+    """A call of the tool ``name`` with arguments that fit the JSON schema ``arguments``."""
+
+    name: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Expectations:
     """What is expected of each answer to a canary; what is not set is not expected."""
 
@@ -60,17 +76,23 @@ class Expectations:
     ids: IdRule | None = None
     max_length: int | None = None
     no_refusal: bool = False
+    tool_calls: tuple[ExpectedCall, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """One prompt with its expectations. ``parameters`` are its own, over the suite's and the target's."""
+    """One prompt with its expectations. ``parameters`` are its own, over the suite's and the target's.
+
+    The model may call ``tools``; ``tool_choice`` is ``auto``, ``none``, ``required`` or the name of one of them.
+    """
 
     id: str
     messages: tuple[Message, ...]
     parameters: Mapping[str, Any]
     samples: int | None
     expectations: Expectations
+    tools: tuple[Tool, ...] = ()
+    tool_choice: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +128,14 @@ def load_suite(path: FilePath, env: Mapping[str, str]) -> Suite:
 
 def read_suite(text: str, path: FilePath, env: Mapping[str, str]) -> Suite:
     """The suite in the text of the file at ``path``. Raises DocumentError with every problem and its place."""
-    document, _ = load_document_with_places(text, str(path), SuiteDocument, env, check=_repeated_ids)
-    return document.suite(default_name=path.stem)
+    files = Attachments(path.parent)
+
+    def check(tree: Any, places: Places) -> Iterator[Problem]:
+        yield from _repeated_ids(tree, places)
+        yield from files.problems(tree, places)
+
+    document, _ = load_document_with_places(text, str(path), SuiteDocument, env, check=check)
+    return document.suite(path.stem, files)
 
 
 def _repeated_ids(tree: Any, places: Places) -> Iterator[Problem]:
@@ -136,38 +164,27 @@ def _listed(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
-def _sound_schema(schema: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    faults = schema_faults(schema)
-    if faults:
-        raise placed(faults)
-    return schema
-
-
 Regex = Annotated[str, Field(min_length=1, max_length=2_000), AfterValidator(_regex)]
 Regexes = Annotated[list[Regex], Field(max_length=50), BeforeValidator(_listed)]
-Content = Annotated[str, Field(max_length=MAX_MESSAGE_CHARS)]
+ToolChoice = Annotated[str, Field(min_length=1, max_length=64)]
 Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$")]
 
 
-class _Document(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class IdsDocument(_Document):
+class IdsDocument(Document):
     """``expect.ids`` of a canary."""
 
     pattern: Regex
     allowed: Regex
 
 
-class ExpectDocument(_Document):
+class ExpectDocument(Document):
     """``expect`` of a canary."""
 
     not_empty: bool = False
     matches: Regexes = Field(default_factory=list)
     must_not_match: Regexes = Field(default_factory=list)
     json_rule: bool | Literal["repairable"] = Field(False, alias="json")
-    json_schema: Annotated[dict[str, JsonValue], AfterValidator(_sound_schema)] | None = None
+    json_schema: Schema | None = None
     labels: Annotated[list[str], Field(max_length=1_000)] = Field(default_factory=list)
     ids: IdsDocument | None = None
     max_length: int | None = Field(None, ge=1)
@@ -193,39 +210,94 @@ class ExpectDocument(_Document):
         return JsonRule.STRICT if self.json_rule or self.json_schema is not None else None
 
 
-class MessageDocument(_Document):
-    """One entry of ``messages``."""
+class ExpectedCallDocument(Document):
+    """One entry of ``expect.tool_calls``: the tool, and what its arguments must be."""
 
-    role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: Content
+    name: ToolName
+    arguments: Schema | None = None
 
 
-class CanaryDocument(_Document):
+class CanaryExpectDocument(ExpectDocument):
+    """``expect`` of a canary, whose answer may call tools."""
+
+    tool_calls: Annotated[list[ExpectedCallDocument], Field(max_length=MAX_EXPECTED_CALLS)] | None = None
+
+    def expected(self, tools: tuple[Tool, ...]) -> Expectations:
+        """The same, as the validators take it; arguments must fit the tool where nothing more is said of them."""
+        if self.tool_calls is None:
+            return self.expectations()
+        known = {tool.name: tool.parameters for tool in tools}
+        calls = tuple(
+            ExpectedCall(call.name, known[call.name] if call.arguments is None else call.arguments)
+            for call in self.tool_calls
+        )
+        return replace(self.expectations(), tool_calls=calls)
+
+
+class CanaryDocument(Document):
     """One entry of ``canaries``: a ``prompt``, or whole ``messages``."""
 
     id: Name
-    prompt: Annotated[str, Field(min_length=1, max_length=MAX_MESSAGE_CHARS)] | None = None
+    prompt: Annotated[str, Field(min_length=1, max_length=MAX_MESSAGE_CHARS)] | Parts | None = None
     messages: Annotated[list[MessageDocument], Field(min_length=1, max_length=MAX_MESSAGES)] | None = None
     parameters: Parameters = Field(default_factory=dict)
     samples: Samples | None = None
-    expect: ExpectDocument = Field(default_factory=ExpectDocument)
+    tools: Tools | None = None
+    tool_choice: ToolChoice | None = None
+    expect: CanaryExpectDocument = Field(default_factory=CanaryExpectDocument)
 
     @model_validator(mode="after")
     def _one_prompt(self) -> Self:
         if (self.prompt is None) == (self.messages is None):
             raise ValueError("must have either `prompt` or `messages`")
+        if faults := [(("messages", *path), fault) for path, fault in unanswered(self.messages or ())]:
+            raise placed(faults)
         return self
 
-    def canary(self, system: str | None) -> Canary:
-        """The canary. ``system`` comes first, unless the canary brings a system message of its own."""
-        own = [Message(message.role, message.content) for message in self.messages or ()]
-        messages = own or [Message("user", self.prompt or "")]
-        if system is not None and not any(message.role in ("system", "developer") for message in messages):
-            messages = [Message("system", system), *messages]
-        return Canary(self.id, tuple(messages), self.parameters, self.samples, self.expect.expectations())
+    def canary(self, suite: "SuiteDocument", files: Attachments) -> Canary:
+        """The canary. The suite's system message comes first, unless the canary brings one of its own."""
+        messages = [message.message(files) for message in self.messages or ()]
+        if self.prompt is not None:
+            messages = [message_of("user", self.prompt, files)]
+        is_instructed = any(message.role in ("system", "developer") for message in messages)
+        if suite.system is not None and not is_instructed:
+            messages = [Message("system", suite.system), *messages]
+        own = suite.tools if self.tools is None else self.tools
+        tools = tuple(one.tool() for one in own)
+        return Canary(
+            self.id,
+            tuple(messages),
+            self.parameters,
+            self.samples,
+            self.expect.expected(tools),
+            tools,
+            (self.tool_choice or suite.tool_choice) if tools else None,
+        )
+
+    def tool_faults(self, suite: "SuiteDocument") -> Iterator[tuple[Path, str]]:
+        """What is wrong with the tools that the canary speaks of, each fault with its path in the canary."""
+        tools = suite.tools if self.tools is None else self.tools
+        known = {tool.name for tool in tools}
+        choice = self.tool_choice or suite.tool_choice
+        if self.tool_choice is not None and not tools:
+            yield ("tool_choice",), "the canary has no `tools`"
+        elif tools and choice is not None and choice not in (*CHOICES, *known):
+            yield ("tool_choice",), _no_tool(choice)
+        named = [(("messages", *path), name) for path, name in called_names(self.messages or ())]
+        named += [
+            (("expect", "tool_calls", index, "name"), call.name)
+            for index, call in enumerate(self.expect.tool_calls or ())
+        ]
+        yield from ((path, _no_tool(name)) for path, name in named if name not in known)
+        if tools and {"tools", "tool_choice"} & (self.parameters.keys() | suite.parameters.keys()):
+            yield (), "has `tools` and the same in `parameters`; keep `tools`"
 
 
-class ScrubDocument(_Document):
+def _no_tool(name: str) -> str:
+    return f'"{name}" is none of the canary\'s `tools`'
+
+
+class ScrubDocument(Document):
     """A scrubber of the suite's own, in the words of ``re.sub``."""
 
     pattern: Regex
@@ -240,21 +312,34 @@ class ScrubDocument(_Document):
         return self
 
 
-class SuiteDocument(_Document):
+class SuiteDocument(Document):
     """A suite as it is written."""
 
     name: Name | None = None
     system: Content | None = None
     parameters: Parameters = Field(default_factory=dict)
     samples: Samples | None = None
+    tools: Tools = Field(default_factory=list)
+    tool_choice: ToolChoice | None = None
     scrub: Annotated[list[ScrubberName | ScrubDocument], Field(max_length=50)] = Field(default_factory=list)
     canaries: Annotated[list[CanaryDocument], Field(min_length=1, max_length=MAX_CANARIES)]
 
-    def suite(self, default_name: str) -> Suite:
+    @model_validator(mode="after")
+    def _known_tools(self) -> Self:
+        faults = [
+            (("canaries", index, *path), fault)
+            for index, canary in enumerate(self.canaries)
+            for path, fault in canary.tool_faults(self)
+        ]
+        if faults:
+            raise placed(faults)
+        return self
+
+    def suite(self, default_name: str, files: Attachments) -> Suite:
         """The suite; ``default_name`` where the document has no name."""
         return Suite(
             name=self.name or default_name,
-            canaries=tuple(canary.canary(self.system) for canary in self.canaries),
+            canaries=tuple(canary.canary(self, files) for canary in self.canaries),
             scrub=tuple(
                 entry if isinstance(entry, str) else CustomScrubber(entry.pattern, entry.replace)
                 for entry in self.scrub

@@ -2,15 +2,16 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import json_repair
 
 from .canonical import MAX_REGEX_CHARS, nfc
+from .prompt import ToolCall
 from .schema import broken_rule
-from .suite import Expectations, IdRule, JsonRule
+from .suite import Expectations, ExpectedCall, IdRule, JsonRule
 
 MAX_JSON_CHARS = 100_000
 """A longer answer is not read as JSON: its check fails and says so."""
@@ -67,11 +68,21 @@ class Check:
     note: str = ""
 
 
-def validate(expectations: Expectations, text: str, finish_reason: str | None = None) -> tuple[Check, ...]:
-    """One check for each expectation, always the same ones for the same canary, in a fixed order."""
+def validate(
+    expectations: Expectations,
+    text: str,
+    finish_reason: str | None = None,
+    tool_calls: Sequence[ToolCall] = (),
+) -> tuple[Check, ...]:
+    """One check for each expectation, always the same ones for the same canary, in a fixed order.
+
+    ``tool_calls`` are those of the answer; its ``text`` is then what ``calls_text`` makes of them.
+    """
     checks = list(_text_checks(expectations, text))
     if expectations.json is not None:
         checks += _json_checks(expectations, text, finish_reason)
+    if expectations.tool_calls is not None:
+        checks += _call_checks(expectations.tool_calls, tool_calls)
     if expectations.no_refusal:
         checks.append(Check("no_refusal", not is_refusal(text, finish_reason)))
     return tuple(checks)
@@ -139,6 +150,20 @@ def _json_checks(expectations: Expectations, text: str, finish_reason: str | Non
     if expectations.json_schema is not None:
         rule = broken_rule(expectations.json_schema, value) if is_json else "not JSON"
         yield Check("json_schema", rule is None, f"breaks {rule}" if is_json and rule else rule or "")
+
+
+def _call_checks(expected: Sequence[ExpectedCall], calls: Sequence[ToolCall]) -> Iterator[Check]:
+    """Whether the expected tools were called, in their order, and with arguments that fit."""
+    is_same = [call.name for call in calls] == [one.name for one in expected]
+    counts = f"{len(calls)} calls, {len(expected)} expected"
+    note = "" if is_same else counts if len(calls) != len(expected) else "other tools, or in another order"
+    yield Check("tool_calls", is_same, note)
+    if not expected:
+        return
+    pairs = zip(expected, calls, strict=False)
+    broken = [rule for one, call in pairs if (rule := broken_rule(one.arguments, call.arguments))]
+    note = f"breaks {broken[0]}" if broken else ""
+    yield Check("tool_arguments", is_same and not broken, note if is_same else "not the expected calls")
 
 
 def _parsed(text: str) -> tuple[Any, str]:

@@ -20,7 +20,9 @@ from pydantic import (
 )
 
 from alerts.config import BudgetConfig, ReceiverConfig, RollbackConfig
+from canaries.abilities import unsupported
 from canaries.config import TargetConfig
+from canaries.dialects import DIALECTS
 from canaries.document import DocumentError, Duration, Places, Problem, load_document_with_places
 from canaries.suite import Suite, load_suite
 from monitor.traffic.checks import NAME_MAX as CHECK_NAME_MAX
@@ -267,6 +269,11 @@ def _suite_problems(
             if path not in faulty:
                 yield from error.problems
             faulty.add(path)
+            continue
+        provider = target.get("provider", "openai")
+        if isinstance(provider, str) and provider in DIALECTS:
+            for fault in unsupported(suites[name], provider):
+                yield places.problem(("targets", name, "suite"), fault)
 
 
 def _tls_problems(tree: Any, places: Places, folder: Path) -> Iterator[Problem]:

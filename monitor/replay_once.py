@@ -78,6 +78,9 @@ def show_json(suite: Suite, run: Run) -> str:
             "ttft_s": one.ttft_s,
             "input_tokens": one.input_tokens,
             "output_tokens": one.output_tokens,
+            "cached_input_tokens": one.cached_input_tokens,
+            "reasoning_tokens": one.reasoning_tokens,
+            "tool_calls": [{"name": call.name, "arguments": call.arguments} for call in one.tool_calls],
             "attempts": one.attempts,
             "checks": [{"name": check.name, "passed": check.passed, "note": check.note} for check in checks],
         }
@@ -90,7 +93,12 @@ def show_json(suite: Suite, run: Run) -> str:
 def _checked(suite: Suite, run: Run) -> list[tuple[Completion, tuple[Check, ...]]]:
     expectations = {canary.id: canary.expectations for canary in suite.canaries}
     return [
-        (one, validate(expectations[one.canary], one.text, one.finish_reason) if one.text is not None else ())
+        (
+            one,
+            validate(expectations[one.canary], one.text, one.finish_reason, one.tool_calls)
+            if one.text is not None
+            else (),
+        )
         for one in run.completions
     ]
 

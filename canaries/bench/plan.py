@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
 
 from ..config import TargetConfig
-from ..suite import Canary, Message, Suite
+from ..suite import Canary, Expectations, Suite
 
 REQUESTS_MAX = 100_000
 """The most requests to one target: what is measured of them is held in memory."""
@@ -136,10 +136,7 @@ def long_canaries(suite: Suite, load: Load) -> tuple[Canary, ...]:
 def identity(suite: Suite, targets: Mapping[str, TargetConfig], load: Load) -> str:
     """The same for benches whose figures may be put together: only the number of requests may differ."""
     asked = {
-        "canaries": [
-            (canary.id, [asdict(message) for message in canary.messages], canary.parameters)
-            for canary in suite.canaries
-        ],
+        "canaries": [asdict(replace(canary, expectations=Expectations())) for canary in suite.canaries],
         "parameters": suite.parameters,
         "targets": {
             name: (one.base_url, one.model, one.parameters, one.stream, one.logprobs, one.fresh_connections)
@@ -147,7 +144,9 @@ def identity(suite: Suite, targets: Mapping[str, TargetConfig], load: Load) -> s
         },
         "load": asdict(replace(load, requests=0, warm_up=0)),
     }
-    return blake2b(json.dumps(asked, sort_keys=True).encode(), digest_size=8).hexdigest()
+    # Pictures are bytes, which JSON does not know.
+    text = json.dumps(asked, sort_keys=True, default=bytes.hex)
+    return blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def _rounds(suite: Suite, requests: int, rng: random.Random) -> Iterator[tuple[str, Canary, int]]:
@@ -173,5 +172,6 @@ def _lengthened(canary: Canary, tokens: int, salt: str) -> Canary:
         lines.append(f"{rng.randrange(10**6)}: {rng.choice(_FILLER)}.")
         chars += len(lines[-1]) + 1
     last = canary.messages[-1]
-    filled = Message(last.role, "\n".join([*lines, "", last.content]))
+    # In words only: what is long here is the text.
+    filled = replace(last, content="\n".join([*lines, "", last.content]), parts=())
     return replace(canary, id=f"{LONG_PREFIX}{tokens}", messages=(*canary.messages[:-1], filled))

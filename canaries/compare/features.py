@@ -120,7 +120,7 @@ def _numbers(answers: Sequence[Completion], measure: Callable[[Completion], floa
 
 
 def _breaks(expectations: Expectations, answer: Completion) -> float:
-    checks = validate(expectations, answer.text or "", answer.finish_reason)
+    checks = validate(expectations, answer.text or "", answer.finish_reason, answer.tool_calls)
     return float(not all(check.passed for check in checks))
 
 

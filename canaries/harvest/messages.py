@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..canonical import well_formed
-from ..suite import MAX_MESSAGE_CHARS, MAX_MESSAGES, Message
+from ..prompt_document import MAX_MESSAGE_CHARS
+from ..suite import MAX_MESSAGES, Message
 
 _ROLES = {
     "system": "system",

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..document import Places, Problem, load_document_with_places
-from ..suite import MAX_CANARIES, CanaryDocument, Content, MessageDocument, Name, SuiteDocument
+from ..prompt_document import Content, MessageDocument
+from ..suite import MAX_CANARIES, CanaryDocument, Name, SuiteDocument
 from .writing import to_yaml
 
 HEADER = """\

@@ -1,16 +1,27 @@
-"""Ways to ask a model endpoint: one file for each dialect, and one line in ``PROVIDERS``."""
+"""Ways to ask a model endpoint: one file for each API, and one line for each kind of endpoint in ``PROVIDERS``."""
 
 from collections.abc import Callable, Mapping
 
 from ..clock import Clock
 from ..config import TargetConfig
+from .anthropic import AnthropicProvider
 from .base import Answer, ChatRequest, Provider, RequestFailed
+from .gemini import GeminiProvider
 from .openai import OpenAIProvider
+from .openai_responses import ResponsesProvider
 
 __all__ = ["PROVIDERS", "Answer", "ChatRequest", "Provider", "RequestFailed", "build_provider"]
 
 PROVIDERS: Mapping[str, Callable[[TargetConfig, Clock], Provider]] = {
-    "openai": OpenAIProvider.of,
+    "openai": OpenAIProvider,
+    "openai_responses": ResponsesProvider,
+    "anthropic": AnthropicProvider,
+    "gemini": GeminiProvider,
+    "azure": OpenAIProvider,
+    "vllm": OpenAIProvider,
+    "ollama": OpenAIProvider,
+    "litellm": OpenAIProvider,
+    "openrouter": OpenAIProvider,
 }
 
 

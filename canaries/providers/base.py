@@ -1,5 +1,6 @@
 """What every provider takes and gives."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -8,12 +9,15 @@ import httpx
 
 from .. import CanaryError
 from ..completion import Outcome
-from ..suite import Message
+from ..prompt import Message, Tool, ToolCall
 
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """One question to a model. ``logprobs`` is the number of likeliest tokens to ask for at each position."""
+    """One question to a model. ``logprobs`` is the number of likeliest tokens to ask for at each position.
+
+    ``tool_choice`` is ``auto``, ``none``, ``required`` or the name of the tool to call; ``None`` leaves it out.
+    """
 
     model: str
     messages: tuple[Message, ...]
@@ -24,6 +28,16 @@ class ChatRequest:
     timeout_s: float = 60.0
     max_answer_bytes: int = 1_000_000
     fresh_connection: bool = True
+    tools: tuple[Tool, ...] = ()
+    tool_choice: str | None = None
+
+    def secrets(self) -> list[str]:
+        """What of the prompt must not be repeated in a message: its texts, and where its pictures are."""
+        texts = [message.content for message in self.messages]
+        addresses = [image.url for message in self.messages for image in message.images if image.url]
+        arguments = [call.arguments for message in self.messages for call in message.tool_calls]
+        # Servers in Python quote a value as Python writes it, the others as JSON.
+        return texts + addresses + [write(one) for one in arguments for write in (str, json.dumps)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +55,9 @@ class Answer:
     input_tokens: int | None = None
     output_tokens: int | None = None
     cached_input_tokens: int | None = None
+    cache_write_input_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
 
 
 class RequestFailed(CanaryError):  # noqa: N818 -- it is what happened to the request, and an outcome to most

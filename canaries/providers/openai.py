@@ -1,240 +1,157 @@
-"""Endpoints that speak OpenAI's chat completions."""
+"""Endpoints that speak OpenAI's chat completions: OpenAI's own and all that follow it."""
 
-import asyncio
 import json
-from collections.abc import AsyncGenerator, Iterable, Mapping
-from contextlib import aclosing
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
 
-from ..clock import Clock
-from ..completion import Outcome
-from ..config import TargetConfig
-from .base import Answer, ChatRequest, RequestFailed
-from .openai_answer import AnswerParts, too_large
-from .openai_errors import ErrorBody, error_of, failure, read_error, retry_after_s
-from .sse import EventReader
-
-MAX_ERROR_BYTES = 65_536
-"""How much of the body of an error is read."""
-
-WIRE_OVERHEAD = 512
-"""How many times the bytes of its text a streamed answer, or one with log-probabilities, may take on the wire.
-
-A token of four letters comes in an event of 250 bytes, and with 20 likeliest tokens in one of more than 2,000.
-"""
-
-MAX_WIRE_BYTES = 64_000_000
-"""How much is read of any answer, whatever the overhead."""
+from ..dialects import spelled
+from ..prompt import Image, Message, Part, Tool
+from . import reading
+from .base import ChatRequest
+from .http import HttpProvider
+from .parts import AnswerParts, Usage
 
 
-class OpenAIProvider:
-    """Asks one endpoint at ``POST {base_url}/chat/completions``, as a stream or at once.
+class OpenAIProvider(HttpProvider):
+    """Asks one endpoint at ``POST {base_url}/chat/completions``. An unknown usage of streams stays unknown."""
 
-    A stream that ends without a finish reason was cut, and is a failure and never a short answer: ``CONNECTION`` when
-    the connection broke or ended, ``BAD_RESPONSE`` when the endpoint itself said that this was all.
-    """
+    OPTIONAL = ("stream_options",)
 
-    def __init__(self, base_url: str, headers: Mapping[str, str], clock: Clock) -> None:
-        """``headers`` are sent with each request; none of their values ever comes into a text."""
-        address = httpx.URL(base_url)
-        self._url = address.copy_with(path=address.path.rstrip("/") + "/chat/completions")
-        self._headers = dict(headers)
-        self._clock = clock
-        self._asks_usage = True
+    def url(self, request: ChatRequest) -> httpx.URL:
+        """The same for all questions."""
+        return self.below(self.dialect.path)
 
-    @classmethod
-    def of(cls, target: TargetConfig, clock: Clock) -> "OpenAIProvider":
-        """The provider of a target."""
-        headers = {name: value.get_secret_value() for name, value in target.headers.items()}
-        if target.api_key is not None:
-            headers = {"authorization": f"Bearer {target.api_key.get_secret_value()}", **headers}
-        return cls(target.base_url, headers, clock)
+    def payload(self, request: ChatRequest) -> dict[str, Any]:
+        """The question; its parameters win over what a target says."""
+        payload: dict[str, Any] = {
+            "model": request.model,
+            "messages": [_message(message) for message in request.messages],
+        }
+        if request.seed is not None:
+            payload["seed"] = request.seed
+        if request.logprobs is not None:
+            payload["logprobs"] = True
+            if request.logprobs:
+                payload["top_logprobs"] = request.logprobs
+        payload |= spelled(request.parameters, self.dialect)
+        payload |= _tools(request)
+        if request.stream:
+            payload |= {"stream": True, "stream_options": {"include_usage": True}}
+        return payload
 
-    def __repr__(self) -> str:
-        return f"OpenAIProvider({self._url.host!r})"
+    def parts(self, request: ChatRequest) -> AnswerParts:
+        """What reads chunks and whole completions alike."""
+        return ChatParts(request.max_answer_bytes, self.dialect.fingerprint)
 
-    async def complete(self, request: ChatRequest, client: httpx.AsyncClient) -> Answer:
-        """The answer. Raises RequestFailed when there is none."""
-        started = self._clock.monotonic()
-        try:
-            async with asyncio.timeout(request.timeout_s):
-                return await self._answer(request, client, started, self._asks_usage and request.stream)
-        except (TimeoutError, httpx.TimeoutException):
-            failed = RequestFailed(
-                Outcome.TIMEOUT, f"no whole answer within {request.timeout_s:g} s", is_transport=True
+
+class ChatParts(AnswerParts):
+    """A completion, or its chunks."""
+
+    def __init__(self, max_bytes: int, fingerprint: str = "system_fingerprint") -> None:
+        super().__init__(max_bytes)
+        self._fingerprint_field = fingerprint
+
+    def add(self, part: dict[str, Any]) -> None:
+        """Take in one chunk, or the whole."""
+        self.served_model = reading.text(part.get("model")) or self.served_model
+        self.fingerprint = reading.text(part.get(self._fingerprint_field)) or self.fingerprint
+        if usage := reading.mapping(part.get("usage")):
+            self.usage = _usage(usage)
+        for choice in reading.entries(part.get("choices")):
+            # We ask for one choice. Another one would be mixed into its text.
+            if choice.get("index") in (0, None):
+                self._choice(choice)
+
+    def _choice(self, choice: dict[str, Any]) -> None:
+        message = choice.get("delta") if isinstance(choice.get("delta"), dict) else choice.get("message")
+        message = reading.mapping(message)
+        self.is_answer = self.is_answer or "delta" in choice or "message" in choice
+        self.finish_reason = reading.text(choice.get("finish_reason")) or self.finish_reason
+        self.write(_content(message.get("content")))
+        self.refuse(_content(message.get("refusal")))
+        for position, call in enumerate(reading.entries(message.get("tool_calls"))):
+            index = reading.count(call.get("index"))
+            function = reading.mapping(call.get("function"))
+            self.call(
+                position if index is None else index,
+                name=reading.text(function.get("name")) or "",
+                arguments=_arguments(function.get("arguments")),
+                id=reading.text(call.get("id")) or "",
             )
-        except httpx.DecodingError:
-            failed = RequestFailed(Outcome.BAD_RESPONSE, "the body is not encoded as its headers say")
-        except httpx.ConnectError as error:
-            failed = RequestFailed(Outcome.CONNECTION, f"no connection: {error}"[:200], is_transport=True)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            # Their texts may quote what was sent or received: the name of the kind is enough.
-            failed = RequestFailed(
-                Outcome.CONNECTION, f"the connection broke: {type(error).__name__}", is_transport=True
-            )
-        # Raised out here, so that it does not carry the httpx error along, which holds the request and its headers.
-        raise failed
-
-    async def _answer(
-        self, request: ChatRequest, client: httpx.AsyncClient, started: float, asks_usage: bool
-    ) -> Answer:
-        response = await self._send(request, client, asks_usage)
-        try:
-            if response.is_success:
-                return await self._read(request, response, started)
-            body = b"".join([chunk async for chunk in _first(response, MAX_ERROR_BYTES)])
-        finally:
-            await response.aclose()
-        if asks_usage and response.status_code in (400, 422) and b"stream_options" in body:
-            # An endpoint that may not know the option. When it answers without, the usage stays unknown from now on.
-            answer = await self._answer(request, client, started, asks_usage=False)
-            self._asks_usage = False
-            return answer
-        raise self._failure(request, response, error_of(body))
-
-    async def _send(
-        self, request: ChatRequest, client: httpx.AsyncClient, asks_usage: bool
-    ) -> httpx.Response:
-        # Not made by the client, which would send a load balancer's cookie back and stick to one backend.
-        message = httpx.Request(
-            "POST",
-            self._url,
-            headers={
-                "accept": "text/event-stream, application/json" if request.stream else "application/json",
-                "accept-encoding": "identity",
-                "content-type": "application/json",
-                "user-agent": "anchorwatch",
-                **({"connection": "close"} if request.fresh_connection else {}),
-                **self._headers,
-            },
-            content=json.dumps(_payload(request, asks_usage)).encode(),
-            extensions={"timeout": httpx.Timeout(request.timeout_s).as_dict()},
-        )
-        return await client.send(message, stream=True, follow_redirects=False)
-
-    async def _read(self, request: ChatRequest, response: httpx.Response, started: float) -> Answer:
-        is_json = "json" in response.headers.get("content-type", "")
-        if request.stream and not is_json:
-            return await self._read_stream(request, response, started)
-        parts = AnswerParts(request.max_answer_bytes)
-        body = b"".join(
-            [chunk async for chunk in _whole(response, _wire_limit(request), request.max_answer_bytes)]
-        )
-        if not body.strip():
-            raise RequestFailed(Outcome.EMPTY_BODY, f"HTTP {response.status_code} with an empty body")
-        self._add(parts, body, request, response)
-        return parts.answer(self._clock.monotonic() - started, None)
-
-    async def _read_stream(self, request: ChatRequest, response: httpx.Response, started: float) -> Answer:
-        parts, events, ttft_s, is_done = AnswerParts(request.max_answer_bytes), EventReader(), None, False
-        async with aclosing(_whole(response, _wire_limit(request), request.max_answer_bytes)) as body:
-            async for chunk in body:
-                is_done = self._take(events.feed(chunk), parts, request, response)
-                if parts.has_begun and ttft_s is None:
-                    ttft_s = self._clock.monotonic() - started
-                if is_done:
-                    break
-        if not is_done:
-            is_done = self._take(events.close(), parts, request, response)
-        if parts.finish_reason is None:
-            raise _unfinished(events, is_done, response)
-        return parts.answer(self._clock.monotonic() - started, ttft_s)
-
-    def _take(
-        self, events: Iterable[str], parts: AnswerParts, request: ChatRequest, response: httpx.Response
-    ) -> bool:
-        """Whether the endpoint said that this was all."""
-        for data in events:
-            if data == "[DONE]":
-                return True
-            self._add(parts, data, request, response)
-        return False
-
-    def _add(
-        self, parts: AnswerParts, data: str | bytes, request: ChatRequest, response: httpx.Response
-    ) -> None:
-        try:
-            part = json.loads(data)
-        except (ValueError, RecursionError):
-            part = None
-        if not isinstance(part, dict):
-            raise RequestFailed(
-                Outcome.BAD_RESPONSE, f"HTTP {response.status_code} with a body that is not a JSON object"
-            )
-        if part.get("error") or part.get("object") == "error":
-            raise self._failure(request, response, read_error(part))
-        parts.add(part)
-
-    def _failure(self, request: ChatRequest, response: httpx.Response, error: ErrorBody) -> RequestFailed:
-        status = response.status_code
-        if response.is_success:  # the error came inside of a good response
-            status = error.status if error.status and 400 <= error.status < 600 else 500
-        return failure(
-            status,
-            error,
-            hidden=[
-                part for value in self._headers.values() for part in (value, *value.split()) if len(part) > 3
-            ],
-            prompts=[message.content for message in request.messages],
-            retry_after_s=retry_after_s(response.headers, self._clock.now()),
-        )
+        if message.get("reasoning_content") or message.get("reasoning"):
+            self.has_begun = True
+        for entry in reading.entries(reading.mapping(choice.get("logprobs")).get("content")):
+            self.token(entry.get("logprob"), reading.likeliest(entry.get("top_logprobs")))
 
 
-def _unfinished(events: EventReader, is_done: bool, response: httpx.Response) -> RequestFailed:
-    """What is wrong with a stream that has no finish reason."""
-    if is_done:
-        return RequestFailed(Outcome.BAD_RESPONSE, "the stream ended without a finish reason")
-    if not events.bytes_read:
-        return RequestFailed(Outcome.EMPTY_BODY, f"HTTP {response.status_code} with an empty body")
-    if not events.count:
-        return RequestFailed(
-            Outcome.BAD_RESPONSE, f"HTTP {response.status_code} with a body that is not a stream of events"
-        )
-    return RequestFailed(
-        Outcome.CONNECTION, "the stream was cut off before the end of the answer", is_transport=True
+def _usage(usage: dict[str, Any]) -> Usage:
+    asked = reading.mapping(usage.get("prompt_tokens_details"))
+    answered = reading.mapping(usage.get("completion_tokens_details"))
+    return Usage(
+        input=reading.count(usage.get("prompt_tokens")),
+        output=reading.count(usage.get("completion_tokens")),
+        cached_input=reading.count(asked.get("cached_tokens")),
+        cache_write_input=reading.count(asked.get("cache_write_tokens")),
+        reasoning=reading.count(answered.get("reasoning_tokens")),
     )
 
 
-async def _first(response: httpx.Response, limit: int) -> AsyncGenerator[bytes]:
-    """The beginning of the body."""
-    async for chunk in response.aiter_bytes():
-        yield chunk[:limit]
-        limit -= len(chunk)
-        if limit <= 0:
-            return
+def _content(value: object) -> str:
+    """Text, also where it comes as a list of parts."""
+    if isinstance(value, list):
+        return "".join(_content(part.get("text")) for part in reading.entries(value))
+    return value if isinstance(value, str) else ""
 
 
-async def _whole(response: httpx.Response, limit: int, max_answer_bytes: int) -> AsyncGenerator[bytes]:
-    """The body. Raises RequestFailed as soon as it is longer than ``limit``."""
-    async for chunk in response.aiter_bytes():
-        limit -= len(chunk)
-        if limit < 0:
-            raise too_large(max_answer_bytes)
-        yield chunk
+def _arguments(value: object) -> str:
+    """The arguments of a call, also where a server gives them as an object and not as the text of one."""
+    return reading.as_json(value) if isinstance(value, dict) else reading.text(value) or ""
 
 
-def _wire_limit(request: ChatRequest) -> int:
-    if request.stream or request.logprobs is not None:
-        return min(MAX_WIRE_BYTES, request.max_answer_bytes * WIRE_OVERHEAD)
-    return request.max_answer_bytes + MAX_ERROR_BYTES
+def _message(message: Message) -> dict[str, Any]:
+    wire: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.parts:
+        wire["content"] = list(_parts(message.parts))
+    if message.tool_calls:
+        wire["content"] = wire["content"] or None
+        wire["tool_calls"] = [
+            {
+                "id": c.id,
+                "type": "function",
+                "function": {"name": c.name, "arguments": json.dumps(c.arguments)},
+            }
+            for c in message.tool_calls
+        ]
+    if message.tool_call_id:
+        wire["tool_call_id"] = message.tool_call_id
+    return wire
 
 
-def _payload(request: ChatRequest, asks_usage: bool) -> dict[str, Any]:
-    payload: dict[str, Any] = {
-        "model": request.model,
-        "messages": [{"role": message.role, "content": message.content} for message in request.messages],
-    }
-    if request.seed is not None:
-        payload["seed"] = request.seed
-    if request.logprobs is not None:
-        payload["logprobs"] = True
-        if request.logprobs:
-            payload["top_logprobs"] = request.logprobs
-    payload |= request.parameters
-    if request.stream:
-        payload["stream"] = True
-        if asks_usage:
-            payload["stream_options"] = {"include_usage": True}
-    return payload
+def _parts(parts: tuple[Part, ...]) -> Iterator[dict[str, Any]]:
+    for part in parts:
+        if isinstance(part, Image):
+            yield {"type": "image_url", "image_url": {"url": part.address}}
+        else:
+            yield {"type": "text", "text": part.text}
+
+
+def _tools(request: ChatRequest) -> dict[str, Any]:
+    if not request.tools:
+        return {}
+    wire: dict[str, Any] = {"tools": [{"type": "function", "function": _tool(t)} for t in request.tools]}
+    if request.tool_choice in ("auto", "none", "required"):
+        wire["tool_choice"] = request.tool_choice
+    elif request.tool_choice is not None:
+        wire["tool_choice"] = {"type": "function", "function": {"name": request.tool_choice}}
+    return wire
+
+
+def _tool(tool: Tool) -> dict[str, Any]:
+    wire: dict[str, Any] = {"name": tool.name, "parameters": dict(tool.parameters)}
+    if tool.description:
+        wire["description"] = tool.description
+    if tool.strict:
+        wire["strict"] = True
+    return wire

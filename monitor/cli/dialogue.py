@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ from monitor import MonitorError
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from canaries.prompt_document import PartDocument
 
 PROMPT_SHOWN, ANSWER_SHOWN = 3_000, 1_200
 """How many characters of a prompt and of its recorded answer are shown."""
@@ -76,9 +79,9 @@ def _show(entry: ProposedDocument, number: int, of: int, console: "Console") -> 
     console.rule(f"{number} of {of}: {entry.id}", align="left")
     console.print(entry.why)
     for message in entry.messages or ():
-        console.print(f"{message.role}: {_cut(message.content, PROMPT_SHOWN)}")
+        console.print(f"{message.role}: {_cut(_text_of(message.content), PROMPT_SHOWN)}")
     if entry.prompt is not None:
-        console.print(f"user: {_cut(entry.prompt, PROMPT_SHOWN)}")
+        console.print(f"user: {_cut(_text_of(entry.prompt), PROMPT_SHOWN)}")
     answered = "none was recorded" if entry.answer is None else _cut(entry.answer, ANSWER_SHOWN)
     console.print(f"\nanswer in production: {answered}")
     console.print(f"\nwhat would be expected:\n{expect_text(entry)}")
@@ -90,6 +93,12 @@ def _show(entry: ProposedDocument, number: int, of: int, console: "Console") -> 
 def printable(text: str) -> str:
     """The text without what would steer the terminal: anybody may have written it."""
     return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def _text_of(content: "str | Sequence[PartDocument]") -> str:
+    if isinstance(content, str):
+        return content
+    return " ".join(part.text or "(a file or picture)" for part in content)
 
 
 def _cut(text: str, chars: int) -> str:

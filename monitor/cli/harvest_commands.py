@@ -145,6 +145,7 @@ def accept(
 
     anchorwatch canaries accept more.yaml suites/support.yaml --add
     """
+    from canaries.attachments import Attachments
     from canaries.clock import SystemClock
     from canaries.contract import HASH_SHOWN, content_of
     from canaries.harvest.proposal import suite_document, suite_text
@@ -163,7 +164,7 @@ def accept(
     if add:
         text, made = _added(suite, chosen)
     else:
-        made = suite_document(chosen).suite(default_name=suite.stem)
+        made = suite_document(chosen).suite(suite.stem, Attachments(suite.parent))
         note = (
             f"Harvested from production, written {SystemClock().now():%Y-%m-%d}: {len(made.canaries)} canaries, "
             f"{chosen.checked} of them checked one by one."
@@ -184,11 +185,12 @@ def accept(
 
 def _added(path: Path, chosen: "ProposalDocument") -> "tuple[str, Suite]":
     """The suite in the file and the accepted canaries, as text and as it will be read. Raises MonitorError."""
+    from canaries.attachments import Attachments
     from canaries.harvest.proposal import suite_document, text_with_added, with_own_system
     from canaries.suite import load_suite, read_suite
 
     before = load_suite(path, os.environ)
-    wanted = (*before.canaries, *suite_document(chosen).suite(path.stem).canaries)
+    wanted = (*before.canaries, *suite_document(chosen).suite(path.stem, Attachments(path.parent)).canaries)
     text = path.read_text(encoding="utf-8")
     # With the system prompt of the suite, where that is theirs as well, else each with its own.
     for proposal in (chosen, with_own_system(chosen)):

@@ -1,5 +1,6 @@
 """What canaries cost: a run that was made, by the tokens it reports, and a sample that is about to be asked for."""
 
+import json
 from collections.abc import Mapping
 from datetime import datetime
 from math import ceil
@@ -8,6 +9,8 @@ from urllib.parse import urlsplit
 
 from canaries.completion import Completion, Run
 from canaries.config import TargetConfig
+from canaries.dialects import LIMITS
+from canaries.prompt import calls_text
 from canaries.store import TokenMeans
 from canaries.suite import Canary, Suite
 
@@ -23,10 +26,16 @@ TOKENS_A_MESSAGE = 4
 ANSWER_TOKENS = 500
 """How long an answer is taken to be, in tokens, where nothing at all is known of it."""
 
-LIMITS = ("max_completion_tokens", "max_tokens")
-"""The parameters that say how long an answer may be at most, in tokens."""
+IMAGE_TOKENS = 1_000
+"""What a picture takes, roughly, where nobody has counted: between 85 and 1,600 by model and size."""
 
-_PROVIDERS = {"api.openai.com": "openai", "openrouter.ai": "openrouter", "api.groq.com": "groq"}
+_PROVIDERS = {
+    "api.openai.com": "openai",
+    "api.anthropic.com": "anthropic",
+    "generativelanguage.googleapis.com": "google",
+    "openrouter.ai": "openrouter",
+    "api.groq.com": "groq",
+}
 """Endpoints whose provider follows from their host; of others the price list goes by the model's name alone."""
 
 
@@ -90,7 +99,14 @@ def _longest_answer(
 
 
 def _prompt_tokens(canary: Canary) -> float:
-    return sum(_text_tokens(message.content) + TOKENS_A_MESSAGE for message in canary.messages)
+    messages = (
+        _text_tokens(message.content + (calls_text(message.tool_calls) if message.tool_calls else ""))
+        + TOKENS_A_MESSAGE
+        + IMAGE_TOKENS * len(message.images)
+        for message in canary.messages
+    )
+    tools = (_text_tokens(one.name + one.description + json.dumps(one.parameters)) for one in canary.tools)
+    return sum(messages) + sum(tools)
 
 
 def _text_tokens(text: str) -> float:
@@ -117,7 +133,8 @@ def _cost(completion: Completion, target: TargetConfig) -> float | None:
         tokens_in, tokens_out = completion.input_tokens or 0, completion.output_tokens or 0
         price = target.price
         return (tokens_in * price.input_usd_per_mtok + tokens_out * price.output_usd_per_mtok) / 1e6
-    provider = _PROVIDERS.get(urlsplit(target.base_url).hostname or "")
+    host = urlsplit(target.base_url).hostname or ""
+    provider = "azure" if target.provider == "azure" else _PROVIDERS.get(host)
     cost, basis = cost_of(_call(completion, provider, target.model))
     return cost if basis in (CostBasis.EXACT, CostBasis.INFERRED) else None
 
@@ -132,9 +149,9 @@ def _call(completion: Completion, provider: str | None, model: str) -> Call:
         response_id=None,
         input_tokens=completion.input_tokens,
         cached_input_tokens=completion.cached_input_tokens,
-        cache_write_input_tokens=None,
+        cache_write_input_tokens=completion.cache_write_input_tokens,
         output_tokens=completion.output_tokens,
-        reasoning_tokens=None,
+        reasoning_tokens=completion.reasoning_tokens,
         error=not completion.is_answered,
         error_class=None,
         http_status=None,

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -17,7 +18,8 @@ from canaries.bench.purse import Purse
 from canaries.bench.report import report
 from canaries.completion import Completion, Outcome
 from canaries.config import TargetConfig
-from canaries.suite import Canary, Expectations, Message, Suite
+from canaries.prompt import Image, Message
+from canaries.suite import Canary, Expectations, Suite
 
 
 def canary(name: str, **expected: Any) -> Canary:
@@ -97,6 +99,8 @@ class TestPlan:
             identity(SUITE, {"x": TARGET.model_copy(update={"model": "n"})}, Load(10)),
             identity(Suite("s", SUITE.canaries[:2]), {"x": TARGET}, Load(10)),
         )
+        pictured = replace(canary("a"), messages=(Message.of("user", [Image("image/png", b"1")]),))
+        assert identity(Suite("s", (pictured,)), {"x": TARGET}, Load(10)) != base
         assert base not in changed
         assert len(set(changed)) == 4
 

@@ -16,7 +16,7 @@ from canaries.clock import SystemClock
 from canaries.completion import Outcome
 from canaries.config import TargetConfig
 from canaries.providers import Answer, ChatRequest, RequestFailed, build_provider
-from canaries.providers.openai_errors import retry_after_s
+from canaries.providers.errors import retry_after_s
 from canaries.providers.sse import EventReader
 from canaries.suite import Message
 
@@ -218,7 +218,7 @@ class TestAnswer:
             ),
             pytest.param(
                 event(called(name="look", arguments='{"a"')) + event(called("tool_calls", arguments=": 1}")),
-                '[{"name": "look", "arguments": "{\\"a\\": 1}"}]',
+                '[{"arguments":{"a":1},"name":"look"}]',
                 id="tool calls, in pieces",
             ),
         ],
@@ -320,7 +320,15 @@ ERRORS: dict[str, tuple[int, object, Outcome, bool]] = {
     "a redirect is not followed": (302, None, Outcome.BAD_REQUEST, False),
     "500": (500, None, Outcome.SERVER, True),
     "503 with a page": (503, "<html>", Outcome.SERVER, True),
-    "529": (529, {"error": None}, Outcome.SERVER, True),
+    "504": (504, None, Outcome.TIMEOUT, True),
+    "529": (529, {"error": None}, Outcome.OVERLOADED, True),
+    "no credits, as openrouter says it": (402, error("Add credits", 402), Outcome.RATE_LIMIT, False),
+    "flagged, as openrouter says it": (
+        403,
+        error("Input flagged", 403, metadata={"reasons": ["violence"]}),
+        Outcome.CONTENT_FILTER,
+        False,
+    ),
     "an error inside of a 200": (200, error("Upstream", 429), Outcome.RATE_LIMIT, True),
     "an error inside of a 200 without a code": (200, error("no"), Outcome.SERVER, True),
 }

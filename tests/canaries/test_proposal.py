@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from canaries.attachments import Attachments
 from canaries.document import DocumentError
 from canaries.harvest.proposal import (
     ProposalDocument,
@@ -93,7 +94,7 @@ def test_the_suite_has_what_was_accepted_and_nothing_of_what_is_only_for_the_rea
     assert [canary.id for canary in suite.canaries] == ["a", "d"]
     assert [message.content for message in suite.canaries[0].messages] == ["Be short.", "What about a?"]
     assert "Secret" not in path.read_text()
-    assert suite_document(made).suite("support") == suite
+    assert suite_document(made).suite("support", Attachments(tmp_path)) == suite
     assert made.checked == 1
 
 

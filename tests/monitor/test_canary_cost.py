@@ -8,9 +8,10 @@ import pytest
 
 from canaries.completion import Completion, Outcome, Run
 from canaries.config import PriceConfig, TargetConfig
+from canaries.prompt import Image, Tool, ToolCall
 from canaries.store import TokenMeans
 from canaries.suite import Canary, Expectations, Message, Suite
-from monitor.spending.canary_cost import ANSWER_TOKENS, TOKENS_A_MESSAGE, cost_usd, sample_costs
+from monitor.spending.canary_cost import ANSWER_TOKENS, IMAGE_TOKENS, TOKENS_A_MESSAGE, cost_usd, sample_costs
 
 AT = datetime(2026, 3, 2, tzinfo=UTC)
 ANSWER = Completion(
@@ -131,3 +132,42 @@ def test_without_a_price_there_is_no_estimate() -> None:
 def test_the_list_price_is_used_where_it_is_known() -> None:
     costs = sample_costs(suite("?"), OPENAI, {"a": TokenMeans(1_000_000.0, 100_000.0)}, AT)
     assert costs == {"a": pytest.approx(PRICE)}
+
+
+def test_pictures_tools_and_earlier_calls_count_before_anybody_has_counted_them() -> None:
+    plain = suite("p" * 400, max_tokens=1)
+    (canary,) = plain.canaries
+    picture = Message("user", canary.messages[0].content, (Image("image/png", b"x"),))
+    asked = Message("assistant", "", tool_calls=(ToolCall("look", {"at": "x" * 400}, "c"),))
+    tool = Tool("look", "d" * 400)
+
+    def tokens(**more: Any) -> float:
+        """What the question takes, in tokens, at a price of a dollar each."""
+        dear = target(price=PriceConfig(input_usd_per_mtok=1e6, output_usd_per_mtok=0))
+        costs = sample_costs(replace(plain, canaries=(replace(canary, **more),)), dear, {}, AT)
+        assert costs is not None
+        return costs["a"]
+
+    assert tokens(messages=(picture,)) == tokens() + IMAGE_TOKENS
+    assert tokens(messages=(*canary.messages, asked)) > tokens() + 100
+    assert tokens(tools=(tool,)) > tokens() + 100
+
+
+@pytest.mark.parametrize(
+    ("more", "usd"),
+    [
+        ({"provider": "azure", "base_url": "https://acme.openai.azure.com/openai/v1"}, 0.15),
+        ({"provider": "gemini", "model": "gemini-2.5-flash"}, 0.30),
+        ({"provider": "anthropic", "model": "claude-haiku-4-5"}, 1.00),
+    ],
+    ids=["azure", "gemini", "anthropic"],
+)
+def test_other_providers_have_their_list_prices_too(more: dict[str, Any], usd: float) -> None:
+    answer = Completion("a", text="x", input_tokens=1_000_000, output_tokens=0, at=AT)
+    assert cost(answer, target=target(**more)) == pytest.approx(usd)
+
+
+def test_what_is_written_to_a_cache_has_its_own_price() -> None:
+    claude = target(provider="anthropic", model="claude-haiku-4-5")
+    answer = Completion("a", text="x", input_tokens=1_000_000, output_tokens=0, at=AT)
+    assert cost(replace(answer, cache_write_input_tokens=1_000_000), target=claude) == pytest.approx(1.25)
