@@ -28,6 +28,8 @@ class NoticeKind(StrEnum):
     ROLLBACK_NEWS = "rollback_news"
     """What became of a rollback, for the people who know of the incident."""
     TEST = "test"
+    REPORT = "report"
+    """Something to read that is no alarm, such as an audit: of no incident, and never a page."""
 
 
 class Reason(StrEnum):

@@ -24,11 +24,20 @@ class Thread:
 
 
 @dataclass(frozen=True, slots=True)
+class Section:
+    """A part of a report: its title and its lines."""
+
+    title: str
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """One message as it is sent: everything a channel shows. ``id`` stays the same over retries and restarts.
 
     ``note`` is one more sentence, about this message rather than the incident. ``rollback`` names the
-    rollback that a message of kind ``ROLLBACK`` or ``ROLLBACK_NEWS`` is about.
+    rollback that a message of kind ``ROLLBACK`` or ``ROLLBACK_NEWS`` is about. A report has ``sections``, and in
+    ``page`` where among our pages it can be read whole.
     """
 
     id: str
@@ -44,12 +53,16 @@ class Message:
     evidence: tuple[tuple[str, str], ...] = ()
     note: str = ""
     rollback: str | None = None
+    sections: tuple[Section, ...] = ()
+    page: str = ""
 
     @property
     def headline(self) -> str:
         """A few words that say how bad it is and what is wrong."""
         if self.kind is NoticeKind.TEST:
             return "TEST"
+        if self.kind is NoticeKind.REPORT:
+            return self.key
         if self.kind in (NoticeKind.ROLLBACK, NoticeKind.ROLLBACK_NEWS):
             return f"ROLLBACK: {self.key}"
         return f"{self.severity.name} {self.kind.value.upper()}: {self.key}"
@@ -80,6 +93,10 @@ class Message:
                 "created_at": datetime.fromisoformat(fields["created_at"]),
                 "since": fields["since"] and datetime.fromisoformat(fields["since"]),
                 "evidence": tuple((name, value) for name, value in fields["evidence"]),
+                # Messages of earlier versions have none.
+                "sections": tuple(
+                    Section(one["title"], tuple(one["lines"])) for one in fields.get("sections", ())
+                ),
             }
         )
 
@@ -135,6 +152,22 @@ def receiver_test(receiver: str, now: datetime) -> Message:
         kind=NoticeKind.TEST,
         summary=f"This is a test of the receiver {receiver!r}. Nothing is wrong.",
         created_at=now,
+    )
+
+
+def report(
+    title: str, summary: str, detail: str, sections: tuple[Section, ...], page: str, of: datetime
+) -> Message:
+    """The message that is a report ``of`` a moment: the same moment gives the same message, sent at most once each."""
+    return Message(
+        id="",
+        kind=NoticeKind.REPORT,
+        key=title,
+        summary=summary,
+        note=detail,
+        created_at=of,
+        sections=sections,
+        page=page,
     )
 
 

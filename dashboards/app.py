@@ -10,8 +10,9 @@ from starlette.middleware.base import RequestResponseEndpoint
 
 from dashboards import StatusError
 from dashboards.api import api_routes
+from dashboards.audit.routes import audit_api, audit_pages
 from dashboards.pages import page_routes, render_unavailable
-from dashboards.view import Readiness, StatusView
+from dashboards.view import AuditView, Readiness, StatusView
 
 HERE = Path(__file__).parent
 
@@ -27,7 +28,10 @@ SECURITY_HEADERS = {
 
 
 def build_app(
-    view: StatusView, render_metrics: Callable[[], bytes], is_ready: Callable[[], Awaitable[Readiness]]
+    view: StatusView,
+    render_metrics: Callable[[], bytes],
+    is_ready: Callable[[], Awaitable[Readiness]],
+    audits: AuditView,
 ) -> FastAPI:
     """The application that the daemon serves on its HTTP port.
 
@@ -41,7 +45,9 @@ def build_app(
         openapi_url="/api/openapi.json",
     )
     app.include_router(api_routes(view, render_metrics, is_ready))
+    app.include_router(audit_api(audits))
     app.include_router(page_routes(view, app.openapi))
+    app.include_router(audit_pages(audits))
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
     app.add_exception_handler(StatusError, _answer_unavailable)
     app.middleware("http")(_with_security_headers)

@@ -14,6 +14,7 @@ from typing import Annotated, Protocol
 from pydantic import PlainSerializer, WithJsonSchema
 
 from alerts.finding import Severity
+from dashboards.audit.report import Audit, AuditSummary
 
 SeverityName = Annotated[
     Severity,
@@ -299,6 +300,18 @@ class Readiness:
     def is_ready(self) -> bool:
         """Whether nothing stands against it."""
         return not self.reasons
+
+
+class AuditView(Protocol):
+    """Where the pages and the API get the nightly audits."""
+
+    async def audits(self, limit: int) -> tuple[AuditSummary, ...]:
+        """The latest ones, newest first. Raises ``StatusError`` when they cannot be read."""
+        ...
+
+    async def audit(self, night: str) -> Audit | None:
+        """The one of a night, if there is one. Raises ``StatusError`` when it cannot be read."""
+        ...
 
 
 class StatusView(Protocol):

@@ -25,6 +25,7 @@ from canaries.config import TargetConfig
 from canaries.dialects import DIALECTS
 from canaries.document import DocumentError, Duration, Places, Problem, load_document_with_places
 from canaries.suite import Suite, load_suite
+from monitor.audit.config import AuditConfig, ModelNoteConfig
 from monitor.traffic.checks import NAME_MAX as CHECK_NAME_MAX
 from monitor.traffic.config import EvaluationConfig, ModelPriceConfig, OtlpConfig, TlsConfig, ValidatorConfig
 from monitor.traffic.roll_ups import Keep
@@ -42,6 +43,9 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 VALIDATORS_MAX = 100
 """The most validators of production answers: each answer that matches is checked by all of them. And the most lines
 for the scores of evaluations."""
+
+MODEL_NOTES_MAX = 500
+"""The most notes on models: each model of an audit is held against all of them."""
 
 MINUTES_MIN_S = HISTORY_S + 86_400
 """The least time for which minutes of calls are kept: that of rhythms and of the longest baseline, and a day."""
@@ -155,6 +159,10 @@ class Config(BaseModel):
     watches: list[WatchConfig] = Field(default_factory=list, description="Rules over production traffic.")
     silence: SilenceConfig = Field(default_factory=SilenceConfig, description="Findings of silence.")
     watch_every: Annotated[Duration, Field(gt=0, description="How often watches are looked at.")] = 60.0
+    audit: AuditConfig | None = Field(None, description="The nightly audit; without it there is none.")
+    models: Annotated[list[ModelNoteConfig], Field(max_length=MODEL_NOTES_MAX)] = Field(
+        default_factory=list, description="What models are best used for, for the audit's catalogue."
+    )
     receivers: dict[str, ReceiverConfig] = Field(default_factory=dict, description="Who is told.")
     rollbacks: dict[str, RollbackConfig] = Field(
         default_factory=dict, description="How a release is rolled back."
@@ -307,7 +315,8 @@ def _cross_references(tree: Any, places: Places) -> Iterator[Problem]:
     for index, watch in enumerate(watches if isinstance(watches, list) else []):
         if isinstance(watch, dict):
             yield from _unknown_names(tree, places, ("watches", index), watch)
-    yield from _unknown_names(tree, places, ("silence",), _section(tree, "silence"))
+    for section in ("silence", "audit"):
+        yield from _unknown_names(tree, places, (section,), _section(tree, section))
     yield from _repeated_names(tree, places, "watches", "watch")
     yield from _repeated_names(tree, places, "validators", "validator")
     yield from _repeated_prices(tree, places)

@@ -31,6 +31,10 @@ from dashboards.app import build_app
 from dashboards.view import Readiness
 
 from . import DatabaseError, MonitorError
+from .audit.config import AuditConfig
+from .audit.gathering import Blind
+from .audit.nightly import NightlyAudit, StoredAudits
+from .audit.store import forget_audits
 from .canary_flow.rounds import Rounds
 from .config import DATABASE_FILE, Deployment, cadence_of
 from .database import Database
@@ -82,6 +86,9 @@ ROLL_UP_EVERY_S = 60.0
 
 GAUGES_EVERY_S = 5.0
 """How often the gauges at ``/metrics`` are brought up to date."""
+
+AUDIT_LOOK_EVERY_S = 60.0
+"""How often it is looked whether the audit of a night is due; the first time soon after the start."""
 
 CERTIFICATES_EVERY_S = 600.0
 """How often the files for TLS are read again: they are renewed while the daemon runs."""
@@ -297,6 +304,15 @@ class Daemon:
         forget = self._self.attended("old records", self._forget)
         soon = now + timedelta(seconds=FORGET_AFTER_S)
         self._schedule.add("old records", Every(FORGET_EVERY_S), forget, soon)
+        if config.audit is not None:
+            look = self._self.attended("audit", self._nightly_audit(config.audit).look)
+            self._schedule.add("audit", Every(AUDIT_LOOK_EVERY_S), look, soon)
+
+    def _nightly_audit(self, config: AuditConfig) -> NightlyAudit:
+        def blind() -> Blind:
+            return {name: seen.blind for name, seen in self._sensitivity.found.items()}
+
+        return NightlyAudit(self.database, self.deployment, config, self.clock, blind, self._messenger.wake)
 
     async def _first_start(self, name: str, every_s: float, now: datetime) -> datetime:
         runs = await self.database.aread(lambda session: canary_store.recent_runs(session, name, limit=1))
@@ -307,7 +323,8 @@ class Daemon:
 
     async def _serve(self) -> int:
         """Run every part until the signal, or until one of them ends; gives the exit code."""
-        app = build_app(self._status, self.metrics.render, self._readiness)
+        audits = StoredAudits(self.database)
+        app = build_app(self._status, self.metrics.render, self._readiness, audits)
         otlp, is_news = self.deployment.config.otlp, self._self.is_news
         in_flight = InFlight(otlp.max_in_flight_bytes)
         receiver = TraceReceiver(self._intake, otlp, self.metrics, is_news=is_news, in_flight=in_flight)
@@ -443,7 +460,7 @@ class Daemon:
     async def _forget(self) -> None:
         """Delete what is older than the configuration says, a little at a time: others write in between."""
         before = self.clock.now() - timedelta(seconds=self.deployment.config.storage.keep)
-        for forget in (canary_store.forget_runs, outbox_store.forget):
+        for forget in (canary_store.forget_runs, outbox_store.forget, forget_audits):
             while await self.database.awrite(partial(forget, before=before)):
                 pass
 

@@ -46,6 +46,10 @@ class Messenger:
             if transition.notifications:
                 log.info("incident", key=incident.key, state=incident.state, reason=transition.reason)
 
+    def wake(self) -> None:
+        """Look into the outbox: something was put there that is no transition's."""
+        self._mail.set()
+
     async def deliver(self, outbox: Outbox) -> None:
         """Drain the outbox whenever something is due; after ``close``, once more and to its end."""
         while True:

@@ -22,6 +22,19 @@ class CanaryWatchRow(SQLModel, table=True):
     state_json: str
 
 
+class AuditRow(SQLModel, table=True):
+    """One nightly audit, whole in ``document``, as compressed JSON, and in a line in ``summary``."""
+
+    __tablename__ = "audit"
+
+    night: str = Field(primary_key=True)
+    """The day on which it was due, where the operator is: ``2026-03-02``."""
+    until: float = Field(index=True)
+    """When its period ended, in unix seconds."""
+    summary: str
+    document: bytes
+
+
 class TailRow(SQLModel, table=True):
     """What a watch over the tails of traffic compares with: its frozen baseline, or what is collected for one."""
 

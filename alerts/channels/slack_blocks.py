@@ -14,7 +14,7 @@ from slack_sdk.models.blocks import (
 
 from ..finding import Severity
 from ..incident import NoticeKind
-from ..message import Message
+from ..message import Message, Section
 
 MAX_FIELDS = 6
 """How many lines of evidence a message shows; a last line says how many more there are."""
@@ -22,14 +22,21 @@ MAX_FIELDS = 6
 MAX_FIELD_LENGTH = 300
 """How much of one line of evidence is shown."""
 
+MAX_MORE = 40
+"""What is left free for the line that says how many more there are."""
+
 MAX_LABELS = 8
 """How many labels the small print shows."""
+
+MAX_SECTIONS = 12
+"""How many parts of a report a message shows; Slack takes 50 blocks."""
 
 _MARKS = {
     NoticeKind.RESOLVED: "🟢",
     NoticeKind.ROLLBACK: "⏪",
     NoticeKind.ROLLBACK_NEWS: "⏪",
     NoticeKind.TEST: "🔔",
+    NoticeKind.REPORT: "📋",
 }
 _SEVERITY_MARKS = {Severity.PAGE: "🔴", Severity.TICKET: "🟠", Severity.INFO: "🔵"}
 
@@ -40,6 +47,7 @@ def slack_blocks(message: Message, public_url: str | None = None) -> list[dict[s
     header = escaped(f"{mark} {message.headline}", HeaderBlock.text_max_length)
     blocks: list[Block] = [HeaderBlock(text=PlainTextObject(text=header, emoji=True))]
     blocks += [_section(sentence) for sentence in message.sentences if sentence]
+    blocks += [_part(one) for one in message.sections[:MAX_SECTIONS]]
     fields = _fields(message.evidence)
     if fields:
         blocks.append(SectionBlock(fields=fields))
@@ -78,6 +86,21 @@ def _section(text: str) -> SectionBlock:
     return SectionBlock(text=_markdown(escaped(text, SectionBlock.text_max_length)))
 
 
+def _part(section: Section) -> SectionBlock:
+    """A part of a report, as many of its lines as Slack takes; a last line says how many more there are."""
+    title = f"*{escaped(section.title, MAX_FIELD_LENGTH)}*"
+    lines = [f"• {escaped(line, MAX_FIELD_LENGTH)}" for line in section.lines]
+    room = SectionBlock.text_max_length - len(title) - MAX_MORE
+    shown: list[str] = []
+    for line in lines:
+        room -= len(line) + 1
+        if room < 0:
+            shown.append(f"_and {len(lines) - len(shown)} more_")
+            break
+        shown.append(line)
+    return SectionBlock(text=_markdown("\n".join([title, *shown])))
+
+
 def _fields(evidence: tuple[tuple[str, str], ...]) -> list[str | PlainTextObject | MarkdownTextObject]:
     shown = evidence if len(evidence) <= MAX_FIELDS else evidence[: MAX_FIELDS - 1]
     lines = [
@@ -96,7 +119,9 @@ def _context(message: Message, public_url: str | None) -> list[Any]:
         escaped(f"{name}: {value}", MAX_FIELD_LENGTH)
         for name, value in list(message.labels.items())[:MAX_LABELS]
     ]
-    if public_url:
+    if public_url and message.page:
+        words.append(f"<{public_url.rstrip('/')}/{message.page}|Open it>")
+    elif public_url:
         words.append(f"<{public_url}|Open Anchorwatch>")
     return [_markdown(" · ".join(words))] if words else []
 

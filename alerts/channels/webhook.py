@@ -21,7 +21,7 @@ from ..rollback import Mode
 from .retry_after import retry_after_s
 
 MAX_BODY_BYTES = 20_000
-"""What the specification recommends at most. A larger body leaves out evidence, then labels."""
+"""What the specification recommends at most. A larger body leaves out evidence, parts of a report, then labels."""
 
 MAX_SUMMARY_LENGTH = 1000
 """How much of a summary or a note goes into a body."""
@@ -104,18 +104,22 @@ class RollbackChannel:
 
 def webhook_body(message: Message) -> bytes:
     """The JSON that is signed and sent: the same message gives the same bytes, below ``MAX_BODY_BYTES``."""
-    labels, evidence = dict(message.labels), list(message.evidence)
-    body = _body(message, labels, evidence)
-    while len(body) >= MAX_BODY_BYTES and (evidence or labels):
+    labels, evidence, sections = dict(message.labels), list(message.evidence), len(message.sections)
+    body = _body(message, labels, evidence, sections)
+    while len(body) >= MAX_BODY_BYTES and (evidence or labels or sections):
         if evidence:
             evidence.pop()
+        elif sections:
+            sections -= 1
         else:
             labels.popitem()
-        body = _body(message, labels, evidence)
+        body = _body(message, labels, evidence, sections)
     return body
 
 
-def _body(message: Message, labels: Mapping[str, str], evidence: list[tuple[str, str]]) -> bytes:
+def _body(
+    message: Message, labels: Mapping[str, str], evidence: list[tuple[str, str]], sections: int
+) -> bytes:
     fields: dict[str, Any] = {
         "type": f"anchorwatch.{message.kind.value}",
         "id": message.id,
@@ -133,6 +137,9 @@ def _body(message: Message, labels: Mapping[str, str], evidence: list[tuple[str,
         "evidence": [{"name": name, "value": value} for name, value in evidence],
         "left_out": len(message.evidence) - len(evidence) + len(message.labels) - len(labels),
     }
+    if message.kind is NoticeKind.REPORT:
+        fields |= {"sections": message.sections[:sections], "page": message.page}
+        fields["left_out"] += len(message.sections) - sections
     if message.kind is NoticeKind.ROLLBACK:
         fields |= {"rollback": message.rollback, "mode": "live"}
     return orjson.dumps(fields)

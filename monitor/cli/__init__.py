@@ -14,6 +14,7 @@ from monitor import MonitorError
 
 from . import (
     alerts_commands,
+    audit_command,
     baseline_commands,
     bench_command,
     canaries_commands,
@@ -49,6 +50,7 @@ daemon_commands.add_to(app)
 stream_commands.add_to(app)
 compare_command.add_to(app)
 bench_command.add_to(app)
+audit_command.add_to(app)
 simulate_command.add_to(app)
 app.add_typer(baseline_commands.app, name="baseline")
 app.add_typer(canaries_commands.app, name="canaries")

@@ -1,7 +1,7 @@
 """The journal of accepted calls, the requests they came in, and the windows, in the database."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from .roll_ups import ROLLED_VALUES_MAX, Resolution, Rolled
 from .tables import TrafficFoldRow, TrafficJournalRow, TrafficRequestRow, TrafficRolledRow
 from .windows.series import MINUTE_S, OVERFLOW, Series
 from .windows.tallies import VALUES_MAX
-from .windows.window import Window, window_from_bytes, window_to_bytes
+from .windows.window import Window, plain_of, window_from_bytes, window_to_bytes
 
 IDS_MAX = 500
 """How many windows or services a query names at most."""
@@ -183,6 +183,37 @@ def windows_of(session: Session, resolution: Resolution, ids: Sequence[int]) -> 
     table, _ = _table(resolution)
     rows = session.connection().execute(select(table).where(table.c.id.in_(ids)))
     return [_window(resolution, row) for row in rows]
+
+
+def scan(
+    session: Session, resolution: Resolution, first: int, end: int
+) -> Iterator[tuple[int, Series, dict[str, Any]]]:
+    """The start, series and plain data of every window of this length that begins from ``first`` to before ``end``.
+
+    For who adds up hundreds of thousands of them: see ``window.plain_of``.
+    """
+    table, begin = _table(resolution)
+    columns = [begin, *(table.c[name] for name in _SERIES), table.c.body]
+    query = _of(resolution, select(*columns)).where(begin >= first, begin < end)
+    known: dict[tuple[str, ...], Series] = {}
+    for row in session.connection().execute(query.execution_options(yield_per=IDS_MAX)):
+        names = tuple(row[1:-1])
+        series = known.get(names)
+        if series is None:
+            series = known[names] = Series(*names)
+        yield row[0], series, plain_of(row[-1])
+
+
+def series_seen(
+    session: Session, resolution: Resolution, first: int, end: int
+) -> dict[Series, tuple[int, int, int]]:
+    """When the first and the last window of each series begins in that time, and how many there are."""
+    table, begin = _table(resolution)
+    names = [table.c[name] for name in _SERIES]
+    # Of these columns alone, so that the index answers it and no window is read.
+    query = _of(resolution, select(*names, func.min(begin), func.max(begin), func.count()))
+    rows = session.connection().execute(query.where(begin >= first, begin < end).group_by(*names))
+    return {Series(*row[:-3]): (row[-3], row[-2], row[-1]) for row in rows}
 
 
 def rolled_up(

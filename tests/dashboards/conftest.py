@@ -11,6 +11,8 @@ from fastapi import FastAPI
 
 from alerts.finding import Severity
 from dashboards.app import build_app
+from dashboards.audit.report import Audit, AuditSummary
+from dashboards.audit.words import summary
 from dashboards.view import (
     Budget,
     DeliveryState,
@@ -246,11 +248,20 @@ class FakeView:
     shown: DeploymentStatus = RICH
     error: Exception | None = None
     readiness: Readiness = field(default_factory=Readiness)
+    nights: tuple[Audit, ...] = ()
 
     async def status(self) -> DeploymentStatus:
         if self.error is not None:
             raise self.error
         return self.shown
+
+    async def audits(self, limit: int) -> tuple[AuditSummary, ...]:
+        if self.error is not None:
+            raise self.error
+        return tuple(map(summary, self.nights[:limit]))
+
+    async def audit(self, night: str) -> Audit | None:
+        return next((one for one in self.nights if one.night == night), None)
 
     async def is_ready(self) -> Readiness:
         return self.readiness
@@ -273,7 +284,7 @@ def view() -> FakeView:
 
 @pytest.fixture
 def web_app(view: FakeView) -> FastAPI:
-    return build_app(view, lambda: b"# HELP up Lives.\n# TYPE up gauge\nup 1.0\n", view.is_ready)
+    return build_app(view, lambda: b"# HELP up Lives.\n# TYPE up gauge\nup 1.0\n", view.is_ready, view)
 
 
 @pytest.fixture

@@ -47,7 +47,8 @@ async def test_the_status_says_times_in_utc_and_words_by_their_names(browser: Br
 async def test_every_operation_is_on_the_reference_page(browser: Browser) -> None:
     document = (await get(browser, "/api/openapi.json")).json()
     page = (await get(browser, "/api/docs")).text
-    assert set(document["paths"]) == {"/api/v1/status", "/metrics", "/healthz", "/readyz"}
+    audits = {"/api/v1/audits", "/api/v1/audits/{night}"}
+    assert set(document["paths"]) == {"/api/v1/status", "/metrics", "/healthz", "/readyz"} | audits
     for path in document["paths"]:
         assert path in page
     for field in ("pages_per_quarter", "runs_collected", "oldest_age_s", "notifications"):

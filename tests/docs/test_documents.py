@@ -36,3 +36,12 @@ def test_the_examples_of_what_is_kept_can_be_used_as_they_are(tmp_path: Path) ->
         written = tmp_path / f"{number}.yaml"
         written.write_text(example)
         load(written, {})
+
+
+def test_the_example_of_a_nightly_audit_can_be_used_as_it_is(tmp_path: Path) -> None:
+    (example,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/audit.md").read_text(), re.DOTALL)
+    written = tmp_path / "audit.yaml"
+    written.write_text(example)
+    config = load(written, {"AUDIT_SECRET": "A" * 44}).config
+    assert config.audit is not None
+    assert config.audit.notify == ["managers"]

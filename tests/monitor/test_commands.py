@@ -56,7 +56,7 @@ def anchorwatch(
 COMMANDS = ["", "run", "demo", "init", "check-config", "replay", "baseline", "baseline list", "baseline show",
             "baseline log", "baseline freeze", "baseline retire", "baseline renew", "backtest",
             "backtest canaries", "compare", "simulate", "spans", "spans decode", "alerts", "alerts list",
-            "alerts test"]  # fmt: skip
+            "alerts test", "audit"]  # fmt: skip
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.traffic.windows.histogram import GAMMA, LARGEST, RELATIVE_ERROR, SMALLEST, Histogram, merged
+from monitor.traffic.windows.histogram import (
+    GAMMA,
+    LARGEST,
+    PILED_MAX,
+    RELATIVE_ERROR,
+    SMALLEST,
+    Histogram,
+    Pile,
+    counted_in,
+    merged,
+)
 
 values = st.floats(min_value=0, max_value=1e9, allow_nan=False)
 samples = st.lists(values, min_size=1, max_size=200)
@@ -109,3 +119,29 @@ def test_the_deviation_is_that_of_the_sample_within_a_bucket(sample: list[float]
     spread = histogram_of(sample).spread
     assert spread is not None
     assert spread.deviation == pytest.approx(stdev(sample), abs=0.015 * max(sample))
+
+
+@given(st.lists(samples, max_size=5))
+def test_a_pile_comes_to_what_merging_does(parts: list[list[float]]) -> None:
+    pile = Pile()
+    for part in parts:
+        pile.add(orjson.loads(orjson.dumps(histogram_of(part).to_json())))
+    assert pile.histogram() == merged(map(histogram_of, parts))
+
+
+def test_a_pile_that_grew_too_high_is_added_up_in_between() -> None:
+    one, pile = histogram_of([1.02**n for n in range(500)]), Pile()
+    times = 2 * PILED_MAX // 500 + 1
+    for _ in range(times):
+        pile.add(one.to_json())
+    assert pile.histogram() == merged([one] * times)
+
+
+def test_a_pile_takes_what_earlier_versions_wrote_and_what_was_taken_back() -> None:
+    pile, back = Pile(), histogram_of([1.0, 2.0])
+    back.add(3.0, -1)
+    pile.add({"zeros": 1, "total_nano": "3000000000", "buckets": [[55, 1]]})
+    pile.add(back.to_json())
+    assert pile.histogram().n == 3
+    assert counted_in({"zeros": 1, "total_nano": "3000000000", "buckets": [[55, 1]]}) == (2, 3_000_000_000)
+    assert counted_in(back.to_json()) == (1, 0)

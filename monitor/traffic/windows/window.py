@@ -151,8 +151,13 @@ def window_to_bytes(window: Window) -> bytes:
 
 def window_from_bytes(minute: int, series: Series, body: bytes) -> Window:
     """The window that ``window_to_bytes`` gave, also in an earlier version, which wrote plain JSON."""
-    plain = zlib.decompress(body[1:]) if body[:1] == _PACKED else body
-    return window_from_json(minute, series, orjson.loads(plain))
+    return window_from_json(minute, series, plain_of(body))
+
+
+def plain_of(body: bytes) -> dict[str, Any]:
+    """What ``window_to_json`` gave of the window that is stored as ``body``."""
+    counted: dict[str, Any] = orjson.loads(zlib.decompress(body[1:]) if body[:1] == _PACKED else body)
+    return counted
 
 
 def window_to_json(window: Window) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""What a person reads of an audit: its values, words, pages and messages. ``monitor`` makes it."""

@@ -1,0 +1,205 @@
+"""The stored windows of production traffic, added up to what an audit looks at."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlmodel import Session
+
+from ..traffic import store as traffic_store
+from ..traffic.roll_ups import Resolution, parts
+from ..traffic.watches.config import WatchConfig
+from ..traffic.watches.long_looks import Spent, sums_of
+from ..traffic.watches.match import matches
+from ..traffic.windows.series import OVERFLOW, Series
+from ..traffic.windows.window import window_from_json
+from .facts import DAY_S, HOUR_S, Span, days_before
+from .tally import Counting, Tally
+
+SERVICES_MAX = 200
+"""How many services, each in each environment, are audited by themselves: those with the most windows."""
+
+MODELS_MAX = 500
+"""How many model versions are told apart."""
+
+KNOWN_S = 400 * DAY_S
+"""So far back it is looked when a model was first seen."""
+
+_BUDGET_KEYS = (
+    "calls",
+    "cost_bases",
+    "cost_usd",
+    "input_tokens",
+    "output_tokens",
+    "chosen",
+    "ambiguous_nano",
+)
+
+Progress = Callable[[int], None]
+"""Told how many windows were read."""
+
+ServiceKey = tuple[str, str]
+"""A service and its environment."""
+
+ModelKey = tuple[str, str]
+"""The provider, and the model that answered, or the one asked for where that is not told."""
+
+OVERFLOW_KEY = ("", OVERFLOW.service)
+"""Where calls are that belong to no series of their own."""
+
+Tallies = dict[ServiceKey, dict[int, Tally]]
+
+
+@dataclass(slots=True)
+class ModelSums:
+    """What is known of a model: its calls in the period and on the days before, and who uses it in the period."""
+
+    now: Tally = field(default_factory=Tally)
+    days: Tally = field(default_factory=Tally)
+    services: set[str] = field(default_factory=set)
+    asked_as: set[str] = field(default_factory=set)
+    first_s: int | None = None
+    last_s: int | None = None
+
+    def seen(self, first_s: int, last_s: int) -> None:
+        """Take note of when it had calls."""
+        self.first_s = first_s if self.first_s is None else min(self.first_s, first_s)
+        self.last_s = last_s if self.last_s is None else max(self.last_s, last_s)
+
+
+@dataclass(slots=True)
+class TrafficSums:
+    """All that an audit looks at of production traffic; ``left_out`` services are too many to be told apart."""
+
+    now: Tallies = field(default_factory=dict)
+    previous: Tallies = field(default_factory=dict)
+    days: Tallies = field(default_factory=dict)
+    models: dict[ModelKey, ModelSums] = field(default_factory=dict)
+    left_out: int = 0
+    overflow: int = 0
+    """Calls of the period that are counted in no series of their own."""
+
+
+def model_key(series: Series) -> ModelKey:
+    """The model that the calls of a series went to."""
+    if series == OVERFLOW:
+        return OVERFLOW_KEY
+    return series.provider, series.response_model or series.request_model
+
+
+def read_traffic(session: Session, span: Span, progress: Progress = lambda windows: None) -> TrafficSums:
+    """What the stored windows add up to, in the period, the one before, and on the days before."""
+    found = TrafficSums()
+    before, days = span.before(), days_before(span)
+    _know_models(session, found, span.end)
+    services = _services(session, found, (span, before))
+    for piece, whole in ((span, found.now), (before, found.previous), (days, found.days)):
+        for (service, model, block), tally in _counted(session, piece, services, progress):
+            if service is not None:
+                whole.setdefault(service, {}).setdefault(block, Tally()).merge(tally)
+            if piece is span:
+                _count_now(found, service, model, tally)
+            elif piece is days and model in found.models:
+                found.models[model].days.merge(tally)
+    return found
+
+
+def _count_now(found: TrafficSums, service: ServiceKey | None, model: ModelKey, tally: Tally) -> None:
+    if model == OVERFLOW_KEY:
+        found.overflow += tally.calls
+    elif (sums := found.models.get(model)) is not None:
+        sums.now.merge(tally)
+        if service is not None:
+            sums.services.add(service[0])
+
+
+_Group = tuple[ServiceKey | None, ModelKey, int]
+"""What is counted together: a service (``None`` for all that are not told apart), a model and a block of time."""
+
+
+def _counted(
+    session: Session, span: Span, services: frozenset[ServiceKey], progress: Progress
+) -> Iterator[tuple[_Group, Tally]]:
+    """The tally of each group in a span. Each window is counted once, whoever wants to know of it."""
+    groups: dict[_Group, Counting] = {}
+    places: dict[Series, tuple[ServiceKey | None, ModelKey]] = {}
+    for number, (start, series, window) in enumerate(_windows(session, span)):
+        if number % 1_000 == 999:
+            progress(1_000)
+        place = places.get(series)
+        if place is None:
+            service = (series.service, series.environment)
+            place = places[series] = (service if service in services else None, model_key(series))
+        group = (*place, span.block(start))
+        counting = groups.get(group)
+        if counting is None:
+            counting = groups[group] = Counting()
+        counting.count(window)
+    for group, counting in groups.items():
+        yield group, counting.tally()
+
+
+def read_spending(
+    session: Session, watches: Sequence[tuple[WatchConfig, int]], end: int, progress: Progress
+) -> list[Spent]:
+    """What each watch with a budget has spent from its first minute to before ``end``."""
+    found: list[Spent] = [Spent() for _ in watches]
+    mine: dict[Series, list[tuple[int, Spent, WatchConfig]]] = {}
+    first = min((since for _, since in watches), default=end)
+    for number, (start, series, window) in enumerate(_windows(session, Span(first, end, DAY_S))):
+        if number % 1_000 == 999:
+            progress(1_000)
+        if series not in mine:
+            mine[series] = [
+                (since, spent, watch)
+                for (watch, since), spent in zip(watches, found, strict=True)
+                if matches(watch.match, series)
+            ]
+        for since, spent, watch in mine[series]:
+            if start >= since:
+                plain = {key: window[key] for key in _BUDGET_KEYS if key in window}
+                added = sums_of(watch, [window_from_json(start, series, plain)], by_hour=True)
+                if isinstance(added, Spent):
+                    spent.merge(added)
+    return found
+
+
+def _windows(session: Session, span: Span) -> Iterator[tuple[int, Series, dict[str, Any]]]:
+    """The windows of a span, each part of it by the longest there are that lie within one block."""
+    coarsest = Resolution.DAY if span.block_s >= DAY_S else Resolution.HOUR
+    if span.block_s < HOUR_S:
+        coarsest = Resolution.MINUTE
+    for part in parts(span.first, span.end, traffic_store.rolled(session), coarsest):
+        yield from traffic_store.scan(session, part.resolution, part.first, part.end)
+
+
+def _services(session: Session, found: TrafficSums, spans: Sequence[Span]) -> frozenset[ServiceKey]:
+    """The services that are told apart: those that had the most windows."""
+    windows: dict[ServiceKey, int] = defaultdict(int)
+    rolled = traffic_store.rolled(session)
+    for span in spans:
+        for part in parts(span.first, span.end, rolled, Resolution.HOUR):
+            seen = traffic_store.series_seen(session, part.resolution, part.first, part.end)
+            for series, (_, _, count) in seen.items():
+                if series != OVERFLOW:
+                    windows[series.service, series.environment] += count
+    most = sorted(windows, key=lambda key: (-windows[key], key))
+    found.left_out = max(0, len(most) - SERVICES_MAX)
+    return frozenset(most[:SERVICES_MAX])
+
+
+def _know_models(session: Session, found: TrafficSums, end: int) -> None:
+    """Every model with calls: when it was seen, to the day, hour or minute that is kept of then."""
+    for part in parts(max(0, end - KNOWN_S), end, traffic_store.rolled(session)):
+        seen = traffic_store.series_seen(session, part.resolution, part.first, part.end)
+        for series, (first_s, last_s, _) in seen.items():
+            if series == OVERFLOW:
+                continue
+            key = model_key(series)
+            if key not in found.models and len(found.models) >= MODELS_MAX:
+                continue
+            model = found.models.setdefault(key, ModelSums())
+            model.seen(first_s, last_s + int(part.resolution))
+            if series.request_model:
+                model.asked_as.add(series.request_model)
