@@ -34,26 +34,6 @@ MAX_LINES = 5_000_000
 FIRST_AT = datetime(2000, 1, 1, tzinfo=UTC)
 """When the first run was, where the file does not say; the runs after it follow at a fixed distance."""
 
-_WRITTEN = (
-    "canary",
-    "sample",
-    "text",
-    "at",
-    "finish_reason",
-    "logprobs",
-    "first_top",
-    "latency_s",
-    "ttft_s",
-    "input_tokens",
-    "output_tokens",
-    "cached_input_tokens",
-    "cache_write_input_tokens",
-    "reasoning_tokens",
-    "served_model",
-    "system_fingerprint",
-    "error",
-)
-
 
 class _BadRow(Exception):  # noqa: N818 -- becomes a CompletionsError as soon as the line's number is known
     pass
@@ -116,17 +96,50 @@ def write_runs(path: Path, runs: Iterable[Run]) -> None:
         with gzip.open(path, "wb") if path.suffix == ".gz" else path.open("wb") as file:
             for run in runs:
                 for completion in run.completions:
-                    file.write(orjson.dumps(_as_row(run, completion), option=orjson.OPT_APPEND_NEWLINE))
+                    file.write(
+                        orjson.dumps(row_of(completion, run.id, run.target), option=orjson.OPT_APPEND_NEWLINE)
+                    )
     except OSError as error:
         raise CompletionsError(f"{path}: cannot be written: {error.strerror}") from error
 
 
-def _as_row(run: Run, completion: Completion) -> dict[str, Any]:
-    facts = {name: getattr(completion, name) for name in _WRITTEN}
-    failed = None if completion.is_answered else completion.outcome.value
-    calls = [{"name": call.name, "arguments": call.arguments} for call in completion.tool_calls] or None
-    row = {"run": run.id, "target": run.target or None, **facts, "tool_calls": calls, "outcome": failed}
-    return {name: value for name, value in row.items() if value is not None}
+def row_of(completion: Completion, run: str, target: str) -> dict[str, Any]:
+    """The line of a completion as a mapping, without what is not known of it."""
+    calls = [{"name": call.name, "arguments": call.arguments} for call in completion.tool_calls]
+    known = {
+        "run": run,
+        "target": target or None,
+        "canary": completion.canary,
+        "sample": completion.sample,
+        "at": None if completion.at is None else completion.at.isoformat(),
+        "outcome": completion.outcome.value,
+        "text": completion.text,
+        "tool_calls": calls or None,
+        "error": completion.error,
+        "finish_reason": completion.finish_reason,
+        "served_model": completion.served_model,
+        "system_fingerprint": completion.system_fingerprint,
+        "logprobs": completion.logprobs,
+        "first_top": completion.first_top,
+        "latency_s": completion.latency_s,
+        "ttft_s": completion.ttft_s,
+        "input_tokens": completion.input_tokens,
+        "output_tokens": completion.output_tokens,
+        "cached_input_tokens": completion.cached_input_tokens,
+        "cache_write_input_tokens": completion.cache_write_input_tokens,
+        "reasoning_tokens": completion.reasoning_tokens,
+    }
+    return {name: value for name, value in known.items() if value is not None}
+
+
+def read_rows(path: Path) -> Iterator[tuple[dict[str, Any], Completion]]:
+    """Each line of a file as it is, with its completion. Raises CompletionsError with file and line of a bad one."""
+    for number, line in _lines(path):
+        try:
+            row = _row(line)
+            yield row, _completion(row)
+        except _BadRow as bad:
+            raise CompletionsError(f"{path}:{number}: {bad}") from bad
 
 
 def _run(rows: _Rows, index: int, every_s: float, suite: str) -> Run:

@@ -55,12 +55,13 @@ def cost_usd(run: Run, target: TargetConfig, suite: Suite) -> float | None:
 def price_of(target: TargetConfig, suite: Suite) -> Callable[[Completion], float | None]:
     """What tells the dollars for an answer of the target to a canary of the suite, where its price is known."""
     canaries = {canary.id: canary for canary in suite.canaries}
+    return lambda completion: answer_cost_usd(completion, target, canaries.get(completion.canary))
 
-    def price(completion: Completion) -> float | None:
-        counted = _counted(completion, canaries.get(completion.canary))
-        return None if counted.input_tokens is None else _cost(counted, target)
 
-    return price
+def answer_cost_usd(completion: Completion, target: TargetConfig, canary: Canary | None) -> float | None:
+    """Dollars for one completion, as ``cost_usd`` counts them; ``None`` where nothing is known of its price."""
+    counted = _counted(completion, canary)
+    return None if counted.input_tokens is None else _cost(counted, target)
 
 
 def list_cost_usd(completion: Completion) -> float | None:

@@ -9,7 +9,7 @@ import pytest
 
 from canaries import CompletionsError
 from canaries.completion import Completion, Outcome, Run
-from canaries.completions_file import read_runs, write_runs
+from canaries.completions_file import read_rows, read_runs, row_of, write_runs
 from canaries.prompt import ToolCall
 
 
@@ -235,3 +235,29 @@ def test_what_is_written_is_read_back(tmp_path: Path, name: str) -> None:
 def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(CompletionsError, match=r"c\.jsonl: cannot be written: No such file"):
         write_runs(tmp_path / "none" / "c.jsonl", [])
+
+
+def test_a_completion_that_was_written_is_read_again(tmp_path: Path) -> None:
+    answered = Completion(
+        "a",
+        2,
+        text="Canberra.",
+        finish_reason="stop",
+        served_model="m-1",
+        system_fingerprint="fp",
+        logprobs=(-0.5, -1.0),
+        first_top=(("Can", -0.5), ("Syd", -1.5)),
+        latency_s=0.5,
+        ttft_s=0.25,
+        input_tokens=10,
+        output_tokens=3,
+        cached_input_tokens=4,
+        at=datetime(2026, 3, 2, tzinfo=UTC),
+    )
+    failed = Completion("a", 3, outcome=Outcome.RATE_LIMIT, error="HTTP 429")
+    path = tmp_path / "out.jsonl"
+    rows = [row_of(one, "run-1", "bot") | {"more": 7} for one in (answered, failed)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert [completion for _, completion in read_rows(path)] == [answered, failed]
+    assert [row["more"] for row, _ in read_rows(path)] == [7, 7]
+    assert read_runs(path)[0].target == "bot"
