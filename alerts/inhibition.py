@@ -6,32 +6,14 @@ about the same thing. Which rules there are is for whoever knows what the labels
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from fnmatch import translate
 
 from .finding import Finding
-from .incident import Incident, State
-
-SOURCE = "source"
-"""The name by which a matcher looks at the arm that found it (``ledger``, ``watch``), beside the labels."""
+from .incident import Incident
+from .matcher import SOURCE, Matcher, Operator, all_fit
 
 ANY = "?*"
 """The pattern for any value but none: the label is there."""
-
-
-@dataclass(frozen=True, slots=True)
-class Matcher:
-    """One label, and what its value may be: any of ``patterns``, in which ``*`` and ``?`` stand for characters.
-
-    A label that is not there has the value of an empty text.
-    """
-
-    name: str
-    patterns: tuple[str, ...]
-
-    def fits(self, facts: Mapping[str, str]) -> bool:
-        """Whether these labels have such a value."""
-        value = facts.get(self.name, "")
-        return any(fnmatchcase(value, pattern) for pattern in self.patterns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +31,30 @@ class InhibitRule:
     def inhibits(self, source: Finding, target: Finding) -> bool:
         """Whether an incident with the finding ``source`` explains the finding ``target`` away."""
         mine, theirs = _facts(source), _facts(target)
-        if not (_fit(self.source, mine) and _fit(self.target, theirs)):
+        if not (all_fit(self.source, mine) and all_fit(self.target, theirs)):
             return False
         # What fits both sides would otherwise hold its like, and be held by it.
-        if _fit(self.target, mine) and _fit(self.source, theirs):
+        if all_fit(self.target, mine) and all_fit(self.source, theirs):
             return False
         return all(mine.get(name) and mine.get(name) == theirs.get(name) for name in self.equal)
 
 
 def matching(**labels: str | tuple[str, ...]) -> tuple[Matcher, ...]:
-    """Matchers for all of these labels."""
+    """Matchers for all of these labels: any of the patterns, in which ``*`` and ``?`` stand for characters."""
     return tuple(
-        Matcher(name, (patterns,) if isinstance(patterns, str) else patterns)
+        Matcher(name, Operator.LIKE, "|".join(translate(one) for one in _listed(patterns)))
         for name, patterns in labels.items()
     )
+
+
+def _listed(patterns: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (patterns,) if isinstance(patterns, str) else patterns
+
+
+def may_inhibit(incident: Incident, rules: Sequence[InhibitRule]) -> bool:
+    """Whether the incident could explain anything away at all. Of thousands that are open only few could."""
+    facts = _facts(incident.finding)
+    return incident.is_firing and any(all_fit(rule.source, facts) for rule in rules)
 
 
 def inhibitor(
@@ -76,7 +68,7 @@ def inhibitor(
         return None
     for incident in incidents:
         # What people hear of quietly, if at all, must not keep them from what would have woken them.
-        may_hold = incident.state is State.FIRING and incident.severity >= finding.severity
+        may_hold = incident.is_firing and incident.severity >= finding.severity
         may_hold = may_hold and incident.key != key
         if may_hold and any(rule.inhibits(incident.finding, finding) for rule in rules):
             return incident
@@ -85,7 +77,3 @@ def inhibitor(
 
 def _facts(finding: Finding) -> Mapping[str, str]:
     return {**finding.labels, SOURCE: finding.source.value}
-
-
-def _fit(matchers: Sequence[Matcher], facts: Mapping[str, str]) -> bool:
-    return all(matcher.fits(facts) for matcher in matchers)

@@ -1,13 +1,16 @@
 """Verdicts become incidents, messages and rollbacks, all in the caller's transaction."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from sqlmodel import Session
 
-from . import AlertError, outbox_store, store
-from .finding import Verdict
-from .incident import AlertRule, Incident, NoticeKind, Reason, State, Transition, step
+from . import AlertError, group_store, outbox_store, store
+from .decisions import record
+from .dispatch import Dispatcher
+from .finding import Label, Verdict
+from .incident import AlertRule, Incident, NoticeKind, Reason, Transition, step
 from .inhibition import InhibitRule, inhibitor
 from .message import ROLLBACK_PREFIX, about_incident, addressed
 from .rollback import (
@@ -20,6 +23,7 @@ from .rollback import (
     RollbackRule,
     decide,
 )
+from .routing import Routing
 
 
 def receive(
@@ -28,97 +32,126 @@ def receive(
     now: datetime,
     rollbacks: Mapping[str, RollbackRule] | None = None,
     inhibitions: Sequence[InhibitRule] = (),
+    routing: Routing | None = None,
 ) -> tuple[Transition, ...]:
     """What each verdict did, in order. Incidents, messages and rollback decisions are saved, not committed.
 
     ``rollbacks`` holds the rule of every rollback that an alert rule may name. A breach that a firing incident
-    inhibits changes nothing; a verdict may inhibit those after it, so what inhibits comes first.
+    inhibits changes nothing; a verdict may inhibit those after it, so what inhibits comes first. Without ``routing``
+    each rule names who is told.
     """
-    open_now = {incident.key: incident for incident in store.open_incidents(session)}
-    transitions = []
-    for verdict, rule in verdicts:
-        source = inhibitor(verdict.key, verdict.finding, open_now.values(), inhibitions)
-        before = open_now.get(verdict.key)
+    intake = _Intake(Dispatcher(session, routing or Routing(), inhibitions, now), rollbacks or {})
+    return tuple(intake.take(verdict, rule) for verdict, rule in verdicts)
+
+
+class _Intake:
+    """Verdicts on their way in, within one transaction."""
+
+    def __init__(self, dispatcher: Dispatcher, rollbacks: Mapping[str, RollbackRule]) -> None:
+        self._dispatcher = dispatcher
+        self._session, self._now = dispatcher.session, dispatcher.now
+        self._rollbacks = rollbacks
+        self._open = {incident.key: incident for incident in store.open_incidents(self._session)}
+        for incident in self._open.values():
+            dispatcher.knows(incident)
+
+    def take(self, verdict: Verdict, rule: AlertRule) -> Transition:
+        """What the verdict did."""
+        sources, rules = self._dispatcher.sources.values(), self._dispatcher.inhibitions
+        source = inhibitor(verdict.key, verdict.finding, sources, rules)
+        before = self._open.get(verdict.key)
         if source is not None:
-            transitions.append(Transition(before, (), Reason.INHIBITED, source))
-            continue
-        open_now.pop(verdict.key, None)
-        transition = _receive(session, before, verdict, rule, now, rollbacks or {})
-        if transition.incident is not None and transition.incident.is_open:
-            open_now[verdict.key] = transition.incident
-        transitions.append(transition)
-    return tuple(transitions)
-
-
-def _receive(
-    session: Session,
-    before: Incident | None,
-    verdict: Verdict,
-    rule: AlertRule,
-    now: datetime,
-    rollbacks: Mapping[str, RollbackRule],
-) -> Transition:
-    is_new = before is None and verdict.finding is not None
-    earlier = store.count_incidents(session, verdict.key) if is_new else 0
-    transition = step(before, verdict, rule, now, earlier)
-    incident = transition.incident
-    if incident is None:
-        if before is not None:
-            store.drop_incident(session, before.id)
+            held = Transition(before, (), Reason.INHIBITED, source)
+            why = f"{Reason.INHIBITED.value}: {source.key} (incident {source.id})"
+            record(self._session, self._now, "incident held", why, key=verdict.key)
+            return held
+        transition = self._stepped(before, verdict, rule)
+        if transition.incident is None or not transition.incident.is_open:
+            self._open.pop(verdict.key, None)
+        else:
+            self._open[verdict.key] = transition.incident
         return transition
-    store.save_incident(session, incident)
-    for kind in transition.notifications:
-        note = verdict.note if kind is NoticeKind.RESOLVED else ""
-        _tell(session, incident, kind, _people(session, incident, kind, rule), now, note)
-    if verdict.wants_rollback and rule.rollback is not None and incident.state is State.FIRING:
-        _ask_rollback(session, incident, rule.rollback, now, rollbacks)
-    return transition
 
+    def _stepped(self, before: Incident | None, verdict: Verdict, rule: AlertRule) -> Transition:
+        session = self._session
+        is_new = before is None and verdict.label is not Label.STEADY
+        earlier = store.count_incidents(session, verdict.key) if is_new else 0
+        last = store.latest_of(session, verdict.key) if earlier else None
+        reopen_s = max(rule.reopen_s, self._dispatcher.routing.reopen_s)
+        rule = replace(rule, reopen_s=reopen_s)
+        transition = step(before, verdict, rule, self._now, earlier, last)
+        incident = transition.incident
+        if before is not None or incident is not None:
+            self._record(verdict.key, transition, verdict.note)
+        if incident is None:
+            if before is not None:
+                store.drop_incident(session, before.id)
+            return transition
+        store.save_incident(session, incident)
+        self._dispatcher.knows(incident)
+        pages = 0
+        if _is_news(transition):
+            is_new = transition.reason is Reason.FIRED
+            pages = self._dispatcher.follow(incident, rule.notify, is_new=is_new)
+        if verdict.wants_rollback and rule.rollback is not None and incident.is_firing:
+            pages += self._ask_rollback(incident, rule.rollback)
+        return replace(transition, pages=pages)
 
-def _people(session: Session, incident: Incident, kind: NoticeKind, rule: AlertRule) -> tuple[str, ...]:
-    told = outbox_store.receivers_told(session, incident.id)
-    # The end of an incident goes to those who know of it, whatever the rule has come to say since.
-    return told if kind is NoticeKind.RESOLVED else tuple(dict.fromkeys((*told, *rule.notify)))
+    def _record(self, key: str, transition: Transition, note: str) -> None:
+        incident, reason = transition.incident, transition.reason
+        if reason is not Reason.STILL_FIRING:
+            # What is said of each look holds numbers that change: it would be another decision every time.
+            why = f"{reason.value}: {note}" if note and _is_news(transition) else reason.value
+            incident_id = incident.id if incident else None
+            record(
+                self._session,
+                self._now,
+                f"incident {_state(transition)}",
+                why,
+                key=key,
+                incident_id=incident_id,
+            )
 
-
-def _tell(
-    session: Session,
-    incident: Incident,
-    kind: NoticeKind,
-    receivers: Iterable[str],
-    now: datetime,
-    note: str = "",
-    rollback: str | None = None,
-) -> None:
-    message = about_incident(incident, kind, now, note=note, rollback=rollback)
-    outbox_store.enqueue(session, [addressed(message, receiver, incident.notices) for receiver in receivers])
-
-
-def _ask_rollback(
-    session: Session, incident: Incident, name: str, now: datetime, rollbacks: Mapping[str, RollbackRule]
-) -> None:
-    if name not in rollbacks:
-        raise AlertError(
-            f"rollback {name!r} is not configured; known: {', '.join(sorted(rollbacks)) or 'none'}"
+    def _ask_rollback(self, incident: Incident, name: str) -> int:
+        """How many pages it made that a rollback was asked for: people hear of it in the thread of the incident."""
+        session, now = self._session, self._now
+        if name not in self._rollbacks:
+            raise AlertError(
+                f"rollback {name!r} is not configured; known: {', '.join(sorted(self._rollbacks)) or 'none'}"
+            )
+        rule = self._rollbacks[name]
+        request = RollbackRequest(name, incident.id, incident.severity)
+        decision = decide(request, store.rollback_history(session, name), rule, now)
+        if not decision.settles_incident:
+            return 0
+        if silence := self._dispatcher.silence_of(incident):
+            # Whoever silenced it works on it: a release that goes back under their hands would be a surprise.
+            why = f"not asked for while silence {silence.id} of {silence.author} holds"
+            record(session, now, f"rollback {name}", why, key=incident.key, incident_id=incident.id)
+            return 0
+        record(
+            session, now, f"rollback {name}", decision.reason.value, key=incident.key, incident_id=incident.id
         )
-    request = RollbackRequest(name, incident.id, incident.severity)
-    decision = decide(request, store.rollback_history(session, name), rollbacks[name], now)
-    if not decision.settles_incident:
-        return
-    store.save_rollback(session, PastRollback(name, incident.id, now, decision.action, decision.reason))
-    if decision.action is Action.SEND:
-        _tell(session, incident, NoticeKind.ROLLBACK, [ROLLBACK_PREFIX + name], now, rollback=name)
-    else:
-        people = outbox_store.receivers_told(session, incident.id)
-        _tell(
-            session,
-            incident,
-            NoticeKind.ROLLBACK_NEWS,
-            people,
-            now,
-            _held_back(decision, name, rollbacks[name].mode),
-            name,
-        )
+        store.save_rollback(session, PastRollback(name, incident.id, now, decision.action, decision.reason))
+        pages = self._dispatcher.tell_at_once(incident)
+        if decision.action is Action.SEND:
+            order = about_incident(incident, NoticeKind.ROLLBACK, now, rollback=name)
+            outbox_store.enqueue(session, [addressed(order, ROLLBACK_PREFIX + name, incident.notices)])
+        else:
+            announce_rollback(session, incident.id, name, _held_back(decision, name, rule.mode), now)
+        return pages
+
+
+def _is_news(transition: Transition) -> bool:
+    return bool(transition.notifications) or transition.reason in (
+        Reason.FIRED,
+        Reason.RESOLVED,
+        Reason.REOPENED,
+    )
+
+
+def _state(transition: Transition) -> str:
+    return transition.incident.state.value if transition.incident else "none"
 
 
 def _held_back(decision: Decision, name: str, mode: Mode) -> str:
@@ -139,6 +172,14 @@ def _held_back(decision: Decision, name: str, mode: Mode) -> str:
 def announce_rollback(session: Session, incident_id: str, name: str, note: str, now: datetime) -> None:
     """Tell everyone who knows of the incident what became of its rollback."""
     incident = store.incident(session, incident_id)
-    if incident is not None:
-        people = outbox_store.receivers_told(session, incident_id)
-        _tell(session, incident, NoticeKind.ROLLBACK_NEWS, people, now, note, name)
+    if incident is None:
+        return
+    news = about_incident(incident, NoticeKind.ROLLBACK_NEWS, now, note=note, rollback=name)
+    threads = outbox_store.threads_of(session, incident_id)
+    if not threads:
+        # Something kept people from hearing of the incident: that a release went back they are to hear all the same.
+        groups = group_store.groups_of(session, incident_id)
+        threads = {receiver: group.id for group in groups for receiver in group.policy.receivers}
+    for receiver, group_id in threads.items():
+        row = addressed(replace(news, group_id=group_id), receiver, incident.notices)
+        outbox_store.enqueue(session, [row])

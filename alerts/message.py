@@ -1,8 +1,9 @@
 """What goes out: a message, which is a snapshot of its incident, and its row in the outbox."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from enum import StrEnum
 from hashlib import blake2b
 from typing import Any
 
@@ -13,6 +14,49 @@ from .incident import Incident, NoticeKind, State
 
 ROLLBACK_PREFIX = "rollback/"
 """What stands before the name of a rollback where a receiver is named. Receivers themselves have no slash."""
+
+
+MEMBERS_SHOWN = 20
+"""How many incidents of a group a message names; it counts the others."""
+
+
+class Why(StrEnum):
+    """Why people are told something, or not."""
+
+    FIRST = "first"
+    NEW_IN_GROUP = "new in group"
+    WORSE = "worse than what people knew"
+    REOPENED = "fires again"
+    RESOLVED = "some of it is over"
+    ALL_RESOLVED = "all of it is over"
+    REPEAT = "still fires, and nobody has acknowledged it"
+    ESCALATED = "nobody has acknowledged it in time"
+    ACKNOWLEDGED = "somebody sees to it"
+    FALLBACK = "another receiver could not be reached"
+    DIGEST = "too many messages at a time"
+    SILENCED = "silenced"
+    MUTED = "muted"
+    INHIBITED = "another incident explains it"
+    ROUTED = "routed"
+    NOT_ROUTED = "told to nobody"
+    TOO_SHORT = "over too soon"
+    NOT_NOW = "not now"
+
+
+@dataclass(frozen=True, slots=True)
+class MemberLine:
+    """One incident of a group, in a line."""
+
+    incident_id: str
+    key: str
+    severity: Severity
+    state: State
+    summary: str
+
+    @property
+    def said(self) -> str:
+        """The line that people read."""
+        return f"{self.severity.name} {self.state.value}: {self.summary}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +82,11 @@ class Message:
     ``note`` is one more sentence, about this message rather than the incident. ``rollback`` names the
     rollback that a message of kind ``ROLLBACK`` or ``ROLLBACK_NEWS`` is about. A report has ``sections``, and in
     ``page`` where among our pages it can be read whole.
+
+    ``group_id`` is the same for all messages of one thread, from the first to the one that says that all is over: it
+    is what another system should know the alarm by. The incident and its facts are those of the loudest member;
+    ``members`` are all of the group, with ``members_more`` that are counted only. ``why`` says why this message is
+    sent. ``tried`` are receivers who were to have it and could not be reached.
     """
 
     id: str
@@ -53,8 +102,26 @@ class Message:
     evidence: tuple[tuple[str, str], ...] = ()
     note: str = ""
     rollback: str | None = None
+    group_id: str | None = None
+    why: Why | None = None
+    members: tuple[MemberLine, ...] = ()
+    members_more: int = 0
+    tried: tuple[str, ...] = ()
     sections: tuple[Section, ...] = ()
     page: str = ""
+
+    @property
+    def member_count(self) -> int:
+        """How many incidents it is about."""
+        return len(self.members) + self.members_more
+
+    @property
+    def member_lines(self) -> tuple[str, ...]:
+        """The incidents of a group as people read them, the loudest first; none where it is about one."""
+        if self.member_count < 2:
+            return ()
+        more = (f"and {self.members_more} more",) if self.members_more else ()
+        return (*(member.said for member in self.members), *more)
 
     @property
     def headline(self) -> str:
@@ -65,12 +132,15 @@ class Message:
             return self.key
         if self.kind in (NoticeKind.ROLLBACK, NoticeKind.ROLLBACK_NEWS):
             return f"ROLLBACK: {self.key}"
-        return f"{self.severity.name} {self.kind.value.upper()}: {self.key}"
+        if self.kind is NoticeKind.DIGEST:
+            return f"{self.severity.name} DIGEST: {self.key}"
+        others = f" and {self.member_count - 1} more" if self.member_count > 1 else ""
+        return f"{self.severity.name} {self.kind.value.upper()}: {self.key}{others}"
 
     @property
     def sentences(self) -> tuple[str, ...]:
         """What a person reads below the headline."""
-        if self.kind is NoticeKind.ROLLBACK_NEWS:
+        if self.kind in (NoticeKind.ROLLBACK_NEWS, NoticeKind.ACKNOWLEDGED):
             return (self.note,)
         if self.kind is NoticeKind.RESOLVED:
             return (self.note, f"It was: {self.summary}")
@@ -93,6 +163,9 @@ class Message:
                 "created_at": datetime.fromisoformat(fields["created_at"]),
                 "since": fields["since"] and datetime.fromisoformat(fields["since"]),
                 "evidence": tuple((name, value) for name, value in fields["evidence"]),
+                "why": fields.get("why") and Why(fields["why"]),
+                "members": tuple(_member_line(member) for member in fields.get("members", ())),
+                "tried": tuple(fields.get("tried", ())),
                 # Messages of earlier versions have none.
                 "sections": tuple(
                     Section(one["title"], tuple(one["lines"])) for one in fields.get("sections", ())
@@ -138,11 +211,47 @@ def about_incident(
         labels=dict(incident.labels),
         # Evidence belongs to what is wrong; news of a rollback stands in the thread that has it.
         evidence=() if kind is NoticeKind.ROLLBACK_NEWS else incident.finding.evidence,
-        note=f"{note or 'Steady again'}. It lasted {_lasted(incident)}."
+        note=f"{note or incident.note or 'Steady again'}. It lasted {_lasted(incident)}."
         if kind is NoticeKind.RESOLVED
         else note,
         rollback=rollback,
     )
+
+
+def about_group(
+    group_id: str, kind: NoticeKind, why: Why, incidents: Sequence[Incident], now: datetime, note: str = ""
+) -> Message:
+    """The message that says ``kind`` about a group, of which ``incidents`` come in the order to show them."""
+    lead, count = incidents[0], len(incidents)
+    common = [(name, value) for name, value in lead.labels.items() if _all_have(incidents, name, value)]
+    ending = ""
+    if kind is NoticeKind.RESOLVED and count > 1:
+        ending = f"All {count} are over"
+    message = about_incident(lead, kind, now, note=note or ending or _said_of(why, lead))
+    return replace(
+        message,
+        group_id=group_id,
+        why=why,
+        severity=max(one.severity for one in incidents if one.is_firing == lead.is_firing),
+        labels=dict(common),
+        members=tuple(
+            MemberLine(one.id, one.key, one.severity, one.state, one.finding.summary)
+            for one in incidents[:MEMBERS_SHOWN]
+        ),
+        members_more=max(0, count - MEMBERS_SHOWN),
+    )
+
+
+def _all_have(incidents: Sequence[Incident], name: str, value: str) -> bool:
+    return all(one.labels.get(name) == value for one in incidents)
+
+
+def _said_of(why: Why, lead: Incident) -> str:
+    if why is Why.REOPENED:
+        return f"It fires again, soon after it was over ({lead.reopened + 1} times in all)."
+    if why is Why.REPEAT:
+        return "It still fires, and nobody has acknowledged it."
+    return ""
 
 
 def receiver_test(receiver: str, now: datetime) -> Message:
@@ -174,10 +283,15 @@ def report(
 def addressed(message: Message, receiver: str, sequence: int) -> Notification:
     """The outbox row for one receiver. The same facts give the same id, so that a replay adds nothing."""
     subject = message.incident_id or message.created_at.isoformat()
-    facts = (subject, message.kind.value, str(sequence), receiver, message.note)
+    group = (message.group_id,) if message.group_id else ()
+    facts = (*group, subject, message.kind.value, str(sequence), receiver, message.note)
     # No dot in the id: the webhook signature is over "id.timestamp.body".
     message_id = "msg_" + blake2b("\n".join(facts).encode(), digest_size=12).hexdigest()
     return Notification(id=message_id, receiver=receiver, message=replace(message, id=message_id))
+
+
+def _member_line(fields: Mapping[str, Any]) -> MemberLine:
+    return MemberLine(**{**fields, "severity": Severity(fields["severity"]), "state": State(fields["state"])})
 
 
 def _lasted(incident: Incident) -> str:

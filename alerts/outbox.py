@@ -9,7 +9,7 @@ in their order.
 import asyncio
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol, TypeVar
@@ -18,10 +18,12 @@ from sqlmodel import Session
 
 from . import DeliveryError, outbox_store, store
 from .channels import Channel
+from .decisions import record
+from .digest import WINDOW_S, allowance, gather
 from .incident import NoticeKind
 from .intake import announce_rollback
-from .message import Notification, Thread, addressed, receiver_test
-from .outbox_store import MAX_WAIT_S, Claim
+from .message import Notification, Thread, Why, addressed, receiver_test
+from .outbox_store import ALARMS, MAX_WAIT_S, Claim
 
 T = TypeVar("T")
 
@@ -37,6 +39,9 @@ FIRST_BACKOFF_S = 2.0
 MAX_BACKOFF_S = 900.0
 """The longest wait that doubling leads to."""
 
+FALLBACK_AFTER_S = 300.0
+"""After how long a message that still fails goes to somebody else as well; it is tried on all the same."""
+
 MAX_ATTEMPTS = 200
 """How often a message is tried before it is given up."""
 
@@ -48,6 +53,10 @@ A rollback that comes late does harm: people have acted since.
 
 DEFAULT_MAX_AGE_S = 86_400.0
 """A day. A page that could not be sent for a day is on record as failed; ``requeue`` tries it again."""
+
+
+_FALL_BACK = (*ALARMS, NoticeKind.DIGEST)
+"""What somebody has to hear."""
 
 
 class Database(Protocol):
@@ -88,7 +97,8 @@ class Outbox:
     """The sender of a deployment's messages.
 
     ``channels`` is what ``open_channels`` gives. ``on_delivery`` hears of every attempt, after it is on
-    record: that is where failures become metrics and log lines.
+    record: that is where failures become metrics and log lines. ``limits`` says how many messages a receiver gets in
+    a minute before the rest becomes a digest, ``fallbacks`` who hears what a receiver could not be told.
     """
 
     database: Database
@@ -96,6 +106,8 @@ class Outbox:
     now: Callable[[], datetime]
     rng: random.Random
     on_delivery: Callable[[Delivery], None] = lambda delivery: None
+    limits: Mapping[str, int] = field(default_factory=dict)
+    fallbacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     delivery_timeout_s: float = DELIVERY_TIMEOUT_S
 
     async def drain(self) -> datetime | None:
@@ -119,7 +131,10 @@ class Outbox:
         return after or row
 
     async def _serve(self, receiver: str, only: str | None = None) -> None:
-        for _ in range(MAX_PER_DRAIN):
+        allowed = MAX_PER_DRAIN
+        if only is None and receiver in self.limits:
+            allowed, only = await self._allowed(receiver)
+        for _ in range(allowed):
             claim = await self.database.awrite(
                 lambda session: outbox_store.claim_next(session, receiver, self.now(), only)
             )
@@ -127,6 +142,22 @@ class Outbox:
             # otherwise take its time-out for every one of them.
             if claim is None or await self._attempt(claim) is Outcome.RETRY:
                 return
+
+    async def _allowed(self, receiver: str) -> tuple[int, str | None]:
+        """How many messages may go to this receiver now, and the only one that may, where there is a storm."""
+        now = self.now()
+        since = now - timedelta(seconds=WINDOW_S)
+        load = await self.database.aread(lambda session: outbox_store.load(session, receiver, since, now))
+        found = allowance(load, self.limits[receiver], now)
+        if found.is_storm:
+            digest = await self.database.awrite(lambda session: gather(session, receiver, now))
+            return (1, digest.id) if digest else (0, None)
+        until = found.until
+        if until is not None and until > now:
+            # Without this the others would count as due while nothing may go out, and be looked at without a pause.
+            await self.database.awrite(lambda session: outbox_store.postpone(session, receiver, until))
+            return 0, None
+        return min(found.messages, MAX_PER_DRAIN) if found.digest_id is None else 1, found.digest_id
 
     async def _attempt(self, claim: Claim) -> Outcome:
         thread: Thread | None = None
@@ -138,7 +169,7 @@ class Outbox:
             delivery = Delivery(claim.notification, Outcome.SENT, self.now())
         # Marked after sending: a crash in between repeats the message, which the receiver drops
         # by its id. Marking first would lose it.
-        await self.database.awrite(lambda session: _mark(session, delivery, thread))
+        await self.database.awrite(lambda session: self._mark(session, delivery, thread))
         self.on_delivery(delivery)
         return delivery.outcome
 
@@ -160,6 +191,38 @@ class Outbox:
         except Exception as error:
             # A defect in one channel must not stop the others. Only its type is kept: the text may hold anything.
             raise DeliveryError(f"unexpected {type(error).__name__} in the channel") from error
+
+    def _mark(self, session: Session, delivery: Delivery, thread: Thread | None) -> None:
+        _mark(session, delivery, thread)
+        row, message = delivery.notification, delivery.notification.message
+        is_late = _age_s(row, delivery.at) > FALLBACK_AFTER_S
+        is_lost = delivery.outcome is Outcome.FAILED or (delivery.outcome is Outcome.RETRY and is_late)
+        if is_lost and message.kind in _FALL_BACK:
+            self._fall_back(session, delivery)
+
+    def _fall_back(self, session: Session, delivery: Delivery) -> None:
+        """Tell somebody else what this receiver could not be told: the first of its fallbacks who does not know."""
+        row, message = delivery.notification, delivery.notification.message
+        knows = outbox_store.receivers_told(session, message.group_id) if message.group_id else ()
+        fallbacks = self.fallbacks.get(row.receiver, ())
+        if delivery.outcome is Outcome.RETRY and any(one in knows for one in fallbacks):
+            return
+        spare = (one for one in fallbacks if one not in (*message.tried, *knows))
+        receiver = next(spare, None)
+        what = f"fallback of {row.receiver}"
+        if receiver is None:
+            why = "it could not be reached, and there is nobody else who does not know"
+            record(session, delivery.at, what, why, group_id=message.group_id)
+            return
+        news = replace(
+            message,
+            kind=NoticeKind.FIRING if message.kind in ALARMS else message.kind,
+            why=Why.FALLBACK,
+            tried=(*message.tried, row.receiver),
+            note=f"{row.receiver} was to have this and could not be reached.",
+        )
+        outbox_store.enqueue(session, [addressed(news, receiver, len(news.tried))])
+        record(session, delivery.at, what, f"told to {receiver} instead", group_id=message.group_id)
 
 
 def after_failure(row: Notification, error: DeliveryError, now: datetime, rng: random.Random) -> Delivery:
@@ -191,6 +254,9 @@ def _age_s(row: Notification, now: datetime) -> float:
 
 def _mark(session: Session, delivery: Delivery, thread: Thread | None) -> None:
     row = delivery.notification
+    if row.message.kind is NoticeKind.DIGEST and delivery.outcome is not Outcome.RETRY:
+        error = delivery.error or None
+        outbox_store.mark_digested(session, row.id, delivery.at, error=error)
     if delivery.outcome is Outcome.SENT:
         outbox_store.mark_sent(session, row.id, thread, delivery.at)
     elif delivery.next_attempt_at is None:

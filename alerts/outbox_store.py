@@ -3,19 +3,20 @@
 Every function takes the session of the caller's transaction and never commits.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, delete, func, or_, update
+from sqlalchemy import ColumnElement, bindparam, delete, func, insert, or_, update
 from sqlalchemy.orm import aliased
-from sqlmodel import Session, col, select
+from sqlmodel import Session, SQLModel, col, select
 
-from .incident import NoticeKind, State
+from .incident import NoticeKind
 from .message import Message, Notification, Thread
 from .store import moment
-from .tables import IncidentRow, NotificationRow
+from .tables import GroupRow, MemberRow, NotificationRow
 
 CLAIM_LEASE_S = 120.0
 """How long a claimed row stays with its sender; after that the sender counts as gone and it is sent again."""
@@ -27,13 +28,26 @@ MAX_ERROR_LENGTH = 500
 """How much of an error text a row keeps."""
 
 
+READ_AT_ONCE = 200
+"""How many messages of a storm are in memory at a time."""
+
+ALARMS = (NoticeKind.FIRING, NoticeKind.ESCALATED, NoticeKind.UPDATED, NoticeKind.REPEATED)
+"""By what people first hear of something, and hear of it again."""
+
+_ALARMS = tuple(kind.value for kind in ALARMS)
+
 FORGOTTEN_AT_ONCE = 500
 """How many rows are deleted at a time, so that nobody waits long for the database."""
 
 
+_NOTIFICATION = SQLModel.metadata.tables["notification"]
+_IS_THERE = select(_NOTIFICATION.c.id).where(_NOTIFICATION.c.id == bindparam("this_id"))
+_INSERT = insert(_NOTIFICATION)
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A row that is now ours to send. ``thread`` is where earlier messages of its incident lie, if any do."""
+    """A row that is now ours to send. ``thread`` is where earlier messages of its group lie, if any do."""
 
     notification: Notification
     thread: Thread | None
@@ -48,23 +62,53 @@ class Backlog:
     oldest_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What is on one receiver: rows that are due, rows that were sent of late, and its last digests."""
+
+    waiting: int
+    sent: int
+    digest_id: str | None = None
+    """A digest that still waits; it is due at ``digest_due_at``."""
+    digest_due_at: datetime | None = None
+    digest_sent_at: datetime | None = None
+
+
 def enqueue(session: Session, notifications: Iterable[Notification]) -> None:
     """Put these into the outbox, in this order. One that is already there is left alone."""
+    connection = session.connection()
     for notification in notifications:
-        if _row(session, notification.id) is None:
-            session.add(_new_row(notification))
-            session.flush()
+        if connection.execute(_IS_THERE, {"this_id": notification.id}).first() is None:
+            connection.execute(_INSERT, _new_row(notification))
 
 
-def receivers_told(session: Session, incident_id: str) -> tuple[str, ...]:
-    """Everyone who was sent word of this incident, in the order in which they first were."""
-    people = (NoticeKind.FIRING.value, NoticeKind.ESCALATED.value)
+def receivers_told(session: Session, group_id: str) -> tuple[str, ...]:
+    """Everyone who was sent word of this group, in the order in which they first were."""
     query = (
         select(NotificationRow.receiver)
-        .where(NotificationRow.incident_id == incident_id, col(NotificationRow.kind).in_(people))
+        .where(NotificationRow.group_id == group_id, col(NotificationRow.kind).in_(_ALARMS))
         .order_by(col(NotificationRow.position))
     )
     return tuple(dict.fromkeys(session.exec(query)))
+
+
+def threads_of(session: Session, incident_id: str) -> dict[str, str]:
+    """The receivers who were sent word of this incident, in their order, each with the group it was told in."""
+    query = (
+        select(NotificationRow.receiver, NotificationRow.group_id)
+        .join(MemberRow, col(MemberRow.group_id) == col(NotificationRow.group_id))
+        .where(
+            MemberRow.incident_id == incident_id,
+            col(MemberRow.told).is_not(None),
+            col(NotificationRow.kind).in_(_ALARMS),
+        )
+        .order_by(col(NotificationRow.position))
+    )
+    found: dict[str, str] = {}
+    for receiver, group_id in session.exec(query):
+        if group_id is not None:
+            found.setdefault(receiver, group_id)
+    return found
 
 
 def notifications(
@@ -73,7 +117,9 @@ def notifications(
     """The latest messages (of one incident), the oldest of them first."""
     query = select(NotificationRow).order_by(col(NotificationRow.position).desc()).limit(limit)
     if incident_id is not None:
-        query = query.where(NotificationRow.incident_id == incident_id)
+        groups = select(MemberRow.group_id).where(MemberRow.incident_id == incident_id)
+        mine = or_(col(NotificationRow.incident_id) == incident_id, col(NotificationRow.group_id).in_(groups))
+        query = query.where(mine)
     return tuple(_notification(row) for row in reversed(session.exec(query).all()))
 
 
@@ -92,7 +138,7 @@ def receivers_due(session: Session, now: datetime) -> tuple[str, ...]:
 def claim_next(session: Session, receiver: str, now: datetime, only: str | None = None) -> Claim | None:
     """The next message to this receiver, claimed for the caller, or ``None`` when none is due.
 
-    A message waits for the earlier ones of its incident to the same receiver; ``only`` asks for one by its
+    A message waits for the earlier ones of its group to the same receiver; ``only`` asks for one by its
     id.
     """
     query = select(NotificationRow).where(NotificationRow.receiver == receiver, _is_head(), _is_due(now))
@@ -105,6 +151,65 @@ def claim_next(session: Session, receiver: str, now: datetime, only: str | None 
     row.attempts += 1
     session.add(row)
     return Claim(_notification(row), _thread_of(session, row))
+
+
+def load(session: Session, receiver: str, since: datetime, now: datetime) -> Load:
+    """What is on this receiver, of which ``since`` then counts as sent of late."""
+    mine = col(NotificationRow.receiver) == receiver
+    waiting = session.exec(
+        select(func.count()).select_from(NotificationRow).where(mine, _is_waiting(), _is_due(now))
+    ).one()
+    is_digest = NotificationRow.kind == NoticeKind.DIGEST.value
+    digests = select(NotificationRow).where(mine, is_digest).order_by(col(NotificationRow.position).desc())
+    latest = session.exec(digests.limit(1)).first()
+    own = mine & col(NotificationRow.digest_id).is_(None)
+    sent = session.exec(
+        select(func.count())
+        .select_from(NotificationRow)
+        .where(own, col(NotificationRow.sent_at) > since.timestamp())
+    ).one()
+    if latest is None:
+        return Load(waiting, sent)
+    if latest.sent_at is None and latest.failed_at is None:
+        due_at = _due_at(latest.next_attempt_at, latest.claimed_at, now)
+        return Load(waiting, sent, latest.id, due_at)
+    return Load(waiting, sent, digest_sent_at=moment(latest.sent_at))
+
+
+def last_waiting(session: Session, receiver: str, limit: int) -> int | None:
+    """The position of the last of the rows that wait, of which there are ``limit`` at most; nothing without any."""
+    rows = select(NotificationRow.position).where(*_digestible(receiver))
+    first = rows.order_by(col(NotificationRow.position)).limit(limit).subquery()
+    last: int | None = session.exec(select(func.max(first.c.position))).one()
+    return last
+
+
+def waiting_messages(session: Session, receiver: str, last: int) -> Iterator[Message]:
+    """The messages that wait up to this position, read a few at a time."""
+    query = select(NotificationRow.payload).where(
+        *_digestible(receiver), col(NotificationRow.position) <= last
+    )
+    for text in session.exec(query.execution_options(yield_per=READ_AT_ONCE)):
+        yield Message.from_json(text)
+
+
+def put_into_digest(session: Session, receiver: str, digest_id: str, last: int) -> None:
+    """Have a digest tell of everything that waits up to this position."""
+    session.connection().execute(
+        update(NotificationRow)
+        .where(*_digestible(receiver), col(NotificationRow.position) <= last)
+        .values(digest_id=digest_id)
+    )
+
+
+def mark_digested(session: Session, digest_id: str, now: datetime, *, error: str | None = None) -> None:
+    """Record what became of the messages that a digest told of: what became of it."""
+    fate = (
+        {"sent_at": now.timestamp()} if error is None else {"failed_at": now.timestamp(), "last_error": error}
+    )
+    session.connection().execute(
+        update(NotificationRow).where(col(NotificationRow.digest_id) == digest_id).values(**fate)
+    )
 
 
 def mark_sent(session: Session, notification_id: str, thread: Thread | None, now: datetime) -> None:
@@ -121,7 +226,7 @@ def mark_retry(session: Session, notification_id: str, error: str, at: datetime)
 
 
 def mark_failed(session: Session, notification_id: str, error: str, now: datetime) -> None:
-    """Record that the message is given up; later ones of its incident go on without it."""
+    """Record that the message is given up; later ones of its group go on without it."""
     row = _claimed(session, notification_id)
     row.claimed_at, row.failed_at, row.last_error = None, now.timestamp(), error[:MAX_ERROR_LENGTH]
 
@@ -155,38 +260,37 @@ def requeue(session: Session, notification_id: str) -> bool:
     row = _row(session, notification_id)
     if row is None or row.failed_at is None:
         return False
-    row.failed_at, row.next_attempt_at, row.attempts = None, None, 0
+    row.failed_at, row.next_attempt_at, row.attempts, row.digest_id = None, None, 0, None
     return True
 
 
 def requeue_pages(session: Session) -> int:
-    """How many alarms of incidents that are still open had been given up; they are due again. For a daemon at its
+    """How many alarms of groups that are not over had been given up; they are due again. For a daemon at its
     start: a receiver that refused them for good, by a wrong token, may have been mended since.
     """
-    alarms = (NoticeKind.FIRING.value, NoticeKind.ESCALATED.value)
     query = (
         select(NotificationRow.id)
-        .join(IncidentRow, col(IncidentRow.id) == col(NotificationRow.incident_id))
+        .join(GroupRow, col(GroupRow.id) == col(NotificationRow.group_id))
         .where(
             col(NotificationRow.failed_at).is_not(None),
-            col(NotificationRow.kind).in_(alarms),
-            IncidentRow.state != State.RESOLVED.value,
+            col(NotificationRow.kind).in_(_ALARMS),
+            col(GroupRow.closed_at).is_(None),
         )
     )
     return sum(requeue(session, notification_id) for notification_id in session.exec(query).all())
 
 
 def forget(session: Session, before: datetime, limit: int = FORGOTTEN_AT_ONCE) -> int:
-    """How many messages were deleted, ``limit`` at most: those that are over (sent or given up), of incidents that
-    were resolved before then, and tests from before then. Incidents and rollback decisions stay.
+    """How many messages were deleted, ``limit`` at most: those that are over (sent or given up), of groups that
+    were over before then, and tests and rollback orders from before then. Incidents and rollback decisions stay.
     """
     is_old = or_(
-        col(IncidentRow.resolved_at) < before.timestamp(),
-        col(NotificationRow.incident_id).is_(None) & (col(NotificationRow.created_at) < before.timestamp()),
+        col(GroupRow.closed_at) < before.timestamp(),
+        col(NotificationRow.group_id).is_(None) & (col(NotificationRow.created_at) < before.timestamp()),
     )
     query = (
         select(NotificationRow.position)
-        .join(IncidentRow, col(IncidentRow.id) == col(NotificationRow.incident_id), isouter=True)
+        .join(GroupRow, col(GroupRow.id) == col(NotificationRow.group_id), isouter=True)
         .where(~_is_waiting(), is_old)
         .order_by(col(NotificationRow.position))
         .limit(limit)
@@ -219,7 +323,17 @@ def backlog(session: Session, failed_since: datetime) -> Backlog:
 
 
 def _is_waiting() -> ColumnElement[bool]:
-    return col(NotificationRow.sent_at).is_(None) & col(NotificationRow.failed_at).is_(None)
+    is_open = col(NotificationRow.sent_at).is_(None) & col(NotificationRow.failed_at).is_(None)
+    return is_open & col(NotificationRow.digest_id).is_(None)
+
+
+def _digestible(receiver: str) -> tuple[ColumnElement[bool], ...]:
+    # Those too that wait for another attempt: what comes after them must not overtake them in a digest.
+    alone = (NoticeKind.TEST.value, NoticeKind.DIGEST.value, NoticeKind.REPORT.value)
+    is_kind = col(NotificationRow.kind).not_in(alone)
+    # What is claimed is on its way already.
+    is_free = col(NotificationRow.claimed_at).is_(None)
+    return col(NotificationRow.receiver) == receiver, _is_waiting(), is_kind, is_free
 
 
 def _is_head() -> ColumnElement[bool]:
@@ -227,11 +341,12 @@ def _is_head() -> ColumnElement[bool]:
     blocked = (
         select(earlier.position)
         .where(
-            col(earlier.incident_id) == NotificationRow.incident_id,
+            col(earlier.group_id) == NotificationRow.group_id,
             col(earlier.receiver) == NotificationRow.receiver,
             col(earlier.position) < NotificationRow.position,
             col(earlier.sent_at).is_(None),
             col(earlier.failed_at).is_(None),
+            col(earlier.digest_id).is_(None),
         )
         .exists()
     )
@@ -257,13 +372,13 @@ def _due_at(next_attempt_at: float | None, claimed_at: float | None, now: dateti
 
 
 def _thread_of(session: Session, row: NotificationRow) -> Thread | None:
-    if row.incident_id is None:
+    if row.group_id is None:
         return None
     # The latest one: a channel opens a new thread when somebody has removed the first.
     latest = session.exec(
         select(NotificationRow.thread)
         .where(
-            NotificationRow.incident_id == row.incident_id,
+            NotificationRow.group_id == row.group_id,
             NotificationRow.receiver == row.receiver,
             col(NotificationRow.thread).is_not(None),
         )
@@ -281,15 +396,18 @@ def _claimed(session: Session, notification_id: str) -> NotificationRow:
     return session.exec(select(NotificationRow).where(NotificationRow.id == notification_id)).one()
 
 
-def _new_row(notification: Notification) -> NotificationRow:
-    return NotificationRow(
-        id=notification.id,
-        incident_id=notification.message.incident_id,
-        receiver=notification.receiver,
-        kind=notification.message.kind.value,
-        payload=notification.message.to_json(),
-        created_at=notification.message.created_at.timestamp(),
-    )
+def _new_row(notification: Notification) -> dict[str, Any]:
+    message = notification.message
+    return {
+        "id": notification.id,
+        "incident_id": message.incident_id,
+        "group_id": message.group_id,
+        "receiver": notification.receiver,
+        "kind": message.kind.value,
+        "payload": message.to_json(),
+        "created_at": message.created_at.timestamp(),
+        "attempts": 0,
+    }
 
 
 def _notification(row: NotificationRow) -> Notification:

@@ -7,10 +7,12 @@ file of their own, ``outbox_store``.
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import orjson
-from sqlalchemy import bindparam, func, insert, update
-from sqlmodel import Session, col, select
+from sqlalchemy import Row, bindparam, delete, func, insert, select, update
+from sqlmodel import Session, SQLModel, col
+from sqlmodel import select as select_rows
 
 from .finding import Finding, Severity, Source
 from .incident import Incident, State
@@ -21,8 +23,13 @@ ROLLBACK_HISTORY = 100
 """How many of the latest decisions on one rollback the guard looks at."""
 
 # Built once, as every run needs them: SQLAlchemy takes longer to build a statement than SQLite to answer it.
+_INCIDENT = SQLModel.metadata.tables["incident"]
+_UPDATE_INCIDENT = update(_INCIDENT).where(_INCIDENT.c.id == bindparam("this_id"))
+_INSERT_INCIDENT = insert(_INCIDENT)
+_ONE_INCIDENT = select(_INCIDENT).where(_INCIDENT.c.id == bindparam("this_id"))
+_COUNT_OF_KEY = select(func.count()).select_from(_INCIDENT).where(_INCIDENT.c.key == bindparam("this_key"))
 _OPEN_INCIDENTS = (
-    select(IncidentRow)
+    select(_INCIDENT)
     .where(col(IncidentRow.state) != State.RESOLVED.value)
     .order_by(col(IncidentRow.opened_at), col(IncidentRow.id))
 )
@@ -30,7 +37,7 @@ _THIS_LEDGER = (
     col(LedgerRow.scope) == bindparam("in_scope"),
     col(LedgerRow.baseline_id) == bindparam("of_baseline"),
 )
-_LEDGER = select(LedgerRow.state, LedgerRow.last_run_id).where(*_THIS_LEDGER)
+_LEDGER = select_rows(LedgerRow.state, LedgerRow.last_run_id).where(*_THIS_LEDGER)
 _UPDATE_LEDGER, _INSERT_LEDGER = update(LedgerRow).where(*_THIS_LEDGER), insert(LedgerRow)
 
 
@@ -44,92 +51,122 @@ class LedgerState:
 
 def open_incidents(session: Session) -> tuple[Incident, ...]:
     """All pending and firing incidents, the oldest first."""
-    return tuple(_incident(row) for row in session.exec(_OPEN_INCIDENTS))
+    return tuple(incident_of(row) for row in session.connection().execute(_OPEN_INCIDENTS))
 
 
 def incidents(session: Session, limit: int = 100) -> tuple[Incident, ...]:
     """The latest incidents, open or not, the newest first."""
-    rows = session.exec(
-        select(IncidentRow).order_by(col(IncidentRow.opened_at).desc(), col(IncidentRow.id)).limit(limit)
+    rows = session.connection().execute(
+        select(_INCIDENT).order_by(col(IncidentRow.opened_at).desc(), col(IncidentRow.id)).limit(limit)
     )
-    return tuple(_incident(row) for row in rows)
+    return tuple(incident_of(row) for row in rows)
+
+
+def ended_since(session: Session, since: datetime) -> tuple[Incident, ...]:
+    """The incidents that ended at ``since`` or later, the oldest first."""
+    rows = session.connection().execute(
+        select(_INCIDENT)
+        .where(col(IncidentRow.resolved_at) >= since.timestamp())
+        .order_by(col(IncidentRow.resolved_at), col(IncidentRow.id))
+    )
+    return tuple(incident_of(row) for row in rows)
 
 
 def incidents_of(session: Session, keys: Collection[str], since: datetime) -> tuple[Incident, ...]:
     """The incidents of these keys that were open at ``since`` or later, the oldest first."""
     ended = col(IncidentRow.resolved_at)
-    query = select(IncidentRow).where(col(IncidentRow.key).in_(keys))
+    query = select(_INCIDENT).where(col(IncidentRow.key).in_(keys))
     query = query.where(ended.is_(None) | (ended >= since.timestamp()))
-    return tuple(_incident(row) for row in session.exec(query.order_by(col(IncidentRow.opened_at))))
+    return tuple(
+        incident_of(row) for row in session.connection().execute(query.order_by(col(IncidentRow.opened_at)))
+    )
 
 
 def last_ends(session: Session, keys: Collection[str], since: datetime) -> dict[str, datetime]:
     """When the last incident of each of these keys ended, where that was at ``since`` or later."""
     key, ended = col(IncidentRow.key), col(IncidentRow.resolved_at)
     query = select(key, func.max(ended)).where(key.in_(keys), ended >= since.timestamp()).group_by(key)
-    return {name: datetime.fromtimestamp(at, UTC) for name, at in session.exec(query) if at is not None}
+    found = session.connection().execute(query)
+    return {name: datetime.fromtimestamp(at, UTC) for name, at in found if at is not None}
 
 
 def incident(session: Session, incident_id: str) -> Incident | None:
     """The incident with this id, if there is one."""
-    row = session.get(IncidentRow, incident_id)
-    return None if row is None else _incident(row)
+    found = session.connection().execute(_ONE_INCIDENT, {"this_id": incident_id}).first()
+    return None if found is None else incident_of(found)
 
 
 def count_incidents(session: Session, key: str) -> int:
     """How many incidents of this key are on record."""
-    return session.exec(select(func.count()).select_from(IncidentRow).where(IncidentRow.key == key)).one()
+    return session.connection().execute(_COUNT_OF_KEY, {"this_key": key}).scalar_one()
+
+
+def latest_of(session: Session, key: str) -> Incident | None:
+    """The incident of this key that was opened last, if there is one."""
+    rows = session.connection().execute(
+        select(_INCIDENT)
+        .where(_INCIDENT.c.key == key)
+        .order_by(col(IncidentRow.opened_at).desc(), col(IncidentRow.updated_at).desc())
+        .limit(1)
+    )
+    return next((incident_of(row) for row in rows), None)
 
 
 def pages_since(session: Session, since: datetime) -> tuple[Incident, ...]:
     """The incidents that became a page at ``since`` or later, the oldest first; each is one page."""
-    rows = session.exec(
-        select(IncidentRow)
+    rows = session.connection().execute(
+        select(_INCIDENT)
         .where(col(IncidentRow.paged_at) >= since.timestamp())
         .order_by(col(IncidentRow.paged_at), col(IncidentRow.id))
     )
-    return tuple(_incident(row) for row in rows)
+    return tuple(incident_of(row) for row in rows)
 
 
 def save_incident(session: Session, incident: Incident) -> None:
     """Keep this incident, in place of what was known of it."""
+    connection, values = session.connection(), _values(incident)
+    if not connection.execute(_UPDATE_INCIDENT, {"this_id": incident.id} | values).rowcount:
+        connection.execute(_INSERT_INCIDENT, {"id": incident.id} | values)
+
+
+def _values(incident: Incident) -> dict[str, Any]:
     finding = incident.finding
-    session.merge(
-        IncidentRow(
-            id=incident.id,
-            key=incident.key,
-            state=incident.state.value,
-            severity=incident.severity.value,
-            source=finding.source.value,
-            finding_severity=finding.severity.value,
-            summary=finding.summary,
-            labels=orjson.dumps(dict(finding.labels)).decode(),
-            evidence=orjson.dumps(finding.evidence).decode(),
-            opened_at=incident.opened_at.timestamp(),
-            updated_at=incident.updated_at.timestamp(),
-            firing_at=unix(incident.firing_since),
-            steady_at=unix(incident.steady_since),
-            resolved_at=unix(incident.resolved_at),
-            paged_at=unix(incident.paged_at),
-            notices=incident.notices,
-        )
-    )
-    session.flush()
+    return {
+        "key": incident.key,
+        "state": incident.state.value,
+        "severity": incident.severity.value,
+        "source": finding.source.value,
+        "finding_severity": finding.severity.value,
+        "summary": finding.summary,
+        "labels": orjson.dumps(dict(finding.labels)).decode(),
+        "evidence": orjson.dumps(finding.evidence).decode(),
+        "opened_at": incident.opened_at.timestamp(),
+        "updated_at": incident.updated_at.timestamp(),
+        "firing_at": unix(incident.firing_since),
+        "steady_at": unix(incident.steady_since),
+        "resolved_at": unix(incident.resolved_at),
+        "paged_at": unix(incident.paged_at),
+        "notices": incident.notices,
+        "pending_at": unix(incident.pending_since),
+        "acknowledged_at": unix(incident.acknowledged_at),
+        "acknowledged_by": incident.acknowledged_by,
+        "no_data_at": unix(incident.no_data_since),
+        "reopened": incident.reopened,
+        "note": incident.note,
+        "is_true": incident.is_true,
+    }
 
 
 def drop_incident(session: Session, incident_id: str) -> None:
     """Forget an incident that nobody was told of."""
-    row = session.get(IncidentRow, incident_id)
-    if row is not None:
-        session.delete(row)
-        session.flush()
+    session.connection().execute(delete(_INCIDENT).where(_INCIDENT.c.id == incident_id))
 
 
 def rollback_history(
     session: Session, name: str | None = None, limit: int = ROLLBACK_HISTORY
 ) -> list[PastRollback]:
     """The latest decisions on the rollback ``name`` (or on all), the newest first."""
-    query = select(RollbackRow).order_by(col(RollbackRow.decided_at).desc()).limit(limit)
+    query = select_rows(RollbackRow).order_by(col(RollbackRow.decided_at).desc()).limit(limit)
     if name is not None:
         query = query.where(RollbackRow.name == name)
     return [_past_rollback(row) for row in session.exec(query)]
@@ -191,7 +228,8 @@ def moment(seconds: float | None) -> datetime | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
-def _incident(row: IncidentRow) -> Incident:
+def incident_of(row: Row[Any]) -> Incident:
+    """The incident that this row holds."""
     finding = Finding(
         severity=Severity(row.finding_severity),
         source=Source(row.source),
@@ -212,6 +250,13 @@ def _incident(row: IncidentRow) -> Incident:
         resolved_at=moment(row.resolved_at),
         paged_at=moment(row.paged_at),
         notices=row.notices,
+        pending_since=moment(row.pending_at),
+        acknowledged_at=moment(row.acknowledged_at),
+        acknowledged_by=row.acknowledged_by,
+        no_data_since=moment(row.no_data_at),
+        reopened=row.reopened,
+        note=row.note,
+        is_true=row.is_true,
     )
 
 

@@ -4,6 +4,7 @@ from sqlalchemy import Index, text
 from sqlmodel import Field, SQLModel
 
 _OPEN = text("state != 'resolved'")
+_UNCLOSED = text("closed_at IS NULL")
 _WAITING = text("sent_at IS NULL AND failed_at IS NULL")
 
 
@@ -31,6 +32,13 @@ class IncidentRow(SQLModel, table=True):
     resolved_at: float | None = None
     paged_at: float | None = Field(default=None, index=True)
     notices: int = 0
+    pending_at: float | None = None
+    acknowledged_at: float | None = None
+    acknowledged_by: str = ""
+    no_data_at: float | None = None
+    reopened: int = 0
+    note: str = ""
+    is_true: bool | None = None
 
 
 class NotificationRow(SQLModel, table=True):
@@ -45,11 +53,22 @@ class NotificationRow(SQLModel, table=True):
             sqlite_where=_WAITING,
             postgresql_where=_WAITING,
         ),
+        # Tells whether an earlier message of the group still waits: by the index above that would be a look through all
+        # that waits for the receiver.
+        Index(
+            "ix_notification_group_waiting",
+            "group_id",
+            "receiver",
+            "position",
+            sqlite_where=_WAITING,
+            postgresql_where=_WAITING,
+        ),
     )
 
     position: int | None = Field(default=None, primary_key=True)
     id: str = Field(unique=True)
     incident_id: str | None = Field(default=None, foreign_key="incident.id", index=True)
+    group_id: str | None = Field(default=None, index=True)
     receiver: str
     kind: str
     payload: str
@@ -61,6 +80,81 @@ class NotificationRow(SQLModel, table=True):
     failed_at: float | None = None
     last_error: str | None = None
     thread: str | None = None
+    digest_id: str | None = Field(default=None, index=True)
+
+
+class GroupRow(SQLModel, table=True):
+    """Incidents that people hear of together, from the first one to the end of the last."""
+
+    __tablename__ = "alert_group"
+    __table_args__ = (
+        Index(
+            "uq_alert_group_open",
+            "route",
+            "labels",
+            unique=True,
+            sqlite_where=_UNCLOSED,
+            postgresql_where=_UNCLOSED,
+        ),
+    )
+
+    id: str = Field(primary_key=True)
+    route: str
+    labels: str
+    policy: str
+    opened_at: float
+    waiting_at: float
+    due_at: float | None = Field(default=None, index=True)
+    told_at: float | None = None
+    told_severity: int = 0
+    notices: int = 0
+    unacknowledged_at: float | None = None
+    steps: int = 0
+    paged_at: float | None = Field(default=None, index=True)
+    closed_at: float | None = Field(default=None, index=True)
+
+
+class MemberRow(SQLModel, table=True):
+    """That an incident belongs to a group, and what people were last told of it there."""
+
+    __tablename__ = "alert_group_member"
+
+    group_id: str = Field(primary_key=True, foreign_key="alert_group.id")
+    incident_id: str = Field(primary_key=True, foreign_key="incident.id", index=True)
+    joined_at: float
+    told: str | None = None
+    told_severity: int = 0
+    told_at: float | None = None
+
+
+class SilenceRow(SQLModel, table=True):
+    """A time in which nobody wants to hear of what its matchers fit."""
+
+    __tablename__ = "silence"
+
+    id: str = Field(primary_key=True)
+    matchers: str
+    author: str
+    comment: str
+    starts_at: float
+    ends_at: float = Field(index=True)
+    created_at: float
+
+
+class DecisionRow(SQLModel, table=True):
+    """Why something was done or left: one row for as long as the answer stays the same."""
+
+    __tablename__ = "alert_decision"
+
+    position: int | None = Field(default=None, primary_key=True)
+    key: str = Field(index=True)
+    incident_id: str | None = Field(default=None, index=True)
+    group_id: str | None = Field(default=None, index=True)
+    what: str
+    why: str
+    first_at: float
+    last_at: float = Field(index=True)
+    times: int = 1
 
 
 class RollbackRow(SQLModel, table=True):

@@ -38,6 +38,11 @@ RE_DEALT = "re-dealt"
 """The two batches of the reference put together and dealt anew each time. The batches can differ by luck, which every
 subsampling of them shows again; here each has a luck of its own, so the level must hold."""
 
+FRESH = "fresh draws"
+"""Both sides drawn from the long recording without an answer in common, other ones each time: the level must hold."""
+
+WITHOUT_LOGPROBS = (LONG, FRESH)
+
 LEFT_OUT = ("greedy_f16", "greedy_q4_0")
 """Files that are no version of the reference at its own temperature."""
 
@@ -75,6 +80,17 @@ def drawn(answers: Answers, samples: int, rng: np.random.Generator) -> Answers:
     }
 
 
+def drawn_apart(
+    answers: Answers, base: int, current: int, rng: np.random.Generator
+) -> tuple[Answers, Answers]:
+    """Two sides of so many answers to each prompt, none of them on both."""
+    both = drawn(answers, base + current, rng)
+    return (
+        {prompt: own[:base] for prompt, own in both.items()},
+        {prompt: own[base:] for prompt, own in both.items()},
+    )
+
+
 def as_runs(answers: Answers, *, text_only: bool = False) -> list[Run]:
     """Each answer as a run of its own."""
     kept = [
@@ -92,19 +108,18 @@ def _verdicts(case: tuple[Path, str, int]) -> dict[str, float]:
     reference = read_zoo(folder / f"{REFERENCE}.jsonl.gz")
     if variant == RE_DEALT:
         again = read_zoo(folder / f"{AGAIN}.jsonl.gz")
-        dealt = drawn(
-            {prompt: [*reference[prompt], *again[prompt]] for prompt in reference}, 2 * SAMPLES, rng
-        )
-        base: Answers = {prompt: own[:SAMPLES] for prompt, own in dealt.items()}
-        current: Answers = {prompt: own[SAMPLES:] for prompt, own in dealt.items()}
+        both = {prompt: [*reference[prompt], *again[prompt]] for prompt in reference}
+        base, current = drawn_apart(both, SAMPLES, SAMPLES, rng)
+    elif variant == FRESH:
+        base, current = drawn_apart(read_zoo(folder / f"{LONG}.jsonl.gz"), SAMPLES, SAMPLES, rng)
     else:
         base = drawn(reference, SAMPLES, rng)
         current = drawn(read_zoo(folder / f"{variant}.jsonl.gz"), SAMPLES, rng)
     settings = Settings(permutations=PERMUTATIONS, seed=number)
     found = {TEXT: compare(as_runs(base, text_only=True), as_runs(current, text_only=True), settings).p_value}
-    if variant != LONG:  # which has no log-probabilities
+    if variant not in WITHOUT_LOGPROBS:
         found[LOGPROBS] = compare(as_runs(base), as_runs(current), settings).p_value
-    can_run = [name for name in PEERS if variant != LONG or name not in NEED_LOGPROBS]
+    can_run = [name for name in PEERS if variant not in WITHOUT_LOGPROBS or name not in NEED_LOGPROBS]
     return found | {name: PEERS[name](base, current, rng) for name in can_run}
 
 
@@ -118,7 +133,7 @@ def zoo(
     """Power per variant and false positives, 10 samples a prompt, beside other tests."""
     names = sorted(path.name.removesuffix(".jsonl.gz") for path in folder.glob("*.jsonl.gz"))
     changed = [name for name in names if name not in (*LEFT_OUT, REFERENCE, AGAIN, LONG)]
-    chosen = variants.split(",") if variants else [*changed, AGAIN, LONG, RE_DEALT]
+    chosen = variants.split(",") if variants else [*changed, AGAIN, LONG, RE_DEALT, FRESH]
     cases = [(folder, name, number) for name in chosen for number in range(repetitions)]
     found = repeat(_verdicts, cases, workers, "comparing")
     power: dict[str, dict[str, float]] = {}
@@ -141,6 +156,44 @@ def _show_power(power: Mapping[str, Mapping[str, float]], changed: Sequence[str]
                 f"median of {told}", *(f"{median(power[n][test] for n in group):.2f}" for test in tests)
             )
     _print(table)
+
+
+BATCHES = (40, 20)
+"""How many answers to each prompt the two batches of the reference have."""
+
+
+@app.command()
+def batches(folder: Path, pairs: int = 60, repetitions: int = 40, workers: int = 1) -> None:
+    """How often subsamples of two batches of the same model seem different, for many pairs of batches.
+
+    Batches as large as those of the reference are dealt from its long recording. Over all pairs the share is the
+    level; of one pair it is as far from it as the pair's luck, which all its subsamples share.
+    """
+    cases = [(folder, number, repetitions) for number in range(pairs)]
+    found = np.array(repeat(_luck, cases, workers, "comparing"))
+    whole, shares = found[:, 0], found[:, 1]
+    print(
+        f"{pairs} pairs, {repetitions} subsamples of each: {shares.mean():.3f} of them seem different at {LEVEL}; "
+        f"by pair {np.quantile(shares, 0.1):.3f} to {np.quantile(shares, 0.9):.3f} (deciles), "
+        f"{np.mean(shares >= 0.1):.2f} of the pairs 0.1 or more. "
+        f"Whole batches seem different: {np.mean(whole <= LEVEL):.3f}"
+    )
+
+
+def _luck(case: tuple[Path, int, int]) -> tuple[float, float]:
+    """The p-value of two whole batches, and the share of their subsamples that seem different."""
+    folder, number, repetitions = case
+    rng = np.random.default_rng((number, 40))
+    base, current = drawn_apart(read_zoo(folder / f"{LONG}.jsonl.gz"), *BATCHES, rng)
+
+    def p_value(base: Answers, current: Answers, seed: int) -> float:
+        settings = Settings(permutations=PERMUTATIONS, seed=seed)
+        return compare(as_runs(base, text_only=True), as_runs(current, text_only=True), settings).p_value
+
+    parts = [
+        p_value(drawn(base, SAMPLES, rng), drawn(current, SAMPLES, rng), seed) for seed in range(repetitions)
+    ]
+    return p_value(base, current, number), float(np.mean([p <= LEVEL for p in parts]))
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""Recorded completions: JSON lines, one completion each, to runs.
+"""Recorded completions: JSON lines, one completion each, to runs and back.
 
 Of each line these fields are read: ``run``, ``canary``, ``text``, ``at``, ``target``, ``sample``, ``finish_reason``,
 ``logprobs``, ``first_top``, ``latency_s``, ``ttft_s``, ``input_tokens``, ``output_tokens``, ``cached_input_tokens``,
@@ -12,7 +12,7 @@ import json
 import math
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -85,6 +85,61 @@ def read_runs(path: Path, *, every_s: float = 3600.0, suite: str = "") -> list[R
     if not runs:
         raise CompletionsError(f"{path}: holds no completions")
     return [_run(rows, index, every_s, suite or path.name) for index, rows in enumerate(runs.values())]
+
+
+def write_runs(path: Path, runs: Iterable[Run]) -> None:
+    """Write the runs into a file (``.gz`` or plain) that ``read_runs`` reads back.
+
+    Raises CompletionsError when it cannot be written.
+    """
+    try:
+        with gzip.open(path, "wb") if path.suffix == ".gz" else path.open("wb") as file:
+            for run in runs:
+                for completion in run.completions:
+                    file.write(
+                        orjson.dumps(row_of(completion, run.id, run.target), option=orjson.OPT_APPEND_NEWLINE)
+                    )
+    except OSError as error:
+        raise CompletionsError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def row_of(completion: Completion, run: str, target: str) -> dict[str, Any]:
+    """The line of a completion as a mapping, without what is not known of it."""
+    calls = [{"name": call.name, "arguments": call.arguments} for call in completion.tool_calls]
+    known = {
+        "run": run,
+        "target": target or None,
+        "canary": completion.canary,
+        "sample": completion.sample,
+        "at": None if completion.at is None else completion.at.isoformat(),
+        "outcome": completion.outcome.value,
+        "text": completion.text,
+        "tool_calls": calls or None,
+        "error": completion.error,
+        "finish_reason": completion.finish_reason,
+        "served_model": completion.served_model,
+        "system_fingerprint": completion.system_fingerprint,
+        "logprobs": completion.logprobs,
+        "first_top": completion.first_top,
+        "latency_s": completion.latency_s,
+        "ttft_s": completion.ttft_s,
+        "input_tokens": completion.input_tokens,
+        "output_tokens": completion.output_tokens,
+        "cached_input_tokens": completion.cached_input_tokens,
+        "cache_write_input_tokens": completion.cache_write_input_tokens,
+        "reasoning_tokens": completion.reasoning_tokens,
+    }
+    return {name: value for name, value in known.items() if value is not None}
+
+
+def read_rows(path: Path) -> Iterator[tuple[dict[str, Any], Completion]]:
+    """Each line of a file as it is, with its completion. Raises CompletionsError with file and line of a bad one."""
+    for number, line in _lines(path):
+        try:
+            row = _row(line)
+            yield row, _completion(row)
+        except _BadRow as bad:
+            raise CompletionsError(f"{path}:{number}: {bad}") from bad
 
 
 def _run(rows: _Rows, index: int, every_s: float, suite: str) -> Run:

@@ -81,3 +81,11 @@ def is_refusal(text: str) -> bool:
     """Whether the ``text``, in canonical form, begins like an answer that declines."""
     opening = text[:OPENING_CHARS].lower().translate(_STRAIGHT)
     return any(map(opening.__contains__, PHRASES))
+
+
+def are_refusals(texts: Sequence[str]) -> list[bool]:
+    """The same of each of many texts: few phrases are in any of them, and only those are looked for in each."""
+    openings = [text[:OPENING_CHARS].lower().translate(_STRAIGHT) for text in texts]
+    together = "\n".join(openings)
+    found = [phrase for phrase in PHRASES if phrase in together]
+    return [any(map(opening.__contains__, found)) for opening in openings]

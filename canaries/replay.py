@@ -133,19 +133,19 @@ class _Replayer:
                 self.on_progress(completion, len(self.done), self.total)
 
     async def _completion(self, task: _Task) -> Completion:
-        request = self._request(task.canary)
+        request = request_of(self.suite, self.target, task.canary)
         at = self.clock.now()
         attempts = timeouts = 0
         while True:
             attempts += 1
             try:
                 answer = await self.provider.complete(request, self.client)
-                return _answered(task, answer, attempts, at)
+                return answered(task.canary.id, task.sample, answer, at, attempts)
             except RequestFailed as failed:
                 timeouts += failed.outcome is Outcome.TIMEOUT
                 wait_s = self._wait_s(failed, attempts, timeouts)
                 if wait_s is None:
-                    return _failed(task, failed, attempts, at)
+                    return not_answered(task.canary.id, task.sample, failed, at, attempts)
             self.retries_left -= 1
             await self.sleep(wait_s)
 
@@ -159,27 +159,29 @@ class _Replayer:
         # Never sooner than asked for, and never all at the same moment.
         return (failed.retry_after_s or backoff_s / 2) + self.rng.uniform(0, backoff_s / 2)
 
-    def _request(self, canary: Canary) -> ChatRequest:
-        target = self.target
-        return ChatRequest(
-            model=target.model,
-            messages=canary.messages,
-            parameters=self.suite.sent_parameters(canary, target.parameters),
-            stream=target.stream,
-            logprobs=target.logprobs,
-            seed=target.seed,
-            timeout_s=target.timeout,
-            max_answer_bytes=target.max_answer_bytes,
-            fresh_connection=target.fresh_connections,
-            tools=canary.tools,
-            tool_choice=canary.tool_choice,
-        )
+
+def request_of(suite: Suite, target: TargetConfig, canary: Canary) -> ChatRequest:
+    """What ``target`` is asked with a canary of the ``suite``."""
+    return ChatRequest(
+        model=target.model,
+        messages=canary.messages,
+        parameters=suite.sent_parameters(canary, target.parameters),
+        stream=target.stream,
+        logprobs=target.logprobs,
+        seed=target.seed,
+        timeout_s=target.timeout,
+        max_answer_bytes=target.max_answer_bytes,
+        fresh_connection=target.fresh_connections,
+        tools=canary.tools,
+        tool_choice=canary.tool_choice,
+    )
 
 
-def _answered(task: _Task, answer: Answer, attempts: int, at: datetime) -> Completion:
+def answered(canary: str, sample: int, answer: Answer, at: datetime, attempts: int = 1) -> Completion:
+    """The completion of a request that was answered."""
     return Completion(
-        canary=task.canary.id,
-        sample=task.sample,
+        canary=canary,
+        sample=sample,
         outcome=Outcome.ANSWERED,
         text=answer.text,
         finish_reason=answer.finish_reason,
@@ -200,10 +202,13 @@ def _answered(task: _Task, answer: Answer, attempts: int, at: datetime) -> Compl
     )
 
 
-def _failed(task: _Task, failed: RequestFailed, attempts: int, at: datetime) -> Completion:
+def not_answered(
+    canary: str, sample: int, failed: RequestFailed, at: datetime, attempts: int = 1
+) -> Completion:
+    """The completion of a request that failed."""
     return Completion(
-        canary=task.canary.id,
-        sample=task.sample,
+        canary=canary,
+        sample=sample,
         outcome=failed.outcome,
         attempts=attempts,
         error=failed.message,

@@ -204,6 +204,47 @@ def load_features(session: Session, run_ids: Sequence[str]) -> tuple[RunFeatures
     return tuple(RunFeatures(run_id, tuple(found), starts.get(run_id)) for run_id, found in answers.items())
 
 
+def load_runs(session: Session, run_ids: Sequence[str]) -> tuple[Run, ...]:
+    """The runs with their answers, in the order of ``run_ids``; ids that are not stored are left out.
+
+    Answers whose text was not stored have none, though they are answered.
+    """
+    runs: dict[str, Run] = {}
+    for start in range(0, len(run_ids), IDS_AT_ONCE):
+        ids = run_ids[start : start + IDS_AT_ONCE]
+        completions: dict[str, list[Completion]] = {run_id: [] for run_id in ids}
+        order = (col(CompletionRow.run_id), col(CompletionRow.canary), col(CompletionRow.sample))
+        some = select(CompletionRow).where(col(CompletionRow.run_id).in_(ids)).order_by(*order)
+        for row in session.exec(some):
+            completions[row.run_id].append(_completion(row))
+        for run in session.exec(select(RunRow).where(col(RunRow.id).in_(ids))):
+            answers = tuple(completions[run.id])
+            runs[run.id] = Run(run.id, run.target, run.suite, _time(run.started_at), answers)
+    return tuple(runs[run_id] for run_id in run_ids if run_id in runs)
+
+
+def _completion(row: CompletionRow) -> Completion:
+    """The completion, but for the log-probabilities, of which only hashes and means are stored."""
+    features = AnswerFeatures.from_json(row.features)
+    return Completion(
+        canary=row.canary,
+        sample=row.sample,
+        outcome=Outcome(row.outcome),
+        text=row.text,
+        finish_reason=features.finish_reason,
+        served_model=features.served_model,
+        system_fingerprint=features.system_fingerprint,
+        latency_s=row.latency_s,
+        ttft_s=row.ttft_s,
+        input_tokens=row.input_tokens,
+        output_tokens=row.output_tokens,
+        cached_input_tokens=row.cached_input_tokens,
+        attempts=row.attempts,
+        error=row.error,
+        at=None if row.asked_at is None else _time(row.asked_at),
+    )
+
+
 def recent_runs(session: Session, target: str | None = None, limit: int = 50) -> tuple[RunSummary, ...]:
     """The last runs, newest first, at most ``ROWS_MAX``."""
     query = select(RunRow).order_by(col(RunRow.position).desc()).limit(min(limit, ROWS_MAX))

@@ -13,6 +13,7 @@ from .attachments import Attachments
 from .canonical import CustomScrubber, ScrubberName
 from .config import Parameters, Samples
 from .document import DocumentError, Path, Places, Problem, load_document_with_places, placed
+from .gate.config import GateConfig
 from .prompt import Message as Message
 from .prompt import Tool
 from .prompt_document import (
@@ -97,13 +98,14 @@ class Canary:
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """Canaries that are replayed together. ``scrub`` is for ``canonical``."""
+    """Canaries that are replayed together. ``scrub`` is for ``canonical``, ``gate`` what it asks of a release."""
 
     name: str
     canaries: tuple[Canary, ...]
     scrub: tuple[str | CustomScrubber, ...] = ()
     parameters: Mapping[str, Any] = field(default_factory=dict)
     samples: int | None = None
+    gate: GateConfig = field(default_factory=GateConfig)
 
     def expected_samples(self, target_samples: int | None = None) -> dict[str, int]:
         """How many answers a full run has, by canary: the canary's word, the suite's, the target's, or 1."""
@@ -322,6 +324,7 @@ class SuiteDocument(Document):
     tools: Tools = Field(default_factory=list)
     tool_choice: ToolChoice | None = None
     scrub: Annotated[list[ScrubberName | ScrubDocument], Field(max_length=50)] = Field(default_factory=list)
+    gate: GateConfig = Field(default_factory=GateConfig)
     canaries: Annotated[list[CanaryDocument], Field(min_length=1, max_length=MAX_CANARIES)]
 
     @model_validator(mode="after")
@@ -346,4 +349,5 @@ class SuiteDocument(Document):
             ),
             parameters=self.parameters,
             samples=self.samples,
+            gate=self.gate,
         )

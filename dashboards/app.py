@@ -11,8 +11,12 @@ from starlette.middleware.base import RequestResponseEndpoint
 from dashboards import StatusError
 from dashboards.api import api_routes
 from dashboards.audit.routes import audit_api, audit_pages
-from dashboards.pages import page_routes, render_unavailable
+from dashboards.desk import DeskError, IncidentDesk
+from dashboards.desk_api import desk_routes
+from dashboards.pages import explanation_page, page_routes, render_unavailable
+from dashboards.slack_actions import PressDesk, slack_routes
 from dashboards.view import AuditView, Readiness, StatusView
+from dashboards.write_guard import WriteGuard
 
 HERE = Path(__file__).parent
 
@@ -32,10 +36,15 @@ def build_app(
     render_metrics: Callable[[], bytes],
     is_ready: Callable[[], Awaitable[Readiness]],
     audits: AuditView,
+    desk: IncidentDesk | None = None,
+    token: str | None = None,
+    slack: PressDesk | None = None,
 ) -> FastAPI:
     """The application that the daemon serves on its HTTP port.
 
-    ``render_metrics`` gives Prometheus' text format; ``is_ready`` says whether the daemon can do its work.
+    ``render_metrics`` gives Prometheus' text format; ``is_ready`` says whether the daemon can do its work. With a
+    ``desk`` incidents can be seen to over the API, by whoever shows the ``token``, else from this machine alone;
+    with ``slack`` by buttons below messages as well.
     """
     app = FastAPI(
         title="Anchorwatch",
@@ -45,11 +54,17 @@ def build_app(
         openapi_url="/api/openapi.json",
     )
     app.include_router(api_routes(view, render_metrics, is_ready))
+    if desk is not None:
+        app.include_router(desk_routes(desk, WriteGuard(token)))
+        app.include_router(explanation_page(desk))
+    if slack is not None:
+        app.include_router(slack_routes(slack))
     app.include_router(audit_api(audits))
-    app.include_router(page_routes(view, app.openapi))
+    app.include_router(page_routes(view, app.openapi, explains=desk is not None))
     app.include_router(audit_pages(audits))
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
     app.add_exception_handler(StatusError, _answer_unavailable)
+    app.add_exception_handler(DeskError, _answer_refused)
     app.middleware("http")(_with_security_headers)
     return app
 
@@ -59,6 +74,11 @@ async def _with_security_headers(request: Request, call_next: RequestResponseEnd
     for name, value in SECURITY_HEADERS.items():
         response.headers.setdefault(name, value)
     return response
+
+
+async def _answer_refused(request: Request, error: Exception) -> Response:
+    is_unknown = isinstance(error, DeskError) and error.is_unknown
+    return JSONResponse({"detail": str(error)}, status_code=404 if is_unknown else 409)
 
 
 async def _answer_unavailable(request: Request, error: Exception) -> Response:

@@ -2,14 +2,15 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from alerts.finding import Severity
 from dashboards import words
+from dashboards.desk import IncidentDesk
 from dashboards.drawings import sparkline, swing_circle
 from dashboards.reference import operations
 from dashboards.view import DeploymentStatus, IncidentState, IncidentStatus, StatusView
@@ -43,13 +44,30 @@ templates.filters |= {
 templates.globals |= {"counted": words.counted, "sparkline": sparkline}
 
 
-def page_routes(view: StatusView, openapi: Callable[[], dict[str, Any]]) -> APIRouter:
-    """The routes that people open in a browser."""
+def explanation_page(desk: IncidentDesk) -> APIRouter:
+    """The page that says why people were told of an incident, or why not."""
+    router = APIRouter(include_in_schema=False)
+
+    @router.get("/explain", response_class=HTMLResponse)
+    async def explain(incident: Annotated[str, Query(max_length=500)]) -> HTMLResponse:
+        found = await desk.explain(incident)
+        html = templates.get_template("explanation.html").render(found=found, root="./")
+        return HTMLResponse(html, headers={"Cache-Control": "no-store"})
+
+    return router
+
+
+def page_routes(
+    view: StatusView, openapi: Callable[[], dict[str, Any]], *, explains: bool = False
+) -> APIRouter:
+    """The routes that people open in a browser; ``explains``: whether incidents have a page that explains them."""
     router = APIRouter(include_in_schema=False)
 
     @router.get("/", response_class=HTMLResponse)
     async def status_page() -> HTMLResponse:
-        return HTMLResponse(render_status(await view.status()), headers={"Cache-Control": "no-store"})
+        return HTMLResponse(
+            render_status(await view.status(), explains=explains), headers={"Cache-Control": "no-store"}
+        )
 
     @router.get("/api/docs", response_class=HTMLResponse)
     async def reference_page() -> HTMLResponse:
@@ -63,7 +81,7 @@ def page_routes(view: StatusView, openapi: Callable[[], dict[str, Any]]) -> APIR
     return router
 
 
-def render_status(status: DeploymentStatus) -> str:
+def render_status(status: DeploymentStatus, *, explains: bool = False) -> str:
     """The status page as HTML."""
     incidents = sorted(status.incidents, key=_most_urgent_first)
     opened = [incident for incident in incidents if incident.is_open]
@@ -82,6 +100,7 @@ def render_status(status: DeploymentStatus) -> str:
         rollbacks=rollbacks[:ROLLBACKS_SHOWN_MAX],
         adrift=adrift,
         ships=swing_circle(status.targets, adrift),
+        explains=explains,
         root="",
     )
 

@@ -43,6 +43,7 @@ class WatchState(StrEnum):
     STEADY = "steady"
     PENDING = "pending"
     FIRING = "firing"
+    ACKNOWLEDGED = "acknowledged"
     NO_DATA = "no_data"
     INHIBITED = "inhibited"
     """It is beyond its threshold, and another incident explains that."""
@@ -98,11 +99,26 @@ class RollbackState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class RulePrecision:
+    """How often a rule's incidents were pages this quarter, and how many of these people found right or false.
+
+    ``precision`` is the share of right ones among those that somebody has judged.
+    """
+
+    rule: str
+    pages: int
+    right: int = 0
+    false: int = 0
+    precision: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Budget:
-    """How many false pages the operator allows, and how many pages there were."""
+    """How many false pages the operator allows, how many pages there were, and how right each rule was."""
 
     pages_per_quarter: float
     pages_this_quarter: int = 0
+    rules: tuple[RulePrecision, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +230,11 @@ class IncidentStatus:
     evidence: tuple[EvidenceLine, ...] = ()
     notifications: tuple[NotificationStatus, ...] = ()
     inhibited_by: str = ""
+    acknowledged_by: str = ""
+    acknowledged_at: datetime | None = None
+    no_data_since: datetime | None = None
+    reopened: int = 0
+    is_true: bool | None = None
 
     @property
     def is_open(self) -> bool:

@@ -18,6 +18,9 @@ from dashboards.view import (
     WatchState,
 )
 
+OFF = (WatchState.PENDING, WatchState.FIRING, WatchState.ACKNOWLEDGED)
+"""The states in which a watch is beyond its threshold."""
+
 SCALES_S = ((86_400.0, "day"), (3_600.0, "h"), (60.0, "min"), (1.0, "s"))
 
 
@@ -105,7 +108,7 @@ def _silent_targets(status: DeploymentStatus) -> Headline | None:
 
 
 def _watches_off(status: DeploymentStatus) -> Headline | None:
-    off = [watch.name for watch in status.watches if watch.state in (WatchState.PENDING, WatchState.FIRING)]
+    off = [watch.name for watch in status.watches if watch.state in OFF]
     if not off:
         return None
     text = f"{counted(len(off), 'watch is', 'watches are')} beyond the threshold."

@@ -14,16 +14,20 @@ from pydantic import (
     ConfigDict,
     Field,
     HttpUrl,
+    SecretStr,
     ValidationError,
     ValidationInfo,
     field_validator,
 )
 
-from alerts.config import BudgetConfig, ReceiverConfig, RollbackConfig
+from alerts.config import AlertmanagerConfig, BudgetConfig, HeartbeatConfig, ReceiverConfig, RollbackConfig
+from alerts.routing import Routing
+from alerts.routing_config import MuteTimeConfig, RouteConfig, routing_of
 from canaries.abilities import unsupported
 from canaries.config import TargetConfig
 from canaries.dialects import DIALECTS
 from canaries.document import DocumentError, Duration, Places, Problem, load_document_with_places
+from canaries.gate.config import GateConfig
 from canaries.suite import Suite, load_suite
 from monitor.audit.config import AuditConfig, ModelNoteConfig
 from monitor.traffic.checks import NAME_MAX as CHECK_NAME_MAX
@@ -53,6 +57,9 @@ MINUTES_MIN_S = HISTORY_S + 86_400
 HOURS_MIN_S = 32 * 86_400
 """The least time for which hours of calls are kept: that of the longest month, and a day."""
 
+REOPEN_WITHIN_S = 600.0
+"""How soon after its end a finding must come back to be the same incident, unless said otherwise."""
+
 EvaluationName = Annotated[str, Field(min_length=1, max_length=CHECK_NAME_MAX)]
 
 SOME_TIME = datetime(2000, 1, 3, tzinfo=UTC)
@@ -75,6 +82,11 @@ class HttpConfig(BaseModel):
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8700, ge=0, le=65535, description="Port of pages, API and metrics; 0 takes a free one.")
     public_url: HttpUrl | None = Field(None, description="How people reach the pages; messages link there.")
+    token: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="Whoever shows it may change things over the API; else this machine alone.",
+    )
 
 
 def _longer_than(finer: str, kept: float, info: ValidationInfo) -> float:
@@ -146,6 +158,10 @@ class Config(BaseModel):
     otlp: OtlpConfig = Field(default_factory=OtlpConfig, description="The receiver of production traces.")
     storage: StorageConfig = Field(default_factory=StorageConfig, description="What is kept.")
     targets: dict[str, TargetConfig] = Field(default_factory=dict, description="Model endpoints under watch.")
+    gate: GateConfig = Field(
+        default_factory=GateConfig,
+        description="What `anchorwatch gate` asks of a release; a suite's own wins.",
+    )
     prices: list[ModelPriceConfig] = Field(
         default_factory=list, description="What models cost you, where it is not the list price."
     )
@@ -164,9 +180,38 @@ class Config(BaseModel):
         default_factory=list, description="What models are best used for, for the audit's catalogue."
     )
     receivers: dict[str, ReceiverConfig] = Field(default_factory=dict, description="Who is told.")
+    route: RouteConfig | None = Field(
+        None, description="Who is told of what; without it each target and watch names them in `notify`."
+    )
+    mute_times: dict[str, MuteTimeConfig] = Field(
+        default_factory=dict, description="Times that come back, in which routes that name them tell nobody."
+    )
+    reopen_within: Annotated[Duration, Field(ge=0, le=86_400)] = Field(
+        REOPEN_WITHIN_S,
+        description="What is wrong again so soon after its end is the same incident once more.",
+    )
+    alertmanager: AlertmanagerConfig | None = Field(
+        None, description="An Alertmanager that gets every incident that fires."
+    )
+    heartbeat: HeartbeatConfig | None = Field(
+        None, description="A dead man's switch that hears of us while we can work."
+    )
     rollbacks: dict[str, RollbackConfig] = Field(
         default_factory=dict, description="How a release is rolled back."
     )
+
+    def routing(self) -> Routing:
+        """Who is told of what, as the alert arm knows it."""
+        return routing_of(self.route, self.mute_times, self.reopen_within)
+
+    def fallbacks(self) -> dict[str, tuple[str, ...]]:
+        """Who hears what a receiver could not be told, by its name: all others, unless it says who."""
+        return {
+            name: tuple(other for other in self.receivers if other != name)
+            if one.fallback is None
+            else tuple(one.fallback)
+            for name, one in self.receivers.items()
+        }
 
     def told_of_silence(self) -> tuple[str, ...]:
         """The receivers who hear of silence: unless said otherwise all who would miss something by it."""
@@ -298,7 +343,7 @@ def _tls_problems(tree: Any, places: Places, folder: Path) -> Iterator[Problem]:
 
 def _cross_references(tree: Any, places: Places) -> Iterator[Problem]:
     """What no single value shows: names that are defined nowhere, or twice. ``tree`` may be in any state."""
-    for section in ("targets", "receivers", "rollbacks"):
+    for section in ("targets", "receivers", "rollbacks", "mute_times"):
         for name in _section(tree, section):
             if not NAME.fullmatch(str(name)):
                 yield places.problem(
@@ -315,6 +360,12 @@ def _cross_references(tree: Any, places: Places) -> Iterator[Problem]:
     for index, watch in enumerate(watches if isinstance(watches, list) else []):
         if isinstance(watch, dict):
             yield from _unknown_names(tree, places, ("watches", index), watch)
+    yield from _route_problems(tree, places)
+    receivers = _section(tree, "receivers")
+    for name, receiver in receivers.items():
+        if isinstance(receiver, dict):
+            at = ("receivers", name, "fallback")
+            yield from _unknown_of(places, at, receiver.get("fallback"), "receivers", receivers)
     for section in ("silence", "audit"):
         yield from _unknown_names(tree, places, (section,), _section(tree, section))
     yield from _repeated_names(tree, places, "watches", "watch")
@@ -345,6 +396,63 @@ def _repeated_prices(tree: Any, places: Places) -> Iterator[Problem]:
                 ("prices", index, "model"),
                 f"prices[{first}] is for the same model and days; dated prices each have their own `from`",
             )
+
+
+def _route_problems(tree: Any, places: Places) -> Iterator[Problem]:
+    """What is wrong with the tree of routes that none of them shows by itself."""
+    route = tree.get("route") if isinstance(tree, dict) else None
+    if not isinstance(route, dict):
+        return
+    if not route.get("receivers"):
+        text = "the uppermost route needs receivers: they are told of what no route below it fits"
+        yield places.problem(("route", "receivers") if "receivers" in route else ("route",), text)
+    if route.get("match"):
+        yield places.problem(
+            ("route", "match"), "the uppermost route takes everything; match in routes below it"
+        )
+    yield from _unknown_in_route(tree, places, ("route",), route)
+    for at, rule in _told_rules(tree):
+        if rule.get("notify"):
+            text = "who is told is for the route to say: match these labels in a route below it, and leave this out"
+            yield places.problem((*at, "notify"), text)
+
+
+def _told_rules(tree: Any) -> Iterator[tuple[tuple[str | int, ...], Mapping[str, Any]]]:
+    """Every part of the configuration that may name whom it tells, with its place."""
+    for name, target in _section(tree, "targets").items():
+        if isinstance(target, dict):
+            yield ("targets", name), target
+    watches = tree.get("watches")
+    for index, watch in enumerate(watches if isinstance(watches, list) else []):
+        if isinstance(watch, dict):
+            yield ("watches", index), watch
+    yield ("silence",), _section(tree, "silence")
+
+
+def _unknown_in_route(
+    tree: Any, places: Places, at: tuple[str | int, ...], route: Mapping[str, Any]
+) -> Iterator[Problem]:
+    receivers, times = _section(tree, "receivers"), _section(tree, "mute_times")
+    yield from _unknown_of(places, (*at, "receivers"), route.get("receivers"), "receivers", receivers)
+    yield from _unknown_of(places, (*at, "mute_times"), route.get("mute_times"), "mute_times", times)
+    steps = route.get("escalate")
+    for number, step in enumerate(steps if isinstance(steps, list) else []):
+        named = step.get("notify") if isinstance(step, dict) else None
+        names = [named] if isinstance(named, str) else named
+        yield from _unknown_of(places, (*at, "escalate", number, "notify"), names, "receivers", receivers)
+    below = route.get("routes")
+    for number, child in enumerate(below if isinstance(below, list) else []):
+        if isinstance(child, dict):
+            yield from _unknown_in_route(tree, places, (*at, "routes", number), child)
+
+
+def _unknown_of(
+    places: Places, at: tuple[str | int, ...], names: Any, section: str, known: Mapping[Any, Any]
+) -> Iterator[Problem]:
+    word = {"receivers": "receiver", "mute_times": "mute time"}[section]
+    for name in names if isinstance(names, list) else []:
+        if isinstance(name, str) and name not in known:
+            yield places.problem(at, f'no {word} is called "{name}"', _known(section, known))
 
 
 def _unknown_names(

@@ -21,7 +21,7 @@ import uvloop
 from sqlalchemy.exc import SQLAlchemyError
 
 import canaries.store as canary_store
-from alerts import outbox_store
+from alerts import decisions, group_store, outbox_store, silence_store
 from alerts.channels import Tools, open_channels
 from alerts.intake import receive
 from alerts.outbox import Outbox
@@ -40,7 +40,9 @@ from .config import DATABASE_FILE, Deployment, cadence_of
 from .database import Database
 from .deployment import watched_of
 from .foresight.watch_sensitivity import SensitivityWatch
+from .incident_desk import Desk
 from .messenger import Messenger
+from .outside_watch import open_outside_watch
 from .schedule import Every, Schedule, slot_s
 from .self_watch import Job, SelfWatch, why
 from .serving import Place, Server, address, bind, server
@@ -65,6 +67,7 @@ from .traffic_flow.watch_versions import look_at_versions
 
 if TYPE_CHECKING:
     from .grpc_serving import Certificates, GrpcServer
+    from .slack_buttons import SlackButtons
 
 GARBAGE_THRESHOLDS = (50_000, 20, 50)
 """After how many new objects Python looks for cycles among them, and how rarely among older and oldest ones."""
@@ -224,7 +227,12 @@ class Daemon:
         self._house = await self.database.awrite(
             lambda session: take_over(session, self.deployment, self._self.problem, now)
         )
-        self._messenger = Messenger(self.clock, self.metrics, self._self)
+        self._outside = open_outside_watch(
+            config, self.database, self.clock, self.metrics, self._self, telling
+        )
+        self._messenger = Messenger(
+            self.database, self.clock, self.metrics, self._self, self._house, self._outside.tell
+        )
         prices, checks = PriceBook(config.prices), AnswerChecks(config.validators, config.evaluations)
         marking = Marking(config.watches)
         self._intake = Intake(
@@ -243,7 +251,16 @@ class Daemon:
         public_url = str(config.http.public_url) if config.http.public_url else None
         tools = Tools(telling, self.clock.now, public_url)
         channels = open_channels(config.receivers, config.rollbacks, tools)
-        self._outbox = Outbox(self.database, channels, self.clock.now, self.rng, self._messenger.delivered)
+        self._outbox = Outbox(
+            self.database,
+            channels,
+            self.clock.now,
+            self.rng,
+            self._messenger.delivered,
+            limits={name: one.max_per_minute for name, one in config.receivers.items()},
+            fallbacks=config.fallbacks(),
+        )
+        self._buttons = self._open_buttons(telling)
         self._status = Status(
             self.deployment,
             self.database,
@@ -258,6 +275,15 @@ class Daemon:
         self._sensitivity = SensitivityWatch(self.database, self._house, self._rounds.watched)
         self._interrupt = self._rounds.interrupt
         await self._plan(now)
+
+    def _open_buttons(self, telling: httpx.AsyncClient) -> "SlackButtons | None":
+        receivers = self.deployment.config.receivers
+        if not any(one.slack is not None and one.slack.has_buttons for one in receivers.values()):
+            return None
+        # Imported here: Slack's client takes 8 MB.
+        from .slack_buttons import SlackButtons
+
+        return SlackButtons(self.database, self.clock, telling, self._self, receivers, self._messenger.wake)
 
     async def _open_rounds(self, asking: httpx.AsyncClient, now: datetime) -> Rounds:
         watched = {
@@ -296,6 +322,8 @@ class Daemon:
             ("sensitivity", SENSITIVITY_EVERY_S, self._measure),
             ("watches", config.watch_every, self._look),
         ]
+        if config.heartbeat:
+            jobs.append(("heartbeat", config.heartbeat.every, self._outside.beat))
         if config.otlp.tls and self.traces_tls:
             follow = partial(self._renew, self.traces_tls, config.otlp.tls)
             jobs.append(("certificates", CERTIFICATES_EVERY_S, follow))
@@ -323,8 +351,16 @@ class Daemon:
 
     async def _serve(self) -> int:
         """Run every part until the signal, or until one of them ends; gives the exit code."""
-        audits = StoredAudits(self.database)
-        app = build_app(self._status, self.metrics.render, self._readiness, audits)
+        token = self.deployment.config.http.token
+        app = build_app(
+            self._status,
+            self.metrics.render,
+            self._readiness,
+            StoredAudits(self.database),
+            Desk(self.database, self.clock, self._messenger.wake),
+            token.get_secret_value() if token else None,
+            self._buttons,
+        )
         otlp, is_news = self.deployment.config.otlp, self._self.is_news
         in_flight = InFlight(otlp.max_in_flight_bytes)
         receiver = TraceReceiver(self._intake, otlp, self.metrics, is_news=is_news, in_flight=in_flight)
@@ -346,6 +382,10 @@ class Daemon:
                 self._grpc.serve(service), name="traces over gRPC"
             )
         tasks["outbox"] = asyncio.create_task(self._messenger.deliver(self._outbox), name="outbox")
+        if self._buttons:
+            tasks["buttons"] = asyncio.create_task(self._buttons.serve(), name="buttons")
+        if self.deployment.config.alertmanager:
+            tasks["alertmanager"] = asyncio.create_task(self._outside.export(), name="alertmanager")
         tasks["pulse"] = asyncio.create_task(self._self.pulse(), name="pulse")
         self._schedule.start()
         self._announce()
@@ -371,8 +411,9 @@ class Daemon:
         self._messenger.close()
         ending = {tasks[name] for name in ("traces", "traces over gRPC", "outbox") if name in tasks}
         await asyncio.wait(ending, timeout=FLUSH_GRACE_S)
-        tasks["outbox"].cancel()
-        tasks["pulse"].cancel()
+        for name in ("outbox", "pulse", "alertmanager", "buttons"):
+            if name in tasks:
+                tasks[name].cancel()
         with contextlib.suppress(StoreError):  # what is not folded is in the journal, for the next start
             await self._intake.fold()
         servers["pages"].should_exit = True
@@ -414,6 +455,7 @@ class Daemon:
                 now,
                 house.rollbacks,
                 house.inhibitions,
+                house.routing,
             )
         )
         self._status.looks, self._status.silence = looks, silence
@@ -460,7 +502,15 @@ class Daemon:
     async def _forget(self) -> None:
         """Delete what is older than the configuration says, a little at a time: others write in between."""
         before = self.clock.now() - timedelta(seconds=self.deployment.config.storage.keep)
-        for forget in (canary_store.forget_runs, outbox_store.forget, forget_audits):
+        records = (
+            canary_store.forget_runs,
+            outbox_store.forget,
+            group_store.forget,
+            silence_store.forget,
+            decisions.forget,
+            forget_audits,
+        )
+        for forget in records:
             while await self.database.awrite(partial(forget, before=before)):
                 pass
 

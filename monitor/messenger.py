@@ -1,19 +1,23 @@
-"""Who drains the outbox while the daemon runs, and counts what was delivered."""
+"""Who tells groups that are due and drains the outbox while the daemon runs, and counts what was delivered."""
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from alerts.dispatch import flush_due
 from alerts.incident import NoticeKind, Transition
 from alerts.outbox import Delivery, Outbox, Outcome
 from canaries.clock import Clock
 
+from .database import Database
 from .self_watch import SelfWatch, why
 from .telemetry import Metrics
+from .watched import House
 
 IDLE_OUTBOX_S = 30.0
 """How long the outbox sleeps when nothing is due; new messages wake it at once."""
@@ -28,9 +32,13 @@ log = structlog.get_logger()
 class Messenger:
     """Sends what is in the outbox as soon as it is due."""
 
+    database: Database
     clock: Clock
     metrics: Metrics
     self_watch: SelfWatch
+    house: House
+    on_change: Callable[[], None] = lambda: None
+    """Called when something about an incident has changed."""
     _mail: asyncio.Event = field(default_factory=asyncio.Event)
     _is_closing: bool = False
 
@@ -41,14 +49,10 @@ class Messenger:
             if incident is None:
                 continue
             self._mail.set()
-            if transition.is_page:
-                self.metrics.pages.inc()
+            self.on_change()
+            self.metrics.pages.inc(transition.pages)
             if transition.notifications:
                 log.info("incident", key=incident.key, state=incident.state, reason=transition.reason)
-
-    def wake(self) -> None:
-        """Look into the outbox: something was put there that is no transition's."""
-        self._mail.set()
 
     async def deliver(self, outbox: Outbox) -> None:
         """Drain the outbox whenever something is due; after ``close``, once more and to its end."""
@@ -61,6 +65,10 @@ class Messenger:
                 # Never without a pause: a clock that jumps must not make this loop spin.
                 async with asyncio.timeout(max(wait_s, 0.05)):
                     await self._mail.wait()
+
+    def wake(self) -> None:
+        """Have ``deliver`` look at once whether somebody has to be told."""
+        self._mail.set()
 
     def close(self) -> None:
         """Have ``deliver`` end when nothing is due any more."""
@@ -81,14 +89,27 @@ class Messenger:
         self._mail.set()
 
     async def _drain(self, outbox: Outbox) -> float:
-        """Send what is due; gives the seconds until there is something to do again."""
+        """Tell the groups that are due, and send; gives the seconds until there is something to do again."""
         try:
-            due = await outbox.drain()
+            group_due = await self._tell_groups()
+            mail_due = await outbox.drain()
         except SQLAlchemyError as error:
             self.self_watch.problem(f"The outbox waits for the database: {why(error)}.")
             return TROUBLED_OUTBOX_S
         except Exception:
             self.self_watch.defect("the outbox")
             return TROUBLED_OUTBOX_S
-        wait_s = IDLE_OUTBOX_S if due is None else (due - self.clock.now()).total_seconds()
+        due = [at for at in (group_due, mail_due) if at is not None]
+        wait_s = (min(due) - self.clock.now()).total_seconds() if due else IDLE_OUTBOX_S
         return min(wait_s, IDLE_OUTBOX_S)
+
+    async def _tell_groups(self) -> datetime | None:
+        """Put into the outbox what groups have waited to say; gives when the next of them is due."""
+        now, house = self.clock.now(), self.house
+        while True:
+            pages, due = await self.database.awrite(
+                lambda session: flush_due(session, house.routing, house.inhibitions, now)
+            )
+            self.metrics.pages.inc(pages)
+            if due is None or due > now:
+                return due

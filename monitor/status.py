@@ -10,8 +10,8 @@ from sqlmodel import Session
 
 import alerts.store as alert_store
 import canaries.store as canary_store
+from alerts import actions, group_store, outbox_store
 from alerts import incident as incidents
-from alerts import outbox_store
 from alerts.evidence.ledger import QUARTER_S, Ledger
 from alerts.finding import Label
 from alerts.inhibition import InhibitRule, inhibitor
@@ -40,6 +40,7 @@ from dashboards.view import (
     RollbackMode,
     RollbackState,
     RollbackStatus,
+    RulePrecision,
     ScoreEvidence,
     ScorePoint,
     ServiceStatus,
@@ -70,6 +71,12 @@ from .watched import House
 
 INCIDENTS_SHOWN = 50
 """How many of the latest incidents the status has, open or not."""
+
+OPEN_SHOWN = 200
+"""How many of the open incidents the status has, the latest ones; `alerts list` has all of them."""
+
+RULES_SHOWN = 50
+"""How many rules the status judges, the most false first."""
 
 ROLLBACKS_SHOWN = 20
 """How many of the latest rollback decisions the status has."""
@@ -130,9 +137,14 @@ class Status:
     def _read(self, session: Session) -> DeploymentStatus:
         now, config = self.clock.now(), self.deployment.config
         open_now = {incident.key: incident for incident in alert_store.open_incidents(session)}
-        pages = alert_store.pages_since(session, now - timedelta(seconds=QUARTER_S))
+        quarter = now - timedelta(seconds=QUARTER_S)
+        pages = group_store.pages_since(session, quarter)
         shown = {
-            one.id: one for one in (*open_now.values(), *alert_store.incidents(session, INCIDENTS_SHOWN))
+            one.id: one
+            for one in (
+                *tuple(open_now.values())[-OPEN_SHOWN:],
+                *alert_store.incidents(session, INCIDENTS_SHOWN),
+            )
         }
         backlog = outbox_store.backlog(session, failed_since=now - FAILURES_SHOWN_FOR)
         received = self.metrics.received
@@ -140,7 +152,7 @@ class Status:
             at=now,
             version=installed_version(),
             started_at=self.started_at,
-            budget=Budget(config.budget.pages_per_quarter, len(pages)),
+            budget=Budget(config.budget.pages_per_quarter, pages, _rules(session, quarter)),
             targets=tuple(self._target(session, name, open_now) for name in config.targets),
             watches=(
                 *(_watch(one, open_now, self.house.inhibitions) for one in self.looks),
@@ -358,6 +370,11 @@ def _tail(one: TailLook, open_now: Mapping[str, incidents.Incident]) -> WatchSta
     )
 
 
+def _rules(session: Session, since: datetime) -> tuple[RulePrecision, ...]:
+    records = actions.rule_records(session, since)[:RULES_SHOWN]
+    return tuple(RulePrecision(one.rule, one.pages, one.right, one.wrong, one.precision) for one in records)
+
+
 def _incident(session: Session, one: incidents.Incident, inhibited_by: str = "") -> IncidentStatus:
     return IncidentStatus(
         id=one.id,
@@ -370,6 +387,11 @@ def _incident(session: Session, one: incidents.Incident, inhibited_by: str = "")
         resolved_at=one.resolved_at,
         subject=one.labels.get("target") or one.labels.get("watch") or one.labels.get("service") or one.key,
         inhibited_by=inhibited_by,
+        acknowledged_by=one.acknowledged_by,
+        acknowledged_at=one.acknowledged_at,
+        no_data_since=one.no_data_since if one.is_open else None,
+        reopened=one.reopened,
+        is_true=one.is_true,
         evidence=tuple(EvidenceLine(name, value) for name, value in one.finding.evidence),
         notifications=tuple(_notification(row) for row in outbox_store.notifications(session, one.id)),
     )

@@ -8,7 +8,7 @@ from sqlmodel import Session
 
 import alerts.store as alert_store
 import canaries.store as canary_store
-from alerts import outbox_store
+from alerts import group_store, outbox_store
 from alerts.finding import Label, Verdict
 from alerts.incident import AlertRule
 from alerts.intake import receive
@@ -43,10 +43,13 @@ def take_over(
         log.info("interrupted when the last daemon ended", runs=interrupted)
     note_uses(session, deployment.suites, now)
     outbox_store.release_claims(session)
+    house = house_of(deployment, store.deployment_secret(session))
+    group_store.set_policies(session, house.routing.policies())
+    group_store.look_again(session, now)
     _close_orphans(session, deployment.config, now)
     if again := outbox_store.requeue_pages(session):
         log.info("alarms that had been given up are sent again", messages=again)
-    return house_of(deployment, store.deployment_secret(session))
+    return house
 
 
 def first_start(last: RunSummary | None, every_s: float, now: datetime) -> datetime:

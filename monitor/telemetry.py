@@ -26,6 +26,9 @@ SERIES_MAX = 1_000
 NOT_DETECTABLE = 2.0
 """The minimum detectable effect that is shown where not even a change of all answers would be paged."""
 
+OPEN_STATES = tuple(state.value for state in IncidentState if state is not IncidentState.RESOLVED)
+"""The states of incidents that are counted."""
+
 
 def installed_version() -> str:
     """The version of this installation."""
@@ -224,6 +227,12 @@ class Metrics:
         self.notifications = Counter(
             "anchorwatch_notifications", "Deliveries by result.", ["receiver", "result"], registry=one
         )
+        self.outside = Counter(
+            "anchorwatch_outside",
+            "Signs of life to the dead man's switch, and exports to the Alertmanager, by result.",
+            ["to", "result"],
+            registry=one,
+        )
         self.outbox_waiting = Gauge("anchorwatch_outbox_waiting", "Messages not delivered yet.", registry=one)
         self.outbox_oldest_age = Gauge(
             "anchorwatch_outbox_oldest_age_seconds",
@@ -282,7 +291,7 @@ class Metrics:
         open_now = Counts(
             (one.state.value, one.severity.name.lower()) for one in status.incidents if one.is_open
         )
-        for state_name in (IncidentState.PENDING.value, IncidentState.FIRING.value):
+        for state_name in OPEN_STATES:
             for severity in Severity:
                 series = (state_name, severity.name.lower())
                 self.incidents.labels(*series).set(open_now[series])

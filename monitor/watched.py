@@ -13,6 +13,7 @@ from alerts.finding import Severity
 from alerts.incident import AlertRule
 from alerts.inhibition import InhibitRule
 from alerts.rollback import RollbackRule
+from alerts.routing import Routing
 from canaries.baseline import ANCHOR, Baseline, Calibration
 from canaries.baseline_store import load_baseline
 from canaries.contract import Contract
@@ -51,7 +52,8 @@ class Watched:
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """What all targets of a deployment share: its secret, its budgets, its rollbacks, and what inhibits what.
+    """What all targets of a deployment share: its secret, its budgets, its rollbacks, what inhibits what,
+    and who is told of what.
 
     ``frozen`` keeps the frozen baselines that were read, ``ranked`` what runs are ranked against under them and
     ``assumed`` whether the promise holds: none of it ever changes, and all of it takes a while to make.
@@ -61,6 +63,7 @@ class House:
     budgets: Budgets = field(default_factory=Budgets)
     rollbacks: Mapping[str, RollbackRule] = field(default_factory=dict)
     inhibitions: tuple[InhibitRule, ...] = RULES
+    routing: Routing = field(default_factory=Routing)
     frozen: dict[str, Baseline] = field(default_factory=dict)
     ranked: dict[str, Ranks] = field(default_factory=dict)
     assumed: dict[tuple[str, str, tuple[str, ...]], Assumptions] = field(default_factory=dict)

@@ -1,35 +1,48 @@
 #!/usr/bin/env bash
-# Puts the real programs that tests run against into .tools: prometheus (with promtool), helm 3 and helm 4.
+# Puts the real programs that tests run against into .tools: prometheus (with promtool), its Alertmanager (with amtool),
+# helm 3 and helm 4.
 #
-# Does nothing for what is there. Debian's package is unpacked, not installed: no service starts, and no root is needed
-# but to fetch apt's lists on a machine that has none. What cannot be had is said, and its tests skip (with CI=true they
-# fail).
+# Does nothing for what is there. Debian's packages are unpacked, not installed: no service starts. Root is needed to fetch
+# apt's lists on a machine that has none, and for the templates that Debian's Alertmanager reads from one place only. What
+# cannot be had is said, and its tests skip (with CI=true they fail).
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")/.." && pwd)
-prometheus=$here/.tools/prometheus
 
 say() { echo "install-real-parts: $*" >&2; }
 
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
-download_prometheus() {
-  cd "$scratch" && { apt-get download -qq prometheus 2>/dev/null \
-    || { apt-get update -qq && apt-get download -qq prometheus; }; }
+download() { # PACKAGE
+  cd "$scratch" && { apt-get download -qq "$1" 2>/dev/null || { apt-get update -qq && apt-get download -qq "$1"; }; }
 }
 
-unpack_prometheus() {
-  dpkg-deb --extract "$scratch"/prometheus_*.deb "$scratch/unpacked" \
-    && rm -rf "$prometheus" && mkdir -p "$(dirname "$prometheus")" && mv "$scratch/unpacked" "$prometheus"
+unpack() { # PACKAGE FOLDER
+  dpkg-deb --extract "$scratch/$1"_*.deb "$scratch/unpacked-$1" \
+    && rm -rf "$2" && mkdir -p "$(dirname "$2")" && mv "$scratch/unpacked-$1" "$2"
 }
 
-if ! command -v prometheus >/dev/null && [ ! -x "$prometheus/usr/bin/prometheus" ]; then
-  if command -v apt-get >/dev/null && (download_prometheus) && unpack_prometheus; then
-    say "prometheus is in $prometheus"
-  else
-    say "prometheus cannot be had here (Debian or Ubuntu with apt needed); its tests will skip"
+from_debian() { # PACKAGE
+  local folder=$here/.tools/$1
+  if command -v "$1" >/dev/null || [ -x "$folder/usr/bin/$1" ]; then
+    return
   fi
+  if command -v apt-get >/dev/null && (download "$1") && unpack "$1" "$folder"; then
+    say "$1 is in $folder"
+  else
+    say "$1 cannot be had here (Debian or Ubuntu with apt needed); its tests will skip"
+  fi
+}
+
+from_debian prometheus
+from_debian prometheus-alertmanager
+
+templates=/usr/share/prometheus/alertmanager
+unpacked=$here/.tools/prometheus-alertmanager$templates
+if [ ! -e "$templates/email.tmpl" ] && [ -d "$unpacked" ]; then
+  { mkdir -p "$templates" && cp "$unpacked"/*.tmpl "$templates"; } 2>/dev/null \
+    || say "the Alertmanager needs the templates in $templates, which only root can put there; its test will skip"
 fi
 
 "$here/scripts/get-helm.sh" || say "helm cannot be had here; the chart's tests will skip"

@@ -20,9 +20,9 @@ def require(name: str, found: bool, how: str) -> None:
     pytest.skip(text)
 
 
-def program(name: str) -> str:
+def program(name: str, package: str = "prometheus") -> str:
     """The path of a program that scripts/install-real-parts.sh puts there, unless the system has it."""
-    own = ROOT / ".tools" / "prometheus" / "usr" / "bin" / name
+    own = ROOT / ".tools" / package / "usr" / "bin" / name
     path = which(name) or (str(own) if own.exists() else None)
     require(name, path is not None, "scripts/install-real-parts.sh (on Debian or Ubuntu)")
     assert path is not None

@@ -10,8 +10,10 @@ from typing import Any, Protocol
 
 import httpx
 
-from ..config import ReceiverConfig, RollbackConfig, SlackConfig
+from ..config import AppriseConfig, ReceiverConfig, RollbackConfig, SlackConfig
 from ..message import ROLLBACK_PREFIX, Message, Thread
+from .pagerduty import PagerDutyChannel
+from .slack_webhook import SlackWebhookChannel
 from .webhook import RollbackChannel, WebhookChannel
 
 
@@ -43,8 +45,20 @@ def _slack(config: SlackConfig, tools: Tools) -> Channel:
     return SlackChannel(config, tools.public_url)
 
 
+def _apprise(config: AppriseConfig, tools: Tools) -> Channel:
+    # Imported here: it takes a second and 20 MB.
+    from .apprise import AppriseChannel
+
+    return AppriseChannel(config, tools.public_url)
+
+
 OPENERS: Mapping[str, Callable[[Any, Tools], Channel]] = {
     "slack": _slack,
+    "slack_webhook": lambda config, tools: SlackWebhookChannel(
+        config, tools.client, tools.now, tools.public_url
+    ),
+    "pagerduty": lambda config, tools: PagerDutyChannel(config, tools.client, tools.now, tools.public_url),
+    "apprise": _apprise,
     "webhook": lambda config, tools: WebhookChannel(config, tools.client, tools.now),
 }
 """How each kind of receiver is opened, by the name of its field in ``ReceiverConfig``."""

@@ -50,6 +50,11 @@ PERMANENT = {
 }
 """Slack's refusals that trying again cannot change, each with what a person can do about it."""
 
+_CHANGES = (NoticeKind.FIRING, NoticeKind.ESCALATED, NoticeKind.UPDATED, NoticeKind.RESOLVED)
+"""What changes the first message of a thread, which shows how things are now."""
+
+_LOUD = (NoticeKind.FIRING, NoticeKind.ESCALATED, NoticeKind.REPEATED)
+
 _THREAD_IS_GONE = ("thread_not_found", "message_not_found")
 _CANNOT_EDIT = (*_THREAD_IS_GONE, "cant_update_message", "edit_window_closed")
 
@@ -66,6 +71,8 @@ class SlackChannel:
             retry_handlers=[],
         )
         self._channel = config.channel
+        self._mentions = config.mentions
+        self._has_buttons = config.has_buttons
         self._public_url = public_url
 
     async def deliver(self, message: Message, thread: Thread | None, *, is_repeat: bool) -> Thread | None:
@@ -79,7 +86,7 @@ class SlackChannel:
             return thread or found
         if thread is None:
             return await self._post(message)
-        if message.kind in (NoticeKind.ESCALATED, NoticeKind.RESOLVED):
+        if message.kind in _CHANGES:
             await self._update(message, thread)
         return await self._reply(message, thread)
 
@@ -94,8 +101,8 @@ class SlackChannel:
         return Thread(channel=answer["channel"], message=answer["ts"])
 
     async def _reply(self, message: Message, thread: Thread) -> Thread:
-        # A thread is quiet: a rise in severity is shown to the whole channel.
-        is_loud = message.kind is NoticeKind.ESCALATED
+        # A thread is quiet: what is to wake people is shown to the whole channel.
+        is_loud = message.kind in _LOUD
         place = {"channel": thread.channel, "thread_ts": thread.message, "reply_broadcast": is_loud}
         try:
             await self._post(message, **place)
@@ -137,7 +144,10 @@ class SlackChannel:
         return None
 
     def _content(self, message: Message) -> dict[str, Any]:
-        return {"text": slack_text(message), "blocks": slack_blocks(message, self._public_url)}
+        return {
+            "text": slack_text(message),
+            "blocks": slack_blocks(message, self._public_url, self._mentions, with_buttons=self._has_buttons),
+        }
 
 
 async def _answer(call: Awaitable[AsyncSlackResponse]) -> Any:

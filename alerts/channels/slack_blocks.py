@@ -12,9 +12,11 @@ from slack_sdk.models.blocks import (
     SectionBlock,
 )
 
+from ..config import MentionsConfig
 from ..finding import Severity
 from ..incident import NoticeKind
 from ..message import Message, Section
+from .slack_buttons import buttons
 
 MAX_FIELDS = 6
 """How many lines of evidence a message shows; a last line says how many more there are."""
@@ -22,6 +24,8 @@ MAX_FIELDS = 6
 MAX_FIELD_LENGTH = 300
 """How much of one line of evidence is shown."""
 
+MAX_MEMBERS = 8
+"""How many incidents of a group a message names; it counts the others. With longer lines they would be cut off."""
 MAX_MORE = 40
 """What is left free for the line that says how many more there are."""
 
@@ -33,24 +37,38 @@ MAX_SECTIONS = 12
 
 _MARKS = {
     NoticeKind.RESOLVED: "🟢",
+    NoticeKind.ACKNOWLEDGED: "👀",
     NoticeKind.ROLLBACK: "⏪",
     NoticeKind.ROLLBACK_NEWS: "⏪",
     NoticeKind.TEST: "🔔",
     NoticeKind.REPORT: "📋",
 }
+_CALLING = (NoticeKind.FIRING, NoticeKind.ESCALATED, NoticeKind.REPEATED)
 _SEVERITY_MARKS = {Severity.PAGE: "🔴", Severity.TICKET: "🟠", Severity.INFO: "🔵"}
 
 
-def slack_blocks(message: Message, public_url: str | None = None) -> list[dict[str, Any]]:
-    """Header, summary, evidence and small print, checked against Slack's limits."""
+def slack_blocks(
+    message: Message,
+    public_url: str | None = None,
+    mentions: MentionsConfig | None = None,
+    *,
+    with_buttons: bool = False,
+) -> list[dict[str, Any]]:
+    """Header, who is called, summary, evidence, buttons and small print, checked against Slack's limits."""
     mark = _MARKS.get(message.kind) or _SEVERITY_MARKS[message.severity]
     header = escaped(f"{mark} {message.headline}", HeaderBlock.text_max_length)
     blocks: list[Block] = [HeaderBlock(text=PlainTextObject(text=header, emoji=True))]
+    if mentions is not None and message.kind in _CALLING and (called := mentions.of(message.severity)):
+        blocks.append(SectionBlock(text=_markdown(" ".join(map(_mention, called)))))
     blocks += [_section(sentence) for sentence in message.sentences if sentence]
+    if message.member_lines:
+        blocks.append(_section("\n".join(f"• {line}" for line in _member_lines(message))))
     blocks += [_part(one) for one in message.sections[:MAX_SECTIONS]]
     fields = _fields(message.evidence)
     if fields:
         blocks.append(SectionBlock(fields=fields))
+    if with_buttons and (pressed := buttons(message)):
+        blocks.append(pressed)
     context = _context(message, public_url)
     if context:
         blocks.append(ContextBlock(elements=context))
@@ -80,6 +98,18 @@ def escaped(text: str, limit: int) -> str:
 
 
 _ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+
+
+def _member_lines(message: Message) -> list[str]:
+    more = message.member_count - MAX_MEMBERS
+    lines = [member.said[:MAX_FIELD_LENGTH] for member in message.members[:MAX_MEMBERS]]
+    return [*lines, f"and {more} more"] if more > 0 else lines
+
+
+def _mention(name: str) -> str:
+    if name in ("here", "channel"):
+        return f"<!{name}>"
+    return f"<!subteam^{name}>" if name.startswith("S") else f"<@{name}>"
 
 
 def _section(text: str) -> SectionBlock:

@@ -3,7 +3,6 @@
 https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 """
 
-import asyncio
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from math import floor
@@ -18,10 +17,10 @@ from ..config import RollbackConfig, WebhookConfig
 from ..incident import NoticeKind
 from ..message import Message, Thread
 from ..rollback import Mode
-from .retry_after import retry_after_s
+from .posting import Poster
 
 MAX_BODY_BYTES = 20_000
-"""What the specification recommends at most. A larger body leaves out evidence, parts of a report, then labels."""
+"""What the specification recommends at most. A larger body leaves out evidence, parts of a report, members, labels."""
 
 MAX_SUMMARY_LENGTH = 1000
 """How much of a summary or a note goes into a body."""
@@ -39,43 +38,26 @@ class WebhookChannel:
         client: httpx.AsyncClient,
         now: Callable[[], datetime],
     ) -> None:
-        self._url = str(config.url)
-        self._timeout_s = config.timeout
+        self._poster = Poster("the webhook", str(config.url), config.timeout, client, now)
         self._webhook = Webhook(config.secret.get_secret_value())
-        self._client = client
         self._now = now
 
     async def deliver(self, message: Message, thread: Thread | None, *, is_repeat: bool) -> Thread | None:
         """``None``: webhooks have no threads. A repeat has the same id, by which the receiver drops it."""
         body = webhook_body(message)
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                status, headers = await self._post(body, self._headers(message.id, body))
-        except TimeoutError as error:
-            raise DeliveryError(f"the webhook did not answer within {self._timeout_s:g} s") from error
-        except httpx.HTTPError as error:
-            raise DeliveryError(f"the webhook could not be reached ({type(error).__name__})") from error
-        if not 200 <= status < 300:
-            wait_s = retry_after_s(headers.get("retry-after"), self._now())
+        answer = await self._poster.post(body, self._headers(message.id, body))
+        if not answer.is_success:
             raise DeliveryError(
-                f"the webhook answered {status}", permanent=status == GONE, retry_after_s=wait_s
+                f"the webhook answered {answer.status}",
+                permanent=answer.status == GONE,
+                retry_after_s=answer.retry_after_s,
             )
         return None
-
-    async def _post(self, body: bytes, headers: Mapping[str, str]) -> tuple[int, httpx.Headers]:
-        request = self._client.stream(
-            "POST", self._url, content=body, headers=headers, timeout=self._timeout_s, follow_redirects=False
-        )
-        # The body of the answer is never read, so its size cannot hurt.
-        async with request as response:
-            return response.status_code, response.headers
 
     def _headers(self, message_id: str, body: bytes) -> dict[str, str]:
         # The time is that of this attempt: receivers refuse a timestamp that is minutes old.
         now = self._now()
         return {
-            "content-type": "application/json",
-            "user-agent": "anchorwatch",
             "webhook-id": message_id,
             "webhook-timestamp": str(floor(now.timestamp())),
             "webhook-signature": self._webhook.sign(message_id, now, body.decode()),
@@ -104,21 +86,41 @@ class RollbackChannel:
 
 def webhook_body(message: Message) -> bytes:
     """The JSON that is signed and sent: the same message gives the same bytes, below ``MAX_BODY_BYTES``."""
-    labels, evidence, sections = dict(message.labels), list(message.evidence), len(message.sections)
-    body = _body(message, labels, evidence, sections)
-    while len(body) >= MAX_BODY_BYTES and (evidence or labels or sections):
+    labels, evidence, members = dict(message.labels), list(message.evidence), _members(message)
+    sections = len(message.sections)
+    body = _body(message, labels, evidence, members, sections)
+    while len(body) >= MAX_BODY_BYTES and (evidence or labels or members or sections):
         if evidence:
             evidence.pop()
         elif sections:
             sections -= 1
+        elif members:
+            members.pop()
         else:
             labels.popitem()
-        body = _body(message, labels, evidence, sections)
+        body = _body(message, labels, evidence, members, sections)
     return body
 
 
+def _members(message: Message) -> list[dict[str, Any]]:
+    return [
+        {
+            "incident": one.incident_id,
+            "key": one.key,
+            "severity": one.severity.name.lower(),
+            "state": one.state,
+            "summary": one.summary[:MAX_SUMMARY_LENGTH],
+        }
+        for one in message.members
+    ]
+
+
 def _body(
-    message: Message, labels: Mapping[str, str], evidence: list[tuple[str, str]], sections: int
+    message: Message,
+    labels: Mapping[str, str],
+    evidence: list[tuple[str, str]],
+    members: list[dict[str, Any]],
+    sections: int,
 ) -> bytes:
     fields: dict[str, Any] = {
         "type": f"anchorwatch.{message.kind.value}",
@@ -134,6 +136,10 @@ def _body(
         "labels": labels,
         "summary": message.summary[:MAX_SUMMARY_LENGTH],
         "note": message.note[:MAX_SUMMARY_LENGTH],
+        "group": message.group_id,
+        "why": message.why,
+        "incidents": members,
+        "incident_count": message.member_count,
         "evidence": [{"name": name, "value": value} for name, value in evidence],
         "left_out": len(message.evidence) - len(evidence) + len(message.labels) - len(labels),
     }

@@ -32,11 +32,13 @@ def compare(
     *,
     suite: Suite | None = None,
     price: Price | None = None,
+    base_price: Price | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Comparison:
     """Whether the answers of ``current`` come from the same model, prompts and settings as those of ``base``.
 
-    ``progress`` is told how many canaries are done, and of how many. Raises CompletionsError when no canary was
+    ``base_price`` tells what an answer of the base cost where that is not ``price``; ``progress`` is told how many
+    canaries are done, and of how many. Raises CompletionsError when no canary was
     answered on both sides.
     """
     settings = settings or Settings()
@@ -47,7 +49,7 @@ def compare(
         pairing = replace(pairing, notes=(*pairing.notes, *_not_in(suite, pairing)))
     rng = np.random.default_rng(settings.seed)
     shuffles = Shuffles(pairing.groups, settings.permutations, rng)
-    corpus = Corpus(pairing.pairs, suite, price)
+    corpus = Corpus(pairing.pairs, suite, price, base_price)
 
     def decides(name: str) -> bool:
         return SCORES[name].is_of_answers or settings.performance_decides

@@ -70,6 +70,24 @@ def _drawn(units: int, count: int, rng: np.random.Generator) -> Times:
     return np.concatenate([np.ones((1, units)), again]).astype(np.float32)
 
 
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """How often each answer of one side was drawn: the times, their squares and sums, and how many pairs they make.
+
+    An answer that was drawn twice is not two answers, and makes no pair with itself.
+    """
+
+    times: Times
+    squares: Times
+    total: Floats
+    pairs: Floats
+
+    @classmethod
+    def of(cls, times: Times) -> "_Side":
+        squares, total = times**2, times.sum(axis=1, dtype=np.float64)
+        return cls(times, squares, total, total**2 - squares.sum(axis=1))
+
+
 class Effects:
     """Takes one canary after the other, and measures the differences over all of them."""
 
@@ -81,13 +99,13 @@ class Effects:
     def add(self, pair: CanaryPair, features: CanaryFeatures) -> None:
         """Measure one canary. Canaries count by the harmonic mean of how many answers both sides have."""
         times = self._resamples.of(pair)
-        base, current = times * ~pair.is_current, times * pair.is_current
-        n, m = base.sum(axis=1), current.sum(axis=1)
-        size = np.where((n > 0) & (m > 0), n * m / np.maximum(n + m, 1), 0.0)
+        sides = (_Side.of(times * ~pair.is_current), _Side.of(times * pair.is_current))
+        base, current = sides[0].times, sides[1].times
+        size = _size(sides[0].total, sides[1].total)
         for name, kernel in features.kernels.items():
-            self._add_distance(name, kernel, base, current, size)
+            self._add_distance(name, kernel, sides, size)
         for name, values in features.numbers.items():
-            self._add_number(name, as_compared(name, values), base, current)
+            self._add_number(name, as_compared(name, values), sides, size)
         if features.first_tokens is not None:
             rows = features.first_tokens.logprobs
             moved = np.abs(_mean(current, rows) - _mean(base, rows)).mean(axis=1)
@@ -96,31 +114,30 @@ class Effects:
             self._add_words(features.pooled[names.VOCABULARY], base, current, size)
 
     def _add_distance(
-        self, name: str, kernel: NDArray[np.float32], base: Times, current: Times, size: Floats
+        self, name: str, kernel: NDArray[np.float32], sides: "tuple[_Side, _Side]", size: Floats
     ) -> None:
-        of_base, of_current, alone = base @ kernel, current @ kernel, np.diag(kernel)
-        sums = [times.sum(axis=1) for times in (base, current)]
-        between = 1 - _ratio((of_base * current).sum(axis=1), sums[0] * sums[1])
-        own = []
-        for products, times, total in zip((of_base, of_current), (base, current), sums, strict=True):
-            # An answer that was drawn twice is not two answers.
-            squares = times**2
-            pairs = total**2 - squares.sum(axis=1)
-            own.append(1 - _ratio((products * times).sum(axis=1) - squares @ alone, pairs))
+        alone = np.diag(kernel)
+        products = [side.times @ kernel for side in sides]
+        between = 1 - _ratio(_rowwise(products[0], sides[1].times), sides[0].total * sides[1].total)
+        own = [
+            1 - _ratio(_rowwise(product, side.times) - side.squares @ alone, side.pairs)
+            for product, side in zip(products, sides, strict=True)
+        ]
         is_known = np.isfinite(own[0]) & np.isfinite(own[1]) & (size > 0)
         weight = np.where(is_known, size, 0.0)
         apart = np.where(is_known, 2 * between - own[0] - own[1], 0.0)
         self._sum(name, weight * apart, weight * 2 * np.where(is_known, between, 0.0))
 
-    def _add_number(self, name: str, values: Floats, base: Times, current: Times) -> None:
+    def _add_number(self, name: str, values: Floats, sides: "tuple[_Side, _Side]", size: Floats) -> None:
         known = ~np.isnan(values)
-        filled = np.where(known, values, 0.0)
+        base, current = sides[0].times, sides[1].times
+        n, m = sides[0].total, sides[1].total
+        spread = float(values[known].std())
         if not known.all():
             base, current = base * known, current * known
-        n, m = base.sum(axis=1), current.sum(axis=1)
-        size = np.where((n > 0) & (m > 0), n * m / np.maximum(n + m, 1), 0.0)
-        before, after = base @ filled / np.maximum(n, 1), current @ filled / np.maximum(m, 1)
-        spread = float(np.nanstd(values))
+            n, m = base.sum(axis=1, dtype=np.float64), current.sum(axis=1, dtype=np.float64)
+            size, values = _size(n, m), np.where(known, values, 0.0)
+        before, after = base @ values / np.maximum(n, 1), current @ values / np.maximum(m, 1)
         self._sum(name, size * before, size * after, size, size * spread)
 
     def _add_words(self, rows: NDArray[np.float32], base: Times, current: Times, size: Floats) -> None:
@@ -173,6 +190,16 @@ def _effect(values: Floats, base: Floats | None = None, current: Floats | None =
     low, high = np.percentile(drawn, INTERVAL)
     means = [None if side is None else float(side[0]) for side in (base, current)]
     return Effect(float(values[0]), float(low), float(high), *means)
+
+
+def _size(n: Floats, m: Floats) -> Floats:
+    """The harmonic ``n m / (n + m)``, 0 where a side is empty."""
+    return np.asarray(np.where((n > 0) & (m > 0), n * m / np.maximum(n + m, 1), 0.0))
+
+
+def _rowwise(left: Times, right: Times) -> Floats:
+    """The scalar product of each row with that of the other."""
+    return np.asarray(np.einsum("ij,ij->i", left, right), dtype=np.float64)
 
 
 def _mean(times: Times, rows: NDArray[np.float32]) -> Floats:

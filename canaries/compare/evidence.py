@@ -27,19 +27,24 @@ def surprise(statistics: NDArray[np.floating]) -> Floats:
     ordered = np.sort(values, axis=-1)
     result = np.empty_like(values)
     start = min(count - 1, int(np.ceil(count * (1 - TAIL))))
+    of_rank = -np.log(np.arange(1, count + 1) / count)
     for row in range(len(values)):
         own, x = ordered[row], values[row]
         # A hair below, so that equal sums added up in another order stay equal.
         hair = 1e-6 * max(1e-12, abs(own[-1]) + abs(own[0]))
-        at_least = count - np.searchsorted(own, x - hair)
-        result[row] = -np.log(at_least / count)
+        result[row] = of_rank[count - 1 - np.searchsorted(own, x - hair)]
         threshold = own[start]
-        scale = float(np.median(own[start:] - threshold)) / np.log(2)
+        scale = (_middle(own[start:]) - threshold) / np.log(2)
         if scale > hair:
             beyond = x > threshold + hair
             at_threshold = (count - np.searchsorted(own, threshold - hair)) / count
             result[row, beyond] = -np.log(at_threshold) + (x[beyond] - threshold) / scale
     return result
+
+
+def _middle(ordered: Floats) -> float:
+    """The median of numbers in order."""
+    return float(ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
 
 
 def p_values(statistics: NDArray[np.floating]) -> Floats:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..completion import Completion
-from ..refusals import is_refusal
+from ..refusals import are_refusals
 from ..suite import Expectations, Suite
 from ..validators import validate
 from . import scores as names
@@ -54,11 +54,18 @@ class CanaryFeatures:
 class Corpus:
     """The answers of both sides, as what is compared of them.
 
-    ``suite`` brings expectations and scrubbers; ``price`` tells the cost of an answer.
+    ``suite`` brings expectations and scrubbers; ``price`` tells the cost of an answer, ``base_price`` that of one of
+    the base where it is another.
     """
 
-    def __init__(self, pairs: Sequence[CanaryPair], suite: Suite | None, price: Price | None) -> None:
-        self._pairs, self._price = pairs, price
+    def __init__(
+        self,
+        pairs: Sequence[CanaryPair],
+        suite: Suite | None,
+        price: Price | None,
+        base_price: Price | None = None,
+    ) -> None:
+        self._pairs, self._price, self._base_price = pairs, price, base_price or price
         self._expected = {canary.id: canary.expectations for canary in suite.canaries} if suite else {}
         scrub = suite.scrub if suite else ()
         self._texts = [[texts.clean(answer.text or "", scrub) for answer in pair.answers] for pair in pairs]
@@ -86,13 +93,18 @@ class Corpus:
             names.RARITY: self._rarity[list(self._members[number])],
             names.VARIETY: np.array([len(set(word.tolist())) / max(1, len(word)) ** 0.5 for word in words]),
             names.LENGTH: np.array([float(len(text)) for text in own]),
-            names.REFUSALS: np.array([float(is_refusal(text)) for text in own]),
+            names.REFUSALS: np.array(are_refusals(own), dtype=float),
             **{name: _numbers(pair.answers, measure) for name, measure in MEASURES.items()},
         }
         if expectations := self._expected.get(pair.canary):
             numbers[names.VALIDATORS] = _numbers(pair.answers, lambda answer: _breaks(expectations, answer))
-        if self._price is not None:
-            numbers[names.COST] = _numbers(pair.answers, self._price)
+        if self._price is not None and self._base_price is not None:
+            numbers[names.COST] = np.concatenate(
+                [
+                    _numbers(pair.answers[: pair.base], self._base_price),
+                    _numbers(pair.answers[pair.base :], self._price),
+                ]
+            )
         known = {name: values for name, values in numbers.items() if not np.isnan(values).all()}
         pooled = {
             names.VOCABULARY: texts.vocabulary(words).pooled(),
@@ -116,7 +128,9 @@ MEASURES: Mapping[str, Callable[[Completion], float | None]] = {
 
 
 def _numbers(answers: Sequence[Completion], measure: Callable[[Completion], float | None]) -> Numbers:
-    return np.array([np.nan if (value := measure(answer)) is None else value for answer in answers])
+    return np.array(
+        [np.nan if (value := measure(answer)) is None else value for answer in answers], dtype=float
+    )
 
 
 def _breaks(expectations: Expectations, answer: Completion) -> float:

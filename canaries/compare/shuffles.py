@@ -94,11 +94,14 @@ def weights(sides: Bools, known: Bools | None = None) -> tuple[Floats, Floats]:
     ``known`` says which answers have a value at all.
     """
     current = sides.astype(np.float32)
-    base = 1 - current
     if known is not None:
-        current, base = current * known, base * known
-    n, m = current.sum(axis=1, keepdims=True), base.sum(axis=1, keepdims=True)
+        current *= known
+    n = current.sum(axis=1, keepdims=True)
+    m = np.float32(sides.shape[1] if known is None else known.sum()) - n
     is_there = (n > 0) & (m > 0)
-    difference = np.where(is_there, current / np.maximum(n, 1) - base / np.maximum(m, 1), np.float32(0))
+    of_current, of_base = (np.where(is_there, 1 / np.maximum(side, 1), np.float32(0)) for side in (n, m))
+    difference = current * (of_current + of_base) - of_base
+    if known is not None:
+        difference *= known
     size = np.where(is_there, n * m / np.maximum(n + m, 1), np.float32(0))
     return difference, np.asarray(size[:, 0])

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ CELLS_AT_ONCE = 1 << 22
 COLUMNS_MAX = 1 << 13
 """How many different pieces of text of one canary are told apart; beyond, some share a column."""
 
-POOLED_COLUMNS = 256
+POOLED_COLUMNS = 128
 """How many columns the pieces of text of all canaries share, with signs by chance, which keeps products what they
 were but for a little noise."""
 
@@ -55,12 +55,12 @@ def clean(text: str, scrub: Sequence[str | CustomScrubber] = ()) -> str:
 
 def number_words(texts: Sequence[str]) -> Words:
     """The words of each text as numbers."""
-    numbers: dict[str, int] = {}
-    answers = tuple(
-        np.array([numbers.setdefault(word, len(numbers)) for word in tokens(text)], dtype=np.int64)
-        for text in texts
+    answers = [tokens(text) for text in texts]
+    numbers = {word: number for number, word in enumerate(dict.fromkeys(chain.from_iterable(answers)))}
+    of = numbers.__getitem__
+    return Words(
+        tuple(np.fromiter(map(of, answer), np.int64, len(answer)) for answer in answers), len(numbers)
     )
-    return Words(answers, len(numbers))
 
 
 def exact(texts: Sequence[str]) -> Floats:
@@ -75,16 +75,25 @@ def hamming(texts: Sequence[str]) -> Floats:
     length = min(HAMMING_CHARS_MAX, max(map(len, texts), default=0)) or 1
     places = np.zeros((len(texts), length), dtype=np.uint32)
     for row, text in enumerate(texts):
-        codes = _characters(text[:length])
-        places[row, : len(codes)] = codes
-    if places.max(initial=0) < 256:  # four times as quick
-        places = places.astype(np.uint8)
+        own = _characters(text[:length])
+        places[row, : len(own)] = own
+    codes = _narrow(places)
     alike = np.empty((len(texts), len(texts)), dtype=np.float32)
-    step = max(1, CELLS_AT_ONCE // places.size)
+    step = max(1, CELLS_AT_ONCE // codes.size)
     for start in range(0, len(texts), step):
-        equal = places[start : start + step, None, :] == places[None, :, :]
-        alike[start : start + step] = np.count_nonzero(equal, axis=2)
+        equal = codes[start : start + step, None, :] == codes[None, :, :]
+        # As bytes: counting truth values takes longer than comparing them.
+        alike[start : start + step] = equal.view(np.uint8).sum(axis=2, dtype=np.uint16)
     return alike / np.float32(length)
+
+
+def _narrow(characters: NDArray[np.uint32]) -> NDArray[np.unsignedinteger]:
+    """The characters as bytes where there are no more than 256 of them: four times as quick to compare."""
+    is_there = np.zeros(int(characters.max(initial=0)) + 1, dtype=bool)
+    is_there[characters] = True
+    if np.count_nonzero(is_there) > 256:
+        return characters
+    return (np.cumsum(is_there) - 1).astype(np.uint8)[characters]
 
 
 class Pieces:
@@ -168,9 +177,7 @@ def rarity(words: Words, canaries: Sequence[Sequence[int]]) -> NDArray[np.float6
 
     ``canaries`` are the numbers of the answers to each canary. Which side an answer is on plays no part.
     """
-    everywhere = np.zeros(words.kinds)
-    for answer in words.answers:
-        everywhere += np.bincount(answer, minlength=words.kinds)
+    everywhere = np.bincount(np.concatenate(words.answers), minlength=words.kinds).astype(np.float64)
     rare = np.full(len(words.answers), np.nan)
     for members in canaries:
         sizes = np.array([len(words.answers[i]) for i in members])

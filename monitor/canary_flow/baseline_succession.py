@@ -152,7 +152,7 @@ def canaries_removed(
         verdict = Verdict(
             proof_key(watched.name, ProofKind.VALIDATOR), Label.STEADY, note="Its canary was removed"
         )
-        receive(session, [(verdict, watched.rule)], now, house.rollbacks, house.inhibitions)
+        receive(session, [(verdict, watched.rule)], now, house.rollbacks, house.inhibitions, house.routing)
     _carry_on(session, old, new)
     return new
 

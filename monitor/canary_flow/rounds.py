@@ -202,7 +202,12 @@ class Rounds:
         planned = plan_run(facts)
         verdict = spend_verdict(name, planned, facts)
         transitions = receive(
-            session, [(verdict, watched.rule)], now, self.house.rollbacks, self.house.inhibitions
+            session,
+            [(verdict, watched.rule)],
+            now,
+            self.house.rollbacks,
+            self.house.inhibitions,
+            self.house.routing,
         )
         if not planned.is_skipped:
             canary_store.start_run(session, run_id, name, suite.name, now, planned.estimate_usd)

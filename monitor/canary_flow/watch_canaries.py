@@ -84,7 +84,12 @@ def settle(
     verdicts = [*proven, baseline_verdict(watched, standing.changes, frozen.problem)]
     verdicts += [one for one in (drift, looked_at) if one is not None]
     transitions = receive(
-        session, [(one, watched.rule) for one in verdicts], now, house.rollbacks, house.inhibitions
+        session,
+        [(one, watched.rule) for one in verdicts],
+        now,
+        house.rollbacks,
+        house.inhibitions,
+        house.routing,
     )
     # After the incidents of this run: an open one keeps the baseline that it is about.
     refreshed = Refreshing() if is_refused else refresh_when_due(session, watched, house, current, now)

@@ -16,9 +16,11 @@ from . import (
     alerts_commands,
     audit_command,
     baseline_commands,
+    bench_command,
     canaries_commands,
     compare_command,
     daemon_commands,
+    gate_command,
     simulate_command,
     spans_commands,
     stream_commands,
@@ -48,6 +50,8 @@ def options(
 daemon_commands.add_to(app)
 stream_commands.add_to(app)
 compare_command.add_to(app)
+gate_command.add_to(app)
+bench_command.add_to(app)
 audit_command.add_to(app)
 simulate_command.add_to(app)
 app.add_typer(baseline_commands.app, name="baseline")

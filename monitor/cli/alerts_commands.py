@@ -1,14 +1,19 @@
-"""``alerts list`` and ``alerts test``."""
+"""``alerts list`` and ``alerts test``; what else stands below ``alerts`` has files of its own."""
 
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from monitor import MonitorError
 
+from . import incident_commands, silence_commands
+from .incident_commands import SeverityName
 from .options import HERE, ConfigOption, DataOption, JsonOption, database_at, deployment_at, existing_database
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sqlmodel import Session
 
     from alerts.incident import Incident
@@ -21,19 +26,39 @@ TEST_WAIT_S = 30.0
 
 TEST_LOOK_EVERY_S = 0.2
 
-app = typer.Typer(help="Incidents, and whether people can be reached.", no_args_is_help=True)
+LOOKED_AT_MAX = 10_000
+"""How many of the latest incidents are searched for those that fit."""
+
+
+class StateName(StrEnum):
+    """Where an incident is in its life."""
+
+    PENDING = "pending"
+    FIRING = "firing"
+    ACKNOWLEDGED = "acknowledged"
+    RESOLVED = "resolved"
+
+
+app = typer.Typer(help="Incidents, silences, and whether people can be reached.", no_args_is_help=True)
+incident_commands.add_to(app)
+app.add_typer(silence_commands.app, name="silence")
 
 
 @app.command("list")
 def list_(
     data: DataOption = HERE,
     everything: Annotated[bool, typer.Option("--all", help="Resolved ones too.")] = False,
+    match: Annotated[
+        list[str] | None, typer.Option("--match", help="Only what fits: service=checkout, key=~drift/.*.")
+    ] = None,
+    severity: Annotated[SeverityName | None, typer.Option(help="Only as loud as this.")] = None,
+    state: Annotated[StateName | None, typer.Option(help="Only in this state.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")] = 50,
     as_json: JsonOption = False,
 ) -> None:
     """Open incidents, or all of them, newest first.
 
-    Example: anchorwatch alerts list --all --json
+    Example: anchorwatch alerts list --all --match service=checkout --severity page --json
     """
     import orjson
     from rich.console import Console
@@ -42,10 +67,14 @@ def list_(
 
     from alerts import store
 
-    def work(session: "Session") -> tuple["Incident", ...]:
-        if everything:
-            return store.incidents(session, limit)
-        return tuple(reversed(store.open_incidents(session)))[:limit]
+    fits = _filter(match or [], severity, state)
+
+    def work(session: "Session") -> list["Incident"]:
+        if everything or state is StateName.RESOLVED:
+            found = store.incidents(session, LOOKED_AT_MAX)
+        else:
+            found = tuple(reversed(store.open_incidents(session)))
+        return [one for one in found if fits(one)][:limit]
 
     with existing_database(data) as database:
         shown = database.read(work)
@@ -127,6 +156,28 @@ async def _settled(database: "Database", row: "Notification") -> "Notification":
     return current or row
 
 
+def _filter(
+    match: list[str], severity: SeverityName | None, state: StateName | None
+) -> "Callable[[Incident], bool]":
+    from alerts.matcher import all_fit, facts_of, parse_matcher
+
+    try:
+        matchers = [parse_matcher(text) for text in match]
+    except ValueError as error:
+        raise MonitorError(str(error)) from error
+
+    def fits(incident: "Incident") -> bool:
+        is_loud = severity is None or incident.severity.name.lower() == severity.value
+        is_there = state is None or incident.state.value == state.value
+        return (
+            is_loud
+            and is_there
+            and all_fit(matchers, facts_of(incident.key, incident.finding, incident.severity))
+        )
+
+    return fits
+
+
 def _plain(incident: "Incident") -> dict[str, object]:
     return {
         "id": incident.id,
@@ -140,4 +191,9 @@ def _plain(incident: "Incident") -> dict[str, object]:
         "firing_since": incident.firing_since,
         "resolved_at": incident.resolved_at,
         "paged_at": incident.paged_at,
+        "acknowledged_at": incident.acknowledged_at,
+        "acknowledged_by": incident.acknowledged_by,
+        "no_data_since": incident.no_data_since,
+        "reopened": incident.reopened,
+        "is_true": incident.is_true,
     }

@@ -2,7 +2,7 @@
 
 import typer
 
-from . import harvest_commands, suite_commands
+from . import borderline_command, harvest_commands, suite_commands
 
 app = typer.Typer(help="Find canaries, and follow their suites.", no_args_is_help=True)
 
@@ -12,5 +12,6 @@ def canaries() -> None:
     """Find canaries, and follow their suites."""
 
 
+borderline_command.add_to(app)
 harvest_commands.add_to(app)
 suite_commands.add_to(app)

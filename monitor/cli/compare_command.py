@@ -11,9 +11,12 @@ from monitor import MonitorError
 from .options import JsonOption, plain_console
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
 
     from canaries.compare import Comparison, Settings
+    from canaries.completion import Run
 
 EXIT_CODES = {"same": 0, "different": 1, "inconclusive": 3}
 """What the command exits with; 2 is for input that cannot be used."""
@@ -52,6 +55,10 @@ def compare(
             "Without it they are told, and only the answers decide.",
         ),
     ] = False,
+    base_target: Annotated[
+        str | None, typer.Option(help="Of the base file, take this target alone, as in a file of `bench`.")
+    ] = None,
+    current_target: Annotated[str | None, typer.Option(help="The same of the current file.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write a page with pictures into this file.")] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -64,6 +71,8 @@ def compare(
     Exits with 0 when they are the same, 1 when different, 3 when the data cannot tell, 2 when they cannot be read.
 
     Example: anchorwatch compare before.jsonl after.jsonl --suite suites/first.yaml --html report.html
+
+    Two targets of one file: anchorwatch compare bench.jsonl bench.jsonl --base-target ours --current-target candidate
     """
     # Before numpy is loaded: the matrices are small, and threads that wait for each other on busy cores take ten times
     # as long as one.
@@ -79,9 +88,10 @@ def compare(
         settings = Settings(alpha, permutations, seed, detect, performance_decides)
     except ValueError as error:
         raise MonitorError(str(error)) from error
-    found = _compared(base, current, suite, settings)
+    before, after = _runs(base, base_target), _runs(current, current_target)
+    found = _compared(before, after, suite, settings)
     if html is not None:
-        _write(html, found, base.name, current.name)
+        _write(html, found, base_target or base.name, current_target or current.name)
     if as_json:
         typer.echo(orjson.dumps(to_plain(found)))
     else:
@@ -89,17 +99,29 @@ def compare(
     raise typer.Exit(EXIT_CODES[found.verdict.value])
 
 
-def _compared(base: Path, current: Path, suite: Path | None, settings: "Settings") -> "Comparison":
+def _runs(path: Path, target: str | None) -> "list[Run]":
+    """The runs of a file; where a target is named, its alone."""
+    from canaries.completions_file import read_runs
+
+    runs = read_runs(path)
+    chosen = [run for run in runs if target in (None, run.target)]
+    if not chosen:
+        known = ", ".join(sorted({run.target for run in runs} - {""})) or "none: no line has a target"
+        raise MonitorError(f"{path}: holds no answer of {target}; known there: {known}")
+    return chosen
+
+
+def _compared(
+    before: "Sequence[Run]", after: "Sequence[Run]", suite: Path | None, settings: "Settings"
+) -> "Comparison":
     from rich.console import Console
     from rich.progress import Progress
 
     from canaries.compare import compare as compared
-    from canaries.completions_file import read_runs
     from canaries.suite import load_suite
     from monitor.spending.canary_cost import list_cost_usd
 
     loaded = None if suite is None else load_suite(suite, os.environ)
-    before, after = read_runs(base), read_runs(current)
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("comparing", total=None)

@@ -1,11 +1,16 @@
 """``run``, ``demo``, ``init`` and ``check-config``."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from .options import HERE, ConfigOption, DataOption, JsonOption, deployment_at
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from alerts.routing import Routing
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
 
@@ -101,6 +106,7 @@ def check_config(config: ConfigOption = None, as_json: JsonOption = False) -> No
     """
     import orjson
 
+    from alerts.routing_words import tree_lines, unreachable_routes
     from canaries.clock import SystemClock
     from monitor import MonitorError
     from monitor.advice import advice, spending
@@ -117,12 +123,14 @@ def check_config(config: ConfigOption = None, as_json: JsonOption = False) -> No
             typer.echo(str(error), err=True)
             typer.echo(f"{len(error.problems)} problem(s)", err=True)
         raise typer.Exit(2) from error
-    now = SystemClock().now()
+    now, routing = SystemClock().now(), deployment.config.routing()
     facts: dict[str, Any] = {
         "source": str(deployment.source),
         "targets": {name: len(suite.canaries) for name, suite in deployment.suites.items()},
         "watches": [watch.name for watch in deployment.config.watches],
         "receivers": list(deployment.config.receivers),
+        "route": tree_lines(routing.tree) if routing.tree else [],
+        "unreachable_routes": [f"{name}: {why}" for name, why in unreachable_routes(routing)],
         "rollbacks": {name: one.mode for name, one in deployment.config.rollbacks.items()},
         "spending": spending(deployment, now),
         "advice": advice(deployment, now),
@@ -134,10 +142,19 @@ def check_config(config: ConfigOption = None, as_json: JsonOption = False) -> No
     typer.echo(f"{facts['source']}: good{nothing}")
     for name, count in deployment.suites.items():
         target = deployment.config.targets[name]
-        told = ", ".join(target.notify) or "nobody"
-        typer.echo(f"  target {name}: {len(count.canaries)} canaries against {target.model}, tells {told}")
+        told = _tells(target.notify, routing)
+        typer.echo(f"  target {name}: {len(count.canaries)} canaries against {target.model}{told}")
         typer.echo(f"    {facts['spending'][name]}")
     for watch in deployment.config.watches:
-        typer.echo(f"  watch {watch.name}: tells {', '.join(watch.notify) or 'nobody'}")
+        typer.echo(f"  watch {watch.name}{_tells(watch.notify, routing)}")
+    for line in facts["route"]:
+        typer.echo(f"  {line}")
+    for line in facts["unreachable_routes"]:
+        typer.echo(f"  consider: nothing ever reaches {line}")
     for sentence in facts["advice"]:
         typer.echo(f"  consider: {sentence}")
+
+
+def _tells(notify: "Sequence[str]", routing: "Routing") -> str:
+    """Whom a target or a watch tells; nothing where the tree of routes says it."""
+    return "" if routing.tree else f", tells {', '.join(notify) or 'nobody'}"

@@ -1,7 +1,7 @@
 """What canaries cost: a run that was made, by the tokens it reports, and a sample that is about to be asked for."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from math import ceil
 from statistics import fmean
@@ -50,6 +50,18 @@ def cost_usd(run: Run, target: TargetConfig, suite: Suite) -> float | None:
     costs = [_cost(one, target) for one in counted if one.input_tokens is not None]
     known = [cost for cost in costs if cost is not None]
     return sum(known) if known or not costs else None
+
+
+def price_of(target: TargetConfig, suite: Suite) -> Callable[[Completion], float | None]:
+    """What tells the dollars for an answer of the target to a canary of the suite, where its price is known."""
+    canaries = {canary.id: canary for canary in suite.canaries}
+    return lambda completion: answer_cost_usd(completion, target, canaries.get(completion.canary))
+
+
+def answer_cost_usd(completion: Completion, target: TargetConfig, canary: Canary | None) -> float | None:
+    """Dollars for one completion, as ``cost_usd`` counts them; ``None`` where nothing is known of its price."""
+    counted = _counted(completion, canary)
+    return None if counted.input_tokens is None else _cost(counted, target)
 
 
 def list_cost_usd(completion: Completion) -> float | None:

@@ -136,7 +136,9 @@ def settle_period(
         return before, TailLook(watch, "", 0.0)
     after, verdict, said, evidence = _settled(session, watch, share, house, before, calls)
     save_comparison(session, watch.name, after)
-    transitions = receive(session, [(verdict, rule_of(watch))], now, house.rollbacks, house.inhibitions)
+    transitions = receive(
+        session, [(verdict, rule_of(watch))], now, house.rollbacks, house.inhibitions, house.routing
+    )
     return after, TailLook(watch, said, evidence, transitions)
 
 

@@ -37,7 +37,13 @@ class Look:
         key = incident_key(self.watch)
         judgement = self.judgement
         if judgement.label is not Label.BREACHED:
-            return Verdict(key, judgement.label, note=judgement.reason, is_doubtful=judgement.is_doubtful)
+            return Verdict(
+                key,
+                judgement.label,
+                note=judgement.reason,
+                is_doubtful=judgement.is_doubtful,
+                labels=_all_labels(self.watch),
+            )
         # A fixed threshold is the operator's own word: no further evidence is needed for the rollback it names. What is
         # quieter than the watch comes before its threshold.
         is_beyond = judgement.severity is None
@@ -51,6 +57,7 @@ class Look:
             keep_firing_s=watch.keep_firing_s,
             notify=tuple(watch.notify),
             rollback=watch.rollback,
+            on_no_data=watch.on_no_data,
         )
 
 
@@ -159,9 +166,13 @@ def _finding(watch: WatchConfig, judgement: Judgement) -> Finding:
         severity=judgement.severity or (Severity.PAGE if watch.severity == "page" else Severity.TICKET),
         source=Source.WATCH,
         summary=f"{watch.name}: {judgement.reason}",
-        labels={"watch": watch.name, **labels_of(watch)},
+        labels=_all_labels(watch),
         evidence=(*evidence, *judgement.evidence),
     )
+
+
+def _all_labels(watch: WatchConfig) -> dict[str, str]:
+    return {"watch": watch.name, **labels_of(watch)}
 
 
 def labels_of(watch: WatchConfig) -> dict[str, str]:

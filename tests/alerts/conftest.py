@@ -1,9 +1,11 @@
 """What the tests of the alert arm share: a Slack and a webhook receiver on this machine, and golden files."""
 
+import asyncio
 import os
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +48,9 @@ class FakeSlack:
             if self.keeps_before_failing:
                 self._answer(method, arguments)
             if isinstance(answer.body, str):
-                return web.Response(status=answer.status, text=answer.body, content_type="text/html")
+                return web.Response(
+                    status=answer.status, text=answer.body, content_type="text/html", headers=answer.headers
+                )
             return web.json_response(answer.body, status=answer.status, headers=answer.headers)
         return web.json_response({"ok": True} | self._answer(method, arguments))
 
@@ -75,12 +79,20 @@ class FakeEndpoint:
     url: str = ""
     requests: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
     script: deque[Answer] = field(default_factory=deque)
+    _news: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    async def heard(self, is_it: Callable[[bytes], bool]) -> None:
+        """Wait until something has come in that is it."""
+        async with asyncio.timeout(30), self._news:
+            await self._news.wait_for(lambda: any(is_it(body) for _, body in self.requests))
 
     async def handle(self, request: web.Request) -> web.Response:
         headers = {name.lower(): value for name, value in request.headers.items()}
         self.requests.append((headers, await request.read()))
+        async with self._news:
+            self._news.notify_all()
         answer = self.script.popleft() if self.script else Answer(204)
-        return web.Response(status=answer.status, headers=answer.headers)
+        return web.Response(status=answer.status, headers=answer.headers, text=answer.body)
 
 
 @pytest.fixture
@@ -91,6 +103,68 @@ async def endpoint() -> AsyncIterator[FakeEndpoint]:
     async for url in _serve(app):
         endpoint.url = f"{url}/rollback"
         yield endpoint
+
+
+@dataclass(slots=True)
+class FakePagerDuty:
+    """PagerDuty's Events API v2 by its published rules: what is open, by its key, and every event that was taken."""
+
+    url: str = ""
+    key: str = "0123456789abcdef0123456789ABCDEF"
+    events: list[dict[str, Any]] = field(default_factory=list)
+    open: dict[str, str] = field(default_factory=dict)
+    script: deque[Answer] = field(default_factory=deque)
+
+    async def handle(self, request: web.Request) -> web.Response:
+        if self.script:
+            answer = self.script.popleft()
+            return web.Response(status=answer.status, headers=answer.headers, text=answer.body)
+        event = await request.json()
+        if problems := list(self._problems(event, request)):
+            said = {"status": "invalid event", "message": "Event object is invalid", "errors": problems}
+            return web.json_response(said, status=400)
+        self.events.append(event)
+        key = event["dedup_key"]
+        match event["event_action"]:
+            case "trigger":
+                self.open.setdefault(key, "triggered")
+            case "acknowledge" if key in self.open:
+                self.open[key] = "acknowledged"
+            case "resolve":
+                self.open.pop(key, None)
+        return web.json_response(
+            {"status": "success", "message": "Event processed", "dedup_key": key}, status=202
+        )
+
+    def _problems(self, event: dict[str, Any], request: web.Request) -> Iterator[str]:
+        if event.get("routing_key") != self.key:
+            yield "Invalid routing key"
+        if event.get("event_action") not in ("trigger", "acknowledge", "resolve"):
+            yield "'event_action' is unknown"
+        if not 0 < len(event.get("dedup_key", "")) <= 255:
+            yield "'dedup_key' must have 1 to 255 characters"
+        if (request.content_length or 0) > 512_000:
+            yield "the event is too large"
+        if event.get("event_action") == "trigger":
+            payload = event.get("payload", {})
+            yield from (
+                f"'{name}' is missing" for name in ("summary", "source", "severity") if not payload.get(name)
+            )
+            if len(payload.get("summary", "")) > 1024:
+                yield "'summary' is longer than 1024"
+            if payload.get("severity") not in ("critical", "error", "warning", "info"):
+                yield "'severity' is unknown"
+            datetime.fromisoformat(payload["timestamp"])
+
+
+@pytest.fixture
+async def pagerduty() -> AsyncIterator[FakePagerDuty]:
+    pagerduty = FakePagerDuty()
+    app = web.Application()
+    app.router.add_post("/v2/enqueue", pagerduty.handle)
+    async for url in _serve(app):
+        pagerduty.url = f"{url}/v2/enqueue"
+        yield pagerduty
 
 
 async def _serve(app: web.Application) -> AsyncIterator[str]:

@@ -20,7 +20,7 @@ def test_a_rollback_is_a_dry_run_unless_it_says_live():
     "fields", [{}, {"slack": SLACK, "webhook": WEBHOOK}], ids=["no channel", "two channels"]
 )
 def test_a_receiver_is_exactly_one_channel(fields):
-    with pytest.raises(ValidationError, match="exactly one of: slack, webhook"):
+    with pytest.raises(ValidationError, match="exactly one of: slack, slack_webhook"):
         ReceiverConfig(**fields)
 
 

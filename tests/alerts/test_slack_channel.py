@@ -13,6 +13,8 @@ from alerts.finding import Severity
 from alerts.incident import NoticeKind, State
 from alerts.message import Message, Thread
 
+from .messages import KINDS
+
 AT = datetime(2026, 3, 2, 12, 5, tzinfo=UTC)
 PAGE = Message(
     id="msg_1",
@@ -216,3 +218,28 @@ async def test_a_repeat_that_may_not_search_is_sent_again(slack, channel):
     slack.script.append(("conversations.history", answer(200, {"ok": False, "error": "missing_scope"})))
     await channel.deliver(PAGE, None, is_repeat=True)
     assert slack.methods() == ["conversations.history", "chat.postMessage"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "offered"),
+    [
+        ("first", ["acknowledge", "silence_1h", "silence_1d", "mark_false"]),
+        ("acknowledged", ["silence_1h", "silence_1d", "mark_false"]),
+        ("resolved", ["mark_true", "mark_false"]),
+        ("rolled back", []),
+        ("test", []),
+    ],
+)
+def test_the_buttons_are_those_that_make_sense_now_and_name_the_group(kind, offered):
+    blocks = slack_blocks(KINDS[kind], with_buttons=True)
+    pressed = [element for block in blocks if block["type"] == "actions" for element in block["elements"]]
+    assert [element["action_id"] for element in pressed] == offered
+    assert {element["value"] for element in pressed} <= {"9f0c7a3b5d1e2f48"}
+
+
+@pytest.mark.parametrize("settings", [{}, {"app_token": "xapp-1"}, {"signing_secret": "s"}])
+async def test_buttons_are_there_when_somebody_hears_of_them(slack, settings):
+    config = SlackConfig(token="xoxb-secret", channel="C0ONCALL", base_url=slack.url, **settings)
+    await SlackChannel(config).deliver(PAGE, None, is_repeat=False)
+    [(_, posted)] = slack.calls
+    assert any(block["type"] == "actions" for block in posted["blocks"]) is bool(settings)

@@ -2,7 +2,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 
 import httpx
 import orjson
@@ -16,6 +15,8 @@ from alerts.config import RollbackConfig, WebhookConfig
 from alerts.finding import Severity
 from alerts.incident import NoticeKind, State
 from alerts.message import Message
+
+from .conftest import Answer
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 AT = datetime(2026, 3, 2, 12, 5, tzinfo=UTC)
@@ -99,7 +100,7 @@ async def test_a_repeat_has_the_same_id_and_body_and_a_time_of_its_own(endpoint,
     ],
 )
 async def test_everything_but_2xx_failed(endpoint, client, status, headers, permanent, retry_after):
-    endpoint.script.append(SimpleNamespace(status=status, headers=headers))
+    endpoint.script.append(Answer(status=status, headers=headers))
     with pytest.raises(DeliveryError, match=str(status)) as failure:
         await channel_to(endpoint.url, client, lambda: AT).deliver(ORDER, None, is_repeat=False)
     assert (failure.value.permanent, failure.value.retry_after_s) == (permanent, retry_after)
@@ -108,7 +109,7 @@ async def test_everything_but_2xx_failed(endpoint, client, status, headers, perm
 
 @pytest.mark.parametrize("status", [200, 202, 204])
 async def test_every_2xx_arrived(endpoint, client, status):
-    endpoint.script.append(SimpleNamespace(status=status, headers={}))
+    endpoint.script.append(Answer(status=status, headers={}))
     await channel_to(endpoint.url, client).deliver(ORDER, None, is_repeat=False)
 
 

@@ -16,7 +16,7 @@ from benchmarks.compare_peers import (
     mean_logprob,
     mmd_hamming,
 )
-from benchmarks.compare_power import _chi2_per_df, _mixed, _sides, as_runs, drawn, read_zoo
+from benchmarks.compare_power import _chi2_per_df, _mixed, _sides, as_runs, drawn, drawn_apart, read_zoo
 from canaries.completion import Completion
 
 
@@ -106,3 +106,11 @@ def test_the_sides_of_the_speed_test_have_as_many_answers_as_asked_for(tmp_path:
         file.writelines(json.dumps({"text": str(i)}) + "\n" for i in range(30))
     for side in _sides(tmp_path / "long.jsonl.gz", 3, 4):
         assert [len(own) for own in side.values()] == [4, 4, 4]
+
+
+def test_sides_drawn_apart_have_no_answer_in_common() -> None:
+    pool: Answers = {"p": [Completion("p", text=str(i)) for i in range(30)]}
+    base, current = drawn_apart(pool, 20, 10, np.random.default_rng(1))
+    texts = [{one.text for one in side["p"]} for side in (base, current)]
+    assert [len(own) for own in texts] == [20, 10]
+    assert not texts[0] & texts[1]

@@ -30,6 +30,7 @@ from canaries.store import (
     forget_runs,
     interrupt_run,
     load_features,
+    load_runs,
     mark_interrupted,
     recent_runs,
     save_run,
@@ -97,6 +98,23 @@ def test_features_of_many_runs_come_in_the_order_asked_for(database: Database) -
     ids = [run.id for run in runs]
     random.Random(1).shuffle(ids)
     assert [f.run_id for f in database.read(lambda s: load_features(s, ids))] == ids
+
+
+def test_a_stored_run_comes_back_but_for_its_log_probabilities(database: Database) -> None:
+    runs = [run_of(2), run_of(1, text="good day")]
+    for run in runs:
+        save(database, run)
+    answered, failed = runs[0].completions
+    loaded = database.read(lambda s: load_runs(s, ["run-2", "run-9", "run-1"]))
+    assert [run.id for run in loaded] == ["run-2", "run-1"]
+    assert (loaded[0].target, loaded[0].suite, loaded[0].at) == ("bot", "support", runs[0].at)
+    assert loaded[0].completions == (replace(answered, logprobs=None, first_top=None), failed)
+
+
+def test_a_run_of_which_only_hashes_are_stored_comes_back_without_texts(database: Database) -> None:
+    save(database, run_of(1), Content.HASHES)
+    (loaded,) = database.read(lambda s: load_runs(s, ["run-1"]))
+    assert [(one.is_answered, one.text) for one in loaded.completions] == [(True, None), (False, None)]
 
 
 def test_saving_a_run_twice_changes_nothing(database: Database) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from canaries import CompletionsError
-from canaries.completion import Completion, Outcome
-from canaries.completions_file import read_runs
+from canaries.completion import Completion, Outcome, Run
+from canaries.completions_file import read_rows, read_runs, row_of, write_runs
+from canaries.prompt import ToolCall
 
 
 def row(**fields: Any) -> str:
@@ -214,3 +215,49 @@ def test_what_is_only_called_gzip_is_told(tmp_path: Path) -> None:
     path = tmp_path / "c.jsonl.gz"
     path.write_bytes(row().encode())
     assert "the gzip data is damaged or cut off here" in complaint(path)
+
+
+@pytest.mark.parametrize("name", ["c.jsonl", "c.jsonl.gz"])
+def test_what_is_written_is_read_back(tmp_path: Path, name: str) -> None:
+    at = datetime(2026, 3, 2, 12, 0, 0, 250_000, tzinfo=UTC)
+    answered = Completion(
+        "a", 1, text="Zürich\n\u2028\x00", finish_reason="stop", served_model="m-1", system_fingerprint="fp",
+        logprobs=(-0.1, -0.2), first_top=(("Z", -0.1), ("B", -3.5)), latency_s=1.5, ttft_s=0.25,
+        input_tokens=12, output_tokens=3, cached_input_tokens=4, at=at,
+    )  # fmt: skip
+    failed = Completion("b", outcome=Outcome.TIMEOUT, error="after 60 s", at=at)
+    empty = Completion("b", 1, text="", tool_calls=(ToolCall("refund", {"order": 7}),), at=at)
+    runs = [Run("r1", "bot", name, at, (answered, failed)), Run("r2", "bot", name, at, (empty,))]
+    write_runs(tmp_path / name, runs)
+    assert read_runs(tmp_path / name) == runs
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CompletionsError, match=r"c\.jsonl: cannot be written: No such file"):
+        write_runs(tmp_path / "none" / "c.jsonl", [])
+
+
+def test_a_completion_that_was_written_is_read_again(tmp_path: Path) -> None:
+    answered = Completion(
+        "a",
+        2,
+        text="Canberra.",
+        finish_reason="stop",
+        served_model="m-1",
+        system_fingerprint="fp",
+        logprobs=(-0.5, -1.0),
+        first_top=(("Can", -0.5), ("Syd", -1.5)),
+        latency_s=0.5,
+        ttft_s=0.25,
+        input_tokens=10,
+        output_tokens=3,
+        cached_input_tokens=4,
+        at=datetime(2026, 3, 2, tzinfo=UTC),
+    )
+    failed = Completion("a", 3, outcome=Outcome.RATE_LIMIT, error="HTTP 429")
+    path = tmp_path / "out.jsonl"
+    rows = [row_of(one, "run-1", "bot") | {"more": 7} for one in (answered, failed)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert [completion for _, completion in read_rows(path)] == [answered, failed]
+    assert [row["more"] for row, _ in read_rows(path)] == [7, 7]
+    assert read_runs(path)[0].target == "bot"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from canaries.refusals import OPENING_CHARS, is_refusal
+from canaries.refusals import OPENING_CHARS, are_refusals, is_refusal
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,20 @@ def test_an_answer_that_begins_by_declining_is_a_refusal(text: str) -> None:
 )
 def test_other_answers_are_none(text: str) -> None:
     assert not is_refusal(text)
+
+
+def test_many_texts_are_looked_at_as_each_of_them_is() -> None:
+    texts = [
+        "I cannot do that.",
+        "Sure.",
+        "",
+        "I’m sorry, but I can’t.",
+        "x" * OPENING_CHARS + "I cannot",
+        "I\ncannot",
+    ]
+    assert (
+        are_refusals(texts)
+        == [is_refusal(text) for text in texts]
+        == [True, False, False, True, False, False]
+    )
+    assert are_refusals([]) == []

@@ -57,6 +57,7 @@ def work_goes_on(metrics: Metrics) -> None:
     metrics.last_run.labels("bot").set(time.time() - 60)
     metrics.misfires.labels("canaries/bot").inc()
     metrics.failures.labels("outbox").inc()
+    metrics.outside.labels("heartbeat", "sent").inc()
     metrics.database_writable.set(1)
     metrics.spans.labels("call").inc(5)
     metrics.calls.labels("web", "chat", "openai", "gpt-4o-mini", "ok").inc(5)

@@ -55,8 +55,10 @@ def anchorwatch(
 
 COMMANDS = ["", "run", "demo", "init", "check-config", "replay", "baseline", "baseline list", "baseline show",
             "baseline log", "baseline freeze", "baseline retire", "baseline renew", "backtest",
-            "backtest canaries", "compare", "simulate", "spans", "spans decode", "alerts", "alerts list",
-            "alerts test", "audit"]  # fmt: skip
+            "backtest canaries", "compare", "gate", "simulate", "spans", "spans decode", "alerts", "alerts list",
+            "alerts test", "alerts ack", "alerts mark", "alerts explain", "alerts route", "alerts silence",
+            "alerts silence add", "alerts silence list", "alerts silence expire", "alerts silence preview",
+            "audit"]  # fmt: skip
 
 
 @pytest.mark.parametrize("command", COMMANDS)

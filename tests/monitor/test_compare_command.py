@@ -141,3 +141,16 @@ def test_options_that_cannot_work_exit_with_2(
     done = compare(path, path, *options)
     assert done.code == 2
     assert message in done.err
+
+
+def test_targets_of_one_file_are_compared(compare: Command, tmp_path: Path) -> None:
+    rows = [row | {"target": "x"} for row in labels(A=25, B=25)] + [
+        row | {"target": "y"} for row in labels(A=2, C=48)
+    ]
+    both = write(tmp_path / "bench.jsonl", rows)
+    done = compare(both, both, "--base-target", "x", "--current-target", "y", "--permutations", 199)
+    assert done.code == 1
+    assert compare(both, both, "--base-target", "x", "--current-target", "x", "--permutations", 199).code == 0
+    wrong = compare(both, both, "--base-target", "z")
+    assert wrong.code == 2
+    assert "holds no answer of z; known there: x, y" in wrong.err

@@ -130,7 +130,7 @@ ONE_PROBLEM = {
         "receivers: {a: {slack: {token: x, channel: c}, webhook: {url: 'https://a.example', secret: "
         + WHSEC
         + "}}}",
-        "receivers.a: a receiver is exactly one of: slack, webhook",
+        "receivers.a: a receiver is exactly one of: slack, slack_webhook",
     ),
     "not a mapping": ("- 1", "must be a mapping"),
     "no YAML": ("a: [", "not valid YAML"),

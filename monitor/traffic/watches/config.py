@@ -13,6 +13,7 @@ from pydantic import (
     model_validator,
 )
 
+from alerts.incident import OnNoData
 from canaries.duration import Duration
 
 from .filters import ShareConfig
@@ -105,6 +106,9 @@ class WatchConfig(BaseModel):
     severity: Literal["page", "ticket"] = Field("page", description="How loudly it tells.")
     notify: list[str] = Field(default_factory=list, description="Receivers who are told, by name.")
     rollback: str | None = Field(None, description="The rollback that a breach asks for, by name.")
+    on_no_data: OnNoData = Field(
+        OnNoData.HOLD, description="With too little data to judge: hold the state, count as ok, or alert."
+    )
 
     @property
     def looks(self) -> Looks:

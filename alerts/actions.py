@@ -1,0 +1,138 @@
+"""What people do to incidents: see to them, silence them, say afterwards whether they were right.
+
+Every function takes the session of the caller's transaction and never commits. The groups that it is about become due
+at once; whoever tells groups that are due then tells them.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from sqlmodel import Session
+
+from . import AlertError, group_store, silence_store, store
+from .decisions import record
+from .incident import Incident, Reason, Transition
+from .incident import acknowledge as acknowledged
+from .matcher import Matcher
+from .silence import Silence, silence_id, silence_problem
+
+NAME_LENGTH_MAX = 200
+"""How long the name of a person may be, and a comment five times that."""
+
+
+class UnknownError(AlertError):
+    """There is no such incident or silence."""
+
+
+@dataclass(frozen=True, slots=True)
+class RuleRecord:
+    """How often a rule woke somebody, and how often people said that it was right or false to."""
+
+    rule: str
+    pages: int = 0
+    right: int = 0
+    wrong: int = 0
+
+    @property
+    def precision(self) -> float | None:
+        """The share of right ones among those that somebody has judged; nothing where nobody has."""
+        judged = self.right + self.wrong
+        return self.right / judged if judged else None
+
+
+def acknowledge(session: Session, incident_id: str, by: str, now: datetime) -> Transition:
+    """What it did that ``by`` sees to this incident. Raises AlertError when there is no such incident, or no name."""
+    incident = found(session, incident_id)
+    transition = acknowledged(incident, _name(by), now)
+    if transition.reason is Reason.ACKNOWLEDGED and transition.incident is not None:
+        store.save_incident(session, transition.incident)
+        group_store.look_again(session, now, incident.id)
+    why = f"{transition.reason.value}: {by}"
+    record(session, now, "acknowledge", why, key=incident.key, incident_id=incident.id)
+    return transition
+
+
+def mark(session: Session, incident_id: str, is_true: bool, by: str, now: datetime) -> Incident:
+    """The incident, of which somebody has said whether something was wrong. Raises AlertError when there is none."""
+    incident = found(session, incident_id)
+    marked = replace(incident, is_true=is_true)
+    store.save_incident(session, marked)
+    why = f"by {_name(by)}: {'something was wrong' if is_true else 'nothing was wrong'}"
+    record(session, now, "marked", why, key=incident.key, incident_id=incident.id)
+    return marked
+
+
+def silence(
+    session: Session,
+    matchers: Sequence[Matcher],
+    author: str,
+    comment: str,
+    starts_at: datetime,
+    ends_at: datetime,
+    now: datetime,
+) -> Silence:
+    """The silence that now holds, or will from ``starts_at``. Raises AlertError with what is wrong with it."""
+    chosen, name = tuple(matchers), author.strip()[:NAME_LENGTH_MAX]
+    if problem := silence_problem(chosen, name, starts_at, ends_at):
+        raise AlertError(problem)
+    if ends_at <= now:
+        raise AlertError("a silence must end after now")
+    new_id = silence_id(chosen, name, starts_at, now)
+    comment = comment.strip()[: 5 * NAME_LENGTH_MAX]
+    added = Silence(new_id, chosen, name, comment, starts_at, ends_at, now)
+    silence_store.save_silence(session, added)
+    group_store.look_again(session, now)
+    return added
+
+
+def expire(session: Session, silence_id: str, now: datetime) -> Silence:
+    """The silence, which ends now. Raises AlertError when there is none, or it was over."""
+    known = silence_store.silence(session, silence_id)
+    if known is None:
+        raise UnknownError(
+            f"there is no silence {silence_id!r}; `anchorwatch alerts silence list` shows them"
+        )
+    if known.ends_at <= now:
+        raise AlertError(f"silence {silence_id} was over at {known.ends_at:%Y-%m-%d %H:%M} UTC")
+    ended = replace(known, starts_at=min(known.starts_at, now), ends_at=now)
+    silence_store.save_silence(session, ended)
+    group_store.look_again(session, now)
+    return ended
+
+
+def would_silence(session: Session, matchers: Iterable[Matcher], now: datetime) -> tuple[Incident, ...]:
+    """The open incidents that a silence with these matchers would hold now."""
+    asked = Silence("", tuple(matchers), "", "", now, now, now)
+    return tuple(incident for incident in store.open_incidents(session) if asked.fits(incident))
+
+
+def rule_records(session: Session, since: datetime) -> tuple[RuleRecord, ...]:
+    """How right each rule was that woke somebody since then, the most false first: by two parts of the key."""
+    records: dict[str, RuleRecord] = {}
+    for incident in store.pages_since(session, since):
+        rule = "/".join(incident.key.split("/")[:2])
+        known = records.get(rule, RuleRecord(rule))
+        records[rule] = replace(
+            known,
+            pages=known.pages + 1,
+            right=known.right + (incident.is_true is True),
+            wrong=known.wrong + (incident.is_true is False),
+        )
+    return tuple(sorted(records.values(), key=lambda one: (-one.wrong, -one.pages, one.rule)))
+
+
+def found(session: Session, incident_id: str) -> Incident:
+    """The incident with this id, or the latest one with this key. Raises AlertError when there is none."""
+    incident = store.incident(session, incident_id) or store.latest_of(session, incident_id)
+    if incident is None:
+        raise UnknownError(
+            f"there is no incident {incident_id!r}: name one by its id or its key; `anchorwatch alerts list --all`"
+        )
+    return incident
+
+
+def _name(by: str) -> str:
+    if not by.strip():
+        raise AlertError("say who does it, so that the others know whom to ask")
+    return by.strip()[:NAME_LENGTH_MAX]

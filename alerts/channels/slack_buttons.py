@@ -1,0 +1,83 @@
+"""What people press in Slack: the buttons below a message, and what came back from them. Pure.
+
+https://docs.slack.dev/reference/interaction-payloads/block_actions-payload
+"""
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from slack_sdk.models.blocks import ActionsBlock, ButtonElement
+
+from ..incident import NoticeKind, State
+from ..message import Message
+from ..wishes import Press, Wish
+
+BLOCK = "anchorwatch"
+"""The id of the block that holds our buttons."""
+
+SIGNATURE_AGE_MAX_S = 300.0
+"""How old a signed request may be, as Slack advises: an older one may be a copy."""
+
+
+_WORDS = {
+    Wish.ACKNOWLEDGE: "Acknowledge",
+    Wish.SILENCE_HOUR: "Silence 1 h",
+    Wish.SILENCE_DAY: "Silence 1 d",
+    Wish.RIGHT: "It was right",
+    Wish.FALSE: "False alarm",
+}
+_ON_FIRE = (Wish.ACKNOWLEDGE, Wish.SILENCE_HOUR, Wish.SILENCE_DAY, Wish.FALSE)
+_SEEN = (Wish.SILENCE_HOUR, Wish.SILENCE_DAY, Wish.FALSE)
+_OVER = (Wish.RIGHT, Wish.FALSE)
+_WITHOUT = (NoticeKind.TEST, NoticeKind.ROLLBACK, NoticeKind.ROLLBACK_NEWS)
+
+
+def buttons(message: Message) -> ActionsBlock | None:
+    """The buttons of a message, by the state that it tells; nothing where there is nothing to be done."""
+    subject = message.group_id or message.incident_id
+    if subject is None or message.kind in _WITHOUT:
+        return None
+    offered = {State.RESOLVED: _OVER, State.ACKNOWLEDGED: _SEEN}.get(message.state or State.FIRING, _ON_FIRE)
+    elements = [
+        ButtonElement(
+            text=_WORDS[wish],
+            action_id=wish.value,
+            value=subject,
+            style="primary" if wish is Wish.ACKNOWLEDGE else None,
+        )
+        for wish in offered
+    ]
+    return ActionsBlock(block_id=BLOCK, elements=elements)
+
+
+def press_of(payload: Mapping[str, Any]) -> Press | None:
+    """What was pressed; nothing where it was none of our buttons, such as a link."""
+    if payload.get("type") != "block_actions":
+        return None
+    user = payload.get("user") or {}
+    by = user.get("username") or user.get("name") or user.get("id")
+    for action in payload.get("actions") or ():
+        known = {wish.value for wish in Wish}
+        if (
+            action.get("block_id") == BLOCK
+            and action.get("action_id") in known
+            and by
+            and action.get("value")
+        ):
+            return Press(Wish(action["action_id"]), str(action["value"]), f"{by} in Slack")
+    return None
+
+
+def is_signed(body: bytes, headers: Mapping[str, str], secret: str, now: datetime) -> bool:
+    """Whether Slack has signed this request, a short time ago.
+
+    https://docs.slack.dev/authentication/verifying-requests-from-slack
+    """
+    timestamp, signature = headers.get("x-slack-request-timestamp", ""), headers.get("x-slack-signature", "")
+    if not timestamp.isdecimal() or abs(now.timestamp() - int(timestamp)) > SIGNATURE_AGE_MAX_S:
+        return False
+    signed = hmac.new(secret.encode(), b"v0:" + timestamp.encode() + b":" + body, hashlib.sha256).hexdigest()
+    return hmac.compare_digest(f"v0={signed}", signature)

@@ -1,0 +1,96 @@
+"""What a label's value may be, in the terms of Prometheus Alertmanager: ``=``, ``!=``, ``=~`` and ``!~``. Pure.
+
+Routes, silences and inhibitions all choose by these. A label that is not there has the value of an empty text.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+
+from .finding import Finding, Severity
+
+PATTERN_LENGTH_MAX = 500
+"""How long the value of a matcher may be: a person writes it, and a person has to read it."""
+
+SOURCE, SEVERITY, KEY = "source", "severity", "key"
+"""The names by which a matcher looks at what is no label: the arm that found it, how loud it is, and its key."""
+
+_WRITTEN = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_.]*)\s*(=~|!~|!=|=)\s*(.*?)\s*", re.DOTALL)
+
+
+class Operator(StrEnum):
+    """How a matcher compares."""
+
+    IS = "="
+    IS_NOT = "!="
+    LIKE = "=~"
+    NOT_LIKE = "!~"
+
+
+@dataclass(frozen=True, slots=True)
+class Matcher:
+    """One label, and what its value is to be. A pattern is a regular expression for the whole value."""
+
+    name: str
+    operator: Operator
+    value: str
+
+    def fits(self, facts: Mapping[str, str]) -> bool:
+        """Whether these labels have such a value."""
+        actual = facts.get(self.name, "")
+        if self.operator in (Operator.IS, Operator.IS_NOT):
+            found = actual == self.value
+        else:
+            found = _compiled(self.value).fullmatch(actual) is not None
+        return found == (self.operator in (Operator.IS, Operator.LIKE))
+
+    def __str__(self) -> str:
+        """The matcher as a person writes it."""
+        return f'{self.name}{self.operator.value}"{self.value}"'
+
+
+def parse_matcher(text: str) -> Matcher:
+    """The matcher of ``service="checkout"`` or ``model=~gpt-.*``; ValueError says what would be right."""
+    written = _WRITTEN.fullmatch(text)
+    if written is None:
+        raise ValueError(
+            f"{text!r} is no matcher; write it like service=checkout, target!=bot or model=~gpt-.*"
+        )
+    name, operator, value = written.groups()
+    if len(value) >= 2 and value[0] == value[-1] == '"':
+        value = value[1:-1]
+    if len(value) > PATTERN_LENGTH_MAX:
+        raise ValueError(f"{name}: the value of a matcher has {PATTERN_LENGTH_MAX} characters at most")
+    matcher = Matcher(name, Operator(operator), value)
+    _check(matcher)
+    return matcher
+
+
+def _check(matcher: Matcher) -> None:
+    if matcher.operator in (Operator.LIKE, Operator.NOT_LIKE):
+        try:
+            _compiled(matcher.value)
+        except re.error as error:
+            raise ValueError(f"{matcher}: not a regular expression: {error}") from error
+    if matcher.name == SEVERITY and matcher.operator in (Operator.IS, Operator.IS_NOT):
+        known = [severity.name.lower() for severity in Severity]
+        if matcher.value not in known:
+            raise ValueError(f"{matcher}: a severity is one of {', '.join(known)}")
+
+
+def facts_of(key: str, finding: Finding, severity: Severity | None = None) -> dict[str, str]:
+    """What matchers look at: the labels, and beside them ``source``, ``severity`` and ``key``."""
+    loud = finding.severity if severity is None else severity
+    return {**finding.labels, SOURCE: finding.source.value, SEVERITY: loud.name.lower(), KEY: key}
+
+
+def all_fit(matchers: Iterable[Matcher], facts: Mapping[str, str]) -> bool:
+    """Whether every one of the matchers fits."""
+    return all(matcher.fits(facts) for matcher in matchers)
+
+
+@lru_cache(maxsize=1000)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern, re.DOTALL)

@@ -1,0 +1,82 @@
+"""What people wish who press a button below a message, and what comes of it: done to all that the message was about."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from sqlmodel import Session
+
+from . import AlertError, actions, group_store
+from .incident import Incident
+from .matcher import KEY, PATTERN_LENGTH_MAX, Matcher, Operator
+
+
+class Wish(StrEnum):
+    """What a button asks for."""
+
+    ACKNOWLEDGE = "acknowledge"
+    SILENCE_HOUR = "silence_1h"
+    SILENCE_DAY = "silence_1d"
+    RIGHT = "mark_true"
+    FALSE = "mark_false"
+
+
+SILENCED_S = {Wish.SILENCE_HOUR: 3600.0, Wish.SILENCE_DAY: 86_400.0}
+"""For how long the buttons silence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Press:
+    """Somebody pressed a button below a message. ``subject`` is the group that it is about, or the incident."""
+
+    wish: Wish
+    subject: str
+    by: str
+
+
+def grant(session: Session, press: Press, now: datetime) -> str:
+    """What was done, in a sentence. Raises AlertError with why it could not be done; never commits."""
+    incidents = _about(session, press.subject)
+    if press.wish is Wish.ACKNOWLEDGE:
+        return _acknowledge(session, incidents, press.by, now)
+    if press.wish in SILENCED_S:
+        return _silence(session, incidents, press.by, now, SILENCED_S[press.wish])
+    is_true = press.wish is Wish.RIGHT
+    for incident in incidents:
+        actions.mark(session, incident.id, is_true, press.by, now)
+    return f"Marked as {'right' if is_true else 'a false alarm'} by {press.by}."
+
+
+def _about(session: Session, subject: str) -> tuple[Incident, ...]:
+    members = group_store.members(session, subject)
+    return tuple(one.incident for one in members) or (actions.found(session, subject),)
+
+
+def _acknowledge(session: Session, incidents: tuple[Incident, ...], by: str, now: datetime) -> str:
+    firing = [one for one in incidents if one.is_firing]
+    if not firing:
+        raise AlertError("nothing of it fires any more: there is nothing to acknowledge")
+    for incident in firing:
+        actions.acknowledge(session, incident.id, by, now)
+    return f"Acknowledged by {by}."
+
+
+def _silence(session: Session, incidents: tuple[Incident, ...], by: str, now: datetime, for_s: float) -> str:
+    until = now + timedelta(seconds=for_s)
+    for matcher in _matchers(sorted({one.key for one in incidents})):
+        actions.silence(session, (matcher,), by, "from a button in Slack", now, until, now)
+    return f"Silenced by {by} until {until:%Y-%m-%d %H:%M} UTC."
+
+
+def _matchers(keys: list[str]) -> list[Matcher]:
+    """As few matchers as can name all of these keys and none else."""
+    if len(keys) == 1:
+        return [Matcher(KEY, Operator.IS, keys[0])]
+    patterns: list[str] = []
+    for escaped in map(re.escape, keys):
+        if patterns and len(patterns[-1]) + len(escaped) < PATTERN_LENGTH_MAX:
+            patterns[-1] += f"|{escaped}"
+        else:
+            patterns.append(escaped)
+    return [Matcher(KEY, Operator.LIKE, pattern) for pattern in patterns]

@@ -1,0 +1,133 @@
+"""The part of the JSON API by which incidents are seen to: list, explain, acknowledge, mark, silence."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel, ConfigDict, Field
+
+from alerts.duration import Duration
+from dashboards.desk import ExplanationView, IncidentDesk, IncidentLine, SilenceView
+from dashboards.write_guard import WriteGuard
+
+TAG = "incidents"
+
+
+class _Asked(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Acknowledgement(_Asked):
+    """Who sees to it."""
+
+    by: str = Field(min_length=1, max_length=200, description="Who you are.")
+
+
+class Marking(_Asked):
+    """What a person says of a page afterwards."""
+
+    is_true: bool = Field(description="Whether something was wrong; false: the alarm was false.")
+    by: str = Field(min_length=1, max_length=200, description="Who you are.")
+
+
+class Matching(_Asked):
+    """Which incidents are meant."""
+
+    matchers: list[str] = Field(min_length=1, max_length=50, description="All must fit: service=checkout.")
+
+
+class NewSilence(Matching):
+    """A silence from now on."""
+
+    for_: Duration = Field(default=3600.0, alias="for", gt=0, description="How long: 1h, 1d.")
+    by: str = Field(min_length=1, max_length=200, description="Who you are.")
+    comment: str = Field(default="", max_length=1000, description="Why.")
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What was wrong, and what would be right."""
+
+    detail: str
+
+
+REFUSALS: dict[int | str, dict[str, object]] = {
+    code: {"model": Refusal} for code in (401, 403, 404, 409, 415, 503)
+}
+LOOKUPS: dict[int | str, dict[str, object]] = {code: {"model": Refusal} for code in (404, 409, 503)}
+
+
+def desk_routes(desk: IncidentDesk, guard: WriteGuard) -> APIRouter:
+    """The routes by which incidents are seen to; what changes something passes ``guard`` first."""
+    router = APIRouter(prefix="/api/v1", tags=[TAG])
+    _add_questions(router, desk)
+    _add_changes(router, desk, guard)
+    return router
+
+
+def _add_questions(router: APIRouter, desk: IncidentDesk) -> None:
+    @router.get("/incidents", summary="Incidents that fit", responses=LOOKUPS)
+    async def incidents(
+        match: Annotated[list[str] | None, Query(description="All must fit: service=checkout.")] = None,
+        everything: Annotated[bool, Query(alias="all", description="Resolved ones too.")] = False,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    ) -> tuple[IncidentLine, ...]:
+        """Open incidents, or all of them, the newest first."""
+        return await desk.incidents(match or [], everything, limit)
+
+    @router.get("/explain", summary="Why was I told, or why not", responses=LOOKUPS)
+    async def explain(
+        incident: Annotated[str, Query(max_length=500, description="The id of an incident, or a key.")],
+    ) -> ExplanationView:
+        """Every decision about an incident or a key, with its time, and what became of each message."""
+        return await desk.explain(incident)
+
+    @router.get("/silences", summary="Silences", responses=LOOKUPS)
+    async def silences(
+        everything: Annotated[bool, Query(alias="all", description="Those that are over too.")] = False,
+    ) -> tuple[SilenceView, ...]:
+        """Silences that hold, or will."""
+        return await desk.silences(everything)
+
+
+def _add_changes(router: APIRouter, desk: IncidentDesk, guard: WriteGuard) -> None:
+    guarded = [Depends(guard)]
+
+    @router.post(
+        "/incidents/{incident}/acknowledge",
+        summary="See to an incident",
+        responses=REFUSALS,
+        dependencies=guarded,
+    )
+    async def acknowledge(incident: str, asked: Acknowledgement) -> IncidentLine:
+        """No repeats and no escalation until it is over or gets worse."""
+        return await desk.acknowledge(incident, asked.by)
+
+    @router.post(
+        "/incidents/{incident}/mark", summary="Judge a page", responses=REFUSALS, dependencies=guarded
+    )
+    async def mark(incident: str, asked: Marking) -> IncidentLine:
+        """The precision of each rule is counted from this."""
+        return await desk.mark(incident, asked.is_true, asked.by)
+
+    @router.post(
+        "/silences/preview",
+        summary="What a silence would hold",
+        responses=REFUSALS,
+        dependencies=guarded,
+    )
+    async def preview(asked: Matching) -> tuple[IncidentLine, ...]:
+        """Nothing is changed."""
+        return await desk.preview(asked.matchers)
+
+    @router.post("/silences", summary="Silence", responses=REFUSALS, dependencies=guarded)
+    async def silence(asked: NewSilence) -> SilenceView:
+        """What still fires when it is over is told then."""
+        return await desk.silence(asked.matchers, asked.for_, asked.comment, asked.by)
+
+    @router.post(
+        "/silences/{silence}/expire", summary="End a silence", responses=REFUSALS, dependencies=guarded
+    )
+    async def expire(silence: str) -> SilenceView:
+        """It is over now."""
+        return await desk.expire(silence)

@@ -1,0 +1,46 @@
+import pytest
+
+from alerts.matcher import Matcher, Operator, parse_matcher
+
+
+@pytest.mark.parametrize(
+    ("text", "facts", "fits"),
+    [
+        ("service=checkout", {"service": "checkout"}, True),
+        ("service=checkout", {"service": "checkouts"}, False),
+        ('service = "a b"', {"service": "a b"}, True),
+        ("service!=checkout", {"service": "cart"}, True),
+        ("service!=checkout", {}, True),
+        ("service!=checkout", {"service": "checkout"}, False),
+        ("model=~gpt-4.*", {"model": "gpt-4o-mini"}, True),
+        ("model=~gpt-4", {"model": "gpt-4o"}, False),
+        ("model=~a|b", {"model": "b"}, True),
+        ("model!~gpt-.*", {"model": "claude"}, True),
+        ("model!~gpt-.*", {"model": "gpt-4"}, False),
+        ("service=", {}, True),
+        ("service=~.+", {}, False),
+        ("severity=page", {"severity": "page"}, True),
+    ],
+)
+def test_a_matcher_fits_as_in_alertmanager(text, facts, fits):
+    assert parse_matcher(text).fits(facts) is fits
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("checkout", "write it like service=checkout"),
+        ("=checkout", "write it like"),
+        ("model=~(", "not a regular expression"),
+        ("severity=loud", "one of info, ticket, page"),
+        ("a=" + "x" * 501, "500 characters at most"),
+    ],
+)
+def test_what_is_no_matcher_says_what_would_be_right(text, told):
+    with pytest.raises(ValueError, match=told):
+        parse_matcher(text)
+
+
+def test_a_matcher_reads_what_it_writes():
+    for matcher in (Matcher("a", Operator.NOT_LIKE, 'x"y.*'), Matcher("b", Operator.IS, "")):
+        assert parse_matcher(str(matcher)) == matcher

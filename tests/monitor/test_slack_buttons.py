@@ -1,0 +1,263 @@
+"""Buttons in Slack, with Slack's real client: by Socket Mode, and by requests that Slack signs."""
+
+import asyncio
+import hashlib
+import hmac
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+from urllib.parse import urlencode
+
+import httpx
+import orjson
+import pytest
+from aiohttp import WSMsgType, web
+
+from alerts import silence_store, store
+from alerts.config import ReceiverConfig
+from alerts.finding import Finding, Label, Severity, Source, Verdict
+from alerts.incident import AlertRule, Incident, State
+from alerts.intake import receive
+from dashboards.app import build_app
+from monitor.database import Database
+from monitor.self_watch import SelfWatch
+from monitor.slack_buttons import SlackButtons
+from monitor.telemetry import Metrics
+
+SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
+USER = {"id": "U0ADA0001", "username": "ada"}
+
+
+class FakeSlack:
+    """Slack as far as buttons need it: it hands out a socket, tells of what is pressed, and takes replies."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.refusal = ""
+        self.acknowledged: list[str] = []
+        self.replies: asyncio.Queue[str] = asyncio.Queue()
+        self.connected = asyncio.Event()
+        self._socket: web.WebSocketResponse | None = None
+
+    async def open(self, request: web.Request) -> web.Response:
+        assert request.headers["Authorization"] == "Bearer xapp-1"
+        if self.refusal:
+            return web.json_response({"ok": False, "error": self.refusal})
+        return web.json_response({"ok": True, "url": self.url.replace("http", "ws") + "/socket"})
+
+    async def socket(self, request: web.Request) -> web.WebSocketResponse:
+        self._socket = socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        await socket.send_json({"type": "hello", "num_connections": 1})
+        self.connected.set()
+        async for message in socket:
+            if message.type is WSMsgType.TEXT:
+                self.acknowledged.append(message.json()["envelope_id"])
+        return socket
+
+    async def reply(self, request: web.Request) -> web.Response:
+        said = await request.json()
+        assert said["replace_original"] is False
+        self.replies.put_nowait(said["text"])
+        return web.Response(text="ok")
+
+    async def press(self, payload: dict[str, Any]) -> None:
+        async with asyncio.timeout(20):
+            await self.connected.wait()
+        assert self._socket is not None
+        await self._socket.send_json(
+            {"envelope_id": "e1", "type": "interactive", "accepts_response_payload": True, "payload": payload}
+        )
+
+    async def told(self) -> str:
+        async with asyncio.timeout(20):
+            return await self.replies.get()
+
+
+@pytest.fixture
+async def slack() -> AsyncIterator[FakeSlack]:
+    fake, app = FakeSlack(), web.Application()
+    app.router.add_post("/api/apps.connections.open", fake.open)
+    app.router.add_get("/socket", fake.socket)
+    app.router.add_post("/reply", fake.reply)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    host, port = runner.addresses[0][:2]
+    fake.url = f"http://{host}:{port}"
+    yield fake
+    await runner.cleanup()
+
+
+class Office:
+    """A deployment with incidents, and the people in Slack."""
+
+    def __init__(self, database: Database, clock: Any, slack: FakeSlack, client: httpx.AsyncClient) -> None:
+        self.database, self.clock, self.slack = database, clock, slack
+        self.self_watch = SelfWatch(database, clock, Metrics(clock), lambda now: None)
+        self.woken = 0
+        config = {
+            "token": "xoxb-1",
+            "channel": "C1",
+            "app_token": "xapp-1",
+            "signing_secret": SECRET,
+            "base_url": f"{slack.url}/api/",
+        }
+        receivers = {"oncall": ReceiverConfig.model_validate({"slack": config})}
+        self.buttons = SlackButtons(database, clock, client, self.self_watch, receivers, self._wake)
+
+    def _wake(self) -> None:
+        self.woken += 1
+
+    async def fire(self, key: str = "watch/p95/checkout") -> Incident:
+        finding = Finding(Severity.PAGE, Source.WATCH, "p95 is above 8 s.", {"service": "checkout"})
+        verdict, rule = Verdict(key, Label.BREACHED, finding), AlertRule(notify=("oncall",))
+        now = self.clock.now()
+        [transition] = await self.database.awrite(lambda session: receive(session, [(verdict, rule)], now))
+        assert transition.incident is not None
+        return transition.incident
+
+    async def incident(self, incident_id: str) -> Incident:
+        found = await self.database.aread(lambda session: store.incident(session, incident_id))
+        assert found is not None
+        return found
+
+    def payload(self, wish: str, subject: str) -> dict[str, Any]:
+        return {
+            "type": "block_actions",
+            "user": USER,
+            "response_url": f"{self.slack.url}/reply",
+            "actions": [{"block_id": "anchorwatch", "action_id": wish, "value": subject, "type": "button"}],
+        }
+
+
+@pytest.fixture
+async def office(database: Database, clock: Any, slack: FakeSlack) -> AsyncIterator[Office]:
+    async with httpx.AsyncClient() as client:
+        yield Office(database, clock, slack, client)
+
+
+@pytest.fixture
+async def listening(office: Office) -> AsyncIterator[None]:
+    task = asyncio.create_task(office.buttons.serve())
+    yield
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.mark.usefixtures("listening")
+async def test_who_presses_acknowledge_is_the_one_who_sees_to_it(office: Office) -> None:
+    incident = await office.fire()
+    await office.slack.press(office.payload("acknowledge", incident.id))
+    assert await office.slack.told() == "Acknowledged by ada in Slack."
+    assert office.slack.acknowledged == ["e1"]
+    seen = await office.incident(incident.id)
+    assert (seen.state, seen.acknowledged_by) == (State.ACKNOWLEDGED, "ada in Slack")
+    assert office.woken == 1
+
+
+@pytest.mark.usefixtures("listening")
+async def test_what_cannot_be_done_is_told_to_who_pressed(office: Office) -> None:
+    await office.slack.press(office.payload("acknowledge", "no-such-incident"))
+    assert "That did not work: there is no incident 'no-such-incident'" in await office.slack.told()
+    assert office.woken == 0
+
+
+async def test_a_connection_that_slack_refuses_is_a_problem_on_the_page(
+    office: Office, slack: FakeSlack
+) -> None:
+    slack.refusal = "not_allowed_token_type"
+    app = office.buttons.receivers["oncall"].slack
+    assert app is not None
+    assert app.app_token is not None
+    assert await office.buttons._open("oncall", app, app.app_token) is None
+    [problem] = office.self_watch.problems.shown(office.clock.now())
+    assert "Buttons of the receiver oncall do not work: Slack says not_allowed_token_type" in problem
+
+
+@pytest.mark.parametrize(
+    ("wish", "lasts_s"), [("silence_1h", 3600.0), ("silence_1d", 86_400.0)], ids=["an hour", "a day"]
+)
+async def test_a_silence_is_of_what_the_message_was_about(office: Office, wish: str, lasts_s: float) -> None:
+    incident = await office.fire()
+    await office.buttons.pressed(office.payload(wish, incident.id))
+    assert (await office.slack.told()).startswith("Silenced by ada in Slack until 2026-03-0")
+    [silence] = await office.database.aread(silence_store.silences)
+    assert silence.fits(incident)
+    assert not silence.fits(await office.fire("watch/p99/checkout"))
+    assert (silence.ends_at - silence.starts_at).total_seconds() == lasts_s
+
+
+@pytest.mark.parametrize(("wish", "is_true"), [("mark_true", True), ("mark_false", False)])
+async def test_people_say_whether_a_page_was_right(office: Office, wish: str, is_true: bool) -> None:
+    incident = await office.fire()
+    await office.buttons.pressed(office.payload(wish, incident.id))
+    assert (await office.incident(incident.id)).is_true is is_true
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"type": "view_submission"},
+        {"actions": []},
+        {"actions": [{"block_id": "other", "action_id": "acknowledge", "value": "x"}]},
+        {"actions": [{"block_id": "anchorwatch", "action_id": "drop_tables", "value": "x"}]},
+        {"user": {}},
+    ],
+    ids=["no button", "nothing pressed", "of another app", "unknown", "of nobody"],
+)
+async def test_what_is_none_of_our_buttons_does_nothing(office: Office, change: dict[str, Any]) -> None:
+    incident = await office.fire()
+    await office.buttons.pressed(office.payload("acknowledge", incident.id) | change)
+    assert (await office.incident(incident.id)).state is State.FIRING
+    assert office.slack.replies.empty()
+
+
+Post = Callable[..., Awaitable[httpx.Response]]
+
+
+@pytest.fixture
+async def post(office: Office) -> AsyncIterator[Post]:
+    """Post to the daemon as Slack does: a form with one field, signed."""
+    app = build_app(None, lambda: b"", None, None, slack=office.buttons)  # type: ignore[arg-type]
+    transport = httpx.ASGITransport(app=app)
+
+    async def send(
+        payload: dict[str, Any], secret: str = SECRET, age_s: int = 0, extra: str = ""
+    ) -> httpx.Response:
+        body = urlencode({"payload": orjson.dumps(payload).decode()}).encode()
+        timestamp = str(int(office.clock.now().timestamp()) - age_s)
+        signed = hmac.new(secret.encode(), f"v0:{timestamp}:".encode() + body, hashlib.sha256).hexdigest()
+        headers = {
+            "Content-Type": "application/x-www-form-urlencoded",
+            "X-Slack-Request-Timestamp": timestamp,
+            "X-Slack-Signature": f"v0={signed}",
+        }
+        return await client.post("/api/slack/actions", content=body + extra.encode(), headers=headers)
+
+    async with httpx.AsyncClient(transport=transport, base_url="http://anchorwatch") as client:
+        yield send
+
+
+async def test_a_signed_request_is_heeded(office: Office, post: Post) -> None:
+    incident = await office.fire()
+    answer = await post(office.payload("acknowledge", incident.id))
+    assert answer.status_code == 200
+    assert (await office.incident(incident.id)).state is State.ACKNOWLEDGED
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [{"secret": "another"}, {"age_s": 301}, {"age_s": -301}, {"extra": "&x=1"}],
+    ids=["other secret", "old", "from the future", "changed"],
+)
+async def test_a_request_that_slack_has_not_signed_now_is_refused(
+    office: Office, post: Post, forged: dict[str, Any]
+) -> None:
+    incident = await office.fire()
+    answer = await post(office.payload("acknowledge", incident.id), **forged)
+    assert answer.status_code == 401
+    assert (await office.incident(incident.id)).state is State.FIRING
+
+
+async def test_a_request_without_end_is_refused(post: Post) -> None:
+    assert (await post({"type": "x" * 300_000})).status_code == 413
