@@ -63,7 +63,7 @@ format: $(DEV) ## put the code into its shape
 	$(VENV)/bin/ruff format .
 
 BENCHMARKS := false_pages honesty detection_delay deployment bursts tails ledger_speed proof_noise watch_noise recovery \
-  silence releases
+  silence releases storm harvest
 .PHONY: bench
 bench: $(DEV) ## the figures of docs/benchmarks.md
 	for benchmark in $(BENCHMARKS); do $(VENV)/bin/python -m "benchmarks.$$benchmark"; done
