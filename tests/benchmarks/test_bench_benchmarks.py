@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from canaries.providers.openai_answer import AnswerParts
 
 from benchmarks.bench_overhead import WAITED, answer, beyond_wait_ms
 from benchmarks.borderline_delay import WAYS, drawn_models, find, read_model, stream
+from canaries.providers.openai import ChatParts
 
 PROMPTS = tuple(f"question {i}" for i in range(40))
 COLD_TIES = next(way for way in WAYS if way.is_chosen and way.temperature == 0.1 and not way.logprobs)
@@ -22,7 +22,7 @@ def test_what_a_request_takes_beyond_the_servers_wait_is_what_counts() -> None:
 
 
 def test_the_null_server_streams_what_a_provider_reads() -> None:
-    parts = AnswerParts(10_000)
+    parts = ChatParts(10_000)
     for event in answer(3).decode().split("\n\n")[:-2]:
         parts.add(json.loads(event.removeprefix("data: ")))
     said = parts.answer(1.0, 0.5)

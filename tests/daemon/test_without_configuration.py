@@ -47,7 +47,7 @@ def test_it_is_alive_and_ready_and_has_a_page_and_a_reference(daemon: RunningDae
 def test_its_status_tells_of_a_watch_without_work(daemon: RunningDaemon) -> None:
     status = daemon.status()
     assert (status["targets"], status["watches"], status["incidents"], status["problems"]) == ([], [], [], [])
-    assert status["budget"] == {"pages_per_quarter": 0.25, "pages_this_quarter": 0}
+    assert status["budget"] == {"pages_per_quarter": 0.25, "pages_this_quarter": 0, "rules": []}
 
 
 ENCODINGS = {
