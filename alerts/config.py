@@ -139,7 +139,7 @@ class AppriseConfig(_Strict):
     @classmethod
     def _is_known(cls, url: SecretStr) -> SecretStr:
         # Imported here: it takes a second, which only those who use it should spend.
-        from .channels.apprise import service
+        from .channels.apprise_address import service
 
         service(url.get_secret_value())
         return url

@@ -40,15 +40,15 @@ from .config import DATABASE_FILE, Deployment, cadence_of
 from .database import Database
 from .deployment import watched_of
 from .foresight.watch_sensitivity import SensitivityWatch
-from .incident_desk import Desk
-from .messenger import Messenger
-from .outside_watch import open_outside_watch
 from .schedule import Every, Schedule, slot_s
 from .self_watch import Job, SelfWatch, why
 from .serving import Place, Server, address, bind, server
 from .status import Status, canary_job
 from .taking_over import first_start, take_over
 from .telemetry import Metrics
+from .telling.incident_desk import Desk
+from .telling.messenger import Messenger
+from .telling.outside_watch import open_outside_watch
 from .traffic import StoreError
 from .traffic.checks import AnswerChecks
 from .traffic.config import TlsConfig
@@ -67,7 +67,7 @@ from .traffic_flow.watch_versions import look_at_versions
 
 if TYPE_CHECKING:
     from .grpc_serving import Certificates, GrpcServer
-    from .slack_buttons import SlackButtons
+    from .telling.slack_buttons import SlackButtons
 
 GARBAGE_THRESHOLDS = (50_000, 20, 50)
 """After how many new objects Python looks for cycles among them, and how rarely among older and oldest ones."""
@@ -281,7 +281,7 @@ class Daemon:
         if not any(one.slack is not None and one.slack.has_buttons for one in receivers.values()):
             return None
         # Imported here: Slack's client takes 8 MB.
-        from .slack_buttons import SlackButtons
+        from .telling.slack_buttons import SlackButtons
 
         return SlackButtons(self.database, self.clock, telling, self._self, receivers, self._messenger.wake)
 

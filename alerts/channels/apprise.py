@@ -4,9 +4,6 @@ https://github.com/caronc/apprise/wiki
 """
 
 import asyncio
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import apprise
 
@@ -15,15 +12,13 @@ from ..config import AppriseConfig
 from ..finding import Severity
 from ..incident import NoticeKind
 from ..message import Message, Thread
+from .apprise_address import reasons_of_failures, service
 
 MAX_TITLE_LENGTH = 200
 """How much of the headline goes into the subject."""
 
 MAX_BODY_LENGTH = 16_000
 """How much of the text is sent: what is left out is on the pages."""
-
-MAX_REASON_LENGTH = 200
-"""How much of what Apprise says of a failure is kept."""
 
 _TYPES = {
     Severity.PAGE: apprise.NotifyType.FAILURE,
@@ -49,7 +44,7 @@ class AppriseChannel:
     async def deliver(self, message: Message, thread: Thread | None, *, is_repeat: bool) -> Thread | None:
         """``None``: Apprise knows no threads. One that is repeated can be there twice."""
         kind = _QUIET_KINDS.get(message.kind, _TYPES[message.severity])
-        with _reasons() as reasons:
+        with reasons_of_failures() as reasons:
             try:
                 async with asyncio.timeout(self._timeout_s):
                     arrived = await self._service.async_notify(
@@ -64,18 +59,6 @@ class AppriseChannel:
                 f"Apprise could not deliver it ({'; '.join(reasons) or 'it does not say why'})"
             )
         return None
-
-
-def service(url: str) -> apprise.Apprise:
-    """The service behind an address. Raises ValueError, which does not repeat the address, when it is none."""
-    found = apprise.Apprise()
-    with _reasons():
-        is_known = found.add(url)
-    if not is_known:
-        raise ValueError(
-            "not an address that Apprise knows, such as mailtos://user:password@example.com?to=oncall@example.com"
-        )
-    return found
 
 
 def plain_text(message: Message, public_url: str | None = None) -> str:
@@ -93,27 +76,3 @@ def plain_text(message: Message, public_url: str | None = None) -> str:
 
 def _cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
-class _Keeper(logging.Handler):
-    def __init__(self, kept: list[str]) -> None:
-        super().__init__(logging.WARNING)
-        self._kept = kept
-
-    def emit(self, record: logging.LogRecord) -> None:
-        # Only what it says itself: arguments may hold the address, and that a password.
-        self._kept.append(str(record.msg).partition(":")[0].partition("%")[0].strip()[:MAX_REASON_LENGTH])
-
-
-@contextmanager
-def _reasons() -> Iterator[list[str]]:
-    """What Apprise says of failures, which it only tells its log."""
-    kept: list[str] = []
-    keeper, log = _Keeper(kept), logging.getLogger("apprise")
-    was_propagated, log.propagate = log.propagate, False
-    log.addHandler(keeper)
-    try:
-        yield kept
-    finally:
-        log.removeHandler(keeper)
-        log.propagate = was_propagated

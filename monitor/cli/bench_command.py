@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from canaries.bench.plan import Load
     from canaries.bench.report import BenchReport
     from canaries.suite import Suite
-    from monitor.bench_once import Bench, Outcomes
     from monitor.config import Deployment
+    from monitor.one_look.bench_once import Bench, Outcomes
 
 INTERRUPTED = 130
 """What the command exits with after Ctrl-C, as shells know it."""
@@ -99,7 +99,7 @@ def bench(
     from canaries.bench.plan import Load
     from canaries.bench.report import report
     from canaries.clock import SystemClock
-    from monitor.bench_once import run_bench
+    from monitor.one_look.bench_once import run_bench
 
     if resume and out is None:
         raise MonitorError("--resume goes on with a file: name it with --out")
@@ -123,7 +123,7 @@ def _planned(
     deployment: "Deployment", names: list[str], suite: Path | None, load: "Load", *, fresh_connections: bool
 ) -> "Bench":
     from canaries.suite import load_suite
-    from monitor.bench_once import Bench
+    from monitor.one_look.bench_once import Bench
 
     targets = deployment.config.targets
     if unknown := [name for name in names if name not in targets]:
@@ -149,7 +149,7 @@ def _one_suite(deployment: "Deployment", names: list[str]) -> "Suite":
 
 
 def _show(found: "BenchReport", load: "Load", done: "Outcomes", out: Path | None, console: "Console") -> None:
-    from monitor.bench_words import facts_of, notes, table
+    from monitor.one_look.bench_words import facts_of, notes, table
 
     if done.is_interrupted:
         console.print("Interrupted: these are the figures so far.")

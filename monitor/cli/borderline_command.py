@@ -79,7 +79,7 @@ def borderline(
     from canaries.borderline.suite_text import system_of
     from canaries.clock import SystemClock
     from canaries.suite import Suite, load_suite
-    from monitor.borderline_once import find_borderline
+    from monitor.one_look.borderline_once import find_borderline
 
     targets = deployment_at(config).config.targets
     if target not in targets:

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from canaries.gate.results import Gate
     from canaries.suite import Suite
     from monitor.config import Deployment
-    from monitor.gate.asking import Asked
-    from monitor.gate.base import Base
+    from monitor.one_look.gate.asking import Asked
+    from monitor.one_look.gate.base import Base
 
 EXIT_CODES = {"pass": 0, "fail": 1, "inconclusive": 3}
 """What the command exits with; 2 is for what cannot be used."""
@@ -205,7 +205,7 @@ def _target(deployment: "Deployment", name: str) -> "TargetConfig":
 
 
 def _base(against: str, data: Path) -> "Base":
-    from monitor.gate.base import base_of_file, base_of_store, is_file
+    from monitor.one_look.gate.base import base_of_file, base_of_store, is_file
 
     from .baseline_commands import _find
 
@@ -233,7 +233,7 @@ def _asked(suite: "Suite", target: "TargetConfig", name: str, settings: "GateCon
     import random
 
     from canaries.clock import SystemClock
-    from monitor.gate.asking import Order, ask
+    from monitor.one_look.gate.asking import Order, ask
 
     requests = sum(Order(1, settings.samples).samples_of(suite, target).values())
     order = Order(settings.runs_of(requests), settings.samples, settings.max_spend_usd)

@@ -278,7 +278,7 @@ def _harvested(
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     from canaries.harvest.proposing import propose
-    from monitor.harvesting import gather
+    from monitor.one_look.harvesting import gather
 
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:

@@ -37,7 +37,7 @@ def replay(
     Example: anchorwatch replay suites/first.yaml --target support-bot
     """
     from canaries.suite import load_suite
-    from monitor.replay_once import replay_once, show_json, show_table
+    from monitor.one_look.replay_once import replay_once, show_json, show_table
 
     deployment = deployment_at(config)
     targets = deployment.config.targets

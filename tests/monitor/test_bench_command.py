@@ -14,12 +14,12 @@ from canaries.bench.purse import Purse
 from canaries.bench.report import report
 from canaries.clock import SystemClock
 from canaries.completions_file import read_runs
-from monitor.bench_once import Bench, Outcomes, run_bench
-from monitor.bench_words import notes
 from monitor.cli import main
 from monitor.config import load as load_config
 from monitor.demo.practice_model import PracticeModel, practice_app
 from monitor.demo.serving import LocalServer
+from monitor.one_look.bench_once import Bench, Outcomes, run_bench
+from monitor.one_look.bench_words import notes
 
 CONFIG = """
 targets:

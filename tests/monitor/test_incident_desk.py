@@ -13,7 +13,7 @@ from alerts.intake import receive
 from dashboards.app import build_app
 from dashboards.audit.report import Audit, AuditSummary
 from dashboards.view import Budget, DeploymentStatus, Readiness
-from monitor.incident_desk import Desk
+from monitor.telling.incident_desk import Desk
 
 
 class Bare:

@@ -14,9 +14,9 @@ from alerts.message import Message, Thread
 from alerts.outbox import Outbox
 from alerts.routing_config import RouteConfig, routing_of
 from canaries.clock import SystemClock
-from monitor.messenger import Messenger
 from monitor.self_watch import SelfWatch
 from monitor.telemetry import Metrics
+from monitor.telling.messenger import Messenger
 from monitor.watched import House
 
 

@@ -15,9 +15,9 @@ from alerts.incident import Incident, State
 from alerts.message import addressed, receiver_test
 from monitor.config import Config
 from monitor.database import Database
-from monitor.outside_watch import OUTBOX_STUCK_S, OutsideWatch, open_outside_watch
 from monitor.self_watch import SelfWatch
 from monitor.telemetry import Metrics
+from monitor.telling.outside_watch import OUTBOX_STUCK_S, OutsideWatch, open_outside_watch
 
 CONFIG = Config(
     alertmanager=AlertmanagerConfig(urls=("http://alertmanager:9093",)),

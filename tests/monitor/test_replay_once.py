@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from canaries.completion import Completion, Run
 from canaries.prompt import Message, ToolCall, calls_text
 from canaries.suite import Canary, Expectations, ExpectedCall, Suite
-from monitor.replay_once import show_json
+from monitor.one_look.replay_once import show_json
 
 
 def test_json_has_the_calls_of_tools_with_their_checks_and_all_counts_of_tokens() -> None:

@@ -20,8 +20,8 @@ from alerts.intake import receive
 from dashboards.app import build_app
 from monitor.database import Database
 from monitor.self_watch import SelfWatch
-from monitor.slack_buttons import SlackButtons
 from monitor.telemetry import Metrics
+from monitor.telling.slack_buttons import SlackButtons
 
 SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
 USER = {"id": "U0ADA0001", "username": "ada"}

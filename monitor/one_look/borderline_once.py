@@ -15,8 +15,8 @@ from canaries.completion import Completion
 from canaries.config import TargetConfig
 from canaries.suite import Suite
 
-from . import MonitorError
-from .spending.canary_cost import answer_cost_usd, sample_costs
+from .. import MonitorError
+from ..spending.canary_cost import answer_cost_usd, sample_costs
 
 
 @dataclass(slots=True)

@@ -7,13 +7,13 @@ from canaries.exchanges_file import Counted, read_exchanges
 from canaries.harvest.exchange import Exchange
 from canaries.harvest.gathering import Gathered, Gathering
 
-from . import MonitorError
-from .traffic.calls import Call, Operation
-from .traffic.decoding import decode_spans
-from .traffic.dialects.answer_text import answer_text
-from .traffic.dialects.prompt_text import conversation_in
-from .traffic.otlp import Span
-from .traffic.recorded_file import read_spans
+from .. import MonitorError
+from ..traffic.calls import Call, Operation
+from ..traffic.decoding import decode_spans
+from ..traffic.dialects.answer_text import answer_text
+from ..traffic.dialects.prompt_text import conversation_in
+from ..traffic.otlp import Span
+from ..traffic.recorded_file import read_spans
 
 NOT_THERE = "its span carries no prompt: content is off in the instrumentation"
 NOT_ONLY_TEXT = "not only text: images, tools and their results, or too long"

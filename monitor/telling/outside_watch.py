@@ -16,10 +16,10 @@ from alerts.heartbeat import Heartbeat
 from alerts.incident import Incident
 from canaries.clock import Clock
 
-from .config import Config
-from .database import Database
-from .self_watch import SelfWatch, why
-from .telemetry import Metrics
+from ..config import Config
+from ..database import Database
+from ..self_watch import SelfWatch, why
+from ..telemetry import Metrics
 
 OUTBOX_STUCK_S = 1800.0
 """How long a message may wait before the switch is told: until then the outbox tries again by itself."""

@@ -21,8 +21,8 @@ from canaries.clock import Clock
 from canaries.config import TargetConfig
 from canaries.suite import Suite
 
-from . import MonitorError
-from .spending.canary_cost import answer_cost_usd, sample_costs
+from .. import MonitorError
+from ..spending.canary_cost import answer_cost_usd, sample_costs
 
 LAG_EVERY_S = 0.02
 """How often it is looked whether this machine keeps up."""

@@ -15,7 +15,7 @@ from canaries.contract import Contract, contract_of, describe_change
 from canaries.store import load_runs
 from canaries.suite import Suite
 
-from .. import MonitorError
+from ... import MonitorError
 
 RUNS_MAX = 300
 """The most runs of a baseline that are compared, evenly spread over it: more would hardly tell more."""

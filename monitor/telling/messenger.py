@@ -14,10 +14,10 @@ from alerts.incident import NoticeKind, Transition
 from alerts.outbox import Delivery, Outbox, Outcome
 from canaries.clock import Clock
 
-from .database import Database
-from .self_watch import SelfWatch, why
-from .telemetry import Metrics
-from .watched import House
+from ..database import Database
+from ..self_watch import SelfWatch, why
+from ..telemetry import Metrics
+from ..watched import House
 
 IDLE_OUTBOX_S = 30.0
 """How long the outbox sleeps when nothing is due; new messages wake it at once."""

@@ -24,8 +24,8 @@ from alerts.config import ReceiverConfig, SlackConfig
 from alerts.wishes import Press, grant
 from canaries.clock import Clock
 
-from .database import Database
-from .self_watch import SelfWatch, why
+from ..database import Database
+from ..self_watch import SelfWatch, why
 
 REPLY_TIMEOUT_S = 10.0
 """How long it may take to tell the person what came of it."""

@@ -19,8 +19,8 @@ from dashboards import StatusError
 from dashboards.desk import DecisionLine, DeskError, ExplanationView, IncidentLine, SilenceView
 from dashboards.view import IncidentState
 
-from .database import Database
-from .self_watch import why
+from ..database import Database
+from ..self_watch import why
 
 LOOKED_AT_MAX = 2_000
 """How many of the latest incidents are searched for those that fit."""

@@ -14,8 +14,8 @@ from canaries.config import TargetConfig
 from canaries.replay import replay
 from canaries.suite import Suite
 
-from .. import MonitorError
-from ..spending.canary_cost import cost_usd, sample_costs
+from ... import MonitorError
+from ...spending.canary_cost import cost_usd, sample_costs
 
 Progress = Callable[[int, int], None]
 """Told how many requests are done, and of how many."""
