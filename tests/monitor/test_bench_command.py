@@ -183,6 +183,15 @@ def test_what_is_not_known_of_an_endpoint_is_said(bench: Command, tmp_path: Path
     assert "first token" not in out
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Ctrl-C as a command of its own has it, whatever this process made of it before."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before or signal.default_int_handler)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_leaves_what_there_is(bench: Command, tmp_path: Path) -> None:
     deployment = load_config(tmp_path / "anchorwatch.yaml")
 
