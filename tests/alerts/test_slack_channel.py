@@ -1,6 +1,5 @@
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
@@ -9,34 +8,18 @@ from alerts import DeliveryError
 from alerts.channels.slack import SlackChannel
 from alerts.channels.slack_blocks import escaped, slack_blocks, slack_text
 from alerts.config import SlackConfig
-from alerts.finding import Severity
-from alerts.incident import NoticeKind, State
-from alerts.message import Message, Thread
+from alerts.incident import NoticeKind
+from alerts.message import Thread
 
 from .messages import KINDS
 
-AT = datetime(2026, 3, 2, 12, 5, tzinfo=UTC)
-PAGE = Message(
-    id="msg_1",
-    kind=NoticeKind.FIRING,
-    summary="support-bot answers differently than in its baseline.",
-    created_at=AT,
-    incident_id="2b26878b897629cd",
-    key="drift/support-bot",
-    severity=Severity.PAGE,
-    state=State.FIRING,
-    since=datetime(2026, 3, 2, 12, 0, tzinfo=UTC),
-    labels={"target": "support-bot", "model": "gpt-4o"},
-    evidence=(("strongest score", "suite surprise, 6 runs in a row above all 84"), ("evidence", "1.31 of 1")),
-)
-RESOLVED = replace(
-    PAGE, id="msg_2", kind=NoticeKind.RESOLVED, state=State.RESOLVED, note="It lasted 2 h 5 min."
-)
+PAGE = replace(KINDS["first"], group_id=None, why=None)
+RESOLVED = replace(KINDS["resolved"], id="msg_2", group_id=None, why=None)
 ROLLED_BACK = replace(
-    PAGE,
+    KINDS["rolled back"],
     id="msg_3",
-    kind=NoticeKind.ROLLBACK_NEWS,
-    evidence=(),
+    group_id=None,
+    why=None,
     note="Rollback 'deploys' was delivered to the deploy system (webhook-id msg_9).",
 )
 THREAD = Thread("C0ONCALL", "1772452800.000000")
