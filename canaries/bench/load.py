@@ -3,15 +3,12 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
-
-import httpx
 
 from ..clock import Clock
 from ..completion import Completion
 from ..config import TargetConfig
-from ..providers import Provider, RequestFailed, build_provider
+from ..providers import Provider, RequestFailed, Sender, build_provider
 from ..replay import Sleep, answered, not_answered, request_of
 from ..suite import Suite
 from .plan import Ask
@@ -45,7 +42,7 @@ async def run_load(
     asks: Mapping[str, Sequence[Ask]],
     concurrency: int,
     clock: Clock,
-    open_client: Callable[[], httpx.AsyncClient],
+    client: Sender,
     on_asked: OnAsked,
     may_ask: MayAsk = lambda _: True,
     sleep: Sleep = asyncio.sleep,
@@ -57,30 +54,20 @@ async def run_load(
     """
     lanes = [_Lane(suite, one.config, build_provider(one.config, clock), clock) for one in endpoints]
 
-    async def work(lane: _Lane, client: httpx.AsyncClient, waiting: deque[Ask], started: float) -> None:
+    async def work(lane: _Lane, waiting: deque[Ask], started: float) -> None:
         while waiting and may_ask(waiting[0]):
             ask = waiting.popleft()
             if ask.due_s is not None:
                 await _until(started + ask.due_s, clock, sleep)
             on_asked(await lane.asked(ask, client, started))
 
-    async with AsyncExitStack() as stack:
-        # Not one client for all: its pool looks through all connections at each request, which with 64 of them takes
-        # a millisecond and more.
-        clients = [
-            [
-                await stack.enter_async_context(open_client())
-                for _ in range(min(concurrency, len(asks[one.name])))
-            ]
-            for one in endpoints
-        ]
-        for is_warm_up in (True, False):
-            started = clock.monotonic()
-            async with asyncio.TaskGroup() as group:
-                for one, lane, own in zip(endpoints, lanes, clients, strict=True):
-                    waiting = deque(ask for ask in asks[one.name] if ask.is_warm_up is is_warm_up)
-                    for client in own:
-                        group.create_task(work(lane, client, waiting, started))
+    for is_warm_up in (True, False):
+        started = clock.monotonic()
+        async with asyncio.TaskGroup() as group:
+            for one, lane in zip(endpoints, lanes, strict=True):
+                waiting = deque(ask for ask in asks[one.name] if ask.is_warm_up is is_warm_up)
+                for _ in range(min(concurrency, len(waiting))):
+                    group.create_task(work(lane, waiting, started))
 
 
 async def _until(moment: float, clock: Clock, sleep: Sleep) -> None:
@@ -98,7 +85,7 @@ class _Lane:
     provider: Provider
     clock: Clock
 
-    async def asked(self, ask: Ask, client: httpx.AsyncClient, started: float) -> Asked:
+    async def asked(self, ask: Ask, client: Sender, started: float) -> Asked:
         """The request, made now."""
         at = self.clock.now()
         queued_s = 0.0 if ask.due_s is None else max(0.0, self.clock.monotonic() - started - ask.due_s)

@@ -19,6 +19,7 @@ from canaries.bench.plan import Ask, Load, identity, long_canaries, plan, what_i
 from canaries.bench.purse import Purse
 from canaries.clock import Clock
 from canaries.config import TargetConfig
+from canaries.providers.wire import Wire
 from canaries.suite import Suite
 
 from .. import MonitorError
@@ -192,17 +193,17 @@ async def _ask(
                     file.write(orjson.dumps(line_of(asked, name_of)) + b"\n")
                     file.flush()
 
-            encryption = httpx.create_ssl_context()  # once: to load all the authorities takes 20 ms
-            await run_load(
-                bench.suite,
-                [Endpoint(name, target) for name, target in bench.targets.items()],
-                asks,
-                bench.load.concurrency,
-                clock,
-                lambda: httpx.AsyncClient(verify=encryption),
-                on_asked,
-                purse.may_ask,
-            )
+            async with Wire(httpx.create_ssl_context()) as client:
+                await run_load(
+                    bench.suite,
+                    [Endpoint(name, target) for name, target in bench.targets.items()],
+                    asks,
+                    bench.load.concurrency,
+                    clock,
+                    client,
+                    on_asked,
+                    purse.may_ask,
+                )
     except* OSError as group:
         raise MonitorError(f"{out}: cannot be written any more: {group.exceptions[0]}") from group
     finally:

@@ -156,7 +156,7 @@ class Endpoints:
                 plan(SUITE, [one.name for one in endpoints], load),
                 load.concurrency,
                 self.clock,
-                lambda: httpx.AsyncClient(transport=httpx.MockTransport(self.handle)),
+                httpx.AsyncClient(transport=httpx.MockTransport(self.handle)),
                 self.asked.append,
                 sleep=self.sleep,
                 **more,
