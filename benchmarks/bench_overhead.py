@@ -214,18 +214,23 @@ async def socket_client(address: str, requests: int, concurrency: int) -> list[f
 
 
 async def _loop(once: Callable[[], Awaitable[bytes]], requests: int, concurrency: int) -> list[float]:
-    # As many as under way to warm up, like the bench: they are all sent at once, and wait for each other.
-    left, found = [requests + concurrency], []
+    # As many as under way to warm up, and then one after the other over the time that took, like the bench.
+    left, found = [concurrency], []
 
-    async def work() -> None:
+    async def work(after_s: float) -> None:
+        await asyncio.sleep(after_s)
         while left[0] > 0:
             left[0] -= 1
             began = time.monotonic()
             body = await once()
             found.append(beyond_wait_ms(time.monotonic() - began, body))
 
-    await asyncio.gather(*(work() for _ in range(concurrency)))
-    return found[concurrency:]
+    began = time.monotonic()
+    await asyncio.gather(*(work(0.0) for _ in range(concurrency)))
+    over_s, left[0] = time.monotonic() - began, requests
+    found.clear()
+    await asyncio.gather(*(work(over_s * number / concurrency) for number in range(concurrency)))
+    return found
 
 
 BENCH, BARE = "bench", "httpx, a client each"
@@ -239,7 +244,7 @@ CLIENTS: dict[str, Client] = {
 def turn(client: Client, address: str, requests: int, concurrency: int) -> Turn:
     """One turn of a client in an event loop of its own."""
     began = time.process_time()
-    beyond = uvloop.run(_awaited(client(address, requests, concurrency)))
+    beyond = asyncio.run(_awaited(client(address, requests, concurrency)))
     return Turn(tuple(beyond), 1_000 * (time.process_time() - began) / len(beyond))
 
 

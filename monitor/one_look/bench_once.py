@@ -8,7 +8,6 @@ from typing import BinaryIO
 
 import httpx
 import orjson
-import uvloop
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -101,7 +100,8 @@ def run_bench(
     console = Console(stderr=True, markup=False)
     _tell_estimate(outcomes.purse, asks, console)
     try:
-        uvloop.run(_ask(bench, meter, asks, clock, outcomes, out, console))
+        # Not uvloop, which sends what several tasks write in one go at their end: requests would go out in step.
+        asyncio.run(_ask(bench, meter, asks, clock, outcomes, out, console))
     except KeyboardInterrupt:
         outcomes.is_interrupted = True
     return outcomes
