@@ -14,6 +14,8 @@ from dashboards.audit.routes import audit_api, audit_pages
 from dashboards.desk import DeskError, IncidentDesk
 from dashboards.desk_api import desk_routes
 from dashboards.pages import explanation_page, page_routes, render_unavailable
+from dashboards.rollback_api import rollback_routes
+from dashboards.rollback_desk import RollbackDesk
 from dashboards.slack_actions import PressDesk, slack_routes
 from dashboards.view import AuditView, Readiness, StatusView
 from dashboards.write_guard import WriteGuard
@@ -39,12 +41,13 @@ def build_app(
     desk: IncidentDesk | None = None,
     token: str | None = None,
     slack: PressDesk | None = None,
+    rollbacks: RollbackDesk | None = None,
 ) -> FastAPI:
     """The application that the daemon serves on its HTTP port.
 
     ``render_metrics`` gives Prometheus' text format; ``is_ready`` says whether the daemon can do its work. With a
     ``desk`` incidents can be seen to over the API, by whoever shows the ``token``, else from this machine alone;
-    with ``slack`` by buttons below messages as well.
+    with ``slack`` by buttons below messages as well. With ``rollbacks`` they can be seen, answered and locked.
     """
     app = FastAPI(
         title="Anchorwatch",
@@ -57,6 +60,8 @@ def build_app(
     if desk is not None:
         app.include_router(desk_routes(desk, WriteGuard(token)))
         app.include_router(explanation_page(desk))
+    if rollbacks is not None:
+        app.include_router(rollback_routes(rollbacks, WriteGuard(token)))
     if slack is not None:
         app.include_router(slack_routes(slack))
     app.include_router(audit_api(audits))
