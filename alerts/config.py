@@ -118,6 +118,11 @@ class PagerDutyConfig(_Strict):
     """A service of PagerDuty, by an integration of the kind Events API v2."""
 
     routing_key: SecretStr = Field(description="the integration key, 32 letters and digits")
+    webhook_secret: SecretStr | None = Field(
+        default=None,
+        min_length=16,
+        description="for what people do in PagerDuty, told by its webhook to /api/pagerduty/events",
+    )
     url: str = Field(default="https://events.pagerduty.com/v2/enqueue", description="where events are posted")
     timeout: Duration = Field(default=10.0, gt=0, description="how long one attempt may take")
 

@@ -13,6 +13,7 @@ from dashboards.api import api_routes
 from dashboards.audit.routes import audit_api, audit_pages
 from dashboards.desk import DeskError, IncidentDesk
 from dashboards.desk_api import desk_routes
+from dashboards.pagerduty_events import ReplyDesk, pagerduty_routes
 from dashboards.pages import explanation_page, page_routes, render_unavailable
 from dashboards.rollback_api import rollback_routes
 from dashboards.rollback_desk import RollbackDesk
@@ -42,12 +43,14 @@ def build_app(
     token: str | None = None,
     slack: PressDesk | None = None,
     rollbacks: RollbackDesk | None = None,
+    pagerduty: ReplyDesk | None = None,
 ) -> FastAPI:
     """The application that the daemon serves on its HTTP port.
 
     ``render_metrics`` gives Prometheus' text format; ``is_ready`` says whether the daemon can do its work. With a
     ``desk`` incidents can be seen to over the API, by whoever shows the ``token``, else from this machine alone;
-    with ``slack`` by buttons below messages as well. With ``rollbacks`` they can be seen, answered and locked.
+    with ``slack`` by buttons below messages as well. With ``rollbacks`` they can be seen, answered and locked;
+    with ``pagerduty`` we hear of what people do there.
     """
     app = FastAPI(
         title="Anchorwatch",
@@ -64,6 +67,8 @@ def build_app(
         app.include_router(rollback_routes(rollbacks, WriteGuard(token)))
     if slack is not None:
         app.include_router(slack_routes(slack))
+    if pagerduty is not None:
+        app.include_router(pagerduty_routes(pagerduty))
     app.include_router(audit_api(audits))
     app.include_router(page_routes(view, app.openapi, explains=desk is not None))
     app.include_router(audit_pages(audits))

@@ -49,6 +49,7 @@ from .telemetry import Metrics
 from .telling.incident_desk import Desk
 from .telling.messenger import Messenger
 from .telling.outside_watch import open_outside_watch
+from .telling.pagerduty_replies import PagerDutyReplies, pagerduty_secrets
 from .telling.rollbacks import Rollbacks
 from .traffic import StoreError
 from .traffic.checks import AnswerChecks
@@ -287,6 +288,10 @@ class Daemon:
         wake, rules = self._messenger.wake, self._house.rollbacks
         return SlackButtons(self.database, self.clock, telling, self._self, receivers, wake, rules)
 
+    def _open_replies(self) -> PagerDutyReplies | None:
+        secrets = pagerduty_secrets(self.deployment.config.receivers)
+        return PagerDutyReplies(self.database, self.clock, secrets, self._messenger.wake) if secrets else None
+
     async def _open_rounds(self, asking: httpx.AsyncClient, now: datetime) -> Rounds:
         watched = {
             name: watched_of(self.deployment, name, slot_s(cadence_of(target), now))
@@ -363,6 +368,7 @@ class Daemon:
             token.get_secret_value() if token else None,
             self._buttons,
             Rollbacks(self.database, self.clock, self.deployment.config.rollbacks, self._messenger.wake),
+            self._open_replies(),
         )
         otlp, is_news = self.deployment.config.otlp, self._self.is_news
         in_flight = InFlight(otlp.max_in_flight_bytes)
