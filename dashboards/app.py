@@ -12,12 +12,14 @@ from canaries.clock import Clock, SystemClock
 from dashboards import StatusError
 from dashboards.api import api_routes
 from dashboards.audit.routes import audit_api, audit_pages
+from dashboards.budget_page import budget_page
 from dashboards.desk import IncidentDesk
 from dashboards.desk_api import desk_routes
 from dashboards.form_guard import FormGuard
 from dashboards.incident_pages import incident_pages
 from dashboards.pages import page_routes, render_unavailable
 from dashboards.refusals import add_refusals
+from dashboards.routing_page import routing_page
 from dashboards.silence_pages import silence_pages
 from dashboards.slack_actions import PressDesk, slack_routes
 from dashboards.view import AuditView, Readiness, StatusView
@@ -67,6 +69,8 @@ def build_app(
         app.include_router(desk_routes(desk, WriteGuard(token)))
         app.include_router(incident_pages(desk, guard))
         app.include_router(silence_pages(desk, guard))
+        app.include_router(routing_page(desk))
+        app.include_router(budget_page(view, desk))
         app.include_router(you_page(guard))
     if slack is not None:
         app.include_router(slack_routes(slack))

@@ -14,7 +14,7 @@ from alerts.finding import Severity
 from dashboards.app import build_app
 from dashboards.audit.report import Audit, AuditSummary
 from dashboards.audit.words import summary
-from dashboards.desk import IncidentDesk, IncidentFile, IncidentLine, SilenceView
+from dashboards.desk import IncidentDesk, IncidentFile, IncidentLine, RoutingView, SilenceView
 from dashboards.view import (
     Budget,
     DeliveryState,
@@ -280,6 +280,12 @@ class QuietDesk:
             asked, "drift/bot", Severity.PAGE, IncidentState.FIRING, "bot drifts", before(hours=1)
         )
         return IncidentFile(NOW, line, (), (), (), ())
+
+    async def paged(self) -> tuple[IncidentLine, ...]:
+        return ()
+
+    async def routing(self) -> RoutingView:
+        return RoutingView(())
 
     async def silences(self, everything: bool) -> tuple[SilenceView, ...]:
         return ()
