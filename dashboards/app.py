@@ -19,6 +19,8 @@ from dashboards.form_guard import FormGuard
 from dashboards.incident_pages import incident_pages
 from dashboards.pages import page_routes, render_unavailable
 from dashboards.refusals import add_refusals
+from dashboards.rollback_api import rollback_routes
+from dashboards.rollback_desk import RollbackDesk
 from dashboards.routing_page import routing_page
 from dashboards.silence_pages import silence_pages
 from dashboards.slack_actions import PressDesk, slack_routes
@@ -47,6 +49,7 @@ def build_app(
     desk: IncidentDesk | None = None,
     token: str | None = None,
     slack: PressDesk | None = None,
+    rollbacks: RollbackDesk | None = None,
     clock: Clock | None = None,
     public_url: str | None = None,
 ) -> FastAPI:
@@ -54,7 +57,8 @@ def build_app(
 
     ``render_metrics`` gives Prometheus' text format; ``is_ready`` says whether the daemon can do its work. With a
     ``desk`` incidents can be seen to over the API and the pages, by whoever shows the ``token``, else from this
-    machine alone; with ``slack`` by buttons below messages as well. ``public_url`` is where people open the pages.
+    machine alone; with ``slack`` by buttons below messages as well. With ``rollbacks`` they can be seen, answered
+    and locked. ``public_url`` is where people open the pages.
     """
     app = FastAPI(
         title="Anchorwatch",
@@ -72,6 +76,8 @@ def build_app(
         app.include_router(routing_page(desk))
         app.include_router(budget_page(view, desk))
         app.include_router(you_page(guard))
+    if rollbacks is not None:
+        app.include_router(rollback_routes(rollbacks, WriteGuard(token)))
     if slack is not None:
         app.include_router(slack_routes(slack))
     app.include_router(audit_api(audits))

@@ -50,6 +50,7 @@ from .telling.asked_route import notified
 from .telling.incident_desk import Desk
 from .telling.messenger import Messenger
 from .telling.outside_watch import open_outside_watch
+from .telling.rollbacks import Rollbacks
 from .traffic import StoreError
 from .traffic.checks import AnswerChecks
 from .traffic.config import TlsConfig
@@ -284,7 +285,8 @@ class Daemon:
         # Imported here: Slack's client takes 8 MB.
         from .telling.slack_buttons import SlackButtons
 
-        return SlackButtons(self.database, self.clock, telling, self._self, receivers, self._messenger.wake)
+        wake, rules = self._messenger.wake, self._house.rollbacks
+        return SlackButtons(self.database, self.clock, telling, self._self, receivers, wake, rules)
 
     async def _open_rounds(self, asking: httpx.AsyncClient, now: datetime) -> Rounds:
         watched = {
@@ -368,6 +370,7 @@ class Daemon:
             ),
             token.get_secret_value() if token else None,
             self._buttons,
+            Rollbacks(self.database, self.clock, self.deployment.config.rollbacks, self._messenger.wake),
             self.clock,
             self._public_url,
         )
