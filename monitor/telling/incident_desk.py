@@ -45,6 +45,7 @@ from dashboards.view import DeliveryState, EvidenceLine, IncidentState
 from ..database import Database
 from ..self_watch import why
 from .asked_route import incident_as_asked
+from .refusing import refused
 
 LOOKED_AT_MAX = 2_000
 """How many of the latest incidents are searched for those that fit."""
@@ -204,7 +205,7 @@ class Desk:
         try:
             return await self.database.aread(work)
         except AlertError as error:
-            raise _refused(error) from error
+            raise refused(error) from error
         except SQLAlchemyError as error:
             raise StatusError(f"the database cannot be read: {why(error)}") from error
 
@@ -213,7 +214,7 @@ class Desk:
         try:
             changed = await self.database.awrite(lambda session: work(session, now))
         except AlertError as error:
-            raise _refused(error) from error
+            raise refused(error) from error
         except SQLAlchemyError as error:
             raise StatusError(f"the database cannot be written: {why(error)}") from error
         self.wake()
@@ -225,14 +226,6 @@ def _parsed(texts: Sequence[str]) -> tuple[Matcher, ...]:
         return tuple(parse_matcher(text) for text in texts)
     except ValueError as error:
         raise DeskError(str(error), is_malformed=True) from error
-
-
-def _refused(error: AlertError) -> DeskError:
-    return DeskError(
-        str(error),
-        is_unknown=isinstance(error, actions.UnknownError),
-        is_malformed=isinstance(error, actions.MalformedError),
-    )
 
 
 def _incident(one: Incident) -> IncidentLine:

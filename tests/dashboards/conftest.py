@@ -15,6 +15,7 @@ from dashboards.app import build_app
 from dashboards.audit.report import Audit, AuditSummary
 from dashboards.audit.words import summary
 from dashboards.desk import IncidentDesk, IncidentFile, IncidentLine, RoutingView, SilenceView
+from dashboards.rollback_desk import RollbackDesk, RollbackOverview
 from dashboards.view import (
     Budget,
     DeliveryState,
@@ -291,6 +292,13 @@ class QuietDesk:
         return ()
 
 
+class NoRollbacks:
+    """No rollback is configured, and none was ever asked for."""
+
+    async def overview(self, limit: int) -> RollbackOverview:
+        return RollbackOverview((), (), ())
+
+
 @pytest.fixture
 def rich() -> DeploymentStatus:
     return RICH
@@ -309,7 +317,14 @@ def view() -> FakeView:
 @pytest.fixture
 def web_app(view: FakeView) -> FastAPI:
     metrics = b"# HELP up Lives.\n# TYPE up gauge\nup 1.0\n"
-    return build_app(view, lambda: metrics, view.is_ready, view, cast(IncidentDesk, QuietDesk()))
+    return build_app(
+        view,
+        lambda: metrics,
+        view.is_ready,
+        view,
+        cast(IncidentDesk, QuietDesk()),
+        rollbacks=cast(RollbackDesk, NoRollbacks()),
+    )
 
 
 @pytest.fixture
