@@ -46,6 +46,7 @@ from .serving import Place, Server, address, bind, server
 from .status import Status, canary_job
 from .taking_over import first_start, take_over
 from .telemetry import Metrics
+from .telling.asked_route import notified
 from .telling.incident_desk import Desk
 from .telling.messenger import Messenger
 from .telling.outside_watch import open_outside_watch
@@ -370,6 +371,7 @@ class Daemon:
                 self._messenger.wake,
                 self._house.routing,
                 self._house.inhibitions,
+                partial(notified, self.deployment.config),
             ),
             token.get_secret_value() if token else None,
             self._buttons,
