@@ -8,7 +8,7 @@ import random
 import signal
 import socket
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -96,6 +96,9 @@ AUDIT_LOOK_EVERY_S = 60.0
 CERTIFICATES_EVERY_S = 600.0
 """How often the files for TLS are read again: they are renewed while the daemon runs."""
 
+STOPPED_BY = (signal.SIGTERM, signal.SIGINT)
+"""The signals that ask the daemon to stop."""
+
 PAGES = Place("pages and API", "--port", "http")
 OTLP_HTTP = Place("OTLP/HTTP", "--otlp-http-port", "otlp", "http_port")
 OTLP_GRPC = Place(
@@ -120,7 +123,7 @@ def run_daemon(
     try:
         database.lock_for_daemon()
         database.migrate()
-        with contextlib.ExitStack() as sockets:
+        with _signals_as_before(), contextlib.ExitStack() as sockets:
             grpc_port = config.otlp.grpc_port if otlp_grpc_port is None else otlp_grpc_port
             wanted = [
                 (config.http.host, config.http.port if port is None else port, PAGES),
@@ -144,6 +147,17 @@ def run_daemon(
             return uvloop.run(daemon.run())
     finally:
         database.close()
+
+
+@contextlib.contextmanager
+def _signals_as_before() -> Iterator[None]:
+    """Give whoever called us their signal handlers back: a closed loop of uvloop leaves its own, which do nothing."""
+    before = {number: signal.getsignal(number) for number in STOPPED_BY}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _listeners(
@@ -184,7 +198,7 @@ class Daemon:
         """Start everything, wait for the signal, and stop everything in order; gives the exit code."""
         self._stopping = asyncio.Event()
         self._interrupt: Callable[[], None] = lambda: None
-        for signal_number in (signal.SIGTERM, signal.SIGINT):
+        for signal_number in STOPPED_BY:
             asyncio.get_running_loop().add_signal_handler(signal_number, self._ask_to_stop)
         self._listen_for_grpc()
         # Two clients: an endpoint that hangs must not take the connections of those who are to be told. How many
