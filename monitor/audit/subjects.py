@@ -8,7 +8,7 @@ import numpy as np
 
 from dashboards.audit.report import Against, Change, FailedCheck, Line, Measure, Reality, Subject, SubjectKind
 
-from ..traffic.windows.histogram import Histogram, merged
+from ..traffic.windows.distribution import Distribution, together
 from .changes import Blocks, Moved, by_counts, by_days, by_groups, by_pairs, by_two_days, share_half
 from .facts import ByBlock, ServiceFacts, Span, TargetFacts, days_before
 from .tally import Tally
@@ -187,18 +187,18 @@ def _volume_line(measure: Measure, sides: _Sides, span: Span) -> Line | None:
 def _tail_line(measure: Measure, sides: _Sides) -> Line | None:
     q = QUANTILES[measure]
     has = _ttft if measure is Measure.TTFT_P95 else _latency
-    whole = merged(map(has, sides.now))
+    whole = together(map(has, sides.now))
     value = whole.quantile(q)
     changes = {against: _tail_change(measure, sides, against, whole, has) for against in Against}
     return _line(measure, value.value if value else None, whole.n, changes)
 
 
 def _tail_change(
-    measure: Measure, sides: _Sides, against: Against, now: Histogram, has: Callable[[Tally], Histogram]
+    measure: Measure, sides: _Sides, against: Against, now: Distribution, has: Callable[[Tally], Distribution]
 ) -> Change | None:
     """How a quantile has moved: by the share of calls that are slower than both sides together, a share as any."""
     q = QUANTILES[measure]
-    usual = merged(map(has, sides.before(against)))
+    usual = together(map(has, sides.before(against)))
     before, value = at_quantile(usual, q), at_quantile(now, q)
     if before is None:
         return None
@@ -217,7 +217,7 @@ def _tail_change(
     return change and replace(change, low=low, high=high)
 
 
-def _common_edge(one: Histogram, other: Histogram, q: float) -> float:
+def _common_edge(one: Distribution, other: Distribution, q: float) -> float:
     """The quantile of both sides together, each counting as much as the other: it is the same when they are swapped."""
     low, high = sorted(found.high for side in (one, other) if (found := side.quantile(q)) is not None)
     while high > low * _STEP:
@@ -227,9 +227,9 @@ def _common_edge(one: Histogram, other: Histogram, q: float) -> float:
     return high
 
 
-def _reach(tallies: Sequence[Tally], q: float, has: Callable[[Tally], Histogram]) -> _Reach:
+def _reach(tallies: Sequence[Tally], q: float, has: Callable[[Tally], Distribution]) -> _Reach:
     """A quantile, and between which values it surely lies, as the share beyond it varies from block to block."""
-    whole = merged(map(has, tallies))
+    whole = together(map(has, tallies))
     edge = whole.quantile(q)
     limit = edge.high if edge else 0.0
     half = share_half(_blocks(tallies, lambda one: (has(one).above(limit), has(one).n)))
@@ -251,17 +251,17 @@ def _between(now: _Reach, before: _Reach) -> tuple[float | None, float | None]:
     )
 
 
-def at_quantile(histogram: Histogram, q: float) -> float | None:
+def at_quantile(spread: Distribution, q: float) -> float | None:
     """The quantile, where there are values, and ``q`` is one."""
-    found = histogram.quantile(q) if 0 < q <= 1 else None
+    found = spread.quantile(q) if 0 < q <= 1 else None
     return found.value if found else None
 
 
-def _latency(tally: Tally) -> Histogram:
+def _latency(tally: Tally) -> Distribution:
     return tally.latency_s
 
 
-def _ttft(tally: Tally) -> Histogram:
+def _ttft(tally: Tally) -> Distribution:
     return tally.ttft_s
 
 
