@@ -22,6 +22,7 @@ import numpy as np
 import typer
 from rich.console import Console
 from rich.progress import track
+from sqlmodel import Session
 
 from dashboards.audit.report import Audit
 from monitor.audit.auditing import audit
@@ -69,17 +70,20 @@ def write_month(database: Database, series: int, calls: int) -> int:
                 for number, name in enumerate(names)
                 for count, body in [bodies[(number * 31 + start // int(resolution)) % BODIES]]
             ]
-            database.write(
-                lambda session, rows=rows: store.write(session, store.Changes(resolution, rows, ()))
-            )
+            _write(database, store.Changes(resolution, rows, ()))
             written += len(rows)
 
-    def note(session) -> None:
-        store.note_rolled(session, Resolution.HOUR, HOURS_ROLLED)
-        store.note_rolled(session, Resolution.DAY, DAYS_ROLLED)
-
-    database.write(note)
+    database.write(_note_rolled)
     return written
+
+
+def _write(database: Database, changes: store.Changes) -> None:
+    database.write(lambda session: store.write(session, changes))
+
+
+def _note_rolled(session: Session) -> None:
+    store.note_rolled(session, Resolution.HOUR, HOURS_ROLLED)
+    store.note_rolled(session, Resolution.DAY, DAYS_ROLLED)
 
 
 def _place(resolution: Resolution, start: int) -> dict[str, int]:
@@ -151,7 +155,7 @@ def main(
         database.migrate()
         print(f"{write_month(database, series, calls):,} windows, {path.stat().st_size / 1e6:,.0f} MB")
     command = [sys.executable, "-m", "benchmarks.audit_speed", str(folder), "--read"]
-    subprocess.run(command, check=True)
+    subprocess.run(command, check=True)  # noqa: S603 - this very program
 
 
 if __name__ == "__main__":

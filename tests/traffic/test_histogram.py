@@ -126,4 +126,3 @@ def test_many_values_are_counted_as_each_by_itself_also_at_the_edges_of_buckets(
     one_by_one, many = histogram_of(tried.tolist()), Histogram()
     many.add_counts(((bucket, 1) for bucket in buckets_of(tried).tolist()), one_by_one.total_nano)
     assert many == one_by_one
-

@@ -90,102 +90,107 @@ class Pile:
     ``wholes`` say for several ways of adding up which whole each place is part of; -1 is of none. They may grow.
     """
 
-    __slots__ = ("_counts", "_lengths", "_places", "_steps", "_sums", "_wholes", "_zeros")
+    __slots__ = ("_counts", "_filled", "_firsts", "_lengths", "_steps", "_sums", "_wholes", "_zeros")
 
     def __init__(self, *wholes: Sequence[int]) -> None:
         """Start with none."""
         self._wholes = wholes
         self._sums = [_Sums() for _ in wholes]
+        self._zeros: dict[int, int] = {}
         self._clear()
 
     def _clear(self) -> None:
-        self._places: list[int] = []
-        self._zeros: list[int] = []
+        self._filled: list[int] = []
+        self._firsts: list[int] = []
         self._lengths: list[int] = []
-        self._steps: list[bytes] = []
-        self._counts: list[bytes] = []
+        self._steps: list[bytes | Raw] = []
+        self._counts: list[Raw] = []
 
     def add(self, place: int, histogram: StoredHistogram) -> None:
         """Put one more on the pile."""
-        counts = bytes(histogram.counts)[1:-1]
-        self._places.append(place)
-        self._zeros.append(histogram.zeros)
-        if counts:
-            steps = bytes(histogram.steps)[1:-1]
-            self._steps.append(b"%d,%b" % (histogram.first, steps) if steps else b"%d" % histogram.first)
-            self._counts.append(counts)
-            self._lengths.append(counts.count(b",") + 1)
-        else:
-            self._lengths.append(0)
-        if len(self._places) >= PILED_MAX:
+        self._zeros[place] = self._zeros.get(place, 0) + histogram.zeros
+        counts, first = histogram.counts, histogram.first
+        if counts == _NONE:
+            return
+        length = bytes(counts).count(b",") + 1
+        self._filled.append(place)
+        self._firsts.append(first)
+        self._lengths.append(length)
+        self._counts.append(counts)
+        self._steps.append(b"%d" % first)
+        if length > 1:
+            self._steps.append(histogram.steps)
+        if len(self._filled) >= PILED_MAX:
             self._add_up()
 
     def distributions(self, way: int) -> dict[int, Distribution]:
         """By wholes, in one of the ways; a whole without a histogram is not there."""
         self._add_up()
-        return self._sums[way].distributions()
+        zeros: dict[int, int] = {}
+        for place, count in self._zeros.items():
+            if (whole := self._wholes[way][place]) >= 0:
+                zeros[whole] = zeros.get(whole, 0) + count
+        return {whole: self._sums[way].distribution(whole, count) for whole, count in zeros.items()}
 
     def _add_up(self) -> None:
-        if not self._places:
+        if not self._filled:
             return
-        places, lengths = np.array(self._places), np.array(self._lengths)
-        along, counts = np.cumsum(_numbers(self._steps)), _numbers(self._counts)
-        starts = np.cumsum(lengths) - lengths
+        places, lengths = np.array(self._filled), np.array(self._lengths)
+        along, counts = np.cumsum(_numbers(self._steps)), _numbers(self._counts).astype(np.float64)
+        ends = np.cumsum(lengths)
         # Each begins with its first bucket and goes on by steps: what the others before it came to is taken away.
-        before = np.append(0, along)[starts]
-        buckets = along - np.repeat(before, lengths)
-        zeros = np.array(self._zeros)
+        before = np.append(0, along[ends[:-1] - 1])
+        lowest, highest = min(self._firsts), int((along[ends - 1] - before).max())
         for wholes, sums in zip(self._wholes, self._sums, strict=True):
-            whole = np.array(wholes)[places]
-            sums.add(whole, zeros, np.repeat(whole, lengths), buckets, counts)
+            sums.make_room(max(wholes) + 1, lowest, highest)
+            # Those of no whole come to the row after the last.
+            row = np.array(wholes)[places] % (sums.wholes + 1)
+            sums.add(along + np.repeat(row * sums.width - sums.first - before, lengths), counts)
         self._clear()
 
 
-def _numbers(texts: Sequence[bytes]) -> Ints:
-    return np.fromstring(b",".join(texts).decode(), dtype=np.int64, sep=",")
+_NONE = Raw(b"[]")
+
+
+def _numbers(texts: Sequence[bytes | Raw]) -> Ints:
+    joined = b",".join(texts).translate(None, b"[]")
+    return np.fromstring(joined.decode(), dtype=np.int64, sep=",")
 
 
 class _Sums:
-    """The zeros and buckets of each whole, added up."""
+    """The counts of each whole, by buckets from ``first`` on."""
 
-    __slots__ = ("_counts", "_first", "_zeros")
+    __slots__ = ("_counts", "first")
 
     def __init__(self) -> None:
-        self._zeros: dict[int, int] = {}
-        self._first = 0
+        self.first = 0
         self._counts: Ints = np.zeros((0, 0), np.int64)
 
-    def add(self, whole: Ints, zeros: Ints, of: Ints, buckets: Ints, counts: Ints) -> None:
-        """Count histograms of wholes with so many zeros, and buckets of wholes with so many values."""
-        is_of_one = whole >= 0
-        whole, zeros = whole[is_of_one], zeros[is_of_one]
-        found = np.bincount(whole, zeros)
-        for one in np.unique(whole).tolist():
-            self._zeros[one] = self._zeros.get(one, 0) + int(found[one])
-        is_of_one = of >= 0
-        of, buckets, counts = of[is_of_one], buckets[is_of_one], counts[is_of_one]
-        if len(of):
-            self._make_room(int(of.max()) + 1, int(buckets.min()), int(buckets.max()) + 1)
-            wholes, width = self._counts.shape
-            # Sums of weights are exact below 2**53.
-            sums = np.bincount(of * width + buckets - self._first, counts, wholes * width)
-            self._counts += sums.astype(np.int64).reshape(wholes, width)
+    @property
+    def wholes(self) -> int:
+        return len(self._counts)
 
-    def _make_room(self, wholes: int, first: int, end: int) -> None:
-        were, width = self._counts.shape
-        if width:
-            wholes, first, end = max(wholes, were), min(first, self._first), max(end, self._first + width)
-        if (wholes, end - first) != (were, width):
-            counts = np.zeros((wholes, end - first), np.int64)
-            counts[:were, self._first - first : self._first - first + width] = self._counts
-            self._counts, self._first = counts, first
+    @property
+    def width(self) -> int:
+        return int(self._counts.shape[1])
 
-    def distributions(self) -> dict[int, Distribution]:
-        """The distribution of each whole."""
-        nothing = np.zeros(0, np.int64)
-        return {
-            whole: distribution(
-                zeros, self._first, self._counts[whole] if whole < len(self._counts) else nothing
-            )
-            for whole, zeros in self._zeros.items()
-        }
+    def make_room(self, wholes: int, first: int, last: int) -> None:
+        """Have a place for these buckets of so many wholes."""
+        if self.width:
+            wholes, first = max(wholes, self.wholes), min(first, self.first)
+            last = max(last, self.first + self.width - 1)
+        if (wholes, last + 1 - first) != (self.wholes, self.width):
+            counts = np.zeros((wholes, last + 1 - first), np.int64)
+            counts[: self.wholes, self.first - first : self.first - first + self.width] = self._counts
+            self._counts, self.first = counts, first
+
+    def add(self, at: Ints, counts: npt.NDArray[np.float64]) -> None:
+        """Count so many values each at a place of all wholes' buckets in a row."""
+        # These sums are exact below 2**53.
+        sums = np.bincount(at, counts, self._counts.size)[: self._counts.size]
+        self._counts += sums.astype(np.int64).reshape(self._counts.shape)
+
+    def distribution(self, whole: int, zeros: int) -> Distribution:
+        """That of one whole, with these zeros."""
+        counts = self._counts[whole] if whole < self.wholes else np.zeros(0, np.int64)
+        return distribution(zeros, self.first, counts)

@@ -1,7 +1,7 @@
 """How values are distributed, to be looked at: the buckets of histograms as arrays, a twentieth of their memory."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,15 +68,40 @@ def distribution_of(values: npt.NDArray[np.float64]) -> Distribution:
     return distribution(len(values) - len(above), lowest, np.bincount(above - lowest))
 
 
+class Row:
+    """Distributions side by side: the same questions as to one, answered for each of them at once."""
+
+    __slots__ = ("_beyond", "_first", "_zeros", "n")
+
+    def __init__(self, parts: Sequence[Distribution]) -> None:
+        """Of these, in their order."""
+        self.n = np.array([one.n for one in parts], dtype=np.int64)
+        """How many values each has."""
+        self._zeros = np.array([one.zeros for one in parts], dtype=np.int64)
+        filled = [one for one in parts if len(one.counts)]
+        self._first = min((one.first for one in filled), default=0)
+        end = max((one.first + len(one.counts) for one in filled), default=0)
+        # One more than there are buckets: beyond the last there is nothing.
+        self._beyond = np.zeros((len(parts), end - self._first + 1), np.int64)
+        for row, one in zip(self._beyond, parts, strict=True):
+            if len(one.counts):
+                row[one.first - self._first : one.first - self._first + len(one.counts)] = one.counts
+        self._beyond = self._beyond[:, ::-1].cumsum(axis=1)[:, ::-1]
+
+    def above(self, edge: float) -> npt.NDArray[np.int64]:
+        """How many values of each lie in buckets above ``edge``."""
+        if edge <= SMALLEST:
+            return self.n - self._zeros
+        beyond = bucket_below(edge) + 1 - self._first
+        return self._beyond[:, min(max(0, beyond), self._beyond.shape[1] - 1)]
+
+    @property
+    def together(self) -> Distribution:
+        """All of their values."""
+        total = self._beyond.sum(axis=0)
+        return distribution(int(self._zeros.sum()), self._first, total[:-1] - total[1:])
+
+
 def together(parts: Iterable[Distribution]) -> Distribution:
     """How all the values of the parts are distributed."""
-    parts = [one for one in parts if one.n or len(one.counts)]
-    if len(parts) <= 1:
-        return parts[0] if parts else EMPTY
-    lowest = min((one.first for one in parts if len(one.counts)), default=0)
-    highest = max((one.first + len(one.counts) for one in parts if len(one.counts)), default=0)
-    counts = np.zeros(highest - lowest, np.int64)
-    for one in parts:
-        if len(one.counts):
-            counts[one.first - lowest : one.first - lowest + len(one.counts)] += one.counts
-    return distribution(sum(one.zeros for one in parts), lowest, counts)
+    return Row(list(parts)).together
