@@ -25,6 +25,10 @@ class UnknownError(AlertError):
     """There is no such incident or silence."""
 
 
+class MalformedError(AlertError):
+    """What is asked for could never be done, whatever there is."""
+
+
 @dataclass(frozen=True, slots=True)
 class RuleRecord:
     """How often a rule woke somebody, and how often people said that it was right or false to."""
@@ -75,9 +79,9 @@ def silence(
     """The silence that now holds, or will from ``starts_at``. Raises AlertError with what is wrong with it."""
     chosen, name = tuple(matchers), author.strip()[:NAME_LENGTH_MAX]
     if problem := silence_problem(chosen, name, starts_at, ends_at):
-        raise AlertError(problem)
+        raise MalformedError(problem)
     if ends_at <= now:
-        raise AlertError("a silence must end after now")
+        raise MalformedError("a silence must end after now")
     new_id = silence_id(chosen, name, starts_at, now)
     comment = comment.strip()[: 5 * NAME_LENGTH_MAX]
     added = Silence(new_id, chosen, name, comment, starts_at, ends_at, now)
@@ -134,5 +138,5 @@ def found(session: Session, incident_id: str) -> Incident:
 
 def _name(by: str) -> str:
     if not by.strip():
-        raise AlertError("say who does it, so that the others know whom to ask")
+        raise MalformedError("say who does it, so that the others know whom to ask")
     return by.strip()[:NAME_LENGTH_MAX]

@@ -126,7 +126,7 @@ def _body(rng: np.random.Generator, calls: int) -> tuple[int, bytes]:
 
 def _add(histogram: Histogram, values: np.ndarray) -> None:
     buckets, counts = np.unique(buckets_of(values), return_counts=True)
-    histogram.add_counts(zip(buckets.tolist(), counts.tolist(), strict=True), int(nano(values).sum()))
+    histogram.add_counts(dict(zip(buckets.tolist(), counts.tolist(), strict=True)), int(nano(values).sum()))
 
 
 def _audited(database: Database) -> Audit:

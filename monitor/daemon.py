@@ -248,8 +248,8 @@ class Daemon:
         self._silence = SilenceWatch(config.silence, self._intake, self.metrics.ingested, config.watch_every)
         if recovered := await self._intake.recover():
             log.info("calls counted again from the journal", calls=recovered)
-        public_url = str(config.http.public_url) if config.http.public_url else None
-        tools = Tools(telling, self.clock.now, public_url)
+        self._public_url = str(config.http.public_url) if config.http.public_url else None
+        tools = Tools(telling, self.clock.now, self._public_url)
         channels = open_channels(config.receivers, config.rollbacks, tools)
         self._outbox = Outbox(
             self.database,
@@ -357,9 +357,17 @@ class Daemon:
             self.metrics.render,
             self._readiness,
             StoredAudits(self.database),
-            Desk(self.database, self.clock, self._messenger.wake),
+            Desk(
+                self.database,
+                self.clock,
+                self._messenger.wake,
+                self._house.routing,
+                self._house.inhibitions,
+            ),
             token.get_secret_value() if token else None,
             self._buttons,
+            self.clock,
+            self._public_url,
         )
         otlp, is_news = self.deployment.config.otlp, self._self.is_news
         in_flight = InFlight(otlp.max_in_flight_bytes)
