@@ -152,6 +152,9 @@ def run_daemon(
             # Calls are remembered by the ten thousand: looking through all of them for cycles as often as Python would
             # by itself takes a quarter of the time of counting them.
             gc.set_threshold(*GARBAGE_THRESHOLDS)
+            # What is there by now stays: two hundred thousand objects of modules, through which a look takes as long as
+            # nobody should wait for an answer.
+            gc.freeze()
             return uvloop.run(daemon.run())
     finally:
         database.close()
