@@ -14,6 +14,7 @@ from . import AlertError, group_store, silence_store, store
 from .decisions import record
 from .incident import Incident, Reason, Transition
 from .incident import acknowledge as acknowledged
+from .incident import unacknowledge as unacknowledged
 from .matcher import Matcher
 from .silence import Silence, silence_id, silence_problem
 
@@ -22,7 +23,7 @@ NAME_LENGTH_MAX = 200
 
 
 class UnknownError(AlertError):
-    """There is no such incident or silence."""
+    """There is no such incident, silence, rollback or lock."""
 
 
 class MalformedError(AlertError):
@@ -48,7 +49,7 @@ class RuleRecord:
 def acknowledge(session: Session, incident_id: str, by: str, now: datetime) -> Transition:
     """What it did that ``by`` sees to this incident. Raises AlertError when there is no such incident, or no name."""
     incident = found(session, incident_id)
-    transition = acknowledged(incident, _name(by), now)
+    transition = acknowledged(incident, person(by), now)
     if transition.reason is Reason.ACKNOWLEDGED and transition.incident is not None:
         store.save_incident(session, transition.incident)
         group_store.look_again(session, now, incident.id)
@@ -57,12 +58,24 @@ def acknowledge(session: Session, incident_id: str, by: str, now: datetime) -> T
     return transition
 
 
+def unacknowledge(session: Session, incident_id: str, by: str, now: datetime) -> Transition:
+    """What it did that nobody sees to this incident any more, as ``by`` says. Raises AlertError when there is none."""
+    incident = found(session, incident_id)
+    transition = unacknowledged(incident, now)
+    if transition.reason is Reason.UNACKNOWLEDGED and transition.incident is not None:
+        store.save_incident(session, transition.incident)
+        group_store.look_again(session, now, incident.id)
+    why = f"{transition.reason.value}: {person(by)}"
+    record(session, now, "unacknowledge", why, key=incident.key, incident_id=incident.id)
+    return transition
+
+
 def mark(session: Session, incident_id: str, is_true: bool, by: str, now: datetime) -> Incident:
     """The incident, of which somebody has said whether something was wrong. Raises AlertError when there is none."""
     incident = found(session, incident_id)
     marked = replace(incident, is_true=is_true)
     store.save_incident(session, marked)
-    why = f"by {_name(by)}: {'something was wrong' if is_true else 'nothing was wrong'}"
+    why = f"by {person(by)}: {'something was wrong' if is_true else 'nothing was wrong'}"
     record(session, now, "marked", why, key=incident.key, incident_id=incident.id)
     return marked
 
@@ -136,7 +149,8 @@ def found(session: Session, incident_id: str) -> Incident:
     return incident
 
 
-def _name(by: str) -> str:
+def person(by: str) -> str:
+    """The name of who does something. Raises AlertError when there is none."""
     if not by.strip():
         raise MalformedError("say who does it, so that the others know whom to ask")
     return by.strip()[:NAME_LENGTH_MAX]

@@ -169,6 +169,20 @@ class RollbackRow(SQLModel, table=True):
     reason: str
     delivered_at: float | None = None
     failed_at: float | None = None
+    answer_by: float | None = None
+    answered_at: float | None = None
+    answered_by: str = ""
+
+
+class RollbackLockRow(SQLModel, table=True):
+    """That a rollback (or each of them) must not act until somebody unlocks it."""
+
+    __tablename__ = "rollback_lock"
+
+    name: str = Field(primary_key=True)
+    locked_by: str
+    locked_at: float
+    comment: str = ""
 
 
 class LedgerRow(SQLModel, table=True):
@@ -180,3 +194,17 @@ class LedgerRow(SQLModel, table=True):
     baseline_id: str = Field(primary_key=True)
     state: bytes
     last_run_id: str
+
+
+class ReceiverRow(SQLModel, table=True):
+    """What is known of a receiver as it is set up: ``fingerprint`` names how, and tells nothing of it."""
+
+    __tablename__ = "receiver"
+
+    name: str = Field(primary_key=True)
+    fingerprint: str
+    configured_at: float
+    confirmed_at: float | None = None
+    failed_at: float | None = None
+    error: str = ""
+    tested_at: float | None = None

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -34,7 +34,7 @@ IDS_MAX = 500
 FORGOTTEN_AT_A_TIME = 2_000
 """How many windows are deleted with one transaction: others write in between."""
 
-_SERIES = tuple(one.name for one in fields(Series))
+_SERIES = Series._fields
 _MINUTES = SQLModel.metadata.tables["traffic_window"]
 _ROLL_UPS = SQLModel.metadata.tables["traffic_roll_up"]
 
@@ -300,7 +300,7 @@ def _new(resolution: Resolution, window: Window) -> dict[str, Any]:
         if resolution is Resolution.MINUTE
         else {"length_s": int(resolution), "start": window.minute}
     )
-    return {**place, **asdict(window.series), "calls": window.calls, "body": window_to_bytes(window)}
+    return {**place, **window.series._asdict(), "calls": window.calls, "body": window_to_bytes(window)}
 
 
 def _bounded(resolution: Resolution, window: Window) -> Window:
