@@ -85,7 +85,7 @@ def test_calls_are_counted_once_by_minutes_hours_and_days_alike(month: Database)
 
 def test_what_is_read_is_what_the_windows_come_to_one_by_one(database: Database) -> None:
     """Also of a service that is not told apart, of one with several models, and of calls that are in no series."""
-    other_model = replace(SHOP, response_model="gpt-4o-mini-2025-01-01", version="1.1")
+    other_model = SHOP._replace(response_model="gpt-4o-mini-2025-01-01", version="1.1")
     unpriced = Calls(cost_usd=None, checked_share=0.0, failed_share=0.1)
     write_month(
         database,
@@ -172,7 +172,7 @@ def test_a_model_that_came_with_the_period_is_new(database: Database) -> None:
         return Calls(an_hour=120 if at >= END - 3_600 * 5 else 0)
 
     write_month(
-        database, {SHOP: always(Calls()), replace(SHOP, response_model="gpt-5-mini"): newcomer}, days=8
+        database, {SHOP: always(Calls()), SHOP._replace(response_model="gpt-5-mini"): newcomer}, days=8
     )
     found = audited(database)
     assert [one.model for one in found.models if one.is_new] == ["gpt-5-mini"]
