@@ -17,6 +17,7 @@ from dashboards.desk import IncidentDesk
 from dashboards.desk_api import desk_routes
 from dashboards.form_guard import FormGuard
 from dashboards.incident_pages import incident_pages
+from dashboards.pagerduty_events import ReplyDesk, pagerduty_routes
 from dashboards.pages import page_routes, render_unavailable
 from dashboards.refusals import add_refusals
 from dashboards.rollback_api import rollback_routes
@@ -53,13 +54,14 @@ def build_app(
     rollbacks: RollbackDesk | None = None,
     clock: Clock | None = None,
     public_url: str | None = None,
+    pagerduty: ReplyDesk | None = None,
 ) -> FastAPI:
     """The application that the daemon serves on its HTTP port.
 
     ``render_metrics`` gives Prometheus' text format; ``is_ready`` says whether the daemon can do its work. With a
     ``desk`` incidents can be seen to over the API and the pages, by whoever shows the ``token``, else from this
     machine alone; with ``slack`` by buttons below messages as well. With ``rollbacks`` they can be seen, answered
-    and locked. ``public_url`` is where people open the pages.
+    and locked; with ``pagerduty`` we hear of what people do there. ``public_url`` is where people open the pages.
     """
     app = FastAPI(
         title="Anchorwatch",
@@ -82,6 +84,8 @@ def build_app(
         app.include_router(rollback_pages(rollbacks, guard))
     if slack is not None:
         app.include_router(slack_routes(slack))
+    if pagerduty is not None:
+        app.include_router(pagerduty_routes(pagerduty))
     app.include_router(audit_api(audits))
     app.include_router(page_routes(view, app.openapi, guard if desk is not None else None))
     app.include_router(audit_pages(audits))
