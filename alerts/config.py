@@ -28,6 +28,7 @@ from .rollback import (
     Mode,
     RollbackRule,
 )
+from .self_test_config import SelfTestConfig
 
 MAX_PER_MINUTE = 60
 """How many messages a receiver gets in a minute, unless said otherwise; the rest of a storm is told in a digest."""
@@ -184,6 +185,10 @@ class ReceiverConfig(_Strict):
     )
     max_per_minute: int = Field(
         default=MAX_PER_MINUTE, ge=1, le=10_000, description="With more than this, the rest is one digest."
+    )
+    self_test: SelfTestConfig | None = Field(
+        default=None,
+        description="When a marked test is sent there by itself: weekly, daily, or on, at, time_zone.",
     )
 
     @model_validator(mode="after")

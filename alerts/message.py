@@ -265,12 +265,13 @@ def _said_of(why: Why, lead: Incident) -> str:
     return ""
 
 
-def receiver_test(receiver: str, now: datetime) -> Message:
+def receiver_test(receiver: str, now: datetime, *, is_scheduled: bool = False) -> Message:
     """The message that shows that ``receiver`` works."""
+    test = "the scheduled test" if is_scheduled else "a test"
     return Message(
         id="",
         kind=NoticeKind.TEST,
-        summary=f"This is a test of the receiver {receiver!r}. Nothing is wrong.",
+        summary=f"This is {test} of the receiver {receiver!r}. Nothing is wrong.",
         created_at=now,
     )
 
