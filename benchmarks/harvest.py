@@ -97,7 +97,8 @@ def _timed(requests: int) -> str:
     assert found is not None
     took, waited = time.process_time() - started, time.monotonic() - on_the_clock
     return (
-        f"{requests:,} requests to {len(found.proposal.proposed)} proposed canaries: {took:.1f} s of one core, {waited:.1f} s by the clock; "
+        f"{requests:,} requests to {len(found.proposal.proposed)} proposed canaries: {took:.1f} s of one core, "
+        f"{waited:.1f} s by the clock; "
         f"{found.account.prompts:,} different prompts compared; requests in a cluster with one of the first 50: "
         f"{found.account.coverage[min(49, len(found.account.coverage) - 1)]:.0%}"
     )

@@ -129,9 +129,10 @@ def _moved(
     shares = (1 + np.log(weights)).astype(np.float32)
     has = of != NONE
     members = np.flatnonzero(has)[np.argsort(of[has], kind="stable")]
-    ends = np.cumsum(np.bincount(of[has], minlength=clusters))
+    ends = np.r_[0, np.cumsum(np.bincount(of[has], minlength=clusters))]
     sums = np.zeros((clusters, rows.shape[1]), np.float32)
-    for number, own in enumerate(np.split(members, ends[:-1])):
+    for number in range(clusters):
+        own = members[ends[number] : ends[number + 1]]
         sums[number] = shares[own] @ rows[own]
     return unit(sums[np.bincount(of[has], minlength=clusters) > 0])
 
