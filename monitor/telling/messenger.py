@@ -8,13 +8,16 @@ from datetime import datetime
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
+from sqlmodel import Session
 
+from alerts import group_store
 from alerts.dispatch import flush_due
 from alerts.incident import NoticeKind, Transition
 from alerts.outbox import Delivery, Outbox, Outcome
 from canaries.clock import Clock
 
 from ..database import Database
+from ..moments import Moment, MomentKind, note
 from ..self_watch import SelfWatch, why
 from ..telemetry import Metrics
 from ..watched import House
@@ -107,9 +110,15 @@ class Messenger:
         """Put into the outbox what groups have waited to say; gives when the next of them is due."""
         now, house = self.clock.now(), self.house
         while True:
-            pages, due = await self.database.awrite(
-                lambda session: flush_due(session, house.routing, house.inhibitions, now)
-            )
+            pages, due = await self.database.awrite(lambda session: tell_groups(session, house, now))
             self.metrics.pages.inc(pages)
             if due is None or due > now:
                 return due
+
+
+def tell_groups(session: Session, house: House, now: datetime) -> tuple[int, datetime | None]:
+    """How many pages the groups made that are due now, and when the next is due. To be called until that is later."""
+    due = group_store.groups_due(session, now)
+    if due:
+        note(session, Moment(MomentKind.TOLD, now, " ".join(one.id for one in due)))
+    return flush_due(session, house.routing, house.inhibitions, now)

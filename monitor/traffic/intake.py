@@ -28,6 +28,7 @@ from canaries.clock import Clock
 
 from ..database import Database
 from . import OverloadError, StoreError, store
+from .at_looks import WindowsAtLooks
 from .checks import AnswerChecks
 from .counting import Batch, CallMetrics, Counting, Unfolded, tell
 from .joining.recent import Recent
@@ -151,6 +152,7 @@ class Intake:
         self._waiting: deque[_Request] = deque()
         self._committing: asyncio.Task[None] | None = None
         self._stored = WindowsAtRest(database, keep or Keep())
+        self.at_looks = WindowsAtLooks(database, self._stored, self.fold)
         self._calls_unfolded = 0
         self._early_fold: asyncio.Task[None] | None = None
 

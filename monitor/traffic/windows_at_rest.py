@@ -51,6 +51,7 @@ class WindowsAtRest:
     def __init__(self, database: Database, keep: Keep) -> None:
         """Keep windows for so long."""
         self.lock = asyncio.Lock()
+        self.looked_at: float | None = None
         self._database = database
         self._keep = keep
         self._final: float | None = None
