@@ -11,11 +11,14 @@ from datetime import datetime
 from sqlmodel import Session
 
 from . import AlertError, group_store, silence_store, store
-from .decisions import record
+from .decisions import record, taken
 from .incident import Incident, Reason, Transition
 from .incident import acknowledge as acknowledged
 from .matcher import Matcher
 from .silence import Silence, silence_id, silence_problem
+
+ACKNOWLEDGE = "acknowledge"
+"""What stands on record when somebody has acknowledged something."""
 
 NAME_LENGTH_MAX = 200
 """How long the name of a person may be, and a comment five times that."""
@@ -49,7 +52,7 @@ def acknowledge(session: Session, incident_id: str, by: str, now: datetime) -> T
         store.save_incident(session, transition.incident)
         group_store.look_again(session, now, incident.id)
     why = f"{transition.reason.value}: {by}"
-    record(session, now, "acknowledge", why, key=incident.key, incident_id=incident.id)
+    record(session, now, ACKNOWLEDGE, why, key=incident.key, incident_id=incident.id)
     return transition
 
 
@@ -136,3 +139,23 @@ def _name(by: str) -> str:
     if not by.strip():
         raise AlertError("say who does it, so that the others know whom to ask")
     return by.strip()[:NAME_LENGTH_MAX]
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """Somebody said that they see to an incident."""
+
+    key: str
+    incident_id: str
+    by: str
+    at: datetime
+
+
+def acknowledgements(session: Session) -> tuple[Acknowledged, ...]:
+    """Who has acknowledged what, in the order in which they did."""
+    done = Reason.ACKNOWLEDGED.value
+    return tuple(
+        Acknowledged(one.key, one.incident_id, one.why.removeprefix(f"{done}: "), one.first_at)
+        for one in taken(session, ACKNOWLEDGE)
+        if one.incident_id is not None and one.why.startswith(f"{done}: ")
+    )

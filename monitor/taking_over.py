@@ -39,7 +39,7 @@ def take_over(
     if gap := absence(store.alive_at(session), now):
         problem(gap)
     store.save_alive(session, now)
-    note(session, Moment(MomentKind.START, now))
+    note(session, Moment(MomentKind.START, now, facts={"config": deployment.fingerprint}))
     if interrupted := canary_store.mark_interrupted(session, now):
         problem("Runs were interrupted when the last daemon ended; the log names them.")
         log.info("interrupted when the last daemon ended", runs=interrupted)

@@ -61,13 +61,28 @@ class Messenger:
         """Drain the outbox whenever something is due; after ``close``, once more and to its end."""
         while True:
             self._mail.clear()
-            wait_s = await self._drain(outbox)
+            wait_s = await self.turn(outbox)
             if self._is_closing and not self._mail.is_set():
                 return
             with contextlib.suppress(TimeoutError):
                 # Never without a pause: a clock that jumps must not make this loop spin.
                 async with asyncio.timeout(max(wait_s, 0.05)):
                     await self._mail.wait()
+
+    async def turn(self, outbox: Outbox) -> float:
+        """Tell the groups that are due, and send; gives the seconds until there is something to do again."""
+        try:
+            group_due = await self._tell_groups()
+            mail_due = await outbox.drain()
+        except SQLAlchemyError as error:
+            self.self_watch.problem(f"The outbox waits for the database: {why(error)}.")
+            return TROUBLED_OUTBOX_S
+        except Exception:
+            self.self_watch.defect("the outbox")
+            return TROUBLED_OUTBOX_S
+        due = [at for at in (group_due, mail_due) if at is not None]
+        wait_s = (min(due) - self.clock.now()).total_seconds() if due else IDLE_OUTBOX_S
+        return min(wait_s, IDLE_OUTBOX_S)
 
     def wake(self) -> None:
         """Have ``deliver`` look at once whether somebody has to be told."""
@@ -90,21 +105,6 @@ class Messenger:
         if is_over and rollback and row.message.kind is NoticeKind.ROLLBACK:
             self.metrics.rollbacks.labels(rollback, delivery.outcome.value).inc()
         self._mail.set()
-
-    async def _drain(self, outbox: Outbox) -> float:
-        """Tell the groups that are due, and send; gives the seconds until there is something to do again."""
-        try:
-            group_due = await self._tell_groups()
-            mail_due = await outbox.drain()
-        except SQLAlchemyError as error:
-            self.self_watch.problem(f"The outbox waits for the database: {why(error)}.")
-            return TROUBLED_OUTBOX_S
-        except Exception:
-            self.self_watch.defect("the outbox")
-            return TROUBLED_OUTBOX_S
-        due = [at for at in (group_due, mail_due) if at is not None]
-        wait_s = (min(due) - self.clock.now()).total_seconds() if due else IDLE_OUTBOX_S
-        return min(wait_s, IDLE_OUTBOX_S)
 
     async def _tell_groups(self) -> datetime | None:
         """Put into the outbox what groups have waited to say; gives when the next of them is due."""

@@ -27,7 +27,7 @@ class WindowsAtLooks:
         """
         await self._fold()
         async with self._at_rest.lock:
-            self._at_rest.looked_at = now.timestamp()
+            self._at_rest.looks.at = now.timestamp()
             yield
 
     async def windows(self, first_minute: int, last_minute: int) -> list[Window]:

@@ -27,6 +27,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from canaries.clock import Clock
 
 from ..database import Database
+from ..moments import last_look
 from . import OverloadError, StoreError, store
 from .at_looks import WindowsAtLooks
 from .checks import AnswerChecks
@@ -159,6 +160,7 @@ class Intake:
     async def recover(self) -> int:
         """Count again what was accepted and not folded when the process ended; gives the number of calls."""
         await self._recover_requests()
+        self._stored.looks.at = await self._database.aread(last_look)
         folded = await self._database.aread(store.folded_through)
         recovered = entry_id = 0
         while entries := await self._database.aread(

@@ -20,3 +20,19 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("position"),
     )
     op.create_index(op.f("ix_moment_at"), "moment", ["at"], unique=False)
+    op.create_table(
+        "traffic_seen",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("minute", sa.Integer(), nullable=False),
+        sa.Column("service", sa.String(), nullable=False),
+        sa.Column("environment", sa.String(), nullable=False),
+        sa.Column("version", sa.String(), nullable=False),
+        sa.Column("operation", sa.String(), nullable=False),
+        sa.Column("provider", sa.String(), nullable=False),
+        sa.Column("request_model", sa.String(), nullable=False),
+        sa.Column("response_model", sa.String(), nullable=False),
+        sa.Column("looked_at", sa.Float(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index(op.f("ix_traffic_seen_minute"), "traffic_seen", ["minute"], unique=False)
