@@ -1,5 +1,6 @@
 """What a recorded database tells of the past: what was decided when, what people did, and what was sent."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -54,15 +55,15 @@ class Happened:
 class Past:
     """What happened, in its order. ``told_at`` has the moments at which each group was told, by its id.
 
-    ``sent`` are the messages of the live log by their ids, and ``unreached`` the ids of those that did not arrive in
-    time. ``made_up_until`` is until when moments were not on record, and are made up here; ``None``: all were.
+    ``sent`` are the messages of the live log by their ids, and ``failures`` how often those failed that did.
+    ``made_up_until`` is until when moments were not on record, and are made up here; ``None``: all were.
     """
 
     secret: bytes
     happened: Sequence[Happened]
     told_at: Mapping[str, Sequence[datetime]]
     sent: Mapping[str, Notification]
-    unreached: frozenset[str]
+    failures: Mapping[str, int]
     runs: Mapping[str, RunSummary] = field(default_factory=dict)
     made_up_until: datetime | None = None
 
@@ -92,7 +93,7 @@ def past_of(database: RecordedDatabase, until: datetime | None, watch_every_s: f
         happened=_in_order([*made_up, *noted], deeds),
         told_at=told,
         sent=sent,
-        unreached=_unreached(log),
+        failures=_failures(log),
         runs=runs,
         made_up_until=end if len(made_up) > 1 else None,
     )
@@ -111,19 +112,19 @@ def _people(session: Session) -> Iterator[Happened]:
             yield Happened(event.at, Deed.BASELINE, event)
 
 
-def _unreached(log: Sequence[Notification]) -> frozenset[str]:
-    """The messages that did not arrive, or so late that somebody else was told."""
-    instead = {
+def _failures(log: Sequence[Notification]) -> Counter[str]:
+    """How often each message did not arrive, or so late that somebody else was told, as far as that is on record."""
+    instead = Counter(
         (one.message.group_id, one.message.created_at, one.message.tried[-1])
         for one in log
         if one.message.why is Why.FALLBACK and one.message.tried
-    }
-    return frozenset(
-        one.id
-        for one in log
-        if (one.failed_at is not None)
-        or (one.message.group_id, one.message.created_at, one.receiver) in instead
     )
+    failures: Counter[str] = Counter()
+    for one in log:
+        times = instead[one.message.group_id, one.message.created_at, one.receiver]
+        if times := max(times, one.failed_at is not None):
+            failures[one.id] = times
+    return failures
 
 
 def _made_up(
@@ -142,7 +143,7 @@ def _made_up(
     ]
     if first_minute is not None:
         at, step = datetime.fromtimestamp(first_minute, UTC), timedelta(seconds=watch_every_s)
-        while at < end:
+        while at + step < end:
             found.append(Moment(MomentKind.LOOK, at))
             at += step
     found.sort(key=lambda one: one.at)
@@ -161,7 +162,8 @@ def _in_order(noted: Sequence[Moment], deeds: Sequence[Happened]) -> list[Happen
     latest, ordered = datetime.min.replace(tzinfo=UTC), []
     for one in noted:
         latest = max(latest, one.at)
-        ordered.append((latest, 0, Happened(one.at, one)))
-    ordered += [(one.at, 1, one) for one in deeds]
+        ordered.append((latest, 1, Happened(one.at, one)))
+    # Whoever does something is told of it at the same moment at the earliest.
+    ordered += [(one.at, 0, one) for one in deeds]
     ordered.sort(key=lambda entry: entry[:2])
     return [one for _, _, one in ordered]

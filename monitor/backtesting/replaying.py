@@ -2,6 +2,7 @@
 
 import random
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -41,6 +42,9 @@ from .scratch import Scratch
 
 TOLD_WITHIN_S = IDLE_OUTBOX_S + 5.0
 """How long after it was due a group was told at the latest while the daemon ran, as what people do wakes nobody."""
+
+SLACK_S = 1.0
+"""How late the messenger may be to a group that is due: what is decided meanwhile comes first, and may tell it."""
 
 DIGESTED_WITHIN_S = 5.0
 """How soon after messages were decided a digest of them was made, where one was."""
@@ -82,7 +86,7 @@ class _Recorded:
     """A receiver that is reached, but for messages that were not when they were sent."""
 
     sent: Mapping[str, Notification]
-    unreached: frozenset[str]
+    failures: Counter[str]
     time: _Time
 
     async def deliver(self, message: Message, thread: Thread | None, *, is_repeat: bool) -> Thread | None:
@@ -91,8 +95,10 @@ class _Recorded:
         ended = live and (live.sent_at or live.failed_at)
         if ended and message.kind is NoticeKind.ROLLBACK:
             self.time.arrive(ended)  # people hear of it then
-        if message.id in self.unreached:
+        if self.failures[message.id] > 0:
             error = live.last_error if live else None
+            # What was given up for good fails each time that it is tried.
+            self.failures[message.id] -= not (live and live.failed_at)
             raise DeliveryError(error or "it did not arrive in time", permanent=True)
         return thread
 
@@ -122,11 +128,12 @@ class Replay:
         self._has_started = False
         self._mail_due: datetime | None = None
         self._watched: dict[str, Watched] = {}
+        self._deeds = frozenset(one.at for one in past.happened if isinstance(one.what, Deed))
         self._runs = self._looks = self._missing = 0
         self._problems: dict[str, None] = {}
         config = deployment.config
         names = (*config.receivers, *(ROLLBACK_PREFIX + name for name in config.rollbacks))
-        channel: Channel = _Recorded(past.sent, past.unreached, self._time)
+        channel: Channel = _Recorded(past.sent, Counter(past.failures), self._time)
         self._outbox = Outbox(
             scratch,
             dict.fromkeys(names, channel),
@@ -299,7 +306,7 @@ class Replay:
         while self._has_started and not is_down:
             told_at = self._groups_due()
             due = min((one for one in (told_at, self._mail_due) if one is not None), default=None)
-            if due is None or due > at:
+            if due is None or due + timedelta(seconds=SLACK_S) > at:
                 return
             self._time.pass_to(due)
             if due == told_at:
@@ -309,7 +316,10 @@ class Replay:
     def _groups_due(self) -> datetime | None:
         """When the next groups are to be told that it is not on record of when they were told."""
         due = self._scratch.read(lambda session: group_store.next_due_at(session, self._time.at))
-        return None if due is None or self._is_told_later(due) else due
+        if due is None or self._is_told_later(due):
+            return None
+        # What people do over the command line is found when the messenger looks by itself.
+        return due + timedelta(seconds=IDLE_OUTBOX_S) if due in self._deeds else due
 
     def _is_told_later(self, due: datetime) -> bool:
         """Whether it is on record that one of the groups which are due was told a little later than it might."""
