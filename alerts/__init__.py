@@ -3,7 +3,7 @@
 This package does not know what a prompt is. Its exceptions::
 
     AlertError
-    ├── actions.UnknownError    there is no such incident or silence
+    ├── actions.UnknownError    there is no such incident, silence, rollback or lock
     └── DeliveryError    a message did not arrive; ``permanent`` and ``retry_after_s`` say what to do about it
 """
 

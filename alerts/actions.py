@@ -25,7 +25,11 @@ NAME_LENGTH_MAX = 200
 
 
 class UnknownError(AlertError):
-    """There is no such incident or silence."""
+    """There is no such incident, silence, rollback or lock."""
+
+
+class MalformedError(AlertError):
+    """What is asked for could never be done, whatever there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,7 @@ class RuleRecord:
 def acknowledge(session: Session, incident_id: str, by: str, now: datetime) -> Transition:
     """What it did that ``by`` sees to this incident. Raises AlertError when there is no such incident, or no name."""
     incident = found(session, incident_id)
-    transition = acknowledged(incident, _name(by), now)
+    transition = acknowledged(incident, person(by), now)
     if transition.reason is Reason.ACKNOWLEDGED and transition.incident is not None:
         store.save_incident(session, transition.incident)
         group_store.look_again(session, now, incident.id)
@@ -61,7 +65,7 @@ def mark(session: Session, incident_id: str, is_true: bool, by: str, now: dateti
     incident = found(session, incident_id)
     marked = replace(incident, is_true=is_true)
     store.save_incident(session, marked)
-    why = f"by {_name(by)}: {'something was wrong' if is_true else 'nothing was wrong'}"
+    why = f"by {person(by)}: {'something was wrong' if is_true else 'nothing was wrong'}"
     record(session, now, "marked", why, key=incident.key, incident_id=incident.id)
     return marked
 
@@ -78,9 +82,9 @@ def silence(
     """The silence that now holds, or will from ``starts_at``. Raises AlertError with what is wrong with it."""
     chosen, name = tuple(matchers), author.strip()[:NAME_LENGTH_MAX]
     if problem := silence_problem(chosen, name, starts_at, ends_at):
-        raise AlertError(problem)
+        raise MalformedError(problem)
     if ends_at <= now:
-        raise AlertError("a silence must end after now")
+        raise MalformedError("a silence must end after now")
     new_id = silence_id(chosen, name, starts_at, now)
     comment = comment.strip()[: 5 * NAME_LENGTH_MAX]
     added = Silence(new_id, chosen, name, comment, starts_at, ends_at, now)
@@ -135,9 +139,10 @@ def found(session: Session, incident_id: str) -> Incident:
     return incident
 
 
-def _name(by: str) -> str:
+def person(by: str) -> str:
+    """The name of who does something. Raises AlertError when there is none."""
     if not by.strip():
-        raise AlertError("say who does it, so that the others know whom to ask")
+        raise MalformedError("say who does it, so that the others know whom to ask")
     return by.strip()[:NAME_LENGTH_MAX]
 
 

@@ -19,7 +19,7 @@ from pydantic import (
 
 from .duration import Duration
 from .finding import Severity
-from .rollback import DEFAULT_COOLDOWN_S, Mode, RollbackRule
+from .rollback import DEFAULT_ANSWER_WITHIN_S, DEFAULT_COOLDOWN_S, DEFAULT_PER_WEEK_MAX, Mode, RollbackRule
 
 MAX_PER_MINUTE = 60
 """How many messages a receiver gets in a minute, unless said otherwise; the rest of a storm is told in a digest."""
@@ -223,16 +223,23 @@ class RollbackConfig(_Strict):
     url: HttpUrl = Field(description="where the order is posted")
     secret: SigningSecret = Field(description="the shared secret, whsec_...")
     mode: Mode = Field(
-        default=Mode.DRY_RUN, description="dry-run only says what would be sent; live sends it"
+        default=Mode.DRY_RUN,
+        description="dry-run only says what would be sent; ask sends it when a person approves; live sends it",
     )
     cooldown: Duration = Field(
         default=DEFAULT_COOLDOWN_S, description="how long it stays quiet after it was used"
+    )
+    per_week: int = Field(
+        default=DEFAULT_PER_WEEK_MAX, ge=1, le=100, description="how often it is used in seven days at most"
+    )
+    answer_within: Duration = Field(
+        default=DEFAULT_ANSWER_WITHIN_S, ge=60, le=86_400, description="how long mode ask waits for a person"
     )
     timeout: Duration = Field(default=10.0, gt=0, description="how long one attempt may take")
 
     def rule(self) -> RollbackRule:
         """What the guard needs to know."""
-        return RollbackRule(mode=self.mode, cooldown_s=self.cooldown)
+        return RollbackRule(self.mode, self.cooldown, self.answer_within, self.per_week)
 
 
 class BudgetConfig(_Strict):

@@ -151,7 +151,8 @@ def flush(
     held = {
         one.incident.id: reason
         for one in members
-        if one.incident.is_firing and (reason := _held(one, group.policy, quiet, now)) is not None
+        if one.incident.is_firing
+        and (reason := what_holds(one.incident, group.policy, quiet, now)) is not None
     }
     group = _not_ahead(group, now)
     look = _Look(group, tuple(members), held, now, at_once)
@@ -176,8 +177,8 @@ def _not_ahead(group: Group, now: datetime) -> Group:
     )
 
 
-def _held(member: Member, policy: Policy, quiet: Quiet, now: datetime) -> Held | None:
-    incident = member.incident
+def what_holds(incident: Incident, policy: Policy, quiet: Quiet, now: datetime) -> Held | None:
+    """What keeps people from hearing of an incident by a route of this policy; nothing where nothing does."""
     source = inhibitor(incident.key, incident.finding, quiet.firing, quiet.inhibitions)
     if source is not None:
         return Held(

@@ -44,6 +44,8 @@ class NoticeKind(StrEnum):
     RESOLVED = "resolved"
     ROLLBACK = "rollback"
     """The order to roll back: goes to the deploy system, not to people."""
+    ROLLBACK_QUESTION = "rollback_question"
+    """That a rollback waits for a person, for the people who know of the incident."""
     ROLLBACK_NEWS = "rollback_news"
     """What became of a rollback, for the people who know of the incident."""
     DIGEST = "digest"

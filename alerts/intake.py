@@ -6,23 +6,14 @@ from datetime import datetime
 
 from sqlmodel import Session
 
-from . import AlertError, group_store, outbox_store, store
+from . import store
 from .decisions import record
 from .dispatch import Dispatcher
 from .finding import Label, Verdict
-from .incident import AlertRule, Incident, NoticeKind, Reason, Transition, step
+from .incident import AlertRule, Incident, Reason, Transition, step
 from .inhibition import InhibitRule, inhibitor
-from .message import ROLLBACK_PREFIX, about_incident, addressed
-from .rollback import (
-    Action,
-    Decision,
-    Mode,
-    PastRollback,
-    RollbackReason,
-    RollbackRequest,
-    RollbackRule,
-    decide,
-)
+from .rollback import RollbackRule
+from .rolling_back import ask
 from .routing import Routing
 
 
@@ -94,7 +85,7 @@ class _Intake:
             is_new = transition.reason is Reason.FIRED
             pages = self._dispatcher.follow(incident, rule.notify, is_new=is_new)
         if verdict.wants_rollback and rule.rollback is not None and incident.is_firing:
-            pages += self._ask_rollback(incident, rule.rollback)
+            pages += ask(self._dispatcher, incident, rule.rollback, self._rollbacks)
         return replace(transition, pages=pages)
 
     def _record(self, key: str, transition: Transition, note: str) -> None:
@@ -112,35 +103,6 @@ class _Intake:
                 incident_id=incident_id,
             )
 
-    def _ask_rollback(self, incident: Incident, name: str) -> int:
-        """How many pages it made that a rollback was asked for: people hear of it in the thread of the incident."""
-        session, now = self._session, self._now
-        if name not in self._rollbacks:
-            raise AlertError(
-                f"rollback {name!r} is not configured; known: {', '.join(sorted(self._rollbacks)) or 'none'}"
-            )
-        rule = self._rollbacks[name]
-        request = RollbackRequest(name, incident.id, incident.severity)
-        decision = decide(request, store.rollback_history(session, name), rule, now)
-        if not decision.settles_incident:
-            return 0
-        if silence := self._dispatcher.silence_of(incident):
-            # Whoever silenced it works on it: a release that goes back under their hands would be a surprise.
-            why = f"not asked for while silence {silence.id} of {silence.author} holds"
-            record(session, now, f"rollback {name}", why, key=incident.key, incident_id=incident.id)
-            return 0
-        record(
-            session, now, f"rollback {name}", decision.reason.value, key=incident.key, incident_id=incident.id
-        )
-        store.save_rollback(session, PastRollback(name, incident.id, now, decision.action, decision.reason))
-        pages = self._dispatcher.tell_at_once(incident)
-        if decision.action is Action.SEND:
-            order = about_incident(incident, NoticeKind.ROLLBACK, now, rollback=name)
-            outbox_store.enqueue(session, [addressed(order, ROLLBACK_PREFIX + name, incident.notices)])
-        else:
-            announce_rollback(session, incident.id, name, _held_back(decision, name, rule.mode), now)
-        return pages
-
 
 def _is_news(transition: Transition) -> bool:
     return bool(transition.notifications) or transition.reason in (
@@ -152,34 +114,3 @@ def _is_news(transition: Transition) -> bool:
 
 def _state(transition: Transition) -> str:
     return transition.incident.state.value if transition.incident else "none"
-
-
-def _held_back(decision: Decision, name: str, mode: Mode) -> str:
-    if decision.reason is RollbackReason.COOLDOWN and decision.not_before is not None:
-        until = f"{decision.not_before:%Y-%m-%d %H:%M} UTC"
-        if mode is Mode.DRY_RUN:
-            return (
-                f"Rollback {name!r} would not have been sent now (dry run): it was rehearsed a short time ago, and a "
-                f"live one would rest until {until}."
-            )
-        return (
-            f"Rollback {name!r} was not sent: it was used a short time ago and rests until {until}. "
-            "Roll back by hand if that is right."
-        )
-    return f"Rollback {name!r} would have been sent now (dry run). Set its mode to live to let it act."
-
-
-def announce_rollback(session: Session, incident_id: str, name: str, note: str, now: datetime) -> None:
-    """Tell everyone who knows of the incident what became of its rollback."""
-    incident = store.incident(session, incident_id)
-    if incident is None:
-        return
-    news = about_incident(incident, NoticeKind.ROLLBACK_NEWS, now, note=note, rollback=name)
-    threads = outbox_store.threads_of(session, incident_id)
-    if not threads:
-        # Something kept people from hearing of the incident: that a release went back they are to hear all the same.
-        groups = group_store.groups_of(session, incident_id)
-        threads = {receiver: group.id for group in groups for receiver in group.policy.receivers}
-    for receiver, group_id in threads.items():
-        row = addressed(replace(news, group_id=group_id), receiver, incident.notices)
-        outbox_store.enqueue(session, [row])

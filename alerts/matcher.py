@@ -4,7 +4,7 @@ Routes, silences and inhibitions all choose by these. A label that is not there 
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -66,6 +66,25 @@ def parse_matcher(text: str) -> Matcher:
     matcher = Matcher(name, Operator(operator), value)
     _check(matcher)
     return matcher
+
+
+def parse_matchers(text: str) -> tuple[Matcher, ...]:
+    """The matchers of ``service=checkout, severity!=info``: one a line, or with commas outside quotes between them.
+
+    ValueError says what would be right.
+    """
+    return tuple(parse_matcher(part) for part in _split(text) if part.strip())
+
+
+def _split(text: str) -> Iterator[str]:
+    for line in text.splitlines():
+        start, is_quoted = 0, False
+        for place, letter in enumerate(line):
+            is_quoted ^= letter == '"'
+            if letter == "," and not is_quoted:
+                yield line[start:place]
+                start = place + 1
+        yield line[start:]
 
 
 def _check(matcher: Matcher) -> None:

@@ -16,6 +16,8 @@ ROLLBACK_PREFIX = "rollback/"
 """What stands before the name of a rollback where a receiver is named. Receivers themselves have no slash."""
 
 
+_OF_ROLLBACK = (NoticeKind.ROLLBACK_QUESTION, NoticeKind.ROLLBACK_NEWS)
+
 MEMBERS_SHOWN = 20
 """How many incidents of a group a message names; it counts the others."""
 
@@ -80,8 +82,9 @@ class Message:
     """One message as it is sent: everything a channel shows. ``id`` stays the same over retries and restarts.
 
     ``note`` is one more sentence, about this message rather than the incident. ``rollback`` names the
-    rollback that a message of kind ``ROLLBACK`` or ``ROLLBACK_NEWS`` is about. A report has ``sections``, and in
-    ``page`` where among our pages it can be read whole.
+    rollback that a message of kind ``ROLLBACK``, ``ROLLBACK_QUESTION`` or ``ROLLBACK_NEWS`` is about, ``approved_by``
+    who said that an order may go out. A report has ``sections``, and in ``page`` where among our pages it can be read
+    whole.
 
     ``group_id`` is the same for all messages of one thread, from the first to the one that says that all is over: it
     is what another system should know the alarm by. The incident and its facts are those of the loudest member;
@@ -102,6 +105,7 @@ class Message:
     evidence: tuple[tuple[str, str], ...] = ()
     note: str = ""
     rollback: str | None = None
+    approved_by: str = ""
     group_id: str | None = None
     why: Why | None = None
     members: tuple[MemberLine, ...] = ()
@@ -132,6 +136,8 @@ class Message:
             return self.key
         if self.kind in (NoticeKind.ROLLBACK, NoticeKind.ROLLBACK_NEWS):
             return f"ROLLBACK: {self.key}"
+        if self.kind is NoticeKind.ROLLBACK_QUESTION:
+            return f"ROLL BACK? {self.key}"
         if self.kind is NoticeKind.DIGEST:
             return f"{self.severity.name} DIGEST: {self.key}"
         others = f" and {self.member_count - 1} more" if self.member_count > 1 else ""
@@ -140,6 +146,8 @@ class Message:
     @property
     def sentences(self) -> tuple[str, ...]:
         """What a person reads below the headline."""
+        if self.kind is NoticeKind.ROLLBACK_QUESTION:
+            return (self.note, self.summary)
         if self.kind in (NoticeKind.ROLLBACK_NEWS, NoticeKind.ACKNOWLEDGED):
             return (self.note,)
         if self.kind is NoticeKind.RESOLVED:
@@ -210,7 +218,7 @@ def about_incident(
         since=incident.firing_since or incident.opened_at,
         labels=dict(incident.labels),
         # Evidence belongs to what is wrong; news of a rollback stands in the thread that has it.
-        evidence=() if kind is NoticeKind.ROLLBACK_NEWS else incident.finding.evidence,
+        evidence=() if kind in _OF_ROLLBACK else incident.finding.evidence,
         note=f"{note or incident.note or 'Steady again'}. It lasted {_lasted(incident)}."
         if kind is NoticeKind.RESOLVED
         else note,

@@ -16,14 +16,14 @@ from typing import Protocol, TypeVar
 
 from sqlmodel import Session
 
-from . import DeliveryError, outbox_store, store
+from . import DeliveryError, outbox_store, rollback_store, store
 from .channels import Channel
 from .decisions import record
 from .digest import WINDOW_S, allowance, gather
 from .incident import NoticeKind
-from .intake import announce_rollback
 from .message import Notification, Thread, Why, addressed, receiver_test
 from .outbox_store import ALARMS, MAX_WAIT_S, Claim
+from .rolling_back import BY_HAND, tell_people
 
 T = TypeVar("T")
 
@@ -178,8 +178,8 @@ class Outbox:
         channel = self.channels.get(row.receiver)
         if channel is None:
             raise DeliveryError(f"no receiver {row.receiver!r} in the configuration", permanent=True)
-        if row.message.kind is NoticeKind.ROLLBACK and _age_s(row, self.now()) > max_age_s(row):
-            raise DeliveryError("too late: a rollback is not sent when it is old", permanent=True)
+        if row.message.kind is NoticeKind.ROLLBACK:
+            await self._check_order(row)
         is_repeat = row.attempts > 1 or row.last_error is not None
         try:
             async with asyncio.timeout(self.delivery_timeout_s):
@@ -191,6 +191,15 @@ class Outbox:
         except Exception as error:
             # A defect in one channel must not stop the others. Only its type is kept: the text may hold anything.
             raise DeliveryError(f"unexpected {type(error).__name__} in the channel") from error
+
+    async def _check_order(self, row: Notification) -> None:
+        """Raises DeliveryError when an order that has waited must not go out any more."""
+        name = row.message.rollback or ""
+        if _age_s(row, self.now()) > max_age_s(row):
+            raise DeliveryError("too late: a rollback is not sent when it is old", permanent=True)
+        # Somebody may have locked it since the order was written; a lock that comes later than this comes too late.
+        if lock := await self.database.aread(lambda session: rollback_store.lock_on(session, name)):
+            raise DeliveryError(f"it is {lock.said}", permanent=True)
 
     def _mark(self, session: Session, delivery: Delivery, thread: Thread | None) -> None:
         _mark(session, delivery, thread)
@@ -279,9 +288,10 @@ def _tell_of_rollback(session: Session, delivery: Delivery) -> None:
     ):
         return
     if delivery.outcome is Outcome.SENT:
-        store.mark_rollback_delivered(session, message.rollback, message.incident_id, delivery.at)
+        rollback_store.mark_delivered(session, message.rollback, message.incident_id, delivery.at)
         note = f"Rollback {message.rollback!r} was delivered to the deploy system (webhook-id {row.id})."
     else:
-        store.mark_rollback_failed(session, message.rollback, message.incident_id, delivery.at)
-        note = f"Rollback {message.rollback!r} could not be delivered: {delivery.error}. Roll back by hand."
-    announce_rollback(session, message.incident_id, message.rollback, note, delivery.at)
+        rollback_store.mark_failed(session, message.rollback, message.incident_id, delivery.at)
+        note = f"Rollback {message.rollback!r} could not be delivered: {delivery.error}. {BY_HAND}"
+    if incident := store.incident(session, message.incident_id):
+        tell_people(session, incident, message.rollback, note, delivery.at)

@@ -334,7 +334,11 @@ def _is_waiting() -> ColumnElement[bool]:
 
 def _digestible(receiver: str) -> tuple[ColumnElement[bool], ...]:
     # Those too that wait for another attempt: what comes after them must not overtake them in a digest.
-    alone = (NoticeKind.TEST.value, NoticeKind.DIGEST.value, NoticeKind.REPORT.value)
+    # What asks a person something is nothing to be counted.
+    alone = [
+        kind.value
+        for kind in (NoticeKind.TEST, NoticeKind.DIGEST, NoticeKind.REPORT, NoticeKind.ROLLBACK_QUESTION)
+    ]
     is_kind = col(NotificationRow.kind).not_in(alone)
     # What is claimed is on its way already.
     is_free = col(NotificationRow.claimed_at).is_(None)

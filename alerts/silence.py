@@ -56,14 +56,21 @@ def silence_id(matchers: Iterable[Matcher], author: str, starts_at: datetime, cr
     return blake2b("\n".join(facts).encode(), digest_size=6).hexdigest()
 
 
-def silence_problem(
-    matchers: tuple[Matcher, ...], author: str, starts_at: datetime, ends_at: datetime
-) -> str:
-    """What is wrong with a silence that somebody asks for; empty where nothing is."""
+def matchers_problem(matchers: tuple[Matcher, ...]) -> str:
+    """Why nothing may be silenced by these; empty where it may."""
     if not matchers:
         return "a silence needs a matcher, like service=checkout: without one it would silence everything"
     if all(matcher.fits({}) for matcher in matchers):
         return "these matchers fit everything that lacks their labels; name one that has to be there"
+    return ""
+
+
+def silence_problem(
+    matchers: tuple[Matcher, ...], author: str, starts_at: datetime, ends_at: datetime
+) -> str:
+    """What is wrong with a silence that somebody asks for; empty where nothing is."""
+    if problem := matchers_problem(matchers):
+        return problem
     if not author.strip():
         return "a silence needs an author, so that people know whom to ask"
     if ends_at <= starts_at:

@@ -1,7 +1,7 @@
-"""Incidents, pages, rollback decisions and ledgers in the database: rows become domain values here.
+"""Incidents, pages and ledgers in the database: rows become domain values here.
 
-Every function takes the session of the caller's transaction and never commits. The rows of the outbox have a
-file of their own, ``outbox_store``.
+Every function takes the session of the caller's transaction and never commits. The rows of the outbox and those of
+rollbacks have files of their own, ``outbox_store`` and ``rollback_store``.
 """
 
 from collections.abc import Collection
@@ -16,11 +16,7 @@ from sqlmodel import select as select_rows
 
 from .finding import Finding, Severity, Source
 from .incident import Incident, State
-from .rollback import Action, PastRollback, RollbackReason
-from .tables import IncidentRow, LedgerRow, RollbackRow
-
-ROLLBACK_HISTORY = 100
-"""How many of the latest decisions on one rollback the guard looks at."""
+from .tables import IncidentRow, LedgerRow
 
 # Built once, as every run needs them: SQLAlchemy takes longer to build a statement than SQLite to answer it.
 _INCIDENT = SQLModel.metadata.tables["incident"]
@@ -162,47 +158,6 @@ def drop_incident(session: Session, incident_id: str) -> None:
     session.connection().execute(delete(_INCIDENT).where(_INCIDENT.c.id == incident_id))
 
 
-def rollback_history(
-    session: Session, name: str | None = None, limit: int = ROLLBACK_HISTORY
-) -> list[PastRollback]:
-    """The latest decisions on the rollback ``name`` (or on all), the newest first."""
-    query = select_rows(RollbackRow).order_by(col(RollbackRow.decided_at).desc()).limit(limit)
-    if name is not None:
-        query = query.where(RollbackRow.name == name)
-    return [_past_rollback(row) for row in session.exec(query)]
-
-
-def save_rollback(session: Session, past: PastRollback) -> None:
-    """Keep a decision on a rollback."""
-    session.merge(
-        RollbackRow(
-            name=past.name,
-            incident_id=past.incident_id,
-            decided_at=past.at.timestamp(),
-            action=past.action.value,
-            reason=past.reason.name,
-            delivered_at=unix(past.delivered_at),
-            failed_at=unix(past.failed_at),
-        )
-    )
-
-
-def mark_rollback_delivered(session: Session, name: str, incident_id: str, now: datetime) -> None:
-    """Record that the deploy system took the order."""
-    row = session.get(RollbackRow, (name, incident_id))
-    if row is not None:
-        row.delivered_at, row.failed_at = now.timestamp(), None
-        session.add(row)
-
-
-def mark_rollback_failed(session: Session, name: str, incident_id: str, now: datetime) -> None:
-    """Record that the order could not be sent and is given up."""
-    row = session.get(RollbackRow, (name, incident_id))
-    if row is not None:
-        row.failed_at = now.timestamp()
-        session.add(row)
-
-
 def load_ledger(session: Session, scope: str, baseline_id: str) -> LedgerState | None:
     """What was last saved for this scope and baseline, if anything was."""
     here = {"in_scope": scope, "of_baseline": baseline_id}
@@ -257,16 +212,4 @@ def incident_of(row: Row[Any]) -> Incident:
         reopened=row.reopened,
         note=row.note,
         is_true=row.is_true,
-    )
-
-
-def _past_rollback(row: RollbackRow) -> PastRollback:
-    return PastRollback(
-        name=row.name,
-        incident_id=row.incident_id,
-        at=datetime.fromtimestamp(row.decided_at, UTC),
-        action=Action(row.action),
-        reason=RollbackReason[row.reason],
-        delivered_at=moment(row.delivered_at),
-        failed_at=moment(row.failed_at),
     )

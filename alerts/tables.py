@@ -169,6 +169,20 @@ class RollbackRow(SQLModel, table=True):
     reason: str
     delivered_at: float | None = None
     failed_at: float | None = None
+    answer_by: float | None = None
+    answered_at: float | None = None
+    answered_by: str = ""
+
+
+class RollbackLockRow(SQLModel, table=True):
+    """That a rollback (or each of them) must not act until somebody unlocks it."""
+
+    __tablename__ = "rollback_lock"
+
+    name: str = Field(primary_key=True)
+    locked_by: str
+    locked_at: float
+    comment: str = ""
 
 
 class LedgerRow(SQLModel, table=True):

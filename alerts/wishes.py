@@ -1,15 +1,17 @@
 """What people wish who press a button below a message, and what comes of it: done to all that the message was about."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from sqlmodel import Session
 
-from . import AlertError, actions, group_store
+from . import AlertError, actions, group_store, rolling_back
 from .incident import Incident
 from .matcher import KEY, PATTERN_LENGTH_MAX, Matcher, Operator
+from .rollback import RollbackRule
 
 
 class Wish(StrEnum):
@@ -20,6 +22,8 @@ class Wish(StrEnum):
     SILENCE_DAY = "silence_1d"
     RIGHT = "mark_true"
     FALSE = "mark_false"
+    APPROVE = "approve_rollback"
+    REJECT = "reject_rollback"
 
 
 SILENCED_S = {Wish.SILENCE_HOUR: 3600.0, Wish.SILENCE_DAY: 86_400.0}
@@ -28,15 +32,29 @@ SILENCED_S = {Wish.SILENCE_HOUR: 3600.0, Wish.SILENCE_DAY: 86_400.0}
 
 @dataclass(frozen=True, slots=True)
 class Press:
-    """Somebody pressed a button below a message. ``subject`` is the group that it is about, or the incident."""
+    """Somebody pressed a button below a message. ``subject`` is the group that it is about, or the incident; for an
+    answer about a rollback ``rollback_subject`` made it.
+    """
 
     wish: Wish
     subject: str
     by: str
 
 
-def grant(session: Session, press: Press, now: datetime) -> str:
-    """What was done, in a sentence. Raises AlertError with why it could not be done; never commits."""
+def rollback_subject(incident_id: str, name: str) -> str:
+    """What a press on an answer about this incident's rollback is about."""
+    return f"{incident_id}/{name}"
+
+
+def grant(
+    session: Session, press: Press, now: datetime, rollbacks: Mapping[str, RollbackRule] | None = None
+) -> str:
+    """What was done, in a sentence. Raises AlertError with why it could not be done; never commits.
+
+    ``rollbacks`` are the rules of those that may be approved.
+    """
+    if press.wish in (Wish.APPROVE, Wish.REJECT):
+        return _answer(session, press, now, rollbacks or {})
     incidents = _about(session, press.subject)
     if press.wish is Wish.ACKNOWLEDGE:
         return _acknowledge(session, incidents, press.by, now)
@@ -46,6 +64,15 @@ def grant(session: Session, press: Press, now: datetime) -> str:
     for incident in incidents:
         actions.mark(session, incident.id, is_true, press.by, now)
     return f"Marked as {'right' if is_true else 'a false alarm'} by {press.by}."
+
+
+def _answer(session: Session, press: Press, now: datetime, rollbacks: Mapping[str, RollbackRule]) -> str:
+    incident_id, _, name = press.subject.partition("/")
+    if press.wish is Wish.APPROVE:
+        rolling_back.approve(session, incident_id, press.by, rollbacks, now, name)
+        return f"Approved by {press.by}: the order is on its way."
+    rolling_back.reject(session, incident_id, press.by, now, name)
+    return f"Rejected by {press.by}: it is not sent for this incident."
 
 
 def _about(session: Session, subject: str) -> tuple[Incident, ...]:

@@ -8,25 +8,33 @@ from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.middleware.base import RequestResponseEndpoint
 
+from canaries.clock import Clock, SystemClock
 from dashboards import StatusError
 from dashboards.api import api_routes
 from dashboards.audit.routes import audit_api, audit_pages
-from dashboards.desk import DeskError, IncidentDesk
+from dashboards.desk import IncidentDesk
 from dashboards.desk_api import desk_routes
-from dashboards.pages import explanation_page, page_routes, render_unavailable
+from dashboards.form_guard import FormGuard
+from dashboards.incident_pages import incident_pages
+from dashboards.pages import page_routes, render_unavailable
+from dashboards.refusals import add_refusals
+from dashboards.rollback_api import rollback_routes
+from dashboards.rollback_desk import RollbackDesk
+from dashboards.silence_pages import silence_pages
 from dashboards.slack_actions import PressDesk, slack_routes
 from dashboards.view import AuditView, Readiness, StatusView
 from dashboards.write_guard import WriteGuard
+from dashboards.you_page import you_page
 
 HERE = Path(__file__).parent
 
 SECURITY_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",  # without any, a browser would not tell us that a form is our own
 }
 """On every answer: a page that shows what strangers wrote (model names, errors) loads only our own files."""
 
@@ -39,12 +47,16 @@ def build_app(
     desk: IncidentDesk | None = None,
     token: str | None = None,
     slack: PressDesk | None = None,
+    rollbacks: RollbackDesk | None = None,
+    clock: Clock | None = None,
+    public_url: str | None = None,
 ) -> FastAPI:
     """The application that the daemon serves on its HTTP port.
 
     ``render_metrics`` gives Prometheus' text format; ``is_ready`` says whether the daemon can do its work. With a
-    ``desk`` incidents can be seen to over the API, by whoever shows the ``token``, else from this machine alone;
-    with ``slack`` by buttons below messages as well.
+    ``desk`` incidents can be seen to over the API and the pages, by whoever shows the ``token``, else from this
+    machine alone; with ``slack`` by buttons below messages as well. With ``rollbacks`` they can be seen, answered
+    and locked. ``public_url`` is where people open the pages.
     """
     app = FastAPI(
         title="Anchorwatch",
@@ -53,18 +65,23 @@ def build_app(
         redoc_url=None,
         openapi_url="/api/openapi.json",
     )
+    guard = FormGuard(token, clock or SystemClock(), public_url)
     app.include_router(api_routes(view, render_metrics, is_ready))
     if desk is not None:
         app.include_router(desk_routes(desk, WriteGuard(token)))
-        app.include_router(explanation_page(desk))
+        app.include_router(incident_pages(desk, guard))
+        app.include_router(silence_pages(desk, guard))
+        app.include_router(you_page(guard))
+    if rollbacks is not None:
+        app.include_router(rollback_routes(rollbacks, WriteGuard(token)))
     if slack is not None:
         app.include_router(slack_routes(slack))
     app.include_router(audit_api(audits))
-    app.include_router(page_routes(view, app.openapi, explains=desk is not None))
+    app.include_router(page_routes(view, app.openapi, guard if desk is not None else None))
     app.include_router(audit_pages(audits))
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
     app.add_exception_handler(StatusError, _answer_unavailable)
-    app.add_exception_handler(DeskError, _answer_refused)
+    add_refusals(app)
     app.middleware("http")(_with_security_headers)
     return app
 
@@ -74,11 +91,6 @@ async def _with_security_headers(request: Request, call_next: RequestResponseEnd
     for name, value in SECURITY_HEADERS.items():
         response.headers.setdefault(name, value)
     return response
-
-
-async def _answer_refused(request: Request, error: Exception) -> Response:
-    is_unknown = isinstance(error, DeskError) and error.is_unknown
-    return JSONResponse({"detail": str(error)}, status_code=404 if is_unknown else 409)
 
 
 async def _answer_unavailable(request: Request, error: Exception) -> Response:

@@ -8,15 +8,39 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from dashboards.view import IncidentState, SeverityName
+from dashboards.view import DeliveryState, EvidenceLine, IncidentState, SeverityName
 
 
 class DeskError(Exception):
-    """What was asked cannot be done; the text says what would be right. ``is_unknown``: there is no such thing."""
+    """What was asked cannot be done; the text says what would be right.
 
-    def __init__(self, text: str, *, is_unknown: bool = False) -> None:
+    ``is_unknown``: there is no such thing. ``is_malformed``: it could never be done, whatever there is.
+    """
+
+    def __init__(self, text: str, *, is_unknown: bool = False, is_malformed: bool = False) -> None:
         super().__init__(text)
-        self.is_unknown = is_unknown
+        self.is_unknown, self.is_malformed = is_unknown, is_malformed
+
+    @property
+    def status_code(self) -> int:
+        """What HTTP says of it."""
+        if self.is_unknown:
+            return 404
+        return 400 if self.is_malformed else 409
+
+
+@dataclass(frozen=True, slots=True)
+class HeldView:
+    """What keeps people from hearing of an incident now: it is silenced or muted, or another incident explains it.
+
+    ``why`` says which, ``by`` names what does it, ``until`` when it ends at the latest, where that is known. ``routes``
+    are those that it keeps quiet, none where it is all of them.
+    """
+
+    why: str
+    by: str
+    until: datetime | None = None
+    routes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +58,16 @@ class IncidentLine:
     acknowledged_at: datetime | None = None
     resolved_at: datetime | None = None
     is_true: bool | None = None
+    fired_at: datetime | None = None
+    paged_at: datetime | None = None
+    no_data_since: datetime | None = None
+    reopened: int = 0
+    held: tuple[HeldView, ...] = ()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is not over."""
+        return self.state is not IncidentState.RESOLVED
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +91,50 @@ class ExplanationView:
 
 
 @dataclass(frozen=True, slots=True)
+class MessageLine:
+    """One message about an incident: to whom, what it said and ``why`` it was sent, and what became of it.
+
+    ``at`` is when it was written, ``ended_at`` when it arrived or was given up.
+    """
+
+    receiver: str
+    kind: str
+    why: str
+    at: datetime
+    state: DeliveryState
+    ended_at: datetime | None = None
+    attempts: int = 0
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupLine:
+    """What an incident is told together with: the route, the labels that all of it shares, and who hears of it.
+
+    ``due_at`` is when it is looked at next whether something is to be said.
+    """
+
+    id: str
+    route: str
+    labels: dict[str, str]
+    receivers: tuple[str, ...]
+    incidents: int
+    due_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentFile:
+    """All that is on record of an incident, as it was ``at`` this moment; decisions and messages the oldest first."""
+
+    at: datetime
+    incident: IncidentLine
+    evidence: tuple[EvidenceLine, ...]
+    groups: tuple[GroupLine, ...]
+    messages: tuple[MessageLine, ...]
+    decisions: tuple[DecisionLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SilenceView:
     """A silence: ``state`` is pending, active or expired."""
 
@@ -72,8 +150,14 @@ class SilenceView:
 class IncidentDesk(Protocol):
     """Where incidents are seen to. Everything raises ``DeskError`` with what is wrong, and ``StatusError``."""
 
-    async def incidents(self, match: Sequence[str], everything: bool, limit: int) -> tuple[IncidentLine, ...]:
-        """The open incidents that fit all matchers (or all incidents), the newest first."""
+    async def incidents(
+        self, match: Sequence[str], everything: bool, limit: int, state: IncidentState | None = None
+    ) -> tuple[IncidentLine, ...]:
+        """The open incidents that fit all matchers (or all incidents, or those in a state), the newest first."""
+        ...
+
+    async def incident(self, asked: str) -> IncidentFile:
+        """All that is on record of the incident with this id, or of the latest one with this key."""
         ...
 
     async def explain(self, asked: str) -> ExplanationView:

@@ -52,9 +52,9 @@ class Refusal:
 
 
 REFUSALS: dict[int | str, dict[str, object]] = {
-    code: {"model": Refusal} for code in (401, 403, 404, 409, 415, 503)
+    code: {"model": Refusal} for code in (400, 401, 403, 404, 409, 415, 503)
 }
-LOOKUPS: dict[int | str, dict[str, object]] = {code: {"model": Refusal} for code in (404, 409, 503)}
+LOOKUPS: dict[int | str, dict[str, object]] = {code: {"model": Refusal} for code in (400, 404, 503)}
 
 
 def desk_routes(desk: IncidentDesk, guard: WriteGuard) -> APIRouter:

@@ -2,16 +2,16 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from alerts.finding import Severity
 from dashboards import words
-from dashboards.desk import IncidentDesk
 from dashboards.drawings import sparkline, swing_circle
+from dashboards.form_guard import FormGuard, Visitor
 from dashboards.reference import operations
 from dashboards.view import DeploymentStatus, IncidentState, IncidentStatus, StatusView
 
@@ -44,29 +44,29 @@ templates.filters |= {
 templates.globals |= {"counted": words.counted, "sparkline": sparkline}
 
 
-def explanation_page(desk: IncidentDesk) -> APIRouter:
-    """The page that says why people were told of an incident, or why not."""
-    router = APIRouter(include_in_schema=False)
+def show(template: str, request: Request, code: int = 200, **values: object) -> HTMLResponse:
+    """A page that nobody keeps, since it is another one in a moment."""
+    html = templates.get_template(template).render(root=root_of(request), **values)
+    return HTMLResponse(html, status_code=code, headers={"Cache-Control": "no-store"})
 
-    @router.get("/explain", response_class=HTMLResponse)
-    async def explain(incident: Annotated[str, Query(max_length=500)]) -> HTMLResponse:
-        found = await desk.explain(incident)
-        html = templates.get_template("explanation.html").render(found=found, root="./")
-        return HTMLResponse(html, headers={"Cache-Control": "no-store"})
 
-    return router
+def root_of(request: Request) -> str:
+    """Where our pages begin, seen from this one: they may lie below any address."""
+    path: str = request.scope["path"]
+    return "../" * (path.count("/") - 1)
 
 
 def page_routes(
-    view: StatusView, openapi: Callable[[], dict[str, Any]], *, explains: bool = False
+    view: StatusView, openapi: Callable[[], dict[str, Any]], guard: FormGuard | None = None
 ) -> APIRouter:
-    """The routes that people open in a browser; ``explains``: whether incidents have a page that explains them."""
+    """The status and the API's reference; with a ``guard`` incidents have pages of their own to see to them."""
     router = APIRouter(include_in_schema=False)
 
     @router.get("/", response_class=HTMLResponse)
-    async def status_page() -> HTMLResponse:
+    async def status_page(request: Request) -> HTMLResponse:
+        visitor = guard.visitor(request) if guard else None
         return HTMLResponse(
-            render_status(await view.status(), explains=explains), headers={"Cache-Control": "no-store"}
+            render_status(await view.status(), visitor), headers={"Cache-Control": "no-store"}
         )
 
     @router.get("/api/docs", response_class=HTMLResponse)
@@ -81,8 +81,8 @@ def page_routes(
     return router
 
 
-def render_status(status: DeploymentStatus, *, explains: bool = False) -> str:
-    """The status page as HTML."""
+def render_status(status: DeploymentStatus, visitor: Visitor | None = None) -> str:
+    """The status page as HTML; for a ``visitor`` with the ways to see to an incident."""
     incidents = sorted(status.incidents, key=_most_urgent_first)
     opened = [incident for incident in incidents if incident.is_open]
     adrift = {
@@ -100,7 +100,7 @@ def render_status(status: DeploymentStatus, *, explains: bool = False) -> str:
         rollbacks=rollbacks[:ROLLBACKS_SHOWN_MAX],
         adrift=adrift,
         ships=swing_circle(status.targets, adrift),
-        explains=explains,
+        visitor=visitor,
         root="",
     )
 

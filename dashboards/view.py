@@ -82,15 +82,17 @@ class DeliveryState(StrEnum):
 
 
 class RollbackMode(StrEnum):
-    """Whether a rollback is only rehearsed or really asked for."""
+    """Whether a rollback is only rehearsed or really asked for, and whether a person has to approve it."""
 
     DRY_RUN = "dry-run"
+    ASK = "ask"
     LIVE = "live"
 
 
 class RollbackState(StrEnum):
-    """What became of a rollback."""
+    """What became of a rollback. ``ASKED``: it waits for a person."""
 
+    ASKED = "asked"
     WAITING = "waiting"
     DELIVERED = "delivered"
     REHEARSED = "rehearsed"

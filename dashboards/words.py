@@ -189,6 +189,7 @@ def _told(notification: NotificationStatus, now: datetime) -> str:
 
 
 ROLLBACK_WORDS = {
+    RollbackState.ASKED: "waits for a person since",
     RollbackState.WAITING: "is waiting to be asked for",
     RollbackState.DELIVERED: "was asked for",
     RollbackState.REHEARSED: "was rehearsed only (dry run)",

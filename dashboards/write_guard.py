@@ -12,6 +12,12 @@ from fastapi import HTTPException, Request, status
 
 _HERE = "localhost"
 
+HERE_ALONE = (
+    "without a token in the configuration (http.token) only this machine may change things, at http://localhost or "
+    "http://127.0.0.1"
+)
+"""What is said to whoever asks from elsewhere."""
+
 
 class WriteGuard:
     """Refuses what may not change anything, with the reason."""
@@ -45,17 +51,18 @@ class WriteGuard:
 
 
 def _check_that_it_is_local(request: Request) -> None:
+    if not is_local(request):
+        raise HTTPException(status.HTTP_403_FORBIDDEN, HERE_ALONE)
+
+
+def is_local(request: Request) -> bool:
+    """Whether a request comes from this machine, by a name of this machine, and from no page of elsewhere."""
     peer = request.client.host if request.client else ""
     origin = request.headers.get("origin")
     hosts = [peer, _name(request.headers.get("host", ""))]
     if origin is not None:
         hosts.append(urlsplit(origin).hostname or "")
-    if not all(_is_here(host) for host in hosts):
-        raise HTTPException(
-            status.HTTP_403_FORBIDDEN,
-            "without a token in the configuration (http.token) only this machine may change things, at "
-            "http://localhost or http://127.0.0.1",
-        )
+    return all(_is_here(host) for host in hosts)
 
 
 def _name(host: str) -> str:

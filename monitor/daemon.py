@@ -48,6 +48,7 @@ from .telemetry import Metrics
 from .telling.incident_desk import Desk
 from .telling.messenger import Messenger
 from .telling.outside_watch import open_outside_watch
+from .telling.rollbacks import Rollbacks
 from .traffic import StoreError
 from .traffic.checks import AnswerChecks
 from .traffic.config import TlsConfig
@@ -248,8 +249,8 @@ class Daemon:
         )
         if recovered := await self._intake.recover():
             log.info("calls counted again from the journal", calls=recovered)
-        public_url = str(config.http.public_url) if config.http.public_url else None
-        tools = Tools(telling, self.clock.now, public_url)
+        self._public_url = str(config.http.public_url) if config.http.public_url else None
+        tools = Tools(telling, self.clock.now, self._public_url)
         channels = open_channels(config.receivers, config.rollbacks, tools)
         self._outbox = Outbox(
             self.database,
@@ -283,7 +284,8 @@ class Daemon:
         # Imported here: Slack's client takes 8 MB.
         from .telling.slack_buttons import SlackButtons
 
-        return SlackButtons(self.database, self.clock, telling, self._self, receivers, self._messenger.wake)
+        wake, rules = self._messenger.wake, self._house.rollbacks
+        return SlackButtons(self.database, self.clock, telling, self._self, receivers, wake, rules)
 
     async def _open_rounds(self, asking: httpx.AsyncClient, now: datetime) -> Rounds:
         watched = {
@@ -357,9 +359,18 @@ class Daemon:
             self.metrics.render,
             self._readiness,
             StoredAudits(self.database),
-            Desk(self.database, self.clock, self._messenger.wake),
+            Desk(
+                self.database,
+                self.clock,
+                self._messenger.wake,
+                self._house.routing,
+                self._house.inhibitions,
+            ),
             token.get_secret_value() if token else None,
             self._buttons,
+            Rollbacks(self.database, self.clock, self.deployment.config.rollbacks, self._messenger.wake),
+            self.clock,
+            self._public_url,
         )
         otlp, is_news = self.deployment.config.otlp, self._self.is_news
         in_flight = InFlight(otlp.max_in_flight_bytes)

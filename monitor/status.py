@@ -10,7 +10,7 @@ from sqlmodel import Session
 
 import alerts.store as alert_store
 import canaries.store as canary_store
-from alerts import actions, group_store, outbox_store
+from alerts import actions, group_store, outbox_store, rollback_store
 from alerts import incident as incidents
 from alerts.evidence.ledger import QUARTER_S, Ledger
 from alerts.finding import Label
@@ -168,7 +168,7 @@ class Status:
                 oldest_age_s=(now - backlog.oldest_at).total_seconds() if backlog.oldest_at else None,
             ),
             rollbacks=tuple(
-                self._rollback(one) for one in alert_store.rollback_history(session, limit=ROLLBACKS_SHOWN)
+                self._rollback(one) for one in rollback_store.history(session, limit=ROLLBACKS_SHOWN)
             ),
             ingest=IngestStatus(
                 spans=received.total(),
@@ -254,9 +254,9 @@ class Status:
         return RollbackStatus(
             name=past.name,
             mode=RollbackMode(rule.mode.value) if rule else RollbackMode.DRY_RUN,
-            state=_rollback_state(past),
-            at=past.delivered_at or past.failed_at or past.at,
-            reason=past.reason.value,
+            state=rollback_state(past),
+            at=past.delivered_at or past.failed_at or past.used_at,
+            reason=past.said,
             incident_id=past.incident_id,
         )
 
@@ -279,7 +279,10 @@ def canary_job(target: str) -> str:
     return f"canaries/{target}"
 
 
-def _rollback_state(past: PastRollback) -> RollbackState:
+def rollback_state(past: PastRollback) -> RollbackState:
+    """What became of a rollback."""
+    if past.is_open:
+        return RollbackState.ASKED
     if past.action is not Action.SEND:
         return RollbackState.REHEARSED if past.action is Action.DRY_RUN else RollbackState.REFUSED
     if past.delivered_at is not None:

@@ -105,4 +105,4 @@ def window_of(start: int, series: Series, calls: Calls, hours: float, rng: np.ra
 
 def _add(histogram: Histogram, values: NDArray[np.float64]) -> None:
     buckets, counts = np.unique(buckets_of(values), return_counts=True)
-    histogram.add_counts(zip(buckets.tolist(), counts.tolist(), strict=True), int(nano(values).sum()))
+    histogram.add_counts(dict(zip(buckets.tolist(), counts.tolist(), strict=True)), int(nano(values).sum()))

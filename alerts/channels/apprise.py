@@ -28,6 +28,7 @@ _TYPES = {
 _QUIET_KINDS = {
     NoticeKind.RESOLVED: apprise.NotifyType.SUCCESS,
     NoticeKind.ACKNOWLEDGED: apprise.NotifyType.INFO,
+    NoticeKind.ROLLBACK_QUESTION: apprise.NotifyType.WARNING,
     NoticeKind.ROLLBACK_NEWS: apprise.NotifyType.INFO,
     NoticeKind.TEST: apprise.NotifyType.INFO,
 }

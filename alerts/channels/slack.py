@@ -53,7 +53,7 @@ PERMANENT = {
 _CHANGES = (NoticeKind.FIRING, NoticeKind.ESCALATED, NoticeKind.UPDATED, NoticeKind.RESOLVED)
 """What changes the first message of a thread, which shows how things are now."""
 
-_LOUD = (NoticeKind.FIRING, NoticeKind.ESCALATED, NoticeKind.REPEATED)
+_LOUD = (NoticeKind.FIRING, NoticeKind.ESCALATED, NoticeKind.REPEATED, NoticeKind.ROLLBACK_QUESTION)
 
 _THREAD_IS_GONE = ("thread_not_found", "message_not_found")
 _CANNOT_EDIT = (*_THREAD_IS_GONE, "cant_update_message", "edit_window_closed")

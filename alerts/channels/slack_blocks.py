@@ -39,11 +39,12 @@ _MARKS = {
     NoticeKind.RESOLVED: "🟢",
     NoticeKind.ACKNOWLEDGED: "👀",
     NoticeKind.ROLLBACK: "⏪",
+    NoticeKind.ROLLBACK_QUESTION: "⏪",
     NoticeKind.ROLLBACK_NEWS: "⏪",
     NoticeKind.TEST: "🔔",
     NoticeKind.REPORT: "📋",
 }
-_CALLING = (NoticeKind.FIRING, NoticeKind.ESCALATED, NoticeKind.REPEATED)
+_CALLING = (NoticeKind.FIRING, NoticeKind.ESCALATED, NoticeKind.REPEATED, NoticeKind.ROLLBACK_QUESTION)
 _SEVERITY_MARKS = {Severity.PAGE: "🔴", Severity.TICKET: "🟠", Severity.INFO: "🔵"}
 
 

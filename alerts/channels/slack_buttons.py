@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from slack_sdk.models.blocks import ActionsBlock, ButtonElement
+from slack_sdk.models.blocks import ActionsBlock, ButtonElement, ConfirmObject, PlainTextObject
 
 from ..incident import NoticeKind, State
 from ..message import Message
-from ..wishes import Press, Wish
+from ..wishes import Press, Wish, rollback_subject
 
 BLOCK = "anchorwatch"
 """The id of the block that holds our buttons."""
@@ -28,6 +28,8 @@ _WORDS = {
     Wish.SILENCE_DAY: "Silence 1 d",
     Wish.RIGHT: "It was right",
     Wish.FALSE: "False alarm",
+    Wish.APPROVE: "Approve",
+    Wish.REJECT: "Reject",
 }
 _ON_FIRE = (Wish.ACKNOWLEDGE, Wish.SILENCE_HOUR, Wish.SILENCE_DAY, Wish.FALSE)
 _SEEN = (Wish.SILENCE_HOUR, Wish.SILENCE_DAY, Wish.FALSE)
@@ -37,6 +39,8 @@ _WITHOUT = (NoticeKind.TEST, NoticeKind.ROLLBACK, NoticeKind.ROLLBACK_NEWS)
 
 def buttons(message: Message) -> ActionsBlock | None:
     """The buttons of a message, by the state that it tells; nothing where there is nothing to be done."""
+    if message.kind is NoticeKind.ROLLBACK_QUESTION:
+        return _answers(message)
     subject = message.group_id or message.incident_id
     if subject is None or message.kind in _WITHOUT:
         return None
@@ -51,6 +55,32 @@ def buttons(message: Message) -> ActionsBlock | None:
         for wish in offered
     ]
     return ActionsBlock(block_id=BLOCK, elements=elements)
+
+
+def _answers(message: Message) -> ActionsBlock | None:
+    if message.incident_id is None or message.rollback is None:
+        return None
+    subject = rollback_subject(message.incident_id, message.rollback)
+    sure = ConfirmObject(
+        title="Roll back?",
+        text=PlainTextObject(text=f"The order {message.rollback} goes to the deploy system at once."),
+        confirm="Roll back",
+        deny="Not yet",
+        style="danger",
+    )
+    return ActionsBlock(
+        block_id=BLOCK,
+        elements=[
+            ButtonElement(
+                text=_WORDS[Wish.APPROVE],
+                action_id=Wish.APPROVE.value,
+                value=subject,
+                style="danger",
+                confirm=sure,
+            ),
+            ButtonElement(text=_WORDS[Wish.REJECT], action_id=Wish.REJECT.value, value=subject),
+        ],
+    )
 
 
 def press_of(payload: Mapping[str, Any]) -> Press | None:

@@ -65,7 +65,7 @@ class WebhookChannel:
 
 
 class RollbackChannel:
-    """The way to a deploy system: takes orders to roll back and nothing else, and only while the mode is live."""
+    """The way to a deploy system: takes orders to roll back and nothing else, and only those that its mode allows."""
 
     def __init__(
         self, config: RollbackConfig, client: httpx.AsyncClient, now: Callable[[], datetime]
@@ -78,9 +78,9 @@ class RollbackChannel:
         # A deploy system that does not read the type of what is signed would act on a test message.
         if message.kind is not NoticeKind.ROLLBACK:
             raise DeliveryError("a rollback takes no messages but the order to roll back", permanent=True)
-        # The order may have waited here since the mode was live: whoever changed that wants it to stay.
-        if self._mode is not Mode.LIVE:
-            raise DeliveryError("the rollback has been set to dry-run", permanent=True)
+        # The order may have waited here since the mode was another one: whoever changed that wants it to stay.
+        if self._mode is Mode.DRY_RUN or (self._mode is Mode.ASK and not message.approved_by):
+            raise DeliveryError(f"the rollback has been set to {self._mode.value}", permanent=True)
         return await self._webhook.deliver(message, thread, is_repeat=is_repeat)
 
 
@@ -147,5 +147,7 @@ def _body(
         fields |= {"sections": message.sections[:sections], "page": message.page}
         fields["left_out"] += len(message.sections) - sections
     if message.kind is NoticeKind.ROLLBACK:
-        fields |= {"rollback": message.rollback, "mode": "live"}
+        fields |= {"rollback": message.rollback, "mode": "live", "approved_by": message.approved_by}
+    elif message.rollback is not None:
+        fields["rollback"] = message.rollback
     return orjson.dumps(fields)

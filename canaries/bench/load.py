@@ -3,15 +3,13 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
-
-import httpx
+from dataclasses import dataclass, field
+from statistics import median
 
 from ..clock import Clock
 from ..completion import Completion
 from ..config import TargetConfig
-from ..providers import Provider, RequestFailed, build_provider
+from ..providers import Provider, RequestFailed, Sender, build_provider
 from ..replay import Sleep, answered, not_answered, request_of
 from ..suite import Suite
 from .plan import Ask
@@ -45,42 +43,40 @@ async def run_load(
     asks: Mapping[str, Sequence[Ask]],
     concurrency: int,
     clock: Clock,
-    open_client: Callable[[], httpx.AsyncClient],
+    client: Sender,
     on_asked: OnAsked,
     may_ask: MayAsk = lambda _: True,
     sleep: Sleep = asyncio.sleep,
 ) -> None:
     """Make the requests to all targets at the same time; each has ``concurrency`` of them under way at most.
 
-    First come those to warm up, then the counted ones. Nothing is tried again: what a request meets is what is
+    First come those to warm up, then the counted ones. In a closed loop the first of these set out evenly over the time
+    that an answer took by then: all at once, they would come back at once ever after, and wait for each other here and
+    there. Nothing is tried again: what a request meets is what is
     measured. ``on_asked`` is told of each as it ends; when this is cancelled, what was under way is dropped.
     """
     lanes = [_Lane(suite, one.config, build_provider(one.config, clock), clock) for one in endpoints]
 
-    async def work(lane: _Lane, client: httpx.AsyncClient, waiting: deque[Ask], started: float) -> None:
+    async def work(lane: _Lane, waiting: deque[Ask], started: float, first_s: float) -> None:
+        await _until(started + first_s, clock, sleep)
         while waiting and may_ask(waiting[0]):
             ask = waiting.popleft()
             if ask.due_s is not None:
                 await _until(started + ask.due_s, clock, sleep)
-            on_asked(await lane.asked(ask, client, started))
+            asked = await lane.asked(ask, client, started)
+            if ask.is_warm_up and asked.completion.latency_s is not None:
+                lane.warm_up_s.append(asked.completion.latency_s)
+            on_asked(asked)
 
-    async with AsyncExitStack() as stack:
-        # Not one client for all: its pool looks through all connections at each request, which with 64 of them takes
-        # a millisecond and more.
-        clients = [
-            [
-                await stack.enter_async_context(open_client())
-                for _ in range(min(concurrency, len(asks[one.name])))
-            ]
-            for one in endpoints
-        ]
-        for is_warm_up in (True, False):
-            started = clock.monotonic()
-            async with asyncio.TaskGroup() as group:
-                for one, lane, own in zip(endpoints, lanes, clients, strict=True):
-                    waiting = deque(ask for ask in asks[one.name] if ask.is_warm_up is is_warm_up)
-                    for client in own:
-                        group.create_task(work(lane, client, waiting, started))
+    for is_warm_up in (True, False):
+        started = clock.monotonic()
+        async with asyncio.TaskGroup() as group:
+            for one, lane in zip(endpoints, lanes, strict=True):
+                waiting = deque(ask for ask in asks[one.name] if ask.is_warm_up is is_warm_up)
+                workers = min(concurrency, len(waiting))
+                over_s = lane.usual_s if waiting and waiting[0].due_s is None else 0.0
+                for number in range(workers):
+                    group.create_task(work(lane, waiting, started, over_s * number / workers))
 
 
 async def _until(moment: float, clock: Clock, sleep: Sleep) -> None:
@@ -97,8 +93,14 @@ class _Lane:
     target: TargetConfig
     provider: Provider
     clock: Clock
+    warm_up_s: list[float] = field(default_factory=list)
 
-    async def asked(self, ask: Ask, client: httpx.AsyncClient, started: float) -> Asked:
+    @property
+    def usual_s(self) -> float:
+        """How long an answer took so far; 0 where nobody knows."""
+        return median(self.warm_up_s) if self.warm_up_s else 0.0
+
+    async def asked(self, ask: Ask, client: Sender, started: float) -> Asked:
         """The request, made now."""
         at = self.clock.now()
         queued_s = 0.0 if ask.due_s is None else max(0.0, self.clock.monotonic() - started - ask.due_s)

@@ -5,12 +5,12 @@ from collections.abc import Callable, Mapping
 from ..clock import Clock
 from ..config import TargetConfig
 from .anthropic import AnthropicProvider
-from .base import Answer, ChatRequest, Provider, RequestFailed
+from .base import Answer, ChatRequest, Provider, RequestFailed, Sender
 from .gemini import GeminiProvider
 from .openai import OpenAIProvider
 from .openai_responses import ResponsesProvider
 
-__all__ = ["PROVIDERS", "Answer", "ChatRequest", "Provider", "RequestFailed", "build_provider"]
+__all__ = ["PROVIDERS", "Answer", "ChatRequest", "Provider", "RequestFailed", "Sender", "build_provider"]
 
 PROVIDERS: Mapping[str, Callable[[TargetConfig, Clock], Provider]] = {
     "openai": OpenAIProvider,

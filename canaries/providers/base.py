@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import httpx
 
@@ -82,9 +82,19 @@ class RequestFailed(CanaryError):  # noqa: N818 -- it is what happened to the re
         self.is_transport = is_transport
 
 
+class Sender(Protocol):
+    """What sends a request over the network: an ``httpx.AsyncClient``, or what is quicker."""
+
+    async def send(
+        self, request: httpx.Request, *, stream: Literal[True], follow_redirects: Literal[False]
+    ) -> httpx.Response:
+        """The head of the answer, with the body to come. Raises httpx's errors."""
+        ...
+
+
 class Provider(Protocol):
     """Asks one endpoint."""
 
-    async def complete(self, request: ChatRequest, client: httpx.AsyncClient) -> Answer:
+    async def complete(self, request: ChatRequest, client: Sender) -> Answer:
         """The answer. Raises RequestFailed when there is none; nothing is tried again here."""
         ...

@@ -5,6 +5,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Collection, Iterable
 from contextlib import aclosing
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import httpx
@@ -13,7 +14,8 @@ from ..clock import Clock
 from ..completion import Outcome
 from ..config import TargetConfig
 from ..dialects import DIALECTS
-from .base import Answer, ChatRequest, RequestFailed
+from . import reading
+from .base import Answer, ChatRequest, RequestFailed, Sender
 from .errors import ErrorBody, error_of, failure, read_error, wait_s
 from .parts import AnswerParts, too_large
 from .sse import EventReader
@@ -77,14 +79,13 @@ class HttpProvider(ABC):
 
     def below(self, path: str) -> httpx.URL:
         """The address of the endpoint with ``path`` at its end; a query stays."""
-        return self.address.copy_with(path=self.address.path.rstrip("/") + path)
+        return _below(self.address, path)
 
-    async def complete(self, request: ChatRequest, client: httpx.AsyncClient) -> Answer:
+    async def complete(self, request: ChatRequest, client: Sender) -> Answer:
         """The answer. Raises RequestFailed when there is none."""
-        started = self._clock.monotonic()
         try:
             async with asyncio.timeout(request.timeout_s):
-                return await self._answer(request, client, started, self._refused)
+                return await self._answer(request, client, self._refused)
         except (TimeoutError, httpx.TimeoutException):
             failed = RequestFailed(
                 Outcome.TIMEOUT, f"no whole answer within {request.timeout_s:g} s", is_transport=True
@@ -101,11 +102,12 @@ class HttpProvider(ABC):
         # Raised out here, so that it does not carry the httpx error along, which holds the request and its headers.
         raise failed
 
-    async def _answer(
-        self, request: ChatRequest, client: httpx.AsyncClient, started: float, left_out: frozenset[str]
-    ) -> Answer:
+    async def _answer(self, request: ChatRequest, client: Sender, left_out: frozenset[str]) -> Answer:
         payload = {name: value for name, value in self.payload(request).items() if name not in left_out}
-        response = await self._send(request, client, payload)
+        message = self._message(request, payload)
+        # What is done before it is sent is not the endpoint's time.
+        started = self._clock.monotonic()
+        response = await client.send(message, stream=True, follow_redirects=False)
         try:
             if response.is_success:
                 return await self._read(request, response, started)
@@ -116,16 +118,14 @@ class HttpProvider(ABC):
             refused = frozenset(n for n in self.OPTIONAL if n in payload and n.encode() in body)
             if refused:
                 # It may not know the field. When it answers without, it is not asked with it again.
-                answer = await self._answer(request, client, started, left_out | refused)
+                answer = await self._answer(request, client, left_out | refused)
                 self._refused |= refused
                 return answer
         raise self._failure(request, response, error_of(body))
 
-    async def _send(
-        self, request: ChatRequest, client: httpx.AsyncClient, payload: dict[str, Any]
-    ) -> httpx.Response:
+    def _message(self, request: ChatRequest, payload: dict[str, Any]) -> httpx.Request:
         # Not made by the client, which would send a load balancer's cookie back and stick to one backend.
-        message = httpx.Request(
+        return httpx.Request(
             "POST",
             self.url(request),
             headers={
@@ -140,7 +140,6 @@ class HttpProvider(ABC):
             content=json.dumps(payload).encode(),
             extensions={"timeout": httpx.Timeout(request.timeout_s).as_dict()},
         )
-        return await client.send(message, stream=True, follow_redirects=False)
 
     async def _read(self, request: ChatRequest, response: httpx.Response, started: float) -> Answer:
         is_json = "json" in response.headers.get("content-type", "")
@@ -150,25 +149,29 @@ class HttpProvider(ABC):
         body = b"".join(
             [chunk async for chunk in _whole(response, _wire_limit(request), request.max_answer_bytes)]
         )
+        ended = self._clock.monotonic()
         if not body.strip():
             raise RequestFailed(Outcome.EMPTY_BODY, f"HTTP {response.status_code} with an empty body")
         self._add(parts, body, request, response)
-        return parts.answer(self._clock.monotonic() - started, None)
+        return parts.answer(ended - started, None)
 
     async def _read_stream(self, request: ChatRequest, response: httpx.Response, started: float) -> Answer:
         parts, events, ttft_s, is_done = self._begun(request, response), EventReader(), None, False
+        came = started
         async with aclosing(_whole(response, _wire_limit(request), request.max_answer_bytes)) as body:
             async for chunk in body:
+                # Before it is read: what reading takes is ours, and many answers may come at once.
+                came = self._clock.monotonic()
                 is_done = self._take(events.feed(chunk), parts, request, response)
                 if parts.has_begun and ttft_s is None:
-                    ttft_s = self._clock.monotonic() - started
+                    ttft_s = came - started
                 if is_done:
                     break
         if not is_done:
             is_done = self._take(events.close(), parts, request, response)
         if parts.finish_reason is None:
             raise _unfinished(events, is_done, response)
-        return parts.answer(self._clock.monotonic() - started, ttft_s)
+        return parts.answer(came - started, ttft_s)
 
     def _begun(self, request: ChatRequest, response: httpx.Response) -> AnswerParts:
         parts = self.parts(request)
@@ -190,7 +193,7 @@ class HttpProvider(ABC):
         self, parts: AnswerParts, data: str | bytes, request: ChatRequest, response: httpx.Response
     ) -> None:
         try:
-            part = json.loads(data)
+            part = reading.parsed(data)
         except (ValueError, RecursionError):
             part = None
         if not isinstance(part, dict):
@@ -215,6 +218,11 @@ class HttpProvider(ABC):
             prompts=request.secrets(),
             retry_after_s=wait_s(response.headers, self.dialect.rate_limits, error, self._clock.now()),
         )
+
+
+@lru_cache
+def _below(address: httpx.URL, path: str) -> httpx.URL:
+    return address.copy_with(path=address.path.rstrip("/") + path)
 
 
 def _unfinished(events: EventReader, is_done: bool, response: httpx.Response) -> RequestFailed:

@@ -55,8 +55,11 @@ class ChatParts(AnswerParts):
 
     def add(self, part: dict[str, Any]) -> None:
         """Take in one chunk, or the whole."""
-        self.served_model = reading.text(part.get("model")) or self.served_model
-        self.fingerprint = reading.text(part.get(self._fingerprint_field)) or self.fingerprint
+        # A chunk comes with each token: what all of them repeat is looked at once.
+        if (model := part.get("model")) != self.served_model:
+            self.served_model = reading.text(model) or self.served_model
+        if (fingerprint := part.get(self._fingerprint_field)) != self.fingerprint:
+            self.fingerprint = reading.text(fingerprint) or self.fingerprint
         if usage := reading.mapping(part.get("usage")):
             self.usage = _usage(usage)
         for choice in reading.entries(part.get("choices")):
@@ -65,13 +68,26 @@ class ChatParts(AnswerParts):
                 self._choice(choice)
 
     def _choice(self, choice: dict[str, Any]) -> None:
-        message = choice.get("delta") if isinstance(choice.get("delta"), dict) else choice.get("message")
-        message = reading.mapping(message)
+        message = choice.get("delta")
+        if not isinstance(message, dict):
+            message = reading.mapping(choice.get("message"))
         self.is_answer = self.is_answer or "delta" in choice or "message" in choice
-        self.finish_reason = reading.text(choice.get("finish_reason")) or self.finish_reason
-        self.write(_content(message.get("content")))
-        self.refuse(_content(message.get("refusal")))
-        for position, call in enumerate(reading.entries(message.get("tool_calls"))):
+        if (reason := choice.get("finish_reason")) is not None:
+            self.finish_reason = reading.text(reason) or self.finish_reason
+        if content := message.get("content"):
+            self.write(_content(content))
+        if refusal := message.get("refusal"):
+            self.refuse(_content(refusal))
+        if calls := message.get("tool_calls"):
+            self._calls_more(calls)
+        if message.get("reasoning_content") or message.get("reasoning"):
+            self.has_begun = True
+        if logprobs := choice.get("logprobs"):
+            for entry in reading.entries(reading.mapping(logprobs).get("content")):
+                self.token(entry.get("logprob"), reading.likeliest(entry.get("top_logprobs")))
+
+    def _calls_more(self, calls: object) -> None:
+        for position, call in enumerate(reading.entries(calls)):
             index = reading.count(call.get("index"))
             function = reading.mapping(call.get("function"))
             self.call(
@@ -80,10 +96,6 @@ class ChatParts(AnswerParts):
                 arguments=_arguments(function.get("arguments")),
                 id=reading.text(call.get("id")) or "",
             )
-        if message.get("reasoning_content") or message.get("reasoning"):
-            self.has_begun = True
-        for entry in reading.entries(reading.mapping(choice.get("logprobs")).get("content")):
-            self.token(entry.get("logprob"), reading.likeliest(entry.get("top_logprobs")))
 
 
 def _usage(usage: dict[str, Any]) -> Usage:

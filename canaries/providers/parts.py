@@ -123,7 +123,7 @@ class AnswerParts(ABC):
         if not more:
             return False
         self.has_begun = True
-        self._bytes += len(more.encode("utf-8", "surrogatepass"))
+        self._bytes += len(more) if more.isascii() else len(more.encode("utf-8", "surrogatepass"))
         if self._bytes > self._max_bytes:
             raise too_large(self._max_bytes)
         return True

@@ -4,7 +4,20 @@ import json
 import math
 from typing import Any
 
+import msgspec
+
 from ..canonical import LOWEST_LOGPROB, well_formed
+
+_DECODER = msgspec.json.Decoder()
+
+
+def parsed(written: str | bytes) -> Any:
+    """What a JSON text says. Raises ValueError or RecursionError where it is none."""
+    try:
+        return _DECODER.decode(written)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        # It is strict, and four times as fast: some servers write NaN, or half of a pair of surrogates.
+        return json.loads(written)
 
 
 def text(value: object) -> str | None:

@@ -1,6 +1,6 @@
 """Server-sent events: bytes to the data of each event."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 
 class EventReader:
@@ -25,20 +25,21 @@ class EventReader:
             return
         *lines, rest = (bytes(self._rest) + chunk).split(b"\n")
         self._rest = bytearray(rest)
-        for line in lines:
-            yield from self._line(line.removesuffix(b"\r"))
+        yield from self._events(lines)
 
     def close(self) -> Iterator[str]:
         """The data of an event that the end of the stream completes."""
-        yield from self._line(bytes(self._rest).removesuffix(b"\r"))
-        yield from self._line(b"")
+        yield from self._events([bytes(self._rest), b""])
 
-    def _line(self, line: bytes) -> Iterator[str]:
-        if line.startswith(b"data:"):
-            self._data.append(line[5:].removeprefix(b" "))
-        elif not line and self._data:
-            data = b"\n".join(self._data).decode("utf-8", "replace")
-            self._data.clear()
-            if data:
-                self.count += 1
-                yield data
+    def _events(self, lines: Iterable[bytes]) -> Iterator[str]:
+        for line in lines:
+            if line.endswith(b"\r"):
+                line = line[:-1]
+            if line.startswith(b"data:"):
+                self._data.append(line[6:] if line.startswith(b"data: ") else line[5:])
+            elif not line and self._data:
+                data = b"\n".join(self._data).decode("utf-8", "replace")
+                self._data.clear()
+                if data:
+                    self.count += 1
+                    yield data

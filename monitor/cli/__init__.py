@@ -21,6 +21,7 @@ from . import (
     compare_command,
     daemon_commands,
     gate_command,
+    rollback_commands,
     simulate_command,
     spans_commands,
     stream_commands,
@@ -57,6 +58,7 @@ simulate_command.add_to(app)
 app.add_typer(baseline_commands.app, name="baseline")
 app.add_typer(canaries_commands.app, name="canaries")
 app.add_typer(alerts_commands.app, name="alerts")
+app.add_typer(rollback_commands.app, name="rollback")
 app.add_typer(spans_commands.app, name="spans")
 
 

@@ -8,7 +8,6 @@ from typing import BinaryIO
 
 import httpx
 import orjson
-import uvloop
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -19,6 +18,7 @@ from canaries.bench.plan import Ask, Load, identity, long_canaries, plan, what_i
 from canaries.bench.purse import Purse
 from canaries.clock import Clock
 from canaries.config import TargetConfig
+from canaries.providers.wire import Wire
 from canaries.suite import Suite
 
 from .. import MonitorError
@@ -100,7 +100,8 @@ def run_bench(
     console = Console(stderr=True, markup=False)
     _tell_estimate(outcomes.purse, asks, console)
     try:
-        uvloop.run(_ask(bench, meter, asks, clock, outcomes, out, console))
+        # Not uvloop, which sends what several tasks write in one go at their end: requests would go out in step.
+        asyncio.run(_ask(bench, meter, asks, clock, outcomes, out, console))
     except KeyboardInterrupt:
         outcomes.is_interrupted = True
     return outcomes
@@ -192,17 +193,17 @@ async def _ask(
                     file.write(orjson.dumps(line_of(asked, name_of)) + b"\n")
                     file.flush()
 
-            encryption = httpx.create_ssl_context()  # once: to load all the authorities takes 20 ms
-            await run_load(
-                bench.suite,
-                [Endpoint(name, target) for name, target in bench.targets.items()],
-                asks,
-                bench.load.concurrency,
-                clock,
-                lambda: httpx.AsyncClient(verify=encryption),
-                on_asked,
-                purse.may_ask,
-            )
+            async with Wire(httpx.create_ssl_context()) as client:
+                await run_load(
+                    bench.suite,
+                    [Endpoint(name, target) for name, target in bench.targets.items()],
+                    asks,
+                    bench.load.concurrency,
+                    clock,
+                    client,
+                    on_asked,
+                    purse.may_ask,
+                )
     except* OSError as group:
         raise MonitorError(f"{out}: cannot be written any more: {group.exceptions[0]}") from group
     finally:

@@ -1,23 +1,39 @@
 """Where incidents are seen to over HTTP: the deployment's ``IncidentDesk``."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session
 
 import alerts.store as alert_store
-from alerts import AlertError, actions, silence_store
-from alerts.explain import explain
+from alerts import AlertError, actions, group_store, outbox_store, silence_store
+from alerts.explain import Explanation, explain
+from alerts.grouping import Group, Member, Quiet
 from alerts.incident import Incident, Reason
+from alerts.inhibition import InhibitRule, may_inhibit
+from alerts.kept_quiet import KeptQuiet, kept_quiet
 from alerts.matcher import Matcher, all_fit, facts_of, parse_matcher
+from alerts.message import Notification, Why
+from alerts.routing import Routing
 from alerts.silence import Silence
 from canaries.clock import Clock
 from dashboards import StatusError
-from dashboards.desk import DecisionLine, DeskError, ExplanationView, IncidentLine, SilenceView
-from dashboards.view import IncidentState
+from dashboards.desk import (
+    DecisionLine,
+    DeskError,
+    ExplanationView,
+    GroupLine,
+    HeldView,
+    IncidentFile,
+    IncidentLine,
+    MessageLine,
+    SilenceView,
+)
+from dashboards.view import DeliveryState, EvidenceLine, IncidentState
 
 from ..database import Database
 from ..self_watch import why
@@ -30,32 +46,66 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """Incidents and silences in the database. ``wake`` is called when somebody may have to be told."""
+    """Incidents and silences in the database. ``wake`` is called when somebody may have to be told.
+
+    ``routing`` and ``inhibitions`` are those by which people are told.
+    """
 
     database: Database
     clock: Clock
     wake: Callable[[], None]
+    routing: Routing = field(default_factory=Routing)
+    inhibitions: Sequence[InhibitRule] = ()
 
-    async def incidents(self, match: Sequence[str], everything: bool, limit: int) -> tuple[IncidentLine, ...]:
-        """The open incidents that fit all matchers (or all incidents), the newest first."""
-        matchers = _parsed(match)
+    async def incidents(
+        self, match: Sequence[str], everything: bool, limit: int, state: IncidentState | None = None
+    ) -> tuple[IncidentLine, ...]:
+        """The open incidents that fit all matchers (or all incidents, or those in a state), the newest first."""
+        matchers, now = _parsed(match), self.clock.now()
 
-        def work(session: Session) -> tuple[Incident, ...]:
-            if everything:
-                return alert_store.incidents(session, LOOKED_AT_MAX)
-            return tuple(reversed(alert_store.open_incidents(session)))
+        def fits(one: Incident) -> bool:
+            is_wanted = state is None or one.state.value == state.value
+            return is_wanted and all_fit(matchers, facts_of(one.key, one.finding, one.severity))
 
-        found = await self._read(work)
-        fitting = (one for one in found if all_fit(matchers, facts_of(one.key, one.finding, one.severity)))
-        return tuple(_incident(one) for one, _ in zip(fitting, range(limit), strict=False))
+        def work(session: Session) -> tuple[IncidentLine, ...]:
+            opened = alert_store.open_incidents(session)
+            if everything or state is IncidentState.RESOLVED:
+                found = alert_store.incidents(session, LOOKED_AT_MAX)
+            else:
+                found = tuple(reversed(opened))
+            quiet = self._quiet(session, opened, now)
+            return tuple(self._line(one, quiet, now) for one in islice(filter(fits, found), limit))
+
+        return await self._read(work)
+
+    async def incident(self, asked: str) -> IncidentFile:
+        """All that is on record of the incident with this id, or of the latest one with this key."""
+        now = self.clock.now()
+
+        def work(session: Session) -> IncidentFile:
+            one = actions.found(session, asked)
+            quiet = self._quiet(session, alert_store.open_incidents(session), now)
+            groups = group_store.groups_of(session, one.id)
+            explained = explain(session, one.id)
+            return IncidentFile(
+                at=now,
+                incident=self._line(one, quiet, now),
+                evidence=tuple(EvidenceLine(name, value) for name, value in one.finding.evidence),
+                groups=tuple(_group(one, group_store.members(session, one.id)) for one in groups),
+                messages=tuple(_message(row) for row in outbox_store.notifications(session, one.id)),
+                decisions=_decisions(explained) if explained else (),
+            )
+
+        return await self._read(work)
 
     async def explain(self, asked: str) -> ExplanationView:
         """Why people were told of an incident or a key, or not."""
         found = await self._read(lambda session: explain(session, asked))
         if found is None:
             raise DeskError(f"nothing was decided about {asked!r}", is_unknown=True)
-        lines = (DecisionLine(one.at, one.what, one.why, one.last_at, one.times) for one in found.lines)
-        return ExplanationView(found.key, _incident(found.incident) if found.incident else None, tuple(lines))
+        return ExplanationView(
+            found.key, _incident(found.incident) if found.incident else None, _decisions(found)
+        )
 
     async def acknowledge(self, incident: str, by: str) -> IncidentLine:
         """The incident, to which ``by`` sees from now on."""
@@ -97,9 +147,24 @@ class Desk:
         ended = await self._change(lambda session, now: actions.expire(session, silence, now))
         return _silence(ended, self.clock.now())
 
+    def _quiet(self, session: Session, opened: Sequence[Incident], now: datetime) -> Quiet:
+        """All that may keep people from hearing of something now."""
+        return Quiet(
+            silences=silence_store.silences(session, now),
+            mute_times=self.routing.mute_times,
+            inhibitions=self.inhibitions,
+            firing=tuple(one for one in opened if may_inhibit(one, self.inhibitions)),
+        )
+
+    def _line(self, one: Incident, quiet: Quiet, now: datetime) -> IncidentLine:
+        kept = kept_quiet(one, self.routing, quiet, now)
+        return replace(_incident(one), held=tuple(_held(reason) for reason in kept))
+
     async def _read(self, work: Callable[[Session], T]) -> T:
         try:
             return await self.database.aread(work)
+        except AlertError as error:
+            raise _refused(error) from error
         except SQLAlchemyError as error:
             raise StatusError(f"the database cannot be read: {why(error)}") from error
 
@@ -108,7 +173,7 @@ class Desk:
         try:
             changed = await self.database.awrite(lambda session: work(session, now))
         except AlertError as error:
-            raise DeskError(str(error), is_unknown=isinstance(error, actions.UnknownError)) from error
+            raise _refused(error) from error
         except SQLAlchemyError as error:
             raise StatusError(f"the database cannot be written: {why(error)}") from error
         self.wake()
@@ -119,7 +184,15 @@ def _parsed(texts: Sequence[str]) -> tuple[Matcher, ...]:
     try:
         return tuple(parse_matcher(text) for text in texts)
     except ValueError as error:
-        raise DeskError(str(error)) from error
+        raise DeskError(str(error), is_malformed=True) from error
+
+
+def _refused(error: AlertError) -> DeskError:
+    return DeskError(
+        str(error),
+        is_unknown=isinstance(error, actions.UnknownError),
+        is_malformed=isinstance(error, actions.MalformedError),
+    )
 
 
 def _incident(one: Incident) -> IncidentLine:
@@ -135,7 +208,43 @@ def _incident(one: Incident) -> IncidentLine:
         acknowledged_at=one.acknowledged_at,
         resolved_at=one.resolved_at if not one.is_open else None,
         is_true=one.is_true,
+        fired_at=one.firing_since,
+        paged_at=one.paged_at,
+        no_data_since=one.no_data_since if one.is_open else None,
+        reopened=one.reopened,
     )
+
+
+def _held(one: KeptQuiet) -> HeldView:
+    # How long another incident goes on nobody knows: the moment there is when it is looked at again.
+    until = None if one.held.why is Why.INHIBITED else one.held.until
+    return HeldView(one.held.why.value, one.held.by, until, one.routes)
+
+
+def _group(one: Group, members: Sequence[Member]) -> GroupLine:
+    due_at = one.due_at if one.closed_at is None else None
+    return GroupLine(one.id, one.route, dict(one.labels), one.policy.receivers, len(members), due_at)
+
+
+def _message(row: Notification) -> MessageLine:
+    if row.is_waiting:
+        state = DeliveryState.WAITING
+    else:
+        state = DeliveryState.FAILED if row.sent_at is None else DeliveryState.SENT
+    return MessageLine(
+        receiver=row.receiver,
+        kind=row.message.kind.value,
+        why=row.message.why.value if row.message.why else "",
+        at=row.message.created_at,
+        state=state,
+        ended_at=row.sent_at or row.failed_at,
+        attempts=row.attempts,
+        error=row.last_error or "" if row.sent_at is None else "",
+    )
+
+
+def _decisions(found: Explanation) -> tuple[DecisionLine, ...]:
+    return tuple(DecisionLine(one.at, one.what, one.why, one.last_at, one.times) for one in found.lines)
 
 
 def _silence(one: Silence, now: datetime) -> SilenceView:

@@ -14,6 +14,7 @@ from alerts import group_store
 from alerts.dispatch import flush_due
 from alerts.incident import NoticeKind, Transition
 from alerts.outbox import Delivery, Outbox, Outcome
+from alerts.rolling_back import close_questions, next_closing
 from canaries.clock import Clock
 
 from ..database import Database
@@ -72,6 +73,7 @@ class Messenger:
     async def turn(self, outbox: Outbox) -> float:
         """Tell the groups that are due, and send; gives the seconds until there is something to do again."""
         try:
+            question_due = await self._close_questions()
             group_due = await self._tell_groups()
             mail_due = await outbox.drain()
         except SQLAlchemyError as error:
@@ -80,7 +82,7 @@ class Messenger:
         except Exception:
             self.self_watch.defect("the outbox")
             return TROUBLED_OUTBOX_S
-        due = [at for at in (group_due, mail_due) if at is not None]
+        due = [at for at in (question_due, group_due, mail_due) if at is not None]
         wait_s = (min(due) - self.clock.now()).total_seconds() if due else IDLE_OUTBOX_S
         return min(wait_s, IDLE_OUTBOX_S)
 
@@ -105,6 +107,16 @@ class Messenger:
         if is_over and rollback and row.message.kind is NoticeKind.ROLLBACK:
             self.metrics.rollbacks.labels(rollback, delivery.outcome.value).inc()
         self._mail.set()
+
+    async def _close_questions(self) -> datetime | None:
+        """Take back what nobody can answer any more; gives when the next question may have to be."""
+        now = self.clock.now()
+        due = await self.database.aread(lambda session: next_closing(session, now))
+        if due is None or due > now:
+            return due
+        for one in await self.database.awrite(lambda session: close_questions(session, now)):
+            log.info("a rollback was not answered", rollback=one.name, reason=one.reason.value)
+        return await self.database.aread(lambda session: next_closing(session, now))
 
     async def _tell_groups(self) -> datetime | None:
         """Put into the outbox what groups have waited to say; gives when the next of them is due."""

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -17,10 +17,12 @@ from slack_sdk.socket_mode.request import SocketModeRequest
 from slack_sdk.socket_mode.response import SocketModeResponse
 from slack_sdk.web.async_client import AsyncWebClient
 from sqlalchemy.exc import SQLAlchemyError
+from sqlmodel import Session
 
 from alerts import AlertError
 from alerts.channels.slack_buttons import is_signed, press_of
 from alerts.config import ReceiverConfig, SlackConfig
+from alerts.rollback import RollbackRule
 from alerts.wishes import Press, grant
 from canaries.clock import Clock
 
@@ -46,6 +48,8 @@ class SlackButtons:
     self_watch: SelfWatch
     receivers: Mapping[str, ReceiverConfig]
     on_change: Callable[[], None]
+    rollbacks: Mapping[str, RollbackRule] = field(default_factory=dict)
+    """The rules of those that people may approve."""
 
     def payload(self, body: bytes, headers: Mapping[str, str]) -> dict[str, Any] | None:
         """What Slack tells by a request of its own; nothing where it is not signed by an app of ours."""
@@ -109,9 +113,12 @@ class SlackButtons:
     def _apps(self) -> list[tuple[str, SlackConfig]]:
         return [(name, one.slack) for name, one in self.receivers.items() if one.slack is not None]
 
+    def _grant(self, session: Session, press: Press) -> str:
+        return grant(session, press, self.clock.now(), self.rollbacks)
+
     async def _granted(self, press: Press) -> str:
         try:
-            done = await self.database.awrite(lambda session: grant(session, press, self.clock.now()))
+            done = await self.database.awrite(lambda session: self._grant(session, press))
         except AlertError as error:
             return f"That did not work: {error}."
         except SQLAlchemyError as error:

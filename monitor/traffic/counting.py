@@ -364,13 +364,11 @@ def tell(batch: Batch, metrics: CallMetrics, now: float) -> None:
     if many := batch.many:
         late = int((many.rows.end_ns < (now - LATE_S) * 1e9).sum())
         calls = np.bincount(many.group * len(BASES) + many.basis, minlength=len(many.groups) * len(BASES))
-        for (_, shape, series), by_basis in zip(
-            many.groups, calls.reshape(-1, len(BASES)).tolist(), strict=True
-        ):
-            over += sum(by_basis) if series is OVERFLOW else 0
-            for basis, by in zip(BASES, by_basis, strict=True):
-                if by:
-                    told.count(shape, basis, by)
+        found = np.flatnonzero(calls)
+        for place, by in zip(found.tolist(), calls[found].tolist(), strict=True):
+            _, shape, series = many.groups[place // len(BASES)]
+            told.count(_labels_of_shape(shape), BASES[place % len(BASES)], by)
+            over += by if series is OVERFLOW else 0
     before = {one.key: gone for gone in batch.settled.withdrawn for one in gone.sightings}
     for counted in batch.settled.admitted:
         if not counted.is_call:
@@ -379,7 +377,7 @@ def tell(batch: Batch, metrics: CallMetrics, now: float) -> None:
         replaced = [before[one.key] for one in counted.sightings if one.key in before]
         told.checks.update(_checks(call, [one.call() for one in replaced]))
         if not replaced:
-            told.count(call, call.cost_basis, 1)
+            told.count(_labels(call), call.cost_basis, 1)
             late += call.ended_at < now - LATE_S
             over += counted.series is OVERFLOW
     told.to(metrics)
@@ -400,14 +398,13 @@ class _Told:
         self._unpriced: Counter[tuple[str, str]] = Counter()
         self.checks: Counter[tuple[str, str, str]] = Counter()
 
-    def count(self, call: Call | Shape, basis: CostBasis, by: int) -> None:
-        service, model = call.service_name or "", call.response_model or call.request_model or ""
-        outcome = (call.error_class or ErrorClass.OTHER).value if call.error else "ok"
-        self._calls[service, call.operation.value, call.provider or "", model, outcome] += by
+    def count(self, labels: tuple[str, ...], basis: CostBasis, by: int) -> None:
+        self._calls[labels] += by
+        service, model, is_error = labels[0], labels[3], labels[4] != _OK
         is_priced = basis is not CostBasis.UNPRICED
-        if is_priced or not call.error:
+        if is_priced or not is_error:
             self._costs[service, basis] += by
-        if not is_priced and not call.error:
+        if not is_priced and not is_error:
             self._unpriced[service, model] += by
 
     def to(self, metrics: CallMetrics) -> None:
@@ -422,6 +419,16 @@ class _Told:
 
 
 LABELS = ("service", "operation", "provider", "model", "outcome")
+_OK = "ok"
+
+
+def _labels(call: Call | Shape) -> tuple[str, ...]:
+    outcome = (call.error_class or ErrorClass.OTHER).value if call.error else _OK
+    model = call.response_model or call.request_model or ""
+    return call.service_name or "", call.operation.value, call.provider or "", model, outcome
+
+
+_labels_of_shape = lru_cache(maxsize=SHAPES_MAX)(_labels)
 
 
 def _checks(call: Call, replaced: Sequence[Call]) -> Iterable[tuple[str, str, str]]:

@@ -60,10 +60,10 @@ BYTES_A_COMMIT = 16 * 2**20
 CALLS_A_COMMIT = 16_384
 """After so many calls no further request goes into a commit."""
 
-GATHER_S = 0.002
-"""So long requests that came during a commit wait for others, mostly of those who were just answered, to share theirs.
+GATHER_S = 0.005
+"""So long requests wait at most for as many others as shared a commit before, mostly of those who were just answered.
 
-A commit takes about as long for one request as for several. Who sends alone finds none at work, and does not wait.
+A commit takes about as long for one request as for several. Who sends alone shares none, and does not wait.
 """
 
 UNFOLDED_MAX = 4 * SERIES_MAX
@@ -152,6 +152,9 @@ class Intake:
         self._repeats = Repeats(AGE_MAX_S)
         self._waiting: deque[_Request] = deque()
         self._committing: asyncio.Task[None] | None = None
+        self._together = 1
+        """How many requests shared a commit of late: so many are waited for."""
+        self._are_together = asyncio.Event()
         self._stored = WindowsAtRest(database, keep or Keep())
         self.at_looks = WindowsAtLooks(database, self._stored, self.fold)
         self._calls_unfolded = 0
@@ -188,6 +191,8 @@ class Intake:
             raise OverloadError("more traffic than can be stored at the moment")
         request = _Request(body, encoding, asyncio.get_running_loop().create_future())
         self._waiting.append(request)
+        if len(self._waiting) >= self._together:
+            self._are_together.set()
         if self._committing is None:
             self._committing = asyncio.create_task(self._commit())
         # Shielded: who hangs up takes back nothing, also not from others who wait for the same request.
@@ -263,6 +268,7 @@ class Intake:
         """Take what waits, all of it in one turn; what comes in meanwhile goes into the next."""
         try:
             while self._waiting:
+                await self._gather()
                 group = self._group()
                 try:
                     commits = await self._in_turn(partial(self._take, group, self._clock.now().timestamp()))
@@ -274,10 +280,18 @@ class Intake:
                 self._tell(group, commits)
                 # Bodies are large: no longer than they are needed.
                 group.clear()
-                if self._waiting:
-                    await asyncio.sleep(GATHER_S)
         finally:
             self._committing = None
+
+    async def _gather(self) -> None:
+        """Wait a little for those who will come, too, as far as that can be known."""
+        if len(self._waiting) < self._together:
+            self._are_together.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(GATHER_S):
+                    await self._are_together.wait()
+        # One fewer each time that not all of them came: some may have gone for good.
+        self._together = max(len(self._waiting), self._together - 1)
 
     def _group(self) -> list[_Request]:
         group = [self._waiting.popleft()]

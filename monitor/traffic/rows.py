@@ -309,7 +309,8 @@ def joined(parts: Sequence[Rows]) -> Rows:
         return parts[0]
     kinds: dict[Shape, int] = {}
     sizes = [len(one) for one in parts]
-    records: Records = np.concatenate([one.records for one in parts]) if parts else np.empty(0, RECORD)
+    # As bytes: numpy would compare the fields of the parts with each other first, which takes longer than all the rest.
+    records: Records = np.frombuffer(bytearray().join([one.records.tobytes() for one in parts]), RECORD)
     places = [kinds.setdefault(shape, len(kinds)) for one in parts for shape in one.shapes]
     if len(records):
         kind = records["kind"] + _begins(sizes, [len(one.shapes) for one in parts])

@@ -39,6 +39,14 @@ KINDS = {
     "rolled back": replace(
         PAGE, id="msg_7", kind=NoticeKind.ROLLBACK_NEWS, evidence=(), note="Rollback 'deploys' was delivered."
     ),
+    "question": replace(
+        PAGE,
+        id="msg_11",
+        kind=NoticeKind.ROLLBACK_QUESTION,
+        evidence=(),
+        rollback="deploys",
+        note="Rollback 'deploys' waits for a person. Approve or reject it by 2026-03-02 12:35 UTC (within 30 min).",
+    ),
     "resolved": replace(
         PAGE, id="msg_8", kind=NoticeKind.RESOLVED, state=State.RESOLVED, note="It lasted 2 h 5 min."
     ),

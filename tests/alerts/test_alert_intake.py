@@ -2,7 +2,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from alerts import AlertError, outbox_store, store
+from alerts import AlertError, outbox_store, rollback_store, store
 from alerts.finding import Finding, Label, Severity, Source, Verdict
 from alerts.incident import AlertRule, NoticeKind, Reason, State, Transition
 from alerts.intake import receive
@@ -128,7 +128,7 @@ def test_what_is_not_committed_did_not_happen(database, clock):
         database.write(fail_after_receiving)
     assert database.read(store.incidents) == ()
     assert database.read(outbox_store.notifications) == ()
-    assert database.read(store.rollback_history) == []
+    assert database.read(rollback_store.history) == []
 
 
 def test_a_rule_that_names_nobody_still_pages_on_record(take, database, clock):
@@ -151,7 +151,7 @@ def test_pages_are_counted_once_each_from_a_moment_on(take, database, clock):
 def test_a_live_rollback_is_one_order_in_one_incident(take, outbox, database):
     take(*[breached(wants_rollback=True)] * 3, rollbacks=LIVE)
     assert outbox() == [("on-call", "firing"), ("audit", "firing"), ("rollback/deploys", "rollback")]
-    [past] = database.read(store.rollback_history)
+    [past] = database.read(rollback_store.history)
     assert (past.name, past.action, past.delivered_at) == ("deploys", Action.SEND, None)
 
 
@@ -161,7 +161,7 @@ def test_a_dry_run_is_recorded_and_told_but_not_ordered(take, outbox, database):
         ("on-call", "rollback_news"),
         ("audit", "rollback_news"),
     ]
-    [past] = database.read(store.rollback_history)
+    [past] = database.read(rollback_store.history)
     assert past.action is Action.DRY_RUN
     news = database.read(outbox_store.notifications)[-1]
     assert "would have been sent" in news.message.note
@@ -194,7 +194,7 @@ def test_a_rollback_in_its_cooldown_is_told_once_and_stays_suppressed(take, outb
 )
 def test_no_rollback_is_decided_when(take, database, verdict, rule):
     take(verdict, rule=rule, rollbacks=LIVE)
-    assert database.read(store.rollback_history) == []
+    assert database.read(rollback_store.history) == []
 
 
 def test_a_ticket_that_becomes_a_page_may_roll_back_then(take, database):
@@ -203,7 +203,7 @@ def test_a_ticket_that_becomes_a_page_may_roll_back_then(take, database):
         breached(Severity.PAGE, wants_rollback=True),
         rollbacks=LIVE,
     )
-    assert [past.action for past in database.read(store.rollback_history)] == [Action.SEND]
+    assert [past.action for past in database.read(rollback_store.history)] == [Action.SEND]
 
 
 def test_a_rollback_that_nobody_configured_is_an_error_and_nothing_is_saved(take, database):

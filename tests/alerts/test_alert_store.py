@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from alerts import outbox_store, store
+from alerts import outbox_store, rollback_store, store
 from alerts.finding import Finding, Severity, Source
 from alerts.incident import Incident, NoticeKind, State
 from alerts.message import Message, about_incident, addressed, receiver_test
@@ -71,13 +71,13 @@ def test_a_rollback_decision_comes_back_and_knows_its_delivery(database):
 
     def save(session):
         store.save_incident(session, FULL)
-        store.save_rollback(session, past)
+        rollback_store.save(session, past)
 
     database.write(save)
-    assert database.read(lambda s: store.rollback_history(s, "deploys")) == [past]
-    assert database.read(lambda s: store.rollback_history(s, "other")) == []
-    database.write(lambda s: store.mark_rollback_delivered(s, "deploys", FULL.id, AT))
-    assert database.read(store.rollback_history) == [replace(past, delivered_at=AT)]
+    assert database.read(lambda s: rollback_store.history(s, "deploys")) == [past]
+    assert database.read(lambda s: rollback_store.history(s, "other")) == []
+    database.write(lambda s: rollback_store.mark_delivered(s, "deploys", FULL.id, AT))
+    assert database.read(rollback_store.history) == [replace(past, delivered_at=AT)]
 
 
 def test_a_rollback_that_was_given_up_is_known_until_it_is_delivered_after_all(database):
@@ -85,14 +85,14 @@ def test_a_rollback_that_was_given_up_is_known_until_it_is_delivered_after_all(d
 
     def give_up(session):
         store.save_incident(session, FULL)
-        store.save_rollback(session, past)
+        rollback_store.save(session, past)
         session.flush()
-        store.mark_rollback_failed(session, "deploys", FULL.id, AT)
+        rollback_store.mark_failed(session, "deploys", FULL.id, AT)
 
     database.write(give_up)
-    assert database.read(store.rollback_history) == [replace(past, failed_at=AT)]
-    database.write(lambda s: store.mark_rollback_delivered(s, "deploys", FULL.id, AT))
-    assert database.read(store.rollback_history) == [replace(past, delivered_at=AT)]
+    assert database.read(rollback_store.history) == [replace(past, failed_at=AT)]
+    database.write(lambda s: rollback_store.mark_delivered(s, "deploys", FULL.id, AT))
+    assert database.read(rollback_store.history) == [replace(past, delivered_at=AT)]
 
 
 def test_a_ledger_is_kept_for_each_scope_and_baseline(database):

@@ -5,17 +5,18 @@ from datetime import timedelta
 
 import pytest
 
-from alerts import AlertError, actions, group_store, outbox_store, store
+from alerts import AlertError, actions, group_store, outbox_store, rollback_store, store
 from alerts.actions import acknowledge, expire, mark, rule_records, silence, would_silence
 from alerts.dispatch import flush_due
 from alerts.explain import explain
 from alerts.finding import Finding, Label, Severity, Source, Verdict
 from alerts.incident import AlertRule, Reason, State
 from alerts.inhibition import InhibitRule, matching
-from alerts.intake import announce_rollback, receive
+from alerts.intake import receive
 from alerts.matcher import parse_matcher
 from alerts.message import Message, Why
 from alerts.rollback import Mode, RollbackRule
+from alerts.rolling_back import tell_people
 from alerts.routing_config import RouteConfig, routing_of
 
 TREE = {
@@ -239,10 +240,10 @@ def test_what_is_silenced_is_not_rolled_back(watch, database):
     wants = Verdict("drift/bot/1", Label.BREACHED, finding(1).finding, wants_rollback=True)
     rule, live = AlertRule(rollback="deploy"), {"deploy": RollbackRule(Mode.LIVE)}
     watch.take(wants, rule=rule, rollbacks=live)
-    assert database.read(store.rollback_history) == []
+    assert database.read(rollback_store.history) == []
     watch.passes(601)
     watch.take(wants, rule=rule, rollbacks=live)
-    assert len(database.read(store.rollback_history)) == 1
+    assert len(database.read(rollback_store.history)) == 1
 
 
 def test_a_rollback_does_not_wait_for_the_group_and_neither_do_people(watch):
@@ -373,5 +374,5 @@ def test_a_rollback_is_told_even_when_the_incident_is_held(database, clock):
     down = Finding(Severity.PAGE, Source.PROOF, "down", {"proof": "down"})
     watch.take(Verdict("proof/bot", Label.BREACHED, down))
     [held, _] = database.read(store.open_incidents)
-    watch.write(lambda s: announce_rollback(s, held.id, "deploy", "It was sent.", clock.now()))
+    watch.write(lambda s: tell_people(s, held, "deploy", "It was sent.", clock.now()))
     assert watch.told() == [("pager", "rollback_news", "")]

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from alerts import outbox_store, store
+from alerts import outbox_store, rollback_store, store
 from alerts.finding import Finding, Label, Severity, Source, Verdict
 from alerts.incident import AlertRule, Incident, Reason, State, step
 from alerts.inhibition import ANY, InhibitRule, inhibitor, matching
@@ -139,7 +139,7 @@ def test_a_held_breach_rolls_nothing_back(take, database) -> None:
     wants = replace(SLOW, wants_rollback=True)
     take(replace(wants, finding=replace(SLOW.finding, severity=Severity.TICKET)))
     take(INGEST, wants, rule=rule)
-    assert database.read(store.rollback_history) == []
+    assert database.read(rollback_store.history) == []
 
 
 def test_a_transition_says_by_which_incident_it_was_inhibited(database, clock) -> None:

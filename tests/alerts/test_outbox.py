@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import httpx
 import pytest
 
-from alerts import DeliveryError, outbox_store, store
+from alerts import DeliveryError, outbox_store, rollback_store, store
 from alerts.channels import Tools, open_channels
 from alerts.config import ReceiverConfig, RollbackConfig
 from alerts.finding import Finding, Label, Severity, Source, Verdict
@@ -21,7 +21,8 @@ from alerts.intake import receive
 from alerts.message import Message, Notification, Thread, addressed
 from alerts.outbox import MAX_ATTEMPTS, Delivery, Outbox, Outcome, after_failure
 from alerts.outbox_store import CLAIM_LEASE_S, MAX_WAIT_S
-from alerts.rollback import Mode, RollbackRule
+from alerts.rollback import EVERY_ROLLBACK, Mode, RollbackRule
+from alerts.rolling_back import lock, unlock
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 LIVE = {"deploys": RollbackRule(Mode.LIVE)}
@@ -334,7 +335,7 @@ async def test_a_delivered_rollback_is_told_to_those_who_know_of_the_incident(sc
     assert scene.on_call.told() == scene.audit.told() == ["drift/bot firing", "drift/bot rollback_news"]
     order = next(row for row in scene.rows() if row.message.kind is NoticeKind.ROLLBACK)
     assert f"was delivered to the deploy system (webhook-id {order.id})" in scene.rows()[-1].message.note
-    [past] = scene.database.read(store.rollback_history)
+    [past] = scene.database.read(rollback_store.history)
     assert past.delivered_at == scene.clock.now()
 
 
@@ -345,8 +346,19 @@ async def test_a_rollback_that_cannot_be_delivered_is_told_too(scene):
     await scene.outbox.drain()
     assert "could not be delivered: the webhook answered 410" in scene.rows()[-1].message.note
     assert scene.on_call.told()[-1] == "drift/bot rollback_news"
-    [past] = scene.database.read(store.rollback_history)
+    [past] = scene.database.read(rollback_store.history)
     assert (past.delivered_at, past.failed_at) == (None, scene.clock.now())
+
+
+@pytest.mark.parametrize("locked", ["deploys", EVERY_ROLLBACK])
+async def test_an_order_that_waits_is_held_by_a_lock_and_not_sent_later(scene, locked):
+    scene.take(breached(wants_rollback=True))
+    scene.database.write(lambda session: lock(session, locked, "eve", "freeze", scene.clock.now()))
+    await scene.outbox.drain()
+    scene.database.write(lambda session: unlock(session, locked, "eve", scene.clock.now()))
+    await scene.outbox.drain()
+    assert scene.deploys.arrived == []
+    assert "could not be delivered: it is locked by eve since" in scene.rows()[-1].message.note
 
 
 @pytest.mark.parametrize(("late_s", "arrives"), [(1800, True), (1801, False)])

@@ -36,11 +36,17 @@ def answer(status: int, body: object, **headers: str) -> SimpleNamespace:
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("page", PAGE), ("resolved", RESOLVED), ("rollback_news", ROLLED_BACK)],
-    ids=["page", "resolved", "rollback"],
+    [
+        ("page", PAGE),
+        ("resolved", RESOLVED),
+        ("rollback_news", ROLLED_BACK),
+        ("rollback_question", KINDS["question"]),
+    ],
+    ids=["page", "resolved", "rollback", "question"],
 )
 def test_what_people_see(golden, name, message):
-    blocks = slack_blocks(message, "https://anchorwatch.example.com")
+    asks = message.kind is NoticeKind.ROLLBACK_QUESTION
+    blocks = slack_blocks(message, "https://anchorwatch.example.com", with_buttons=asks)
     payload = {"text": slack_text(message), "blocks": blocks}
     golden(f"slack_{name}.json", json.dumps(payload, indent=2, ensure_ascii=False) + "\n")
 

@@ -134,10 +134,16 @@ async def test_an_endpoint_that_does_not_answer_is_left_after_the_timeout():
     ("mode", "kind", "says"),
     [
         ("dry-run", NoticeKind.ROLLBACK, "set to dry-run"),
+        ("ask", NoticeKind.ROLLBACK, "set to ask"),
         ("live", NoticeKind.TEST, "takes no messages but the order"),
         ("live", NoticeKind.FIRING, "takes no messages but the order"),
     ],
-    ids=["an order that waited while the mode was changed", "a test", "a page"],
+    ids=[
+        "an order that waited while the mode was changed",
+        "an order that nobody approved",
+        "a test",
+        "a page",
+    ],
 )
 async def test_a_deploy_system_gets_live_orders_only(endpoint, client, mode, kind, says):
     config = RollbackConfig(url=endpoint.url, secret=SECRET, mode=mode)
@@ -191,3 +197,18 @@ def test_how_long_a_receiver_asks_us_to_wait(header, expected):
 def test_a_date_without_a_zone_is_utc():
     at = AT + timedelta(seconds=30)
     assert retry_after_s(at.strftime("%a, %d %b %Y %H:%M:%S -0000"), AT) == 30.0
+
+
+@pytest.mark.parametrize("mode", ["ask", "live"])
+async def test_an_approved_order_says_who_approved_it(endpoint, client, mode):
+    config = RollbackConfig(url=endpoint.url, secret=SECRET, mode=mode)
+    order = replace(ORDER, approved_by="ada")
+    await RollbackChannel(config, client, lambda: AT).deliver(order, None, is_repeat=False)
+    assert orjson.loads(endpoint.requests[0][1])["approved_by"] == "ada"
+
+
+def test_a_question_names_the_rollback_that_it_is_about():
+    question = replace(ORDER, kind=NoticeKind.ROLLBACK_QUESTION)
+    body = orjson.loads(webhook_body(question))
+    assert (body["type"], body["rollback"]) == ("anchorwatch.rollback_question", "deploys")
+    assert "mode" not in body

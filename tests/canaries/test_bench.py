@@ -156,7 +156,7 @@ class Endpoints:
                 plan(SUITE, [one.name for one in endpoints], load),
                 load.concurrency,
                 self.clock,
-                lambda: httpx.AsyncClient(transport=httpx.MockTransport(self.handle)),
+                httpx.AsyncClient(transport=httpx.MockTransport(self.handle)),
                 self.asked.append,
                 sleep=self.sleep,
                 **more,
@@ -181,7 +181,19 @@ async def test_warm_up_has_ended_before_anything_is_counted(clock: Any) -> None:
     endpoints = Endpoints(clock)
     asked = await endpoints.run(Load(requests=4, concurrency=2, warm_up=3))
     assert [one.ask.is_warm_up for one in asked] == [True] * 3 + [False] * 4
-    assert [moment for moment, *_ in endpoints.sent] == [0, 0, 1, 2, 2, 3, 3]
+    assert [moment for moment, *_ in endpoints.sent] == [0, 0, 1, 2, 2.5, 3, 3.5]
+
+
+async def test_requests_set_out_evenly_over_the_time_of_an_answer_once_that_is_known(clock: Any) -> None:
+    endpoints = Endpoints(clock, takes_s=2.0)
+    await endpoints.run(Load(requests=8, concurrency=4, warm_up=1))
+    assert [moment for moment, *_ in endpoints.sent] == [0, 2, 2.5, 3, 3.5, 4, 4.5, 5, 5.5]
+
+
+async def test_at_a_rate_what_is_due_at_once_sets_out_at_once(clock: Any) -> None:
+    endpoints = Endpoints(clock, takes_s=2.0)
+    await endpoints.run(Load(requests=4, concurrency=4, warm_up=1, rate=1_000.0))
+    assert [moment for moment, *_ in endpoints.sent] == pytest.approx([0, 2, 2.001, 2.002, 2.003])
 
 
 async def test_at_a_rate_requests_go_out_when_they_are_due_whatever_the_answers_take(clock: Any) -> None:

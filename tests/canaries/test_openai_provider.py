@@ -2,9 +2,10 @@ import asyncio
 import gzip
 import json
 import random
+import ssl
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -15,9 +16,10 @@ import pytest
 from canaries.clock import SystemClock
 from canaries.completion import Outcome
 from canaries.config import TargetConfig
-from canaries.providers import Answer, ChatRequest, RequestFailed, build_provider
+from canaries.providers import Answer, ChatRequest, RequestFailed, Sender, build_provider
 from canaries.providers.errors import retry_after_s
 from canaries.providers.sse import EventReader
+from canaries.providers.wire import Wire
 from canaries.suite import Message
 
 KEY = "sk-test-0123456789"
@@ -571,14 +573,20 @@ def sends(
     return script
 
 
-async def ask_real(script: Script, request: ChatRequest = ASK) -> Answer:
-    async with served(script) as (url, _), httpx.AsyncClient() as client:
-        return await build_provider(target(url), SystemClock()).complete(request, client)
+ENCRYPTION = ssl.create_default_context()  # once: to load all the authorities takes longer than the rest
 
 
 class TestRealServer:
+    @staticmethod
+    def open_sender() -> AbstractAsyncContextManager[Sender]:
+        return httpx.AsyncClient(verify=ENCRYPTION)
+
+    async def ask_real(self, script: Script, request: ChatRequest = ASK) -> Answer:
+        async with served(script) as (url, _), self.open_sender() as client:
+            return await build_provider(target(url), SystemClock()).complete(request, client)
+
     async def test_streams_an_answer(self) -> None:
-        answer = await ask_real(sends(STREAM[:30], STREAM[30:100], STREAM[100:], DONE))
+        answer = await self.ask_real(sends(STREAM[:30], STREAM[30:100], STREAM[100:], DONE))
         assert (answer.text, answer.input_tokens) == ("Long.", 11)
 
     async def test_the_first_token_is_timed_apart_from_the_last(self) -> None:
@@ -600,7 +608,7 @@ class TestRealServer:
                     released.set()  # the rest is sent only after the first token was timed
                 return tick
 
-        async with served(script) as (url, _), httpx.AsyncClient() as client:
+        async with served(script) as (url, _), self.open_sender() as client:
             answer = await build_provider(target(url), TickingClock()).complete(ASK, client)
         assert (answer.text, answer.ttft_s, answer.latency_s) == ("Long.", 0.5, 3.0)
 
@@ -617,14 +625,14 @@ class TestRealServer:
     )
     async def test_an_answer_that_is_cut_is_a_failure_and_no_short_answer(self, script: Script) -> None:
         with pytest.raises(RequestFailed) as caught:
-            await ask_real(script)
+            await self.ask_real(script)
         assert (caught.value.outcome, caught.value.is_transport) == (Outcome.CONNECTION, True)
 
     async def test_a_connection_that_is_closed_without_a_word_is_a_failure(self) -> None:
         async def script(_: asyncio.StreamWriter) -> None: ...
 
         with pytest.raises(RequestFailed) as caught:
-            await ask_real(script)
+            await self.ask_real(script)
         assert (caught.value.outcome, caught.value.is_transport) == (Outcome.CONNECTION, True)
 
     async def test_what_is_no_http_is_a_failure(self) -> None:
@@ -633,14 +641,14 @@ class TestRealServer:
             await writer.drain()
 
         with pytest.raises(RequestFailed) as caught:
-            await ask_real(script)
+            await self.ask_real(script)
         assert caught.value.outcome is Outcome.CONNECTION
         assert KEY not in str(caught.value)
 
     async def test_a_port_where_nobody_listens_is_a_failure(self) -> None:
         async with served(sends()) as (url, _):
             pass
-        async with httpx.AsyncClient() as client:
+        async with self.open_sender() as client:
             with pytest.raises(RequestFailed, match="no connection") as caught:
                 await build_provider(target(url), SystemClock()).complete(ASK, client)
         assert (caught.value.outcome, caught.value.is_transport) == (Outcome.CONNECTION, True)
@@ -654,7 +662,7 @@ class TestRealServer:
                 await sends(event(delta("Lo")), end=False)(writer)
             await over.wait()
 
-        async with served(script) as (url, _), httpx.AsyncClient() as client:
+        async with served(script) as (url, _), self.open_sender() as client:
             with pytest.raises(RequestFailed, match=r"no whole answer within 0\.2 s") as caught:
                 await build_provider(target(url), SystemClock()).complete(replace(ASK, timeout_s=0.2), client)
             over.set()
@@ -669,7 +677,7 @@ class TestRealServer:
                 await asyncio.sleep(0.01)
 
         with pytest.raises(RequestFailed) as caught:
-            await ask_real(script, replace(ASK, timeout_s=0.3))
+            await self.ask_real(script, replace(ASK, timeout_s=0.3))
         assert caught.value.outcome is Outcome.TIMEOUT
 
     @pytest.mark.parametrize("stream", [True, False], ids=["stream", "at once"])
@@ -690,7 +698,7 @@ class TestRealServer:
                 sent += len(part)
 
         with pytest.raises(RequestFailed, match="larger than 100,000 bytes; reading stopped there") as caught:
-            await ask_real(script, replace(ASK, stream=stream, max_answer_bytes=100_000))
+            await self.ask_real(script, replace(ASK, stream=stream, max_answer_bytes=100_000))
         assert (caught.value.outcome, caught.value.is_transport) == (Outcome.TOO_LARGE, False)
         assert sent < 9_000_000, "the connection was closed, not read to its end"
 
@@ -701,10 +709,10 @@ class TestRealServer:
         script = sends(*(event(delta("x")) for _ in range(size - 1)), event(delta("x", "stop")))
         request = replace(ASK, max_answer_bytes=1_000)
         if fits:
-            assert (await ask_real(script, request)).text == "x" * size
+            assert (await self.ask_real(script, request)).text == "x" * size
             return
         with pytest.raises(RequestFailed) as caught:
-            await ask_real(script, request)
+            await self.ask_real(script, request)
         assert caught.value.outcome is Outcome.TOO_LARGE
 
     @pytest.mark.parametrize(
@@ -734,7 +742,7 @@ class TestRealServer:
             await writer.drain()
 
         with pytest.raises(RequestFailed) as caught:
-            await ask_real(script, request_)
+            await self.ask_real(script, request_)
         assert (caught.value.outcome, caught.value.retry_after_s) == (outcome, wait_s)
 
     async def test_a_stream_of_nothing_ends_at_the_limit_too(self) -> None:
@@ -745,7 +753,7 @@ class TestRealServer:
                 await writer.drain()
 
         with pytest.raises(RequestFailed) as caught:
-            await ask_real(script, replace(ASK, max_answer_bytes=10_000))
+            await self.ask_real(script, replace(ASK, max_answer_bytes=10_000))
         assert caught.value.outcome is Outcome.TOO_LARGE
 
     async def test_a_body_that_is_not_encoded_as_it_says_is_a_bad_response(self) -> None:
@@ -754,7 +762,7 @@ class TestRealServer:
             await writer.drain()
 
         with pytest.raises(RequestFailed) as caught:
-            await ask_real(script, AT_ONCE)
+            await self.ask_real(script, AT_ONCE)
         assert caught.value.outcome is Outcome.BAD_RESPONSE
 
     async def test_a_body_that_is_compressed_although_we_asked_not_to_is_read(self) -> None:
@@ -765,7 +773,7 @@ class TestRealServer:
             writer.write(head.encode() + body)
             await writer.drain()
 
-        assert (await ask_real(script, AT_ONCE)).text == "Long."
+        assert (await self.ask_real(script, AT_ONCE)).text == "Long."
 
     async def test_each_request_has_a_connection_of_its_own(self) -> None:
         connections: set[tuple[str, int]] = set()
@@ -774,7 +782,7 @@ class TestRealServer:
             connections.add(writer.get_extra_info("peername"))
             await sends(STREAM, DONE)(writer)
 
-        async with served(script) as (url, requests), httpx.AsyncClient() as client:
+        async with served(script) as (url, requests), self.open_sender() as client:
             provider = build_provider(target(url), SystemClock())
             for _ in range(3):
                 await provider.complete(ASK, client)
@@ -788,9 +796,15 @@ class TestRealServer:
             began.set()
             await asyncio.Event().wait()
 
-        async with served(script) as (url, _), httpx.AsyncClient() as client:
+        async with served(script) as (url, _), self.open_sender() as client:
             asking = asyncio.create_task(build_provider(target(url), SystemClock()).complete(ASK, client))
             await began.wait()
             asking.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await asking
+
+
+class TestRealServerOverTheWireOfABench(TestRealServer):
+    @staticmethod
+    def open_sender() -> AbstractAsyncContextManager[Sender]:
+        return Wire(ENCRYPTION)

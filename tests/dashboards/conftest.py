@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from math import sin
+from typing import cast
 
 import httpx
 import pytest
@@ -13,6 +14,7 @@ from alerts.finding import Severity
 from dashboards.app import build_app
 from dashboards.audit.report import Audit, AuditSummary
 from dashboards.audit.words import summary
+from dashboards.desk import IncidentDesk, IncidentFile, IncidentLine, SilenceView
 from dashboards.view import (
     Budget,
     DeliveryState,
@@ -267,6 +269,22 @@ class FakeView:
         return self.readiness
 
 
+class QuietDesk:
+    """Nothing was decided about anything."""
+
+    async def incidents(self, *asked: object) -> tuple[IncidentLine, ...]:
+        return ()
+
+    async def incident(self, asked: str) -> IncidentFile:
+        line = IncidentLine(
+            asked, "drift/bot", Severity.PAGE, IncidentState.FIRING, "bot drifts", before(hours=1)
+        )
+        return IncidentFile(NOW, line, (), (), (), ())
+
+    async def silences(self, everything: bool) -> tuple[SilenceView, ...]:
+        return ()
+
+
 @pytest.fixture
 def rich() -> DeploymentStatus:
     return RICH
@@ -284,7 +302,8 @@ def view() -> FakeView:
 
 @pytest.fixture
 def web_app(view: FakeView) -> FastAPI:
-    return build_app(view, lambda: b"# HELP up Lives.\n# TYPE up gauge\nup 1.0\n", view.is_ready, view)
+    metrics = b"# HELP up Lives.\n# TYPE up gauge\nup 1.0\n"
+    return build_app(view, lambda: metrics, view.is_ready, view, cast(IncidentDesk, QuietDesk()))
 
 
 @pytest.fixture

@@ -48,7 +48,7 @@ async def test_every_operation_is_on_the_reference_page(browser: Browser) -> Non
     document = (await get(browser, "/api/openapi.json")).json()
     page = (await get(browser, "/api/docs")).text
     audits = {"/api/v1/audits", "/api/v1/audits/{night}"}
-    assert set(document["paths"]) == {"/api/v1/status", "/metrics", "/healthz", "/readyz"} | audits
+    assert {"/api/v1/status", "/metrics", "/healthz", "/readyz"} | audits < set(document["paths"])
     for path in document["paths"]:
         assert path in page
     for field in ("pages_per_quarter", "runs_collected", "oldest_age_s", "notifications"):

@@ -12,6 +12,7 @@ from alerts.incident import AlertRule
 from alerts.intake import receive
 from alerts.message import Message, Thread
 from alerts.outbox import Outbox
+from alerts.rollback import Mode, RollbackRule
 from alerts.routing_config import RouteConfig, routing_of
 from canaries.clock import SystemClock
 from monitor.self_watch import SelfWatch
@@ -60,3 +61,24 @@ async def test_a_group_is_told_when_its_wait_is_over_and_counts_as_one_page(data
     assert [first.kind.value, second.kind.value] == ["firing", "acknowledged"]
     assert first.created_at >= began + timedelta(seconds=0.3 if wait == "300ms" else 0.0)
     assert metrics.pages._value.get() == 1.0
+
+
+async def test_a_rollback_that_nobody_answers_is_closed_in_time_and_told(database):
+    clock, pager = SystemClock(), Pager()
+    metrics = Metrics(clock)
+    self_watch = SelfWatch(database, clock, metrics, lambda now: None)
+    messenger = Messenger(database, clock, metrics, self_watch, House(b""))
+    outbox = Outbox(database, {"pager": pager}, clock.now, random.Random(1))
+    began, rules = clock.now(), {"deploy": RollbackRule(Mode.ASK, answer_within_s=0.3)}
+    finding = Finding(Severity.PAGE, Source.WATCH, "slow", {"service": "chat"})
+    verdict = Verdict("watch/chat", Label.BREACHED, finding, wants_rollback=True)
+    rule = AlertRule(notify=("pager",), rollback="deploy")
+    await database.awrite(lambda session: receive(session, [(verdict, rule)], began, rules))
+    loop = asyncio.create_task(messenger.deliver(outbox))
+    async with asyncio.timeout(30):
+        arrived = [await pager.arrived.get() for _ in range(3)]
+    messenger.close()
+    await loop
+    assert [one.kind.value for one in arrived] == ["firing", "rollback_question", "rollback_news"]
+    assert "nobody answered in time" in arrived[-1].note
+    assert arrived[-1].created_at >= began + timedelta(seconds=0.3)

@@ -11,12 +11,16 @@ import httpx
 import orjson
 import pytest
 from aiohttp import WSMsgType, web
+from slack_sdk.models.blocks import ButtonElement
 
-from alerts import silence_store, store
+from alerts import outbox_store, rollback_store, silence_store, store
+from alerts.channels.slack_buttons import buttons
 from alerts.config import ReceiverConfig
 from alerts.finding import Finding, Label, Severity, Source, Verdict
-from alerts.incident import AlertRule, Incident, State
+from alerts.incident import AlertRule, Incident, NoticeKind, State
 from alerts.intake import receive
+from alerts.message import Message
+from alerts.rollback import Mode, RollbackRule
 from dashboards.app import build_app
 from monitor.database import Database
 from monitor.self_watch import SelfWatch
@@ -24,6 +28,7 @@ from monitor.telemetry import Metrics
 from monitor.telling.slack_buttons import SlackButtons
 
 SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
+ASKED = {"deploy": RollbackRule(Mode.ASK)}
 USER = {"id": "U0ADA0001", "username": "ada"}
 
 
@@ -103,16 +108,18 @@ class Office:
             "base_url": f"{slack.url}/api/",
         }
         receivers = {"oncall": ReceiverConfig.model_validate({"slack": config})}
-        self.buttons = SlackButtons(database, clock, client, self.self_watch, receivers, self._wake)
+        self.buttons = SlackButtons(database, clock, client, self.self_watch, receivers, self._wake, ASKED)
 
     def _wake(self) -> None:
         self.woken += 1
 
     async def fire(self, key: str = "watch/p95/checkout") -> Incident:
         finding = Finding(Severity.PAGE, Source.WATCH, "p95 is above 8 s.", {"service": "checkout"})
-        verdict, rule = Verdict(key, Label.BREACHED, finding), AlertRule(notify=("oncall",))
-        now = self.clock.now()
-        [transition] = await self.database.awrite(lambda session: receive(session, [(verdict, rule)], now))
+        verdict = Verdict(key, Label.BREACHED, finding, wants_rollback=True)
+        rule, now = AlertRule(notify=("oncall",), rollback="deploy"), self.clock.now()
+        [transition] = await self.database.awrite(
+            lambda session: receive(session, [(verdict, rule)], now, ASKED)
+        )
         assert transition.incident is not None
         return transition.incident
 
@@ -120,6 +127,9 @@ class Office:
         found = await self.database.aread(lambda session: store.incident(session, incident_id))
         assert found is not None
         return found
+
+    async def told(self) -> list[Message]:
+        return [row.message for row in await self.database.aread(outbox_store.notifications)]
 
     def payload(self, wish: str, subject: str) -> dict[str, Any]:
         return {
@@ -210,6 +220,34 @@ async def test_what_is_none_of_our_buttons_does_nothing(office: Office, change: 
     await office.buttons.pressed(office.payload("acknowledge", incident.id) | change)
     assert (await office.incident(incident.id)).state is State.FIRING
     assert office.slack.replies.empty()
+
+
+@pytest.mark.parametrize(
+    ("wish", "said", "orders"),
+    [
+        ("approve_rollback", "Approved by ada in Slack: the order is on its way.", 1),
+        ("reject_rollback", "Rejected by ada in Slack: it is not sent for this incident.", 0),
+    ],
+    ids=["approve", "reject"],
+)
+async def test_a_rollback_is_answered_once_and_the_second_hears_who_was_faster(
+    office: Office, wish: str, said: str, orders: int
+) -> None:
+    incident = await office.fire()
+    [question] = [one for one in await office.told() if one.kind is NoticeKind.ROLLBACK_QUESTION]
+    offered = buttons(question)
+    assert offered is not None
+    values = {one.action_id: one.value for one in offered.elements if isinstance(one, ButtonElement)}
+    assert set(values) == {"approve_rollback", "reject_rollback"}
+    await office.buttons.pressed(office.payload(wish, str(values[wish])))
+    assert await office.slack.told() == said
+    for again in values:
+        late = office.payload(again, str(values[again])) | {"user": {"id": "U0BOB0001", "username": "bob"}}
+        await office.buttons.pressed(late)
+        assert "waits for nobody: ada in Slack " in await office.slack.told()
+    assert sum(one.kind is NoticeKind.ROLLBACK for one in await office.told()) == orders
+    [past] = await office.database.aread(rollback_store.history)
+    assert (past.incident_id, past.answered_by) == (incident.id, "ada in Slack")
 
 
 Post = Callable[..., Awaitable[httpx.Response]]

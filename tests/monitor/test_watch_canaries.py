@@ -22,7 +22,8 @@ from alerts.evidence.ledger import Budgets
 from alerts.finding import Severity
 from alerts.incident import AlertRule, NoticeKind
 from alerts.rollback import Action, Mode, RollbackRule
-from alerts.store import incidents, load_ledger, rollback_history
+from alerts.rollback_store import history as rollback_history
+from alerts.store import incidents, load_ledger
 from canaries.baseline import BaselineStatus
 from canaries.baseline_store import (
     BaselineSummary,

@@ -1,4 +1,5 @@
 import math
+from collections import Counter
 from statistics import stdev
 
 import numpy as np
@@ -127,7 +128,7 @@ def test_many_values_are_counted_as_each_by_itself_also_at_the_edges_of_buckets(
     edges = np.array([0.0, SMALLEST, LARGEST, 2 * LARGEST, *(GAMMA**index for index in range(-1_100, 1_450))])
     tried = np.concatenate([edges, np.nextafter(edges, np.inf), np.nextafter(edges, 0.0)])
     one_by_one, many = histogram_of(tried.tolist()), Histogram()
-    many.add_counts(((bucket, 1) for bucket in buckets_of(tried).tolist()), one_by_one.total_nano)
+    many.add_counts(Counter(buckets_of(tried).tolist()), one_by_one.total_nano)
     assert many == one_by_one
 
 

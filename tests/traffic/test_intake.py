@@ -198,6 +198,39 @@ async def test_requests_at_the_same_time_share_commits(taking, database, make_pa
     assert journal_entries(database) < 50
 
 
+async def test_who_comes_first_waits_for_those_who_shared_the_commit_before(
+    taking, database, make_payload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "GATHER_S", 3_600.0)
+    await asyncio.gather(*(taking.accept(make_payload(), PROTOBUF) for _ in range(3)))
+    assert journal_entries(database) == 1
+    first = asyncio.create_task(taking.accept(make_payload(), PROTOBUF))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # its commit would have begun
+    await asyncio.gather(first, *(taking.accept(make_payload(), PROTOBUF) for _ in range(2)))
+    assert journal_entries(database) == 2
+
+
+async def test_who_sends_alone_waits_for_nobody(
+    taking, database, make_payload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "GATHER_S", 3_600.0)
+    for _ in range(3):
+        await taking.accept(make_payload(), PROTOBUF)
+    assert journal_entries(database) == 3
+
+
+async def test_those_who_went_are_not_waited_for_for_ever(
+    taking, make_payload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "GATHER_S", 0.0)
+    await asyncio.gather(*(taking.accept(make_payload(), PROTOBUF) for _ in range(3)))
+    for _ in range(2):
+        await taking.accept(make_payload(), PROTOBUF)
+    monkeypatch.setattr(intake, "GATHER_S", 3_600.0)
+    assert (await taking.accept(make_payload(), PROTOBUF)).calls == 1
+
+
 async def test_a_fold_in_the_middle_of_traffic_counts_each_call_once(taking, database, make_payload) -> None:
     async def send() -> None:
         for _ in range(10):

@@ -12,7 +12,7 @@ from ..calls import BASES, ErrorClass
 from ..rows import Floats, Integers, Marks, Records, Rows, tokens_per_s
 from ..sightings import Shape
 from .exemplars import EXEMPLARS_MAX, Exemplar, Exemplars, Kind
-from .histogram import ZERO_BUCKET, Histogram, buckets_of, nano
+from .histogram import Histogram, buckets_of, nano
 from .series import Series
 from .tallies import count
 from .window import Window
@@ -23,8 +23,8 @@ HEAP_MAX = 65_536
 Group = tuple[int, Shape, Series]
 """The minute in which calls ended, their shape, and the series in which they are counted."""
 
-_BUCKETS = 4_096
-"""More than there are buckets in a histogram."""
+TABLE_MAX = 16
+"""So many places for each value a table of counts has at most."""
 
 _CALL = np.dtype(
     [
@@ -89,8 +89,13 @@ class _Count:
 
     def __init__(self, chunks: Sequence[Records], groups: Sequence[Group]) -> None:
         self._groups = groups
+        # Several groups are counted in one window: shapes tell more apart than series do.
+        places: dict[tuple[int, Series], int] = {}
+        self._place_of = [places.setdefault((minute, series), len(places)) for minute, _, series in groups]
+        self._places = list(places)
         calls = self._calls = np.concatenate(chunks)
         self._group = calls["group"].astype(np.int64)
+        self._window = np.array(self._place_of, np.int64)[self._group]
         self._cost, self._basis = calls["cost_usd"], calls["basis"]
         self._input, self._output = calls["input_tokens"], calls["output_tokens"]
         self._cached = calls["cached_input_tokens"]
@@ -99,8 +104,8 @@ class _Count:
         self._is_error = np.array([shape.error for _, shape, _ in groups], np.bool_)[self._group]
 
     def into(self, window_of: Callable[[int, Series], Window]) -> None:
-        windows = [window_of(minute, series) for minute, _, series in self._groups]
-        self._count_kinds(windows)
+        windows = [window_of(minute, series) for minute, series in self._places]
+        self._count_kinds([windows[place] for place in self._place_of])
         for name, values, is_told in self._measures():
             self._fill([getattr(window, name) for window in windows], values, is_told)
         for kind, values, is_meant in (
@@ -108,8 +113,9 @@ class _Count:
             (Kind.DEAREST, self._cost, self._cost > 0),
             (Kind.FAILED, self._end / 1e9, self._is_error),
         ):
-            for group, best in self._best(values, is_meant):
-                self._offer(windows[group].exemplars, kind, best)
+            least = np.array([window.exemplars.least(kind) for window in windows])
+            for place, best in self._best(values, is_meant & (values >= least[self._window])):
+                self._offer(windows[place].exemplars, kind, best)
 
     def _measures(self) -> Iterator[tuple[str, Floats, Marks]]:
         is_timeout = [shape.error_class is ErrorClass.TIMEOUT for _, shape, _ in self._groups]
@@ -139,43 +145,52 @@ class _Count:
                 count(window.cost_bases, basis.value, by)
 
     def _fill(self, histograms: Sequence[Histogram], values: Floats, is_told: Marks) -> None:
-        """Count the values that are told, each in the histogram of its group."""
-        values, group = values[is_told], self._group[is_told]
+        """Count the values that are told, each in the histogram of its window."""
+        values, window = values[is_told], self._window[is_told]
+        if not len(values):
+            return
         totals = np.zeros(len(histograms), np.int64)
-        np.add.at(totals, group, nano(values))
-        keys, counts = np.unique(group * _BUCKETS + buckets_of(values) - ZERO_BUCKET, return_counts=True)
-        groups, buckets = np.divmod(keys, _BUCKETS)
-        found, times, sums = (buckets + ZERO_BUCKET).tolist(), counts.tolist(), totals.tolist()
-        for place, begin, end in _runs(groups):
-            counted = zip(found[begin:end], times[begin:end], strict=True)
+        np.add.at(totals, window, nano(values))
+        buckets = buckets_of(values)
+        lowest = int(buckets.min())
+        width = int(buckets.max()) - lowest + 1
+        keys, counts = _counted(window * width + (buckets - lowest))
+        places, found = np.divmod(keys, width)
+        numbers, times, sums = (found + lowest).tolist(), counts.tolist(), totals.tolist()
+        for place, begin, end in _runs(places):
+            counted = dict(zip(numbers[begin:end], times[begin:end], strict=True))
             histograms[place].add_counts(counted, sums[place])
 
     def _best(self, values: Floats, is_meant: Marks) -> Iterator[tuple[int, list[tuple[float, int]]]]:
-        """The largest values of each group, with the places of the calls that have them."""
+        """The largest values of each window, with the places of the calls that have them."""
         meant = np.flatnonzero(is_meant)
         order = meant[np.argsort(values[meant])]
         # Small numbers are sorted by their digits, in a tenth of the time.
-        groups = self._group[order]
-        if len(self._groups) < 2**16:
-            groups = groups.astype(np.uint16)
-        order = order[np.argsort(groups, kind="stable")]
+        windows = self._window[order]
+        if len(self._places) < 2**16:
+            windows = windows.astype(np.uint16)
+        order = order[np.argsort(windows, kind="stable")]
         rows, ordered = order.tolist(), values[order].tolist()
-        for group, begin, end in _runs(self._group[order]):
+        for place, begin, end in _runs(self._window[order]):
             begin = max(begin, end - EXEMPLARS_MAX)
-            yield group, list(zip(ordered[begin:end], rows[begin:end], strict=True))
+            yield place, list(zip(ordered[begin:end], rows[begin:end], strict=True))
 
     def _offer(self, exemplars: Exemplars, kind: Kind, best: Iterable[tuple[float, int]]) -> None:
-        least = exemplars.least(kind)
-        telling = [(value, row) for value, row in best if value >= least]
-        if telling:
-            ids = [self._calls["ids"][row].tobytes() for _, row in telling]
-            exemplars.offer(
-                kind,
-                [
-                    Exemplar(value, one[:16].hex(), one[16:].hex())
-                    for (value, _), one in zip(telling, ids, strict=True)
-                ],
-            )
+        found = []
+        for value, row in best:
+            ids = self._calls["ids"][row].tobytes()
+            found.append(Exemplar(value, ids[:16].hex(), ids[16:].hex()))
+        exemplars.offer(kind, found)
+
+
+def _counted(keys: Integers) -> tuple[Integers, Integers]:
+    """The keys, which are not negative, in their order, and how many there are of each."""
+    if int(keys.max()) < TABLE_MAX * len(keys):
+        # Counted in a table, which takes a third of the time; where it would be nearly empty, they are sorted.
+        counts = np.bincount(keys)
+        found = np.flatnonzero(counts)
+        return found, counts[found]
+    return np.unique(keys, return_counts=True)
 
 
 def _runs(groups: Integers) -> Iterator[tuple[int, int, int]]:

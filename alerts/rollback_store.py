@@ -1,0 +1,118 @@
+"""Decisions on rollbacks and their locks in the database: rows become domain values here.
+
+Every function takes the session of the caller's transaction and never commits.
+"""
+
+from datetime import UTC, datetime
+
+from sqlmodel import Session, col, select
+
+from .rollback import EVERY_ROLLBACK, Action, Lock, PastRollback, RollbackReason
+from .store import moment, unix
+from .tables import RollbackLockRow, RollbackRow
+
+HISTORY_LENGTH = 100
+"""How many of the latest decisions on one rollback the guard looks at."""
+
+
+def history(session: Session, name: str | None = None, limit: int = HISTORY_LENGTH) -> list[PastRollback]:
+    """The latest decisions on the rollback ``name`` (or on all), the newest first."""
+    query = select(RollbackRow).order_by(col(RollbackRow.decided_at).desc()).limit(limit)
+    if name is not None:
+        query = query.where(RollbackRow.name == name)
+    return [_past_rollback(row) for row in session.exec(query)]
+
+
+def of_incident(session: Session, incident_id: str) -> tuple[PastRollback, ...]:
+    """The decisions on rollbacks that this incident has had, the oldest first."""
+    query = select(RollbackRow).where(RollbackRow.incident_id == incident_id)
+    return tuple(_past_rollback(row) for row in session.exec(query.order_by(col(RollbackRow.decided_at))))
+
+
+def open_questions(session: Session) -> tuple[PastRollback, ...]:
+    """The rollbacks that wait for a person, the oldest first."""
+    query = select(RollbackRow).where(RollbackRow.action == Action.ASK.value)
+    return tuple(_past_rollback(row) for row in session.exec(query.order_by(col(RollbackRow.decided_at))))
+
+
+def save(session: Session, past: PastRollback) -> None:
+    """Keep a decision on a rollback, in place of an earlier one for the same incident."""
+    session.merge(
+        RollbackRow(
+            name=past.name,
+            incident_id=past.incident_id,
+            decided_at=past.at.timestamp(),
+            action=past.action.value,
+            reason=past.reason.name,
+            delivered_at=unix(past.delivered_at),
+            failed_at=unix(past.failed_at),
+            answer_by=unix(past.answer_by),
+            answered_at=unix(past.answered_at),
+            answered_by=past.answered_by,
+        )
+    )
+
+
+def mark_delivered(session: Session, name: str, incident_id: str, now: datetime) -> None:
+    """Record that the deploy system took the order."""
+    row = session.get(RollbackRow, (name, incident_id))
+    if row is not None:
+        row.delivered_at, row.failed_at = now.timestamp(), None
+        session.add(row)
+
+
+def mark_failed(session: Session, name: str, incident_id: str, now: datetime) -> None:
+    """Record that the order could not be sent and is given up."""
+    row = session.get(RollbackRow, (name, incident_id))
+    if row is not None:
+        row.failed_at = now.timestamp()
+        session.add(row)
+
+
+def locks(session: Session) -> tuple[Lock, ...]:
+    """What is locked now, by name."""
+    rows = session.exec(select(RollbackLockRow).order_by(col(RollbackLockRow.name)))
+    return tuple(_lock(row) for row in rows)
+
+
+def lock_on(session: Session, name: str) -> Lock | None:
+    """What keeps this rollback from acting: its own lock, or the one on all of them."""
+    rows = (session.get(RollbackLockRow, known) for known in (name, EVERY_ROLLBACK))
+    return next((_lock(row) for row in rows if row is not None), None)
+
+
+def save_lock(session: Session, lock: Lock) -> None:
+    """Keep this lock, in place of an earlier one of the same name."""
+    session.merge(
+        RollbackLockRow(
+            name=lock.name, locked_by=lock.by, locked_at=lock.at.timestamp(), comment=lock.comment
+        )
+    )
+
+
+def drop_lock(session: Session, name: str) -> Lock | None:
+    """The lock of this name, which is gone now; nothing where there was none."""
+    row = session.get(RollbackLockRow, name)
+    if row is None:
+        return None
+    session.delete(row)
+    return _lock(row)
+
+
+def _lock(row: RollbackLockRow) -> Lock:
+    return Lock(row.name, row.locked_by, datetime.fromtimestamp(row.locked_at, UTC), row.comment)
+
+
+def _past_rollback(row: RollbackRow) -> PastRollback:
+    return PastRollback(
+        name=row.name,
+        incident_id=row.incident_id,
+        at=datetime.fromtimestamp(row.decided_at, UTC),
+        action=Action(row.action),
+        reason=RollbackReason[row.reason],
+        delivered_at=moment(row.delivered_at),
+        failed_at=moment(row.failed_at),
+        answer_by=moment(row.answer_by),
+        answered_at=moment(row.answered_at),
+        answered_by=row.answered_by,
+    )
