@@ -18,7 +18,8 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from sqlalchemy import event
 from watched_bot import DOWN, DRIFTED, STEADY, Answers, run_of, suite_of
 
-from alerts import DeliveryError, actions, store
+from alerts import DeliveryError, actions, outbox_store, store
+from alerts.group_store import next_due_at
 from alerts.incident import State
 from alerts.matcher import parse_matcher
 from alerts.message import ROLLBACK_PREFIX, Message, Thread
@@ -33,24 +34,24 @@ from monitor.schedule import slot_s
 from monitor.self_watch import SelfWatch
 from monitor.taking_over import take_over
 from monitor.telemetry import Metrics
-from monitor.telling.messenger import Messenger
+from monitor.telling.messenger import IDLE_OUTBOX_S, Messenger
 from monitor.traffic.intake import Intake
 from monitor.traffic.otlp import Encoding
 from monitor.traffic.watches.marking import Marking
 from monitor.traffic_flow.watching import TrafficWatch
 
-START = datetime(2026, 3, 2, 6, 0, 7, 250_000, tzinfo=UTC)
+START = datetime(2026, 3, 2, 16, 0, 7, 250_000, tzinfo=UTC)
 
 CONFIG = """
 budget: {pages_per_quarter: 900, tickets_per_week: 150}
 watch_every: 5m
 reopen_within: 20m
 targets:
-  bot: {model: m, suite: support.yaml, every: 15m, baseline: {runs: 24}, notify: [slack], down_after: 2}
+  bot: {model: m, suite: support.yaml, every: 10m, baseline: {runs: 12}, down_after: 2}
 watches:
-  - {name: slow, measure: latency_p50, above: 3s, over: 5m, min_calls: 5, for: 5m, severity: page, notify: [slack]}
+  - {name: slow, measure: latency_p50, above: 3s, over: 5m, min_calls: 5, for: 5m, severity: page}
   - {name: errors, measure: error_share, above: 30%, over: 10m, min_calls: 5, severity: ticket, rollback: shop}
-  - {name: shifted, measure: latency_p95, min_calls: 20, shift: {every: 30m, baseline: 6h}, notify: [mail]}
+  - {name: shifted, measure: latency_p95, min_calls: 20, shift: {every: 15m, baseline: 2h}}
 route:
   receivers: [slack]
   group_by: [service]
@@ -64,7 +65,7 @@ route:
       continue: true
     - {match: [severity=ticket], receivers: [mail], mute_times: [nights]}
 mute_times:
-  nights: {times: ["22:00-06:00"]}
+  nights: {times: ["22:00-23:30"]}
 receivers:
   slack: {webhook: {url: "https://example.org/slack", secret: whsec_c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0}}
   pager: {webhook: {url: "https://example.org/pager", secret: whsec_c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0}}
@@ -74,7 +75,7 @@ receivers:
   lead: {webhook: {url: "https://example.org/lead", secret: whsec_c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0}}
 rollbacks:
   shop: {url: "https://example.org/back", secret: whsec_c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0, mode: live}
-silence: {notify: [mail]}
+
 """
 
 Job = Callable[[], Coroutine[Any, Any, None]]
@@ -169,7 +170,7 @@ class World:
         self.world_every(600, self.change_weather)
         self.world_every(150, self.calls)
         self.world_every(1800, self.people)
-        self.world_every(9 * 3600, self.restart)
+        self.world_every(3.5 * 3600, self.restart)
         while self._jobs and self._jobs[0][0] < end:
             at, _, job = heapq.heappop(self._jobs)
             self.clock.at = max(self.clock.at, at)
@@ -215,7 +216,7 @@ class World:
         self.is_up = True
         self.every(config.watch_every, self.look)
         self.every(75, self.fold)
-        self.every(900, self.round)
+        self.every(600, self.round)
         await self.turn()
 
     async def restart(self) -> None:
@@ -225,7 +226,10 @@ class World:
         await self.start()
 
     async def turn(self) -> None:
-        """The messenger looks whether somebody is to be told; it does again when it says so, or is woken."""
+        """The messenger looks whether somebody is to be told; it does again when it says so, or is woken.
+
+        Where nothing is due it does not look every half a minute, but after people have done something.
+        """
         process, self.turn_number = self.process, getattr(self, "turn_number", 0) + 1
         number = self.turn_number
         wait_s = await self.messenger.turn(self.outbox)
@@ -234,6 +238,13 @@ class World:
             if (process, number) == (self.process, self.turn_number):
                 await self.turn()
 
+        if wait_s >= IDLE_OUTBOX_S:
+            now = self.clock.now()
+            due = self.database.read(lambda s: (next_due_at(s, now), outbox_store.next_due_at(s, now)))
+            waits = [(one - now).total_seconds() for one in due if one is not None]
+            if not waits:
+                return
+            wait_s = min(waits)
         self.after(max(wait_s, 0.05), again)
 
     async def look(self) -> None:
@@ -280,7 +291,7 @@ class World:
         chance = self.rng.random()
         self.weather["slow"] = 1.0 if chance < 0.75 else self.rng.choice([2.0, 8.0, 20.0])
         self.weather["failing"] = 0.02 if self.rng.random() < 0.85 else self.rng.uniform(0.3, 0.9)
-        if self.hour > 30 and self.rng.random() < 0.15:
+        if self.hour > 15 and self.rng.random() < 0.25:
             self.answers = self.rng.choices([STEADY, DRIFTED, DOWN], [5, 4, 1])[0]
 
     async def calls(self) -> None:
@@ -343,9 +354,16 @@ class World:
                 async def expire() -> None:
                     at = self.clock.now()
                     self.database.write(lambda s: actions.expire(s, made.id, at))
+                    self.after(self.rng.uniform(0, IDLE_OUTBOX_S), self.idle_turn)
 
                 self.after(600, expire)
         if self.is_up and self.rng.random() < 0.5:
+            await self.turn()
+        else:
+            self.after(self.rng.uniform(0, IDLE_OUTBOX_S), self.idle_turn)
+
+    async def idle_turn(self) -> None:
+        if self.is_up:
             await self.turn()
 
 

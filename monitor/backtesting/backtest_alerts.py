@@ -32,6 +32,9 @@ def backtest_alerts(
         past = past_of(recorded, until, deployment.config.watch_every)
         if not past.happened:
             raise MonitorError(f"{path}: there is nothing on record{f' before {until}' if until else ''}")
+        first, last = since or past.happened[0].at, past.happened[-1].at
+        if first > last:
+            raise MonitorError(f"{path}: nothing is on record after {last:%Y-%m-%d %H:%M} UTC")
         scratch = Scratch()
         try:
             replayed = asyncio.run(Replay(deployment, past, recorded, scratch).run(on_progress))
@@ -39,9 +42,6 @@ def backtest_alerts(
             scratch.close()
     finally:
         recorded.close()
-    first, last = since or past.happened[0].at, past.happened[-1].at
-    if first > last:
-        raise MonitorError(f"{path}: nothing is on record after {last:%Y-%m-%d %H:%M} UTC")
     return _compared(deployment, past, replayed, first, last)
 
 
@@ -59,8 +59,15 @@ def _compared(
         without(live.alarms, proposed.alarms),
         replayed.runs,
         replayed.looks,
-        (*_notes(deployment, past, first), *replayed.problems),
+        (*_notes(deployment, past, first), *_missing(replayed), *replayed.problems),
     )
+
+
+def _missing(replayed: Replayed) -> Iterator[str]:
+    if replayed.runs_missing:
+        yield f"{replayed.runs_missing} runs are not on record any more, and are left out."
+    if replayed.looks_missing:
+        yield f"{replayed.looks_missing} looks are left out: the minutes that they saw are not on record any more."
 
 
 def _notes(deployment: Deployment, past: Past, first: datetime) -> Iterator[str]:

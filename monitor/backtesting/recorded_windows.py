@@ -62,11 +62,9 @@ class RecordedWindows:
 
     async def windows(self, first_minute: int, last_minute: int) -> list[Window]:
         """The windows from one minute to another, both included."""
-        first = first_minute // MINUTE_S * MINUTE_S
-        first += MINUTE_S * (first < first_minute)
         return [
             window
-            for minute in range(first, min(last_minute, int(self._at)) + 1, MINUTE_S)
+            for minute in self._minutes_of(first_minute, last_minute)
             for window in self._seen(minute).windows
         ]
 
@@ -90,9 +88,14 @@ class RecordedWindows:
         """The minutes, both ends included, in which a service had calls: each with the service's name."""
         return {
             (minute, service)
-            for minute in range(first_minute, min(last_minute, int(self._at)) + 1, MINUTE_S)
+            for minute in self._minutes_of(first_minute, last_minute)
             for service in self._seen(minute).services
         }
+
+    def _minutes_of(self, first: int, last: int) -> range:
+        """The whole minutes from one moment to another, both included, of which anything is on record."""
+        begin = max(first, int(self._at) + MINUTE_S if self._first is None else self._first)
+        return range(-(-begin // MINUTE_S) * MINUTE_S, min(last, int(self._at)) + 1, MINUTE_S)
 
     def _seen(self, minute: int) -> _Minute:
         """The windows of this minute as the present look sees them."""
@@ -115,8 +118,6 @@ class RecordedWindows:
         return found
 
     def _stored(self, minute: int) -> Sequence[StoredMinute]:
-        if self._first is None or minute < self._first:
-            return ()
         day = minute // DAY_S * DAY_S
         if day not in self._days:
             rows: dict[int, list[StoredMinute]] = {}

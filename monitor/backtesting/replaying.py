@@ -49,6 +49,9 @@ SLACK_S = 1.0
 DIGESTED_WITHIN_S = 5.0
 """How soon after messages were decided a digest of them was made, where one was."""
 
+LOOKED_BACK_S = 3600.0
+"""A look is left out when the first minute on record is so much later: the calls of its time were forgotten."""
+
 OnProgress = Callable[[int, int], None]
 """Told how many moments have passed, and of how many."""
 
@@ -111,6 +114,7 @@ class Replayed:
     runs: int = 0
     looks: int = 0
     runs_missing: int = 0
+    looks_missing: int = 0
     problems: tuple[str, ...] = ()
 
 
@@ -129,7 +133,7 @@ class Replay:
         self._mail_due: datetime | None = None
         self._watched: dict[str, Watched] = {}
         self._deeds = frozenset(one.at for one in past.happened if isinstance(one.what, Deed))
-        self._runs = self._looks = self._missing = 0
+        self._runs = self._looks = self._runs_missing = self._looks_missing = 0
         self._problems: dict[str, None] = {}
         config = deployment.config
         names = (*config.receivers, *(ROLLBACK_PREFIX + name for name in config.rollbacks))
@@ -159,7 +163,8 @@ class Replay:
             tuple(one for one in log if one.message.kind not in NOT_OURS),
             self._runs,
             self._looks,
-            self._missing,
+            self._runs_missing,
+            self._looks_missing,
             tuple(self._problems),
         )
 
@@ -204,8 +209,9 @@ class Replay:
     async def _look(self, moment: Moment) -> None:
         self._counts.gain(from_plain(moment.facts))
         first = self._windows.first
-        if first is None or moment.at.timestamp() < first:
-            return  # of the calls of that time nothing is left
+        if first is not None and moment.at.timestamp() + LOOKED_BACK_S < first:
+            self._looks_missing += 1
+            return
         self._looks += 1
         await self._watching.look(moment.at)
         await self._watching.look_at_tails(moment.at)
@@ -223,7 +229,7 @@ class Replay:
     def _run(self, moment: Moment) -> None:
         summary = self._past.runs.get(moment.subject)
         if summary is None:
-            self._missing += 1
+            self._runs_missing += 1
             return
         watched = self._watched.get(summary.target)
         if watched is None:

@@ -124,15 +124,12 @@ def _show(compared: "Compared") -> None:
     from alerts.finding import Severity
 
     console = plain_console()
-    table = Table("when", "to", "why", "what")
     for one in compared.proposed.messages:
         told = one.message
         why = told.why.value if told.why else told.kind.value
-        table.add_row(
-            f"{told.created_at:%Y-%m-%d %H:%M:%S}", one.receiver, why, f"{told.headline}\n{told.sentences[0]}"
-        )
-    if table.row_count:
-        console.print(table)
+        console.print(f"{told.created_at:%Y-%m-%d %H:%M:%S}  to {one.receiver}: {why}", soft_wrap=True)
+        for line in (told.headline, *filter(None, told.sentences)):
+            console.print(f"    {line}", soft_wrap=True)
     counts = Table(
         "", "live", "proposed", title=f"{compared.looks} looks and {compared.runs} runs, {_span(compared)}"
     )
@@ -154,7 +151,9 @@ def _show(compared: "Compared") -> None:
 def _show_alarms(word: str, alarms: "Sequence[Alarm]") -> None:
     console = plain_console()
     for one in alarms:
-        console.print(f"{word}: {one.at:%Y-%m-%d %H:%M} {one.severity.name} {one.key}: {one.summary}")
+        console.print(
+            f"{word}: {one.at:%Y-%m-%d %H:%M} {one.severity.name} {one.key}: {one.summary}", soft_wrap=True
+        )
 
 
 def _span(compared: "Compared") -> str:

@@ -125,7 +125,7 @@ class WindowsAtRest:
             work = partial(store.forget_windows, resolution=resolution, before=before)
             while left and await self._database.awrite(work):
                 left -= 1
-        unseen = partial(store.forget_seen, before=int(now - self._keep.as_seen_s))
+        unseen = partial(store.forget_seen, before=int(now - self._keep.seen_s))
         while left and await self._database.awrite(unseen):
             left -= 1
 
