@@ -74,6 +74,14 @@ def record(
     connection.execute(_INSERT, row)
 
 
+def has_recorded(session: Session, group_id: str, what: str) -> bool:
+    """Whether this was decided about the group as a whole before."""
+    about = (_DECISION.c.key == f"group/{group_id}") & (_DECISION.c.what == what)
+    return (
+        session.connection().execute(select(_DECISION.c.position).where(about).limit(1)).first() is not None
+    )
+
+
 def decisions(
     session: Session, key: str, incident_id: str | None = None, groups: Collection[str] = ()
 ) -> tuple[Decision, ...]:

@@ -34,6 +34,7 @@ class Why(StrEnum):
     REPEAT = "still fires, and nobody has acknowledged it"
     ESCALATED = "nobody has acknowledged it in time"
     ACKNOWLEDGED = "somebody sees to it"
+    UNACKNOWLEDGED = "nobody sees to it any more"
     FALLBACK = "another receiver could not be reached"
     DIGEST = "too many messages at a time"
     SILENCED = "silenced"
@@ -257,17 +258,20 @@ def _all_have(incidents: Sequence[Incident], name: str, value: str) -> bool:
 def _said_of(why: Why, lead: Incident) -> str:
     if why is Why.REOPENED:
         return f"It fires again, soon after it was over ({lead.reopened + 1} times in all)."
+    if why is Why.UNACKNOWLEDGED:
+        return "It still fires, and nobody sees to it any more."
     if why is Why.REPEAT:
         return "It still fires, and nobody has acknowledged it."
     return ""
 
 
-def receiver_test(receiver: str, now: datetime) -> Message:
+def receiver_test(receiver: str, now: datetime, *, is_scheduled: bool = False) -> Message:
     """The message that shows that ``receiver`` works."""
+    test = "the scheduled test" if is_scheduled else "a test"
     return Message(
         id="",
         kind=NoticeKind.TEST,
-        summary=f"This is a test of the receiver {receiver!r}. Nothing is wrong.",
+        summary=f"This is {test} of the receiver {receiver!r}. Nothing is wrong.",
         created_at=now,
     )
 

@@ -37,6 +37,8 @@ class MomentKind(StrEnum):
     """Whether the run that ``subject`` names is made."""
     RUN = "run"
     """What follows from that run."""
+    WATCHMAN = "watchman"
+    """What is wrong with the watch itself, or was until then: the verdicts are in ``facts``."""
     TOLD = "told"
     """What the groups that ``subject`` names, with spaces between, say: they were due."""
 

@@ -68,6 +68,7 @@ from .traffic_flow.watch_silence import SilenceLook
 from .traffic_flow.watch_tails import TailLook
 from .traffic_flow.watch_traffic import Look, incident_key
 from .watched import House
+from .watchman.receivers import receivers
 
 INCIDENTS_SHOWN = 50
 """How many of the latest incidents the status has, open or not."""
@@ -167,6 +168,7 @@ class Status:
                 failed=backlog.failed,
                 oldest_age_s=(now - backlog.oldest_at).total_seconds() if backlog.oldest_at else None,
             ),
+            receivers=receivers(session, self.deployment, now),
             rollbacks=tuple(
                 self._rollback(one) for one in rollback_store.history(session, limit=ROLLBACKS_SHOWN)
             ),

@@ -19,6 +19,7 @@ from sqlalchemy import event
 from watched_bot import DOWN, DRIFTED, STEADY, Answers, run_of, suite_of
 
 from alerts import DeliveryError, actions, outbox_store, store
+from alerts.finding import Finding, Label, Severity, Source, Verdict
 from alerts.group_store import next_due_at
 from alerts.incident import State
 from alerts.matcher import parse_matcher
@@ -39,6 +40,7 @@ from monitor.traffic.intake import Intake
 from monitor.traffic.otlp import Encoding
 from monitor.traffic.watches.marking import Marking
 from monitor.traffic_flow.watching import TrafficWatch
+from monitor.watchman.watchman import take
 
 START = datetime(2026, 3, 2, 16, 0, 7, 250_000, tzinfo=UTC)
 
@@ -192,7 +194,9 @@ class World:
         self.process += 1
         self.metrics = Metrics(self.clock)
         self_watch = SelfWatch(self.database, self.clock, self.metrics, lambda at: None)
-        self.house = self.database.write(lambda s: take_over(s, self.deployment, lambda problem: None, now))
+        self.house = self.database.write(
+            lambda s: take_over(s, self.deployment, lambda problem: None, lambda trouble, said: None, now)
+        )
         self.messenger = Messenger(self.database, self.clock, self.metrics, self_watch, self.house)
         self.intake = Intake(
             self.database, self.clock, self.metrics, marking=Marking(config.watches),
@@ -216,6 +220,7 @@ class World:
         self.is_up = True
         self.every(config.watch_every, self.look)
         self.every(75, self.fold)
+        self.every(600, self.look_at_the_watch)
         self.every(600, self.round)
         await self.turn()
 
@@ -254,6 +259,23 @@ class World:
         self.messenger.tell(looked.transitions)
         for one in await self.watching.look_at_tails(now):
             self.messenger.tell(one.transitions)
+        await self.turn()
+
+    async def look_at_the_watch(self) -> None:
+        """Now and then the disk is nearly full."""
+        now, finding = (
+            self.clock.now(),
+            Finding(Severity.TICKET, Source.SELF_CHECK, "The disk fills up", {"disk": "/"}),
+        )
+        is_wrong = self.rng.random() < 0.2
+        verdict = (
+            Verdict("watchman/disk", Label.BREACHED, finding)
+            if is_wrong
+            else Verdict("watchman/disk", Label.STEADY)
+        )
+        self.messenger.tell(
+            self.database.write(lambda s: take(s, self.deployment, self.house, [verdict], now))
+        )
         await self.turn()
 
     async def fold(self) -> None:

@@ -35,6 +35,8 @@ from ..telling.messenger import IDLE_OUTBOX_S, tell_groups
 from ..traffic.silence.ingest_counts import IngestCounts, from_plain
 from ..traffic_flow.watching import TrafficWatch
 from ..watched import House, Watched
+from ..watchman.on_record import from_plain as verdict_from_plain
+from ..watchman.watchman import take
 from .past import MESSAGES_MAX, NOT_OURS, Deed, Happened, Past
 from .recorded_database import RecordedDatabase
 from .recorded_windows import RecordedWindows
@@ -184,6 +186,11 @@ class Replay:
             await self._look(moment)
         elif moment.kind is MomentKind.TOLD:
             self._tell()
+        elif moment.kind is MomentKind.WATCHMAN:
+            verdicts = [verdict_from_plain(one) for one in moment.facts["verdicts"]]
+            self._scratch.write(
+                lambda session: take(session, self._deployment, self._house, verdicts, moment.at)
+            )
         elif moment.kind is MomentKind.PLAN:
             self._plan(moment)
         else:
@@ -192,7 +199,9 @@ class Replay:
     def _start(self, now: datetime) -> None:
         deployment, self._has_started = self._deployment, True
         self._house: House = self._scratch.write(
-            lambda session: take_over(session, deployment, lambda problem: None, now)
+            lambda session: take_over(
+                session, deployment, lambda problem: None, lambda trouble, said: None, now
+            )
         )
         self._counts = IngestCounts()
         self._watching = TrafficWatch(

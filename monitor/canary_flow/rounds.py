@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import TypeVar
 
 import httpx
@@ -80,6 +81,8 @@ class Rounds:
     tell: Callable[[Iterable[Transition]], None]
     samples: dict[str, int] = field(default_factory=dict)
     """How many samples of a canary the last run of each target was planned with, at most."""
+    left_out: dict[str, datetime] = field(default_factory=dict)
+    """When a run of a target was last skipped, as the money was spent."""
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _first_facts: dict[str, SpendFacts] = field(default_factory=dict)
     _bursts_in_a_row: Counter[str] = field(default_factory=Counter)
@@ -187,6 +190,7 @@ class Rounds:
         self.metrics.spend.labels(name).set(plan.facts.spent_usd)
         if plan.planned.is_skipped:
             self.metrics.runs.labels(name, "skipped").inc()
+            self.left_out[name] = self.clock.now()
             log.info("a run was skipped", target=name, reason=plan.planned.reason)
 
     def _read(self, run: Run, target: TargetConfig, suite: Suite) -> Asked:

@@ -16,13 +16,13 @@ from alerts.config import RollbackConfig
 from alerts.rollback import EVERY_ROLLBACK, Action, Lock, PastRollback, held_back
 from canaries.clock import Clock
 from dashboards import StatusError
-from dashboards.desk import DeskError
 from dashboards.rollback_desk import ConfiguredRollback, DryRun, LockLine, RollbackLine, RollbackOverview
 from dashboards.view import RollbackMode
 
 from ..database import Database
 from ..self_watch import why
 from ..status import rollback_state
+from .refusing import refused
 
 T = TypeVar("T")
 
@@ -148,7 +148,7 @@ class Rollbacks:
         try:
             return await self.database.aread(work)
         except AlertError as error:
-            raise DeskError(str(error), is_unknown=isinstance(error, UnknownError)) from error
+            raise refused(error) from error
         except SQLAlchemyError as error:
             raise StatusError(f"the database cannot be read: {why(error)}") from error
 
@@ -157,7 +157,7 @@ class Rollbacks:
         try:
             changed = await self.database.awrite(lambda session: work(session, now))
         except AlertError as error:
-            raise DeskError(str(error), is_unknown=isinstance(error, UnknownError)) from error
+            raise refused(error) from error
         except SQLAlchemyError as error:
             raise StatusError(f"the database cannot be written: {why(error)}") from error
         self.wake()

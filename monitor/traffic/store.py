@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -26,7 +26,7 @@ from .roll_ups import ROLLED_VALUES_MAX, Resolution, Rolled
 from .tables import TrafficFoldRow, TrafficJournalRow, TrafficRequestRow, TrafficRolledRow
 from .windows.series import MINUTE_S, OVERFLOW, Series
 from .windows.tallies import VALUES_MAX
-from .windows.window import Window, plain_of, window_from_bytes, window_to_bytes
+from .windows.window import Window, window_from_bytes, window_to_bytes
 
 IDS_MAX = 500
 """How many windows or services a query names at most."""
@@ -34,7 +34,7 @@ IDS_MAX = 500
 FORGOTTEN_AT_A_TIME = 2_000
 """How many windows are deleted with one transaction: others write in between."""
 
-_SERIES = tuple(one.name for one in fields(Series))
+_SERIES = Series._fields
 _MINUTES = SQLModel.metadata.tables["traffic_window"]
 _ROLL_UPS = SQLModel.metadata.tables["traffic_roll_up"]
 _SEEN = SQLModel.metadata.tables["traffic_seen"]
@@ -123,7 +123,7 @@ def added(
 
     def keep(minute: int, series: Series, body: bytes) -> None:
         if (looked_at := was_seen(minute, series)) is not None:
-            seen.append({"minute": minute, **asdict(series), "looked_at": looked_at, "body": body})
+            seen.append({"minute": minute, **series._asdict(), "looked_at": looked_at, "body": body})
 
     by_start: dict[int, dict[Series, Window]] = defaultdict(dict)
     for window in windows:
@@ -225,10 +225,10 @@ def windows_of(session: Session, resolution: Resolution, ids: Sequence[int]) -> 
 
 def scan(
     session: Session, resolution: Resolution, first: int, end: int
-) -> Iterator[tuple[int, Series, dict[str, Any]]]:
-    """The start, series and plain data of every window of this length that begins from ``first`` to before ``end``.
+) -> Iterator[tuple[int, Series, bytes]]:
+    """The start, series and body of every window of this length that begins from ``first`` to before ``end``.
 
-    For who adds up hundreds of thousands of them: see ``window.plain_of``.
+    For who adds up hundreds of thousands of them: see ``counted.counted_in`` and ``window.plain_of``.
     """
     table, begin = _table(resolution)
     columns = [begin, *(table.c[name] for name in _SERIES), table.c.body]
@@ -239,7 +239,7 @@ def scan(
         series = known.get(names)
         if series is None:
             series = known[names] = Series(*names)
-        yield row[0], series, plain_of(row[-1])
+        yield row[0], series, row[-1]
 
 
 def series_seen(
@@ -327,7 +327,7 @@ def minutes_as_seen(session: Session, first_minute: int, last_minute: int) -> li
     seen: dict[tuple[int, Series], list[tuple[float, bytes]]] = defaultdict(list)
     for row in session.connection().execute(query.order_by(_SEEN.c.id)):
         seen[row[0], Series(*row[1:-2])].append((row[-2], row[-1]))
-    places = sorted(now.keys() | seen.keys(), key=lambda place: (place[0], astuple(place[1])))
+    places = sorted(now.keys() | seen.keys())
     return [
         StoredMinute(minute, series, now.get((minute, series), b""), tuple(seen.get((minute, series), ())))
         for minute, series in places
@@ -369,7 +369,7 @@ def _new(resolution: Resolution, window: Window) -> dict[str, Any]:
         if resolution is Resolution.MINUTE
         else {"length_s": int(resolution), "start": window.minute}
     )
-    return {**place, **asdict(window.series), "calls": window.calls, "body": window_to_bytes(window)}
+    return {**place, **window.series._asdict(), "calls": window.calls, "body": window_to_bytes(window)}
 
 
 def _bounded(resolution: Resolution, window: Window) -> Window:

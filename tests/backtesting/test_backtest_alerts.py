@@ -141,14 +141,14 @@ def folder(lived: Path, tmp_path: Path) -> Path:
 
 def test_the_command_shows_the_messages_and_what_is_new_and_gone(lived: Path, folder: Path) -> None:
     config = folder / "anchorwatch.yaml"
-    config.write_text(config.read_text().replace("name: errors", "name: failures"))
+    config.write_text(config.read_text().replace("name: slow", "name: sluggish"))
     result = run("-c", str(config), "--database", str(lived), "--until", EARLY.isoformat())
     assert result.exit_code == 0, result.output
-    assert "TICKET FIRING: watch/failures" in result.stdout
+    assert "PAGE FIRING: watch/sluggish" in result.stdout
     assert "pages a quarter" in result.stdout
     assert "gone: 2026-03-02 " in result.stdout
-    assert "TICKET watch/errors: errors: error_share is " in result.stdout
-    assert "TICKET watch/failures: failures: error_share is " in result.stdout
+    assert "PAGE watch/slow: slow: latency_p50 is " in result.stdout
+    assert "PAGE watch/sluggish: sluggish: latency_p50 is " in result.stdout
     assert "note: The daemon ran with another configuration all the time" in result.stdout
 
 
@@ -166,13 +166,13 @@ def test_the_command_gives_json_of_a_part_of_the_time(lived: Path, folder: Path)
 
 def test_a_difference_is_an_exit_code(lived: Path, folder: Path) -> None:
     config = folder / "anchorwatch.yaml"
-    config.write_text(config.read_text().replace("name: errors", "name: failures"))
+    config.write_text(config.read_text().replace("name: slow", "name: sluggish"))
     options = ("--diff", "--until", EARLY.isoformat())
     result = run("-c", str(config), "--database", str(lived), *options)
     assert result.exit_code == 1
     lines = result.stdout.splitlines()
     assert {line[0] for line in lines} == {"-", "+"}
-    assert all(json.loads(line[2:])["message"]["key"] in ("watch/errors", "watch/failures") for line in lines)
+    assert all(json.loads(line[2:])["message"]["key"] in ("watch/slow", "watch/sluggish") for line in lines)
 
 
 @pytest.mark.parametrize(
