@@ -40,7 +40,7 @@ def heed(session: Session, reply: PagerReply, now: datetime) -> int:
     """How many incidents it changed: none where the event was heard before, or is about nothing that still fires."""
     incidents = _about(session, reply.subject)
     what = f"PagerDuty event {reply.event_id}"
-    if not incidents or has_recorded(session, reply.subject, what):
+    if not incidents or has_recorded(session, f"group/{reply.subject}", what):
         return 0
     if reply.kind is ReplyKind.UNSEEN:
         # What somebody saw to elsewhere they still see to, whatever a time limit in the pager says.

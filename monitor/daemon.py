@@ -52,6 +52,7 @@ from .telling.messenger import Messenger
 from .telling.outside_watch import open_outside_watch
 from .telling.pagerduty_replies import PagerDutyReplies, pagerduty_secrets
 from .telling.rollbacks import Rollbacks
+from .telling.verifying import LOOK_EVERY_S, Verifying
 from .traffic import StoreError
 from .traffic.checks import AnswerChecks
 from .traffic.config import TlsConfig
@@ -315,6 +316,10 @@ class Daemon:
         wake, rules = self._messenger.wake, self._house.rollbacks
         return SlackButtons(self.database, self.clock, telling, self._self, receivers, wake, rules)
 
+    def _verifying(self) -> Verifying:
+        wake, rules = self._messenger.wake, self._house.rollbacks
+        return Verifying(self.database, self.clock, rules, self._rounds.replay_now, wake)
+
     def _open_replies(self) -> PagerDutyReplies | None:
         secrets = pagerduty_secrets(self.deployment.config.receivers)
         return PagerDutyReplies(self.database, self.clock, secrets, self._messenger.wake) if secrets else None
@@ -371,6 +376,7 @@ class Daemon:
             ("gauges", GAUGES_EVERY_S, self._show),
             ("sensitivity", SENSITIVITY_EVERY_S, self._measure),
             ("watches", config.watch_every, self._look),
+            ("rollbacks", LOOK_EVERY_S, self._verifying().look),
         ]
         if config.heartbeat:
             jobs.append(("heartbeat", config.heartbeat.every, self._outside.beat))

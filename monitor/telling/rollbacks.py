@@ -13,7 +13,8 @@ from alerts import AlertError, rollback_store, rolling_back
 from alerts.actions import UnknownError
 from alerts.channels.webhook import webhook_body
 from alerts.config import RollbackConfig
-from alerts.rollback import EVERY_ROLLBACK, Action, Lock, PastRollback, held_back
+from alerts.recovery import Recovery, recovery_of
+from alerts.rollback import EVERY_ROLLBACK, Action, Lock, PastRollback, RollbackRule, held_back
 from canaries.clock import Clock
 from dashboards import StatusError
 from dashboards.rollback_desk import ConfiguredRollback, DryRun, LockLine, RollbackLine, RollbackOverview
@@ -31,9 +32,13 @@ Configured = Mapping[str, RollbackConfig]
 
 def overview(session: Session, configured: Configured, limit: int, now: datetime) -> RollbackOverview:
     """What there is, what was decided (the latest), and what is locked."""
+    rules = rules_of(configured)
     return RollbackOverview(
         tuple(_configured(session, name, one, now) for name, one in configured.items()),
-        tuple(rollback_line(past) for past in rollback_store.history(session, limit=limit)),
+        tuple(
+            rollback_line(past, recovery_of(session, past, rules, now))
+            for past in rollback_store.history(session, limit=limit)
+        ),
         tuple(lock_line(one) for one in rollback_store.locks(session)),
     )
 
@@ -64,7 +69,7 @@ def known(configured: Configured, name: str, *, or_every: bool = False) -> str:
     raise UnknownError(f"no rollback is called {name!r}; known: {there_are}")
 
 
-def rollback_line(past: PastRollback) -> RollbackLine:
+def rollback_line(past: PastRollback, recovery: Recovery | None = None) -> RollbackLine:
     """A decision as it is shown."""
     return RollbackLine(
         rollback=past.name,
@@ -77,7 +82,13 @@ def rollback_line(past: PastRollback) -> RollbackLine:
         answered_by=past.answered_by,
         delivered_at=past.delivered_at,
         failed_at=past.failed_at,
+        afterwards=recovery.said if recovery else "",
     )
+
+
+def rules_of(configured: Configured) -> dict[str, RollbackRule]:
+    """The rules of the guard, by name."""
+    return {name: one.rule() for name, one in configured.items()}
 
 
 def lock_line(lock: Lock) -> LockLine:
@@ -112,7 +123,7 @@ class Rollbacks:
 
     async def approve(self, incident: str, by: str, rollback: str | None) -> RollbackLine:
         """The rollback that the incident waited with, whose order is on its way."""
-        rules = {name: one.rule() for name, one in self.configured.items()}
+        rules = rules_of(self.configured)
 
         def work(session: Session, now: datetime) -> PastRollback:
             return rolling_back.approve(session, incident, by, rules, now, rollback)
