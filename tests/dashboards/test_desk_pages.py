@@ -13,6 +13,7 @@ from alerts.intake import receive
 from alerts.matcher import parse_matchers
 from alerts.routing_config import MuteTimeConfig, RouteConfig, routing_of
 from dashboards.app import build_app
+from dashboards.incident_pages import SHOWN_MAX
 from monitor.inhibitions import RULES
 from monitor.telling.incident_desk import Desk
 
@@ -231,7 +232,7 @@ IMPOSSIBLE: tuple[tuple[str, str, dict[str, str] | None, int, str], ...] = (
     ("GET", "/incidents/gone", None, 404, "There is no incident"),
     ("GET", "/explain?incident=gone", None, 404, "Nothing was decided about"),
     ("GET", "/incidents?match=nonsense", None, 400, "write it like service=checkout"),
-    ("GET", "/incidents?state=odd", None, 400, "odd"),
+    ("GET", "/incidents?state=odd", None, 400, "is no state: one of open, pending"),
     ("GET", "/silences/new?matchers=nonsense", None, 400, "write it like service=checkout"),
     ("GET", "/silences/new?matchers=a!=b", None, 400, "fit everything that lacks"),
     ("GET", "/silences/new?matchers=a=b&for=soon", None, 400, "no duration"),
@@ -332,6 +333,26 @@ async def test_nobody_is_sent_elsewhere_after_signing_in(open_pages):
         for after in ("//evil.example.com", "https://evil.example.com", "\\\\evil", "a:b", "?x\r\ny"):
             answer = await client.post("/you", data={"name": "ada", "next": after})
             assert answer.headers["location"] == "./", after
+
+
+async def test_a_page_that_cannot_be_read_says_so_in_its_own_style(open_pages, incidents, database):
+    database.write(lambda session: session.connection().exec_driver_sql("DROP TABLE alert_group_member"))
+    async with open_pages() as client:
+        answer = await client.get(f"/incidents/{incidents['watch/chat']}")
+    assert (answer.status_code, "The status cannot be read" in answer.text) == (503, True)
+    assert 'href="../static/anchorwatch.css"' in answer.text
+
+
+async def test_more_than_a_page_holds_is_said(open_pages, database, clock):
+    verdicts = [
+        (Verdict(f"watch/{n}", Label.BREACHED, Finding(Severity.TICKET, Source.WATCH, f"w{n}")), AlertRule())
+        for n in range(SHOWN_MAX + 1)
+    ]
+    database.write(lambda session: receive(session, verdicts, clock.now()))
+    async with open_pages() as client:
+        page = (await client.get("/incidents")).text
+    assert page.count('<th scope="row">') == SHOWN_MAX
+    assert "There are more than are shown, 200 at most." in page
 
 
 async def test_a_browser_forgets_who_asks_for_it(open_pages):
