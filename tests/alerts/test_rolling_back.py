@@ -8,6 +8,7 @@ import pytest
 
 from alerts import AlertError, outbox_store, rollback_store, store
 from alerts.decisions import decisions
+from alerts.digest import gather
 from alerts.finding import Finding, Label, Severity, Source, Verdict
 from alerts.incident import AlertRule, Incident, NoticeKind
 from alerts.intake import receive
@@ -261,3 +262,19 @@ def test_what_asked_for_nothing_cannot_be_answered(bridge, database):
     with pytest.raises(AlertError, match="there is no incident 'gone'"):
         bridge.write(lambda session: reject(session, "gone", "ada", bridge.clock.now()))
     assert database.read(lambda session: store.incident(session, incident.id)).is_firing
+
+
+def test_a_question_is_not_counted_away_in_the_digest_of_a_storm(bridge, clock):
+    bridge.breach()
+    row = bridge.write(lambda session: gather(session, "on-call", clock.now()))
+    assert row.message.kind is NoticeKind.DIGEST
+    [question] = [
+        one
+        for one in bridge.database.read(outbox_store.notifications)
+        if one.message.kind is NoticeKind.ROLLBACK_QUESTION
+    ]
+    load = bridge.database.read(
+        lambda session: outbox_store.load(session, "on-call", clock.now(), clock.now())
+    )
+    assert question.is_waiting
+    assert load.waiting == 2  # the digest, and the question beside it
