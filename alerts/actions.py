@@ -18,6 +18,10 @@ from .incident import unacknowledge as unacknowledged
 from .matcher import Matcher
 from .silence import Silence, silence_id, silence_problem
 
+FALSE_PAGES_MIN = 3
+FALSE_SHARE = 0.5
+"""A rule keeps being false with so many pages marked false, and at least this share of those that were marked."""
+
 NAME_LENGTH_MAX = 200
 """How long the name of a person may be, and a comment five times that."""
 
@@ -44,6 +48,11 @@ class RuleRecord:
         """The share of right ones among those that somebody has judged; nothing where nobody has."""
         judged = self.right + self.wrong
         return self.right / judged if judged else None
+
+    @property
+    def keeps_being_false(self) -> bool:
+        """Whether people keep saying that it woke them for nothing."""
+        return self.wrong >= FALSE_PAGES_MIN and self.wrong >= FALSE_SHARE * (self.right + self.wrong)
 
 
 def acknowledge(session: Session, incident_id: str, by: str, now: datetime) -> Transition:
@@ -125,9 +134,14 @@ def would_silence(session: Session, matchers: Iterable[Matcher], now: datetime) 
 
 
 def rule_records(session: Session, since: datetime) -> tuple[RuleRecord, ...]:
-    """How right each rule was that woke somebody since then, the most false first: by two parts of the key."""
+    """How right each rule was that woke somebody since then, the most false first."""
+    return records_of(store.pages_since(session, since))
+
+
+def records_of(pages: Iterable[Incident]) -> tuple[RuleRecord, ...]:
+    """How right each rule was that made these pages, the most false first. A rule is two parts of the key."""
     records: dict[str, RuleRecord] = {}
-    for incident in store.pages_since(session, since):
+    for incident in pages:
         rule = "/".join(incident.key.split("/")[:2])
         known = records.get(rule, RuleRecord(rule))
         records[rule] = replace(

@@ -120,6 +120,11 @@ class Message:
         """How many incidents it is about."""
         return len(self.members) + self.members_more
 
+    def address(self, public_url: str | None) -> str:
+        """Where it is seen to among our pages, which are at ``public_url``; empty where nobody has said that."""
+        page = self.page or (incident_page(self.incident_id) if self.incident_id else "")
+        return f"{public_url.rstrip('/')}/{page}" if public_url and page else public_url or ""
+
     @property
     def member_lines(self) -> tuple[str, ...]:
         """The incidents of a group as people read them, the loudest first; none where it is about one."""
@@ -201,6 +206,11 @@ class Notification:
     def is_waiting(self) -> bool:
         """Whether it still has to go out."""
         return self.sent_at is None and self.failed_at is None
+
+
+def incident_page(incident_id: str) -> str:
+    """The page of an incident, seen from where our pages begin."""
+    return f"incidents/{incident_id}"
 
 
 def about_incident(

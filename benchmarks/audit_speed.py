@@ -13,7 +13,6 @@ import resource
 import subprocess
 import sys
 import time
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
@@ -95,11 +94,9 @@ def _place(resolution: Resolution, start: int) -> dict[str, int]:
 def _series(number: int) -> dict[str, str]:
     service, kind = number % SERVICES, number // SERVICES
     model = f"model-{(service + kind) % 40}"
-    return asdict(
-        Series(
-            f"service-{service}", "production", f"{kind % 4}", "chat", "openai", model, f"{model}-{kind // 4}"
-        )
-    )
+    return Series(
+        f"service-{service}", "production", f"{kind % 4}", "chat", "openai", model, f"{model}-{kind // 4}"
+    )._asdict()
 
 
 def _body(rng: np.random.Generator, calls: int) -> tuple[int, bytes]:

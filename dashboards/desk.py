@@ -238,8 +238,15 @@ class IncidentDesk(Protocol):
         """The open incidents that a silence with these matchers would hold now."""
         ...
 
-    async def silence(self, matchers: Sequence[str], for_s: float, comment: str, by: str) -> SilenceView:
-        """The silence, which holds from now on for so long."""
+    async def silence(
+        self,
+        matchers: Sequence[str],
+        for_s: float,
+        comment: str,
+        by: str,
+        starts_at: datetime | None = None,
+    ) -> SilenceView:
+        """The silence, which holds for so long from then, or from now on."""
         ...
 
     async def expire(self, silence: str) -> SilenceView:

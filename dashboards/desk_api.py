@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 
 from alerts.duration import Duration
 from dashboards.desk import (
@@ -61,13 +61,16 @@ class Matching(BaseModel):
 
 
 class NewSilence(Matching):
-    """A silence from now on."""
+    """A silence, from now on unless it begins later."""
 
     model_config = _asked(
         {"matchers": ["service=checkout"], "for": "2h", "by": "ada", "comment": "moving the database"}
     )
 
     for_: Duration = Field(default=3600.0, alias="for", gt=0, description="How long: 1h, 1d.")
+    starts_at: AwareDatetime | None = Field(
+        default=None, description="When it begins, with its zone: 2026-03-02T18:00Z; now unless set."
+    )
     by: str = Field(min_length=1, max_length=200, description="Who you are.")
     comment: str = Field(default="", max_length=1000, description="Why.")
 
@@ -184,7 +187,7 @@ def _add_changes(router: APIRouter, desk: IncidentDesk, guard: WriteGuard) -> No
     @router.post("/silences", summary="Silence", responses=REFUSALS, dependencies=guarded)
     async def silence(asked: NewSilence) -> SilenceView:
         """What still fires when it is over is told then."""
-        return await desk.silence(asked.matchers, asked.for_, asked.comment, asked.by)
+        return await desk.silence(asked.matchers, asked.for_, asked.comment, asked.by, asked.starts_at)
 
     @router.post(
         "/silences/{silence}/expire", summary="End a silence", responses=REFUSALS, dependencies=guarded

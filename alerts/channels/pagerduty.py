@@ -116,7 +116,8 @@ def _trigger(message: Message, key: str, public_url: str | None) -> dict[str, An
     for name, label in (("component", "model"), ("group", "service")):
         if labels.get(label):
             event["payload"][name] = labels[label][:MAX_NAME_LENGTH]
-    return event | ({"client_url": public_url} if public_url else {})
+    address = message.address(public_url)
+    return event | ({"client_url": address} if address else {})
 
 
 def _details(message: Message) -> dict[str, Any]:

@@ -160,6 +160,11 @@ def _row(window: Counted) -> tuple[int, ...]:
     )
 
 
+def tally_of_window(window: Counted) -> Tally:
+    """What one window counted, but for its latencies and failed checks."""
+    return _tally(_row(window))
+
+
 def _tally(sums: Sequence[int]) -> Tally:
     of = dict(zip(_COLUMNS, sums, strict=True))
     return Tally(

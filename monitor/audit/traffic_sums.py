@@ -15,7 +15,7 @@ from ..traffic.windows.counted import counted_in
 from ..traffic.windows.series import OVERFLOW, Series
 from ..traffic.windows.window import plain_of, window_from_json
 from .facts import DAY_S, HOUR_S, Span, days_before
-from .tally import Counting, Tally
+from .tally import Counting, Tally, tally_of_window
 
 SERVICES_MAX = 200
 """How many services, each in each environment, are audited by themselves: those with the most windows."""
@@ -36,7 +36,7 @@ _BUDGET_KEYS = (
     "ambiguous_nano",
 )
 
-_TOLD_EVERY = 1_000
+_TOLD_EVERY, _NANO = 1_000, 1_000_000_000
 
 Progress = Callable[[int], None]
 """Told how many windows were read."""
@@ -183,16 +183,38 @@ def read_spending(
                 for (watch, since), spent in zip(watches, found, strict=True)
                 if matches(watch.match, series)
             ]
-        if not mine[series]:
-            continue
-        window = plain_of(body)
-        plain = {key: window[key] for key in _BUDGET_KEYS if key in window}
-        for since, spent, watch in mine[series]:
-            if start >= since:
-                added = sums_of(watch, [window_from_json(start, series, plain)], by_hour=True)
+        now = [(spent, watch) for since, spent, watch in mine[series] if start >= since]
+        if any(_is_split(watch) for _, watch in now):
+            window = plain_of(body)
+            counted = window_from_json(
+                start, series, {key: window[key] for key in _BUDGET_KEYS if key in window}
+            )
+            for spent, watch in now:
+                added = sums_of(watch, [counted], by_hour=True)
                 if isinstance(added, Spent):
                     spent.merge(added)
+        elif now:
+            tally = tally_of_window(counted_in(body))
+            for spent, watch in now:
+                _spend(spent, watch, tally)
     return found
+
+
+def _is_split(watch: WatchConfig) -> bool:
+    """Whether a budget is of each value of an attribute."""
+    return watch.budget is not None and watch.budget.per is not None
+
+
+def _spend(spent: Spent, watch: WatchConfig, tally: Tally) -> None:
+    """What ``sums_of`` adds for a budget of all calls together, without a window to be made for it."""
+    spent.calls += tally.calls
+    if watch.budget is not None and watch.budget.usd:
+        unsure = tally.unsure_nano / _NANO
+        spent.unsure += unsure
+        spent.unpriced += tally.unpriced
+        spent.add("", tally.cost_usd - unsure)
+    else:
+        spent.add("", tally.input_tokens + tally.output_tokens)
 
 
 def _windows(session: Session, span: Span) -> Iterator[tuple[int, Series, bytes]]:

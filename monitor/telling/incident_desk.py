@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import TypeVar
 
@@ -173,13 +173,24 @@ class Desk:
         held = await self._read(lambda session: actions.would_silence(session, parsed, now))
         return tuple(_incident(one) for one in held[:LOOKED_AT_MAX])
 
-    async def silence(self, matchers: Sequence[str], for_s: float, comment: str, by: str) -> SilenceView:
-        """The silence, which holds from now on for so long."""
+    async def silence(
+        self,
+        matchers: Sequence[str],
+        for_s: float,
+        comment: str,
+        by: str,
+        starts_at: datetime | None = None,
+    ) -> SilenceView:
+        """The silence, which holds for so long from then, or from now on."""
         parsed = _parsed(matchers)
 
         def work(session: Session, now: datetime) -> Silence:
-            end = now + timedelta(seconds=for_s)
-            return actions.silence(session, parsed, by, comment, now, end, now)
+            start = (starts_at or now).astimezone(UTC)
+            try:
+                end = start + timedelta(seconds=for_s)
+            except OverflowError as error:
+                raise actions.MalformedError("that is longer than a calendar goes") from error
+            return actions.silence(session, parsed, by, comment, start, end, now)
 
         return _silence(await self._change(work), self.clock.now())
 

@@ -13,7 +13,7 @@ import alerts.store as alert_store
 from alerts.finding import Finding, Severity, Source
 from alerts.incident import Incident, State
 from canaries.config import TargetConfig
-from dashboards.audit.report import Against, Audit, Measure, ModelEntry, Reality, Subject
+from dashboards.audit.report import Against, Audit, FalseRule, Measure, ModelEntry, Reality, Subject
 from monitor.audit.auditing import audit
 from monitor.audit.config import ModelNoteConfig
 from monitor.audit.facts import Span, span_of
@@ -85,7 +85,7 @@ def test_calls_are_counted_once_by_minutes_hours_and_days_alike(month: Database)
 
 def test_what_is_read_is_what_the_windows_come_to_one_by_one(database: Database) -> None:
     """Also of a service that is not told apart, of one with several models, and of calls that are in no series."""
-    other_model = replace(SHOP, response_model="gpt-4o-mini-2025-01-01", version="1.1")
+    other_model = SHOP._replace(response_model="gpt-4o-mini-2025-01-01", version="1.1")
     unpriced = Calls(cost_usd=None, checked_share=0.0, failed_share=0.1)
     write_month(
         database,
@@ -172,7 +172,7 @@ def test_a_model_that_came_with_the_period_is_new(database: Database) -> None:
         return Calls(an_hour=120 if at >= END - 3_600 * 5 else 0)
 
     write_month(
-        database, {SHOP: always(Calls()), replace(SHOP, response_model="gpt-5-mini"): newcomer}, days=8
+        database, {SHOP: always(Calls()), SHOP._replace(response_model="gpt-5-mini"): newcomer}, days=8
     )
     found = audited(database)
     assert [one.model for one in found.models if one.is_new] == ["gpt-5-mini"]
@@ -239,6 +239,23 @@ def test_pages_are_held_against_their_budget_and_those_that_were_over_at_once_ar
     assert [(one.rule, one.short, one.pages, one.median_s) for one in paging.short] == [
         ("watch/p95", 2, 3, 90.0)
     ]
+
+
+def test_a_rule_that_keeps_being_false_is_named_with_what_people_said(database: Database) -> None:
+    def judged(key: str, hours: float, is_true: bool | None) -> Incident:
+        return replace(incident(key, hours, 60), is_true=is_true)
+
+    pages = [
+        *(judged("watch/p95", hours, False) for hours in (2, 48, 24 * 60)),
+        judged("watch/p95", 50, True),
+        judged("watch/p95", 51, None),
+        *(judged("drift/bot", hours, False) for hours in (3, 4)),  # too few
+        judged("drift/bot", 24 * 100, False),  # too long ago
+        *(judged("watch/errors", hours, False) for hours in (5, 6, 7)),  # more often right
+        *(judged("watch/errors", hours, True) for hours in (8, 9, 10, 11)),
+    ]
+    database.write(lambda session: [alert_store.save_incident(session, one) for one in pages])
+    assert audited(database).paging.false_rules == (FalseRule("watch/p95", false=3, right=1, pages=5),)
 
 
 @pytest.fixture
