@@ -14,8 +14,13 @@ from . import AlertError, group_store, silence_store, store
 from .decisions import record
 from .incident import Incident, Reason, Transition
 from .incident import acknowledge as acknowledged
+from .incident import unacknowledge as unacknowledged
 from .matcher import Matcher
 from .silence import Silence, silence_id, silence_problem
+
+FALSE_PAGES_MIN = 3
+FALSE_SHARE = 0.5
+"""A rule keeps being false with so many pages marked false, and at least this share of those that were marked."""
 
 NAME_LENGTH_MAX = 200
 """How long the name of a person may be, and a comment five times that."""
@@ -44,6 +49,11 @@ class RuleRecord:
         judged = self.right + self.wrong
         return self.right / judged if judged else None
 
+    @property
+    def keeps_being_false(self) -> bool:
+        """Whether people keep saying that it woke them for nothing."""
+        return self.wrong >= FALSE_PAGES_MIN and self.wrong >= FALSE_SHARE * (self.right + self.wrong)
+
 
 def acknowledge(session: Session, incident_id: str, by: str, now: datetime) -> Transition:
     """What it did that ``by`` sees to this incident. Raises AlertError when there is no such incident, or no name."""
@@ -54,6 +64,18 @@ def acknowledge(session: Session, incident_id: str, by: str, now: datetime) -> T
         group_store.look_again(session, now, incident.id)
     why = f"{transition.reason.value}: {by}"
     record(session, now, "acknowledge", why, key=incident.key, incident_id=incident.id)
+    return transition
+
+
+def unacknowledge(session: Session, incident_id: str, by: str, now: datetime) -> Transition:
+    """What it did that nobody sees to this incident any more, as ``by`` says. Raises AlertError when there is none."""
+    incident = found(session, incident_id)
+    transition = unacknowledged(incident, now)
+    if transition.reason is Reason.UNACKNOWLEDGED and transition.incident is not None:
+        store.save_incident(session, transition.incident)
+        group_store.look_again(session, now, incident.id)
+    why = f"{transition.reason.value}: {person(by)}"
+    record(session, now, "unacknowledge", why, key=incident.key, incident_id=incident.id)
     return transition
 
 
@@ -112,9 +134,14 @@ def would_silence(session: Session, matchers: Iterable[Matcher], now: datetime) 
 
 
 def rule_records(session: Session, since: datetime) -> tuple[RuleRecord, ...]:
-    """How right each rule was that woke somebody since then, the most false first: by two parts of the key."""
+    """How right each rule was that woke somebody since then, the most false first."""
+    return records_of(store.pages_since(session, since))
+
+
+def records_of(pages: Iterable[Incident]) -> tuple[RuleRecord, ...]:
+    """How right each rule was that made these pages, the most false first. A rule is two parts of the key."""
     records: dict[str, RuleRecord] = {}
-    for incident in store.pages_since(session, since):
+    for incident in pages:
         rule = "/".join(incident.key.split("/")[:2])
         known = records.get(rule, RuleRecord(rule))
         records[rule] = replace(

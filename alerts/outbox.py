@@ -16,7 +16,7 @@ from typing import Protocol, TypeVar
 
 from sqlmodel import Session
 
-from . import DeliveryError, outbox_store, rollback_store, store
+from . import DeliveryError, outbox_store, receiver_store, rollback_store, store
 from .channels import Channel
 from .decisions import record
 from .digest import WINDOW_S, allowance, gather
@@ -98,7 +98,8 @@ class Outbox:
 
     ``channels`` is what ``open_channels`` gives. ``on_delivery`` hears of every attempt, after it is on
     record: that is where failures become metrics and log lines. ``limits`` says how many messages a receiver gets in
-    a minute before the rest becomes a digest, ``fallbacks`` who hears what a receiver could not be told.
+    a minute before the rest becomes a digest, ``fallbacks`` who hears what a receiver could not be told, and
+    ``fingerprints`` how each is set up: of those it is kept whether anything ever arrived.
     """
 
     database: Database
@@ -108,6 +109,7 @@ class Outbox:
     on_delivery: Callable[[Delivery], None] = lambda delivery: None
     limits: Mapping[str, int] = field(default_factory=dict)
     fallbacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
     delivery_timeout_s: float = DELIVERY_TIMEOUT_S
 
     async def drain(self) -> datetime | None:
@@ -203,11 +205,23 @@ class Outbox:
 
     def _mark(self, session: Session, delivery: Delivery, thread: Thread | None) -> None:
         _mark(session, delivery, thread)
+        self._note(session, delivery)
         row, message = delivery.notification, delivery.notification.message
         is_late = _age_s(row, delivery.at) > FALLBACK_AFTER_S
         is_lost = delivery.outcome is Outcome.FAILED or (delivery.outcome is Outcome.RETRY and is_late)
         if is_lost and message.kind in _FALL_BACK:
             self._fall_back(session, delivery)
+
+    def _note(self, session: Session, delivery: Delivery) -> None:
+        """Keep whether the receiver works: what arrived or was given up is the proof."""
+        receiver = delivery.notification.receiver
+        fingerprint = self.fingerprints.get(receiver)
+        if fingerprint is None:
+            return
+        if delivery.outcome is Outcome.SENT:
+            receiver_store.note_arrival(session, receiver, fingerprint, delivery.at)
+        elif delivery.outcome is Outcome.FAILED:
+            receiver_store.note_failure(session, receiver, fingerprint, delivery.error, delivery.at)
 
     def _fall_back(self, session: Session, delivery: Delivery) -> None:
         """Tell somebody else what this receiver could not be told: the first of its fallbacks who does not know."""

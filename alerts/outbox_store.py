@@ -308,6 +308,23 @@ def next_due_at(session: Session, now: datetime) -> datetime | None:
     return min((_due_at(wait, claim, now) for wait, claim in heads), default=None)
 
 
+def oldest_by_receiver(session: Session) -> tuple[Notification, ...]:
+    """The oldest message that waits for each receiver."""
+    oldest = (
+        select(func.min(NotificationRow.position))
+        .where(_is_waiting())
+        .group_by(col(NotificationRow.receiver))
+    )
+    rows = session.exec(select(NotificationRow).where(col(NotificationRow.position).in_(oldest)))
+    return tuple(_notification(row) for row in rows)
+
+
+def waiting_by_receiver(session: Session) -> dict[str, int]:
+    """How many messages wait for each receiver."""
+    query = select(NotificationRow.receiver, func.count()).where(_is_waiting())
+    return dict(session.exec(query.group_by(col(NotificationRow.receiver))).all())
+
+
 def backlog(session: Session, failed_since: datetime) -> Backlog:
     """What waits, and what was given up at ``failed_since`` or later; a test that failed told so at once."""
     waiting, oldest = session.exec(

@@ -55,6 +55,10 @@ def _zone(name: str) -> str:
     return name
 
 
+ZoneName = Annotated[str, AfterValidator(_zone)]
+"""A time zone by its name."""
+
+
 def days_of(text: str) -> frozenset[int]:
     """The days of ``monday`` or ``friday-sunday``, Monday being 0. ValueError says what would be right."""
     first, _, last = (part.strip().lower() for part in text.partition("-"))
@@ -91,9 +95,7 @@ class MuteTimeConfig(_Strict):
         max_length=24,
         description="Parts of those days; one that goes over midnight belongs to the day on which it begins.",
     )
-    time_zone: Annotated[str, AfterValidator(_zone)] = Field(
-        default="UTC", description="Whose clock: Europe/Berlin."
-    )
+    time_zone: ZoneName = Field(default="UTC", description="Whose clock: Europe/Berlin.")
 
     def mute_time(self) -> MuteTime:
         """The times as the alert arm knows them."""

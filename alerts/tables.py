@@ -194,3 +194,17 @@ class LedgerRow(SQLModel, table=True):
     baseline_id: str = Field(primary_key=True)
     state: bytes
     last_run_id: str
+
+
+class ReceiverRow(SQLModel, table=True):
+    """What is known of a receiver as it is set up: ``fingerprint`` names how, and tells nothing of it."""
+
+    __tablename__ = "receiver"
+
+    name: str = Field(primary_key=True)
+    fingerprint: str
+    configured_at: float
+    confirmed_at: float | None = None
+    failed_at: float | None = None
+    error: str = ""
+    tested_at: float | None = None

@@ -81,6 +81,16 @@ class DeliveryState(StrEnum):
     FAILED = "failed"
 
 
+class ReceiverState(StrEnum):
+    """Whether a receiver works, as far as anybody knows."""
+
+    CONFIRMED = "confirmed"
+    UNCONFIRMED = "unconfirmed"
+    """Nothing has arrived there since it was set up as it is now."""
+    FAILING = "failing"
+    """The last message there was given up."""
+
+
 class RollbackMode(StrEnum):
     """Whether a rollback is only rehearsed or really asked for, and whether a person has to approve it."""
 
@@ -254,6 +264,22 @@ class OutboxStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class ReceiverStatus:
+    """A receiver and whether it works, as far as anybody knows: ``reason`` says why in a sentence.
+
+    ``confirmed_at`` is when it last took a message, since it was set up as it is now; ``next_test_at`` when it is
+    tested by itself, if it is.
+    """
+
+    name: str
+    kind: str
+    state: ReceiverState
+    reason: str = ""
+    confirmed_at: datetime | None = None
+    next_test_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RollbackStatus:
     """One rollback that was asked for; ``incident_id`` is the incident that asked."""
 
@@ -307,6 +333,7 @@ class DeploymentStatus:
     watches: tuple[WatchStatus, ...] = ()
     incidents: tuple[IncidentStatus, ...] = ()
     outbox: OutboxStatus = OutboxStatus()
+    receivers: tuple[ReceiverStatus, ...] = ()
     rollbacks: tuple[RollbackStatus, ...] = ()
     ingest: IngestStatus = IngestStatus()
     services: tuple[ServiceStatus, ...] = ()

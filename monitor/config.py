@@ -36,6 +36,7 @@ from monitor.traffic.roll_ups import Keep
 from monitor.traffic.silence.config import SilenceConfig
 from monitor.traffic.silence.rhythm import HISTORY_S
 from monitor.traffic.watches.config import WatchConfig
+from monitor.watchman.config import WatchmanConfig
 
 from . import MonitorError
 from .schedule import Cron, Every, cron_problem, slot_s
@@ -196,6 +197,9 @@ class Config(BaseModel):
     heartbeat: HeartbeatConfig | None = Field(
         None, description="A dead man's switch that hears of us while we can work."
     )
+    watchman: WatchmanConfig = Field(
+        default_factory=WatchmanConfig, description="Findings about the watch itself."
+    )
     rollbacks: dict[str, RollbackConfig] = Field(
         default_factory=dict, description="How a release is rolled back."
     )
@@ -217,6 +221,15 @@ class Config(BaseModel):
         """The receivers who hear of silence: unless said otherwise all who would miss something by it."""
         if self.silence.notify is not None:
             return tuple(self.silence.notify)
+        return self._told_of_anything()
+
+    def told_of_the_watch(self) -> tuple[str, ...]:
+        """The receivers who hear what is wrong with the watch itself: there is always somebody, if anybody at all."""
+        if self.watchman.notify is not None:
+            return tuple(self.watchman.notify)
+        return self._told_of_anything() or tuple(self.receivers)
+
+    def _told_of_anything(self) -> tuple[str, ...]:
         watches = [name for watch in self.watches for name in watch.notify]
         targets = [name for target in self.targets.values() for name in target.notify]
         return tuple(dict.fromkeys((*watches, *targets)))
@@ -366,7 +379,7 @@ def _cross_references(tree: Any, places: Places) -> Iterator[Problem]:
         if isinstance(receiver, dict):
             at = ("receivers", name, "fallback")
             yield from _unknown_of(places, at, receiver.get("fallback"), "receivers", receivers)
-    for section in ("silence", "audit"):
+    for section in ("silence", "audit", "watchman"):
         yield from _unknown_names(tree, places, (section,), _section(tree, section))
     yield from _repeated_names(tree, places, "watches", "watch")
     yield from _repeated_names(tree, places, "validators", "validator")
@@ -426,7 +439,8 @@ def _told_rules(tree: Any) -> Iterator[tuple[tuple[str | int, ...], Mapping[str,
     for index, watch in enumerate(watches if isinstance(watches, list) else []):
         if isinstance(watch, dict):
             yield ("watches", index), watch
-    yield ("silence",), _section(tree, "silence")
+    for section in ("silence", "watchman"):
+        yield (section,), _section(tree, section)
 
 
 def _unknown_in_route(

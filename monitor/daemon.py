@@ -8,7 +8,7 @@ import random
 import signal
 import socket
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 import canaries.store as canary_store
 from alerts import decisions, group_store, outbox_store, silence_store
-from alerts.channels import Tools, open_channels
+from alerts.channels import Channel, Tools, open_channels
 from alerts.intake import receive
 from alerts.outbox import Outbox
 from canaries.clock import Clock, SystemClock
@@ -46,10 +46,13 @@ from .serving import Place, Server, address, bind, server
 from .status import Status, canary_job
 from .taking_over import first_start, take_over
 from .telemetry import Metrics
+from .telling.asked_route import notified
 from .telling.incident_desk import Desk
 from .telling.messenger import Messenger
 from .telling.outside_watch import open_outside_watch
+from .telling.pagerduty_replies import PagerDutyReplies, pagerduty_secrets
 from .telling.rollbacks import Rollbacks
+from .telling.verifying import LOOK_EVERY_S, Verifying
 from .traffic import StoreError
 from .traffic.checks import AnswerChecks
 from .traffic.config import TlsConfig
@@ -65,6 +68,11 @@ from .traffic_flow.watch_silence import SilenceLook, SilenceWatch
 from .traffic_flow.watch_tails import look_at_tails
 from .traffic_flow.watch_traffic import last_ends, look
 from .traffic_flow.watch_versions import look_at_versions
+from .watchman.clocks import ServerClocks
+from .watchman.last_resort import LastResort
+from .watchman.looking import Diary
+from .watchman.receivers import fingerprints
+from .watchman.watchman import Watchman
 
 if TYPE_CHECKING:
     from .grpc_serving import Certificates, GrpcServer
@@ -97,6 +105,9 @@ AUDIT_LOOK_EVERY_S = 60.0
 CERTIFICATES_EVERY_S = 600.0
 """How often the files for TLS are read again: they are renewed while the daemon runs."""
 
+STOPPED_BY = (signal.SIGTERM, signal.SIGINT)
+"""The signals that ask the daemon to stop."""
+
 PAGES = Place("pages and API", "--port", "http")
 OTLP_HTTP = Place("OTLP/HTTP", "--otlp-http-port", "otlp", "http_port")
 OTLP_GRPC = Place(
@@ -121,7 +132,7 @@ def run_daemon(
     try:
         database.lock_for_daemon()
         database.migrate()
-        with contextlib.ExitStack() as sockets:
+        with _signals_as_before(), contextlib.ExitStack() as sockets:
             grpc_port = config.otlp.grpc_port if otlp_grpc_port is None else otlp_grpc_port
             wanted = [
                 (config.http.host, config.http.port if port is None else port, PAGES),
@@ -148,6 +159,17 @@ def run_daemon(
             return uvloop.run(daemon.run())
     finally:
         database.close()
+
+
+@contextlib.contextmanager
+def _signals_as_before() -> Iterator[None]:
+    """Give whoever called us their signal handlers back: a closed loop of uvloop leaves its own, which do nothing."""
+    before = {number: signal.getsignal(number) for number in STOPPED_BY}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _listeners(
@@ -188,7 +210,7 @@ class Daemon:
         """Start everything, wait for the signal, and stop everything in order; gives the exit code."""
         self._stopping = asyncio.Event()
         self._interrupt: Callable[[], None] = lambda: None
-        for signal_number in (signal.SIGTERM, signal.SIGINT):
+        for signal_number in STOPPED_BY:
             asyncio.get_running_loop().add_signal_handler(signal_number, self._ask_to_stop)
         self._listen_for_grpc()
         # Two clients: an endpoint that hangs must not take the connections of those who are to be told. How many
@@ -229,7 +251,7 @@ class Daemon:
         self._self = SelfWatch(self.database, self.clock, self.metrics, self._clock_was_set)
         self._schedule = Schedule(self._self.missed)
         self._house = await self.database.awrite(
-            lambda session: take_over(session, self.deployment, self._self.problem, now)
+            lambda session: take_over(session, self.deployment, self._self.problem, self._self.happened, now)
         )
         self._outside = open_outside_watch(
             config, self.database, self.clock, self.metrics, self._self, telling
@@ -263,6 +285,7 @@ class Daemon:
             self._messenger.delivered,
             limits={name: one.max_per_minute for name, one in config.receivers.items()},
             fallbacks=config.fallbacks(),
+            fingerprints=fingerprints(config, self._house.secret),
         )
         self._buttons = self._open_buttons(telling)
         self._status = Status(
@@ -278,6 +301,9 @@ class Daemon:
         self._rounds = await self._open_rounds(asking, now)
         self._sensitivity = SensitivityWatch(self.database, self._house, self._rounds.watched)
         self._interrupt = self._rounds.interrupt
+        self._watchman = self._open_watchman(channels, now)
+        for client in (asking, telling):
+            self._watchman.clocks.watch(client)
         await self._plan(now)
 
     def _open_buttons(self, telling: httpx.AsyncClient) -> "SlackButtons | None":
@@ -289,6 +315,14 @@ class Daemon:
 
         wake, rules = self._messenger.wake, self._house.rollbacks
         return SlackButtons(self.database, self.clock, telling, self._self, receivers, wake, rules)
+
+    def _verifying(self) -> Verifying:
+        wake, rules = self._messenger.wake, self._house.rollbacks
+        return Verifying(self.database, self.clock, rules, self._rounds.replay_now, wake)
+
+    def _open_replies(self) -> PagerDutyReplies | None:
+        secrets = pagerduty_secrets(self.deployment.config.receivers)
+        return PagerDutyReplies(self.database, self.clock, secrets, self._messenger.wake) if secrets else None
 
     async def _open_rounds(self, asking: httpx.AsyncClient, now: datetime) -> Rounds:
         watched = {
@@ -311,6 +345,22 @@ class Daemon:
         await rounds.look_ahead()
         return rounds
 
+    def _open_watchman(self, channels: Mapping[str, Channel], now: datetime) -> Watchman:
+        told = self.deployment.config.told_of_the_watch()
+        return Watchman(
+            self.deployment,
+            self.database,
+            self.clock,
+            self._self,
+            self.metrics,
+            self._house,
+            self.database.path.parent,
+            ServerClocks(self.clock),
+            Diary(now, self._rounds.left_out),
+            LastResort(self._self, self.clock, self._house.routing, told, channels),
+            self._messenger.tell,
+        )
+
     async def _plan(self, now: datetime) -> None:
         config = self.deployment.config
         for name, target in config.targets.items():
@@ -326,6 +376,7 @@ class Daemon:
             ("gauges", GAUGES_EVERY_S, self._show),
             ("sensitivity", SENSITIVITY_EVERY_S, self._measure),
             ("watches", config.watch_every, self._look),
+            ("rollbacks", LOOK_EVERY_S, self._verifying().look),
         ]
         if config.heartbeat:
             jobs.append(("heartbeat", config.heartbeat.every, self._outside.beat))
@@ -353,6 +404,7 @@ class Daemon:
 
     def _clock_was_set(self, now: datetime) -> None:
         self._schedule.follow_clock(now)
+        self._watchman.clocks.forget()
 
     async def _serve(self) -> int:
         """Run every part until the signal, or until one of them ends; gives the exit code."""
@@ -368,12 +420,14 @@ class Daemon:
                 self._messenger.wake,
                 self._house.routing,
                 self._house.inhibitions,
+                partial(notified, self.deployment.config),
             ),
             token.get_secret_value() if token else None,
             self._buttons,
             Rollbacks(self.database, self.clock, self.deployment.config.rollbacks, self._messenger.wake),
             self.clock,
             self._public_url,
+            self._open_replies(),
         )
         otlp, is_news = self.deployment.config.otlp, self._self.is_news
         in_flight = InFlight(otlp.max_in_flight_bytes)
@@ -401,6 +455,7 @@ class Daemon:
         if self.deployment.config.alertmanager:
             tasks["alertmanager"] = asyncio.create_task(self._outside.export(), name="alertmanager")
         tasks["pulse"] = asyncio.create_task(self._self.pulse(), name="pulse")
+        tasks["watchman"] = asyncio.create_task(self._watchman.watch(), name="watchman")
         self._schedule.start()
         self._announce()
         stopping = asyncio.create_task(self._stopping.wait())
@@ -425,7 +480,7 @@ class Daemon:
         self._messenger.close()
         ending = {tasks[name] for name in ("traces", "traces over gRPC", "outbox") if name in tasks}
         await asyncio.wait(ending, timeout=FLUSH_GRACE_S)
-        for name in ("outbox", "pulse", "alertmanager", "buttons"):
+        for name in ("outbox", "pulse", "watchman", "alertmanager", "buttons"):
             if name in tasks:
                 tasks[name].cancel()
         with contextlib.suppress(StoreError):  # what is not folded is in the journal, for the next start
@@ -475,6 +530,7 @@ class Daemon:
         self._status.looks, self._status.silence = looks, silence
         self._messenger.tell(transitions)
         await self._look_at_tails(now)
+        self._watchman.diary.looked_at = now
 
     async def _hear(self, now: datetime) -> SilenceLook | None:
         """Look who is silent. A defect there is told, and does not stop the watches."""

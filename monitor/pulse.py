@@ -54,20 +54,29 @@ class Pause:
         """Whether the time of day jumped, so that what was planned by it is no longer right."""
         return abs(self.clock_moved_s) > CLOCK_SET_S
 
-    def problems(self) -> Iterator[str]:
-        """A sentence for each thing that was not as it should be."""
-        if self.stood_still_s > STOOD_STILL_S:
-            yield (
-                f"The daemon stood still for {span(self.stood_still_s)}: it was stopped, or had no processor time. "
-                "Nothing was watched in that time."
-            )
-        if self.was_clock_set and self.clock_moved_s > 0:
-            yield (
+    def standstill(self) -> str | None:
+        """A sentence about a pause that was too long, if it was."""
+        if self.stood_still_s <= STOOD_STILL_S:
+            return None
+        return (
+            f"The daemon stood still for {span(self.stood_still_s)}: it was stopped, or had no processor time. "
+            "Nothing was watched in that time."
+        )
+
+    def clock_setting(self) -> str | None:
+        """A sentence about a clock that was set, if it was."""
+        if not self.was_clock_set:
+            return None
+        if self.clock_moved_s > 0:
+            return (
                 f"The machine slept, or its clock was set ahead, by {span(self.clock_moved_s)}. "
                 "Runs that were due in that time did not start."
             )
-        elif self.was_clock_set:
-            yield f"The clock was set back by {span(-self.clock_moved_s)}; the schedule follows it."
+        return f"The clock was set back by {span(-self.clock_moved_s)}; the schedule follows it."
+
+    def problems(self) -> Iterator[str]:
+        """A sentence for each thing that was not as it should be."""
+        yield from filter(None, (self.standstill(), self.clock_setting()))
 
 
 def absence(last_alive_at: datetime | None, now: datetime) -> str | None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
@@ -17,6 +18,7 @@ from .problems import Problems
 from .pulse import Moment, Pause
 from .telemetry import Metrics
 from .traffic import StoreError
+from .watchman.events import Events, Trouble
 
 PULSE_EVERY_S = 5.0
 """How often the daemon writes down that it runs, which is how it knows that it can write at all."""
@@ -25,6 +27,16 @@ PULSE_LOST_S = 30.0
 """How old its last entry may be while it still counts as able to write."""
 
 Job = Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The database takes nothing: what it said first, and since when, by both clocks."""
+
+    why: str
+    at: datetime
+    since_s: float
+
 
 log = structlog.get_logger()
 
@@ -40,11 +52,13 @@ class SelfWatch:
     ) -> None:
         """Start without problems, and ready: whoever made the tables could write."""
         self.problems = Problems()
+        self.events = Events()
         self.is_stopping = False
         self._database = database
         self._clock = clock
         self._metrics = metrics
         self._clock_was_set = clock_was_set
+        self.refusal: Refusal | None = None
         self._refusal = ""
         self._last_beat_s = clock.monotonic()
         metrics.database_writable.set(1)
@@ -98,10 +112,19 @@ class SelfWatch:
 
     def heed(self, pause: Pause) -> None:
         """Say what was not as it should be with the time that went by."""
-        for sentence in pause.problems():
-            self.problem(sentence)
+        for trouble, sentence in (
+            (Trouble.ABSENCE, pause.standstill()),
+            (Trouble.CLOCK, pause.clock_setting()),
+        ):
+            if sentence:
+                self.happened(trouble, sentence)
         if pause.was_clock_set:
             self._clock_was_set(pause.after.at)
+
+    def happened(self, trouble: Trouble, sentence: str) -> None:
+        """Show what was over when it was noticed, and have people told."""
+        self.problem(sentence)
+        self.events.note(trouble, sentence, self._clock.now())
 
     async def beat(self) -> None:
         """Write down that the daemon runs, or find out that it cannot write."""
@@ -110,11 +133,12 @@ class SelfWatch:
             await self._database.awrite(lambda session: store.save_alive(session, now))
         except SQLAlchemyError as error:
             self._refusal = why(error)
+            self.refusal = self.refusal or Refusal(self._refusal, now, self._clock.monotonic())
             self.problem(f"The database cannot be written: {self._refusal}.")
         except Exception:
             self.defect("the pulse")
         else:
-            self._refusal = ""
+            self._refusal, self.refusal = "", None
             self._last_beat_s = self._clock.monotonic()
         self._metrics.database_writable.set(not self._refusal)
 

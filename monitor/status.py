@@ -16,6 +16,7 @@ from alerts.evidence.ledger import QUARTER_S, Ledger
 from alerts.finding import Label
 from alerts.inhibition import InhibitRule, inhibitor
 from alerts.message import Notification
+from alerts.recovery import recovery_of
 from alerts.rollback import Action, PastRollback
 from canaries.baseline import BaselineStatus
 from canaries.baseline_store import BaselineSummary
@@ -68,6 +69,7 @@ from .traffic_flow.watch_silence import SilenceLook
 from .traffic_flow.watch_tails import TailLook
 from .traffic_flow.watch_traffic import Look, incident_key
 from .watched import House
+from .watchman.receivers import receivers
 
 INCIDENTS_SHOWN = 50
 """How many of the latest incidents the status has, open or not."""
@@ -167,8 +169,9 @@ class Status:
                 failed=backlog.failed,
                 oldest_age_s=(now - backlog.oldest_at).total_seconds() if backlog.oldest_at else None,
             ),
+            receivers=receivers(session, self.deployment, now),
             rollbacks=tuple(
-                self._rollback(one) for one in rollback_store.history(session, limit=ROLLBACKS_SHOWN)
+                self._rollback(session, one) for one in rollback_store.history(session, limit=ROLLBACKS_SHOWN)
             ),
             ingest=IngestStatus(
                 spans=received.total(),
@@ -249,14 +252,15 @@ class Status:
             "sees": seen.sentences() if seen else (),
         }
 
-    def _rollback(self, past: PastRollback) -> RollbackStatus:
+    def _rollback(self, session: Session, past: PastRollback) -> RollbackStatus:
         rule = self.deployment.config.rollbacks.get(past.name)
+        after = recovery_of(session, past, self.house.rollbacks, self.clock.now())
         return RollbackStatus(
             name=past.name,
             mode=RollbackMode(rule.mode.value) if rule else RollbackMode.DRY_RUN,
             state=rollback_state(past),
             at=past.delivered_at or past.failed_at or past.used_at,
-            reason=past.said,
+            reason="; ".join((past.said, after.said) if after else (past.said,)),
             incident_id=past.incident_id,
         )
 

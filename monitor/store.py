@@ -20,12 +20,18 @@ _MEMORY = select(CanaryWatchRow.state_json).where(
 
 def deployment_secret(session: Session) -> bytes:
     """The secret that keys answer hashes and tie-breaks; made at first use, the same ever after."""
-    row = session.get(SettingRow, _SECRET)
-    if row is None:
-        row = SettingRow(name=_SECRET, value=secrets.token_hex(32))
-        session.add(row)
+    known = known_secret(session)
+    if known is None:
+        known = secrets.token_bytes(32)
+        session.add(SettingRow(name=_SECRET, value=known.hex()))
         session.flush()
-    return bytes.fromhex(row.value)
+    return known
+
+
+def known_secret(session: Session) -> bytes | None:
+    """The same secret, or ``None`` where none was made yet."""
+    row = session.get(SettingRow, _SECRET)
+    return None if row is None else bytes.fromhex(row.value)
 
 
 def alive_at(session: Session) -> datetime | None:

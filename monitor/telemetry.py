@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from stamina.instrumentation import set_on_retry_hooks
 
 from alerts.finding import Severity
+from alerts.receiver import ReceiverState
 from canaries.clock import Clock
 from canaries.completion import Run
 from dashboards.view import DeploymentStatus, Hearing, IncidentState, TargetState, WatchState
@@ -19,6 +20,7 @@ from dashboards.view import DeploymentStatus, Hearing, IncidentState, TargetStat
 from .traffic.silence.ingest_counts import Arrived, IngestCounts
 from .traffic.silence.judging import Extent
 from .traffic_flow.watch_silence import SilenceLook
+from .watchman.judging import Facts
 
 SERIES_MAX = 1_000
 """How many label sets a metric fed by production traffic may have; the rest is counted under ``other``."""
@@ -239,6 +241,20 @@ class Metrics:
             "Age of the oldest message not delivered yet.",
             registry=one,
         )
+        self.disk_free = Gauge(
+            "anchorwatch_disk_free_bytes", "Free room on the disk of the data folder.", registry=one
+        )
+        self.clock_apart = Gauge(
+            "anchorwatch_clock_apart_seconds",
+            "How far the clocks of most servers are ahead of ours, at least; below zero behind it.",
+            registry=one,
+        )
+        self.receiver_confirmed = Gauge(
+            "anchorwatch_receiver_confirmed",
+            "1 while the receiver is known to work as it is set up.",
+            ["receiver"],
+            registry=one,
+        )
         self.rollbacks = Counter(
             "anchorwatch_rollbacks", "Rollbacks by result.", ["rollback", "result"], registry=one
         )
@@ -311,6 +327,15 @@ class Metrics:
                 self.service_quiet.labels(one.service).set(one.quiet_s)
         for loss in look.losses:
             self.silence.labels("spans", loss.service).set(bool(loss.reason))
+
+    def show_watch(self, facts: Facts) -> None:
+        """Set the gauges that say how the watch itself is."""
+        if facts.disk is not None:
+            self.disk_free.set(facts.disk.free)
+        self.clock_apart.set(facts.clock.apart_s if facts.clock else 0.0)
+        self.receiver_confirmed.clear()
+        for one in facts.receivers:
+            self.receiver_confirmed.labels(one.receiver).set(one.state is ReceiverState.CONFIRMED)
 
     def count_spans(self, result: str, spans: int) -> None:
         """Count received spans: ``call``, ``other`` or ``rejected``."""

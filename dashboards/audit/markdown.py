@@ -26,7 +26,7 @@ def _lines(audit: Audit) -> Iterator[str]:
             yield from _subject(subject)
     yield from _section("Budgets", [words.budget_words(one) for one in audit.budgets])
     pages = [words.paging_words(audit), *(f"{rule}: {count}" for rule, count in audit.paging.by_rule)]
-    yield from _section("Pages", [*pages, *map(words.short_page_words, audit.paging.short)])
+    yield from _section("Pages", [*pages, *words.page_advice(audit)])
     yield from _section("Not seen", [f"{one.what}: {one.who}: {one.detail}" for one in audit.unseen])
     if audit.models:
         yield from ("## Models", "")

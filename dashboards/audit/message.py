@@ -18,7 +18,7 @@ def message_of(audit: Audit) -> Message:
         _section("What moved", [words.mover_words(one, audit.against) for one in audit.movers]),
         _section("Answers that break a rule", _broken(audit)),
         _section("Budgets", [words.budget_words(one) for one in audit.budgets]),
-        _section("Pages", [words.paging_words(audit), *map(words.short_page_words, audit.paging.short)]),
+        _section("Pages", [words.paging_words(audit), *words.page_advice(audit)]),
         _section("Not seen", [f"{one.what}: {one.who}: {one.detail}" for one in audit.unseen]),
         _section("New models", [one.model for one in audit.models if one.is_new]),
     )

@@ -257,8 +257,18 @@ class ShortPage:
 
 
 @dataclass(frozen=True, slots=True)
+class FalseRule:
+    """A rule whose pages people keep marking false: how many of the quarter's, and how many they found right."""
+
+    rule: str
+    false: int
+    right: int
+    pages: int
+
+
+@dataclass(frozen=True, slots=True)
 class Paging:
-    """The pages of the period, by rule, beside the page budget of a quarter."""
+    """The pages of the period, by rule, beside the page budget of a quarter; ``false_rules`` are of that quarter."""
 
     pages: int = 0
     previous: int = 0
@@ -267,6 +277,7 @@ class Paging:
     by_rule: tuple[tuple[str, int], ...] = ()
     short: tuple[ShortPage, ...] = ()
     open_now: int = 0
+    false_rules: tuple[FalseRule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from dashboards.audit.report import (
     AuditSummary,
     BudgetLine,
     Change,
+    FalseRule,
     Line,
     Measure,
     Mover,
@@ -241,6 +242,33 @@ def short_page_words(one: ShortPage) -> str:
         f"{one.rule}: {one.short} of {counted(one.pages, 'page')} {'was' if one.short == 1 else 'were'} over within "
         f"minutes (median {span(one.median_s)}).{advice if one.rule.startswith('watch/') else ''}"
     )
+
+
+WHAT_TO_DO = {
+    "watch": "Raise its threshold, give it a longer `for`, or make it a ticket (`severity`).",
+    "drift": "See what its baseline has not met (`anchorwatch baseline show`), freeze a longer one, or lower the "
+    "target's `importance`.",
+    "proof": "`proofs` of its target makes this kind a ticket, or turns it off.",
+    "silence": "Name the service below `silence: services` with how long it may be quiet, or below `ignore`.",
+    "watchman": "`watchman` has the thresholds.",
+}
+"""What helps against false pages, by the first part of their key."""
+
+
+def false_rule_words(one: FalseRule) -> str:
+    """A rule that keeps being false, and what to do about it."""
+    judged = one.false + one.right
+    what = WHAT_TO_DO.get(one.rule.split("/")[0], "Change its threshold, or whom it tells.")
+    return (
+        f"{one.rule} keeps being false: {one.false} of {judged} pages that people judged in 91 days "
+        f"({counted(one.pages, 'page')} in all). {what}"
+    )
+
+
+def page_advice(audit: Audit) -> list[str]:
+    """The rules that pages were wasted by, those first that people said so of."""
+    paging = audit.paging
+    return [*map(false_rule_words, paging.false_rules), *map(short_page_words, paging.short)]
 
 
 def broken_words(subject: Subject, against: Against) -> str:

@@ -9,11 +9,12 @@ from statistics import median
 from sqlmodel import Session
 
 import alerts.store as alert_store
+from alerts.actions import records_of
 from alerts.evidence.ledger import QUARTER_S
 from alerts.incident import Incident
 from canaries.sensitivity import BlindCanary
 from canaries.store import spent_usd
-from dashboards.audit.report import Against, BudgetLine, Paging, ShortPage
+from dashboards.audit.report import Against, BudgetLine, FalseRule, Paging, ShortPage
 
 from ..config import Deployment
 from ..traffic.watches.budgets import period_start
@@ -201,7 +202,7 @@ def _canaries_cost(session: Session, target: str, span: Span) -> float:
 
 
 def _paging(session: Session, deployment: Deployment, span: Span) -> Paging:
-    """The pages of the period, those of the quarter that ends with it, and which were over at once."""
+    """The pages of the period, those of the quarter that ends with it, which were over at once and which false."""
     before, quarter = span.before(), span.end - QUARTER_S
     paged = [
         one
@@ -218,6 +219,15 @@ def _paging(session: Session, deployment: Deployment, span: Span) -> Paging:
         by_rule=tuple(by_rule.most_common()),
         short=_short(now),
         open_now=sum(one.is_open for one in now),
+        false_rules=_false_rules([one for one in paged if _at(one) >= quarter]),
+    )
+
+
+def _false_rules(pages: Sequence[Incident]) -> tuple[FalseRule, ...]:
+    return tuple(
+        FalseRule(one.rule, one.wrong, one.right, one.pages)
+        for one in records_of(pages)
+        if one.keeps_being_false
     )
 
 

@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import TypeVar
 
 import httpx
@@ -102,10 +103,14 @@ class Rounds:
     tell: Callable[[Iterable[Transition]], None]
     samples: dict[str, int] = field(default_factory=dict)
     """How many samples of a canary the last run of each target was planned with, at most."""
+    left_out: dict[str, datetime] = field(default_factory=dict)
+    """When a run of a target was last skipped, as the money was spent."""
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _first_facts: dict[str, SpendFacts] = field(default_factory=dict)
     _bursts_in_a_row: Counter[str] = field(default_factory=Counter)
     """Lost with the process: after a restart a target may have its full number of bursts again."""
+    _in_blocks: set[str] = field(default_factory=set)
+    """The targets whose last run was ranked in blocks: runs at a shorter distance would say little there."""
     _grace: asyncio.Timeout | None = None
 
     @property
@@ -151,6 +156,13 @@ class Rounds:
             await self._give_up(run_id)
         finally:
             self._tasks.discard(task)
+
+    def replay_now(self, name: str) -> bool:
+        """Whether one more run of the target starts now: not where runs stick together, and not of another target."""
+        if name in self._in_blocks or name not in self.watched:
+            return False
+        self.schedule.once_more(canary_job(name), self.clock.now())
+        return True
 
     async def end(self) -> None:
         """Let the runs end; after the grace, note them as interrupted."""
@@ -220,6 +232,7 @@ class Rounds:
         self.metrics.spend.labels(name).set(plan.facts.spent_usd)
         if plan.planned.is_skipped:
             self.metrics.runs.labels(name, "skipped").inc()
+            self.left_out[name] = self.clock.now()
             log.info("a run was skipped", target=name, reason=plan.planned.reason)
 
     def _read(self, run: Run, target: TargetConfig, suite: Suite) -> _Asked:
@@ -274,6 +287,7 @@ class Rounds:
             has_money=has_money_for_more(replace(plan.facts, spent_usd=spent_usd)),
             chance=self.rng.random(),
         )
+        (self._in_blocks.add if settled.is_in_blocks else self._in_blocks.discard)(name)
         burst = next_burst(facts, rule if isinstance(rule, BurstConfig) else None, self.clock.now())
         self._bursts_in_a_row[name] = burst.in_a_row
         self.schedule.once_more(job, burst.at)

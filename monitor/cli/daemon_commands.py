@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from .options import HERE, ConfigOption, DataOption, JsonOption, deployment_at
+from .receiver_words import proofs_missing, receiver_line, receivers_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,10 +100,12 @@ def init(
     )
 
 
-def check_config(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+def check_config(config: ConfigOption = None, data: DataOption = HERE, as_json: JsonOption = False) -> None:
     """Say whether the configuration can be used: exit 0, or all problems with their places and exit 2.
 
-    Example: anchorwatch check-config -c anchorwatch.yaml
+    Of each receiver it says whether anything ever arrived there, by what the database below --data knows.
+
+    Example: anchorwatch check-config -c anchorwatch.yaml --data /var/lib/anchorwatch
     """
     import orjson
 
@@ -124,16 +127,18 @@ def check_config(config: ConfigOption = None, as_json: JsonOption = False) -> No
             typer.echo(f"{len(error.problems)} problem(s)", err=True)
         raise typer.Exit(2) from error
     now, routing = SystemClock().now(), deployment.config.routing()
+    receivers = receivers_at(data, deployment)
     facts: dict[str, Any] = {
         "source": str(deployment.source),
         "targets": {name: len(suite.canaries) for name, suite in deployment.suites.items()},
         "watches": [watch.name for watch in deployment.config.watches],
         "receivers": list(deployment.config.receivers),
+        "confirmed": {one.name: one.state == "confirmed" for one in receivers},
         "route": tree_lines(routing.tree) if routing.tree else [],
         "unreachable_routes": [f"{name}: {why}" for name, why in unreachable_routes(routing)],
         "rollbacks": {name: one.mode for name, one in deployment.config.rollbacks.items()},
         "spending": spending(deployment, now),
-        "advice": advice(deployment, now),
+        "advice": [*advice(deployment, now), *proofs_missing(receivers)],
     }
     if as_json:
         typer.echo(orjson.dumps({"ok": True, **facts}))
@@ -147,6 +152,8 @@ def check_config(config: ConfigOption = None, as_json: JsonOption = False) -> No
         typer.echo(f"    {facts['spending'][name]}")
     for watch in deployment.config.watches:
         typer.echo(f"  watch {watch.name}{_tells(watch.notify, routing)}")
+    for one in receivers:
+        typer.echo(f"  {receiver_line(one)}")
     for line in facts["route"]:
         typer.echo(f"  {line}")
     for line in facts["unreachable_routes"]:

@@ -22,6 +22,7 @@ from dashboards.audit.report import (
     BudgetLine,
     Change,
     FailedCheck,
+    FalseRule,
     Line,
     Measure,
     ModelEntry,
@@ -73,7 +74,16 @@ RICH = Audit(
         ModelEntry("gpt-5-mini", "openai", first_seen=UNTIL, last_seen=UNTIL, is_new=True),
     ),
     budgets=(BudgetLine("month", "month", 64.0, 40.0, "USD", "user.id u7", "3 calls have no known price"),),
-    paging=Paging(3, 1, 5, 0.25, (("watch/p95", 3),), (ShortPage("watch/p95", 2, 3, 90.0),), 1),
+    paging=Paging(
+        3,
+        1,
+        5,
+        0.25,
+        (("watch/p95", 3),),
+        (ShortPage("watch/p95", 2, 3, 90.0),),
+        1,
+        (FalseRule("watch/p95", 3, 1, 5),),
+    ),
     unseen=(Unseen("silent service", "cron", "no call in this period"),),
     baseline_days=28,
     tests=12,
@@ -153,6 +163,32 @@ def test_only_who_can_wait_longer_is_told_to(rule: str, is_advised: bool) -> Non
     said = words.short_page_words(ShortPage(rule, 1, 1, 90.0))
     assert said.startswith(f"{rule}: 1 of 1 page was over within minutes (median 1 min).")
     assert ("A longer `for`" in said) is is_advised
+
+
+ADVICE = {
+    "watch/p95": "Raise its threshold",
+    "drift/bot": "baseline show",
+    "proof/bot": "`proofs` of its target",
+    "silence/service": "`silence: services`",
+    "watchman/disk": "`watchman` has the thresholds",
+    "spend/bot": "Change its threshold",
+}
+
+
+@pytest.mark.parametrize(("rule", "advice"), ADVICE.items(), ids=ADVICE)
+def test_a_rule_that_keeps_being_false_is_told_with_what_to_do(rule: str, advice: str) -> None:
+    said = words.false_rule_words(FalseRule(rule, 3, 1, 5))
+    assert said.startswith(
+        f"{rule} keeps being false: 3 of 4 pages that people judged in 91 days (5 pages in all)."
+    )
+    assert advice in said
+
+
+def test_a_rule_that_keeps_being_false_stands_in_every_form_of_the_audit() -> None:
+    said = "keeps being false: 3 of 4 pages"
+    assert said in render_audit(RICH)
+    assert said in render_markdown(RICH)
+    assert said in str(message_of(RICH).sections)
 
 
 @pytest.mark.parametrize("audit", [RICH, EMPTY], ids=["rich", "empty"])

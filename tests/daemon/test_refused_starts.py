@@ -1,5 +1,6 @@
 """What a person is told when the daemon cannot start: one clear line (or all problems), and exit code 2."""
 
+import signal
 import sqlite3
 from pathlib import Path
 
@@ -65,6 +66,16 @@ def test_a_database_that_somebody_holds_is_one_line(run, database, capfd) -> Non
     other.close()
     (line,) = capfd.readouterr().err.splitlines()
     assert "anchorwatch.sqlite: cannot be used: database is locked" in line
+
+
+def test_a_start_that_failed_leaves_no_signal_handlers(run, database, capfd) -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    with database.engine.begin() as connection:
+        # Found out by the running loop, after everything that is looked at before there is one.
+        connection.exec_driver_sql("DROP TABLE notification")
+    assert run("--data", database.path.parent) == 2
+    assert "no such table: notification" in capfd.readouterr().err
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
 
 
 def test_a_port_and_none_at_all_for_grpc_is_one_line(run, tmp_path: Path, capfd) -> None:

@@ -82,6 +82,9 @@ def work_goes_on(metrics: Metrics) -> None:
     metrics.outbox_waiting.set(1)
     metrics.outbox_oldest_age.set(12)
     metrics.rollbacks.labels("revert", "rehearsed").inc()
+    metrics.receiver_confirmed.labels("oncall").set(1)
+    metrics.disk_free.set(4e9)
+    metrics.clock_apart.set(0.0)
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,9 @@ SHOP = Series("shop", "production", "1.0", "chat", "openai", "m", "m")
 @pytest.fixture
 def status(database: Database, clock) -> Status:
     now, deployment = clock.now(), Deployment(Config(), {})
-    house = database.write(lambda session: take_over(session, deployment, str, now))
+    house = database.write(
+        lambda session: take_over(session, deployment, str, lambda trouble, said: None, now)
+    )
     schedule = Schedule(lambda job, why: None)
     return Status(deployment, database, clock, Metrics(clock), schedule, house, Problems(), now)
 
@@ -54,6 +56,8 @@ async def test_calls_of_the_last_hour_without_a_series_of_their_own_are_told(
 
 def test_a_start_notes_which_version_of_its_suite_each_target_is_asked(database: Database, clock) -> None:
     deployment = Deployment(Config(), {"bot": suite_of()})
-    database.write(lambda session: take_over(session, deployment, str, clock.now()))
+    database.write(
+        lambda session: take_over(session, deployment, str, lambda trouble, said: None, clock.now())
+    )
     (version,) = database.read(lambda session: versions(session, "support"))
     assert [(use.target, use.since, use.until) for use in version.uses] == [("bot", clock.now(), None)]
