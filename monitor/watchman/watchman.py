@@ -85,8 +85,8 @@ class Watchman:
         known, house = {one.key for one in verdicts}, self.house
         over = [
             Verdict(one.key, Label.STEADY, note="There is nothing to look at any more")
-            for one in alert_store.open_incidents(session)
-            if one.key.startswith(KEY) and one.key not in known
+            for one in alert_store.open_below(session, KEY)
+            if one.key not in known
         ]
         looks = [(one, self._rule(one)) for one in (*verdicts, *over)]
         return receive(session, looks, now, house.rollbacks, house.inhibitions, house.routing)
