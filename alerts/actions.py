@@ -14,6 +14,7 @@ from . import AlertError, group_store, silence_store, store
 from .decisions import record
 from .incident import Incident, Reason, Transition
 from .incident import acknowledge as acknowledged
+from .incident import unacknowledge as unacknowledged
 from .matcher import Matcher
 from .silence import Silence, silence_id, silence_problem
 
@@ -63,6 +64,18 @@ def acknowledge(session: Session, incident_id: str, by: str, now: datetime) -> T
         group_store.look_again(session, now, incident.id)
     why = f"{transition.reason.value}: {by}"
     record(session, now, "acknowledge", why, key=incident.key, incident_id=incident.id)
+    return transition
+
+
+def unacknowledge(session: Session, incident_id: str, by: str, now: datetime) -> Transition:
+    """What it did that nobody sees to this incident any more, as ``by`` says. Raises AlertError when there is none."""
+    incident = found(session, incident_id)
+    transition = unacknowledged(incident, now)
+    if transition.reason is Reason.UNACKNOWLEDGED and transition.incident is not None:
+        store.save_incident(session, transition.incident)
+        group_store.look_again(session, now, incident.id)
+    why = f"{transition.reason.value}: {person(by)}"
+    record(session, now, "unacknowledge", why, key=incident.key, incident_id=incident.id)
     return transition
 
 

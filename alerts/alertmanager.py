@@ -19,6 +19,7 @@ from . import DeliveryError
 from .channels.posting import Poster
 from .config import AlertmanagerConfig
 from .incident import Incident
+from .message import incident_page
 
 RESENT_FOR_S = 900.0
 """How long it is said of an incident that it is over, as Prometheus does it: the Alertmanager may have been away."""
@@ -119,7 +120,9 @@ def _alert(
         "startsAt": _time(incident.firing_since or incident.opened_at),
         "endsAt": _time(ends_at),
     }
-    return alert | ({"generatorURL": public_url} if public_url else {})
+    if public_url:
+        alert["generatorURL"] = f"{public_url.rstrip('/')}/{incident_page(incident.id)}"
+    return alert
 
 
 def _watchdog(now: datetime, valid_s: float, labels: Mapping[str, str]) -> dict[str, Any]:

@@ -19,7 +19,15 @@ from pydantic import (
 
 from .duration import Duration
 from .finding import Severity
-from .rollback import DEFAULT_ANSWER_WITHIN_S, DEFAULT_COOLDOWN_S, DEFAULT_PER_WEEK_MAX, Mode, RollbackRule
+from .rollback import (
+    DEFAULT_ANSWER_WITHIN_S,
+    DEFAULT_COOLDOWN_S,
+    DEFAULT_PER_WEEK_MAX,
+    DEFAULT_RECOVER_WITHIN_S,
+    DEFAULT_REPLAY_AFTER_S,
+    Mode,
+    RollbackRule,
+)
 from .self_test_config import SelfTestConfig
 
 MAX_PER_MINUTE = 60
@@ -119,6 +127,11 @@ class PagerDutyConfig(_Strict):
     """A service of PagerDuty, by an integration of the kind Events API v2."""
 
     routing_key: SecretStr = Field(description="the integration key, 32 letters and digits")
+    webhook_secret: SecretStr | None = Field(
+        default=None,
+        min_length=16,
+        description="for what people do in PagerDuty, told by its webhook to /api/pagerduty/events",
+    )
     url: str = Field(default="https://events.pagerduty.com/v2/enqueue", description="where events are posted")
     timeout: Duration = Field(default=10.0, gt=0, description="how long one attempt may take")
 
@@ -240,11 +253,30 @@ class RollbackConfig(_Strict):
     answer_within: Duration = Field(
         default=DEFAULT_ANSWER_WITHIN_S, ge=60, le=86_400, description="how long mode ask waits for a person"
     )
+    replay_after: Duration = Field(
+        default=DEFAULT_REPLAY_AFTER_S,
+        ge=0,
+        le=86_400,
+        description="how soon after the order the canaries are replayed, to see whether it helped",
+    )
+    recover_within: Duration = Field(
+        default=DEFAULT_RECOVER_WITHIN_S,
+        ge=60,
+        le=7 * 86_400,
+        description="how long after the order the incident may go on, until it has not helped",
+    )
     timeout: Duration = Field(default=10.0, gt=0, description="how long one attempt may take")
 
     def rule(self) -> RollbackRule:
         """What the guard needs to know."""
-        return RollbackRule(self.mode, self.cooldown, self.answer_within, self.per_week)
+        return RollbackRule(
+            self.mode,
+            self.cooldown,
+            self.answer_within,
+            self.per_week,
+            self.replay_after,
+            self.recover_within,
+        )
 
 
 class BudgetConfig(_Strict):

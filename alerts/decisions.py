@@ -74,6 +74,20 @@ def record(
     connection.execute(_INSERT, row)
 
 
+def has_recorded(
+    session: Session, key: str, what: str, why: str | None = None, *, incident_id: str | None = None
+) -> bool:
+    """Whether this was decided before, for this reason if one is named. The key of a group is ``group/ID``."""
+    about = (_DECISION.c.key == key) & (_DECISION.c.what == what)
+    if why is not None:
+        about &= _DECISION.c.why == why
+    if incident_id is not None:
+        about &= _DECISION.c.incident_id == incident_id
+    return (
+        session.connection().execute(select(_DECISION.c.position).where(about).limit(1)).first() is not None
+    )
+
+
 def decisions(
     session: Session, key: str, incident_id: str | None = None, groups: Collection[str] = ()
 ) -> tuple[Decision, ...]:

@@ -229,6 +229,10 @@ class _Look:
             if one.incident.state is State.ACKNOWLEDGED and one.told is not State.ACKNOWLEDGED
         ]
 
+    def _given_up(self) -> list[Member]:
+        """Those of which people know that somebody sees to them, which nobody does any more."""
+        return [one for one in self._unacknowledged() if one.told is State.ACKNOWLEDGED]
+
     def _unacknowledged(self) -> list[Member]:
         return [one for one in self._known() if self._may_tell(one) and one.incident.state is State.FIRING]
 
@@ -263,16 +267,18 @@ class _Look:
             return NoticeKind.UPDATED, Why.WORSE
         if fresh:
             return NoticeKind.UPDATED, Why.NEW_IN_GROUP
+        if self._given_up():
+            return NoticeKind.UPDATED, Why.UNACKNOWLEDGED
         if over:
             is_all = len(over) == len(known)
             return (NoticeKind.RESOLVED, Why.ALL_RESOLVED) if is_all else (NoticeKind.UPDATED, Why.RESOLVED)
         return None
 
     def _change_due(self, why: Why) -> datetime:
-        """When a change may be told: what is worse than all that people know of does not wait for anything."""
+        """When a change may be told: what is worse than all that people know of waits for nothing."""
         if why in (Why.FIRST, Why.REOPENED):
             return _since(self.group.waiting_since, self.group.policy.group_wait_s, self.now)
-        if why is Why.WORSE:
+        if why in (Why.WORSE, Why.UNACKNOWLEDGED):
             return self.now
         return _since(self.group.told_at, self.group.policy.group_interval_s, self.now)
 

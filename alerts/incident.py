@@ -75,6 +75,8 @@ class Reason(StrEnum):
     ACKNOWLEDGED = "somebody sees to it"
     ACKNOWLEDGED_BEFORE = "somebody already sees to it: the first one stays on record"
     NOT_FIRING = "only what fires can be acknowledged"
+    UNACKNOWLEDGED = "nobody sees to it any more"
+    NOT_ACKNOWLEDGED = "nobody had acknowledged it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +202,14 @@ def acknowledge(incident: Incident, by: str, now: datetime) -> Transition:
         incident, state=State.ACKNOWLEDGED, acknowledged_at=now, acknowledged_by=by, updated_at=now
     )
     return Transition(seen, (NoticeKind.ACKNOWLEDGED,), Reason.ACKNOWLEDGED)
+
+
+def unacknowledge(incident: Incident, now: datetime) -> Transition:
+    """Say that nobody sees to it any more: people hear of it again as of what nobody has acknowledged."""
+    if incident.state is not State.ACKNOWLEDGED:
+        return Transition(incident, (), Reason.NOT_ACKNOWLEDGED)
+    again = replace(_unacknowledged(incident), updated_at=now)
+    return Transition(again, (NoticeKind.UPDATED,), Reason.UNACKNOWLEDGED)
 
 
 def _without_data(

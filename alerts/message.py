@@ -34,6 +34,7 @@ class Why(StrEnum):
     REPEAT = "still fires, and nobody has acknowledged it"
     ESCALATED = "nobody has acknowledged it in time"
     ACKNOWLEDGED = "somebody sees to it"
+    UNACKNOWLEDGED = "nobody sees to it any more"
     FALLBACK = "another receiver could not be reached"
     DIGEST = "too many messages at a time"
     SILENCED = "silenced"
@@ -119,6 +120,11 @@ class Message:
         """How many incidents it is about."""
         return len(self.members) + self.members_more
 
+    def address(self, public_url: str | None) -> str:
+        """Where it is seen to among our pages, which are at ``public_url``; empty where nobody has said that."""
+        page = self.page or (incident_page(self.incident_id) if self.incident_id else "")
+        return f"{public_url.rstrip('/')}/{page}" if public_url and page else public_url or ""
+
     @property
     def member_lines(self) -> tuple[str, ...]:
         """The incidents of a group as people read them, the loudest first; none where it is about one."""
@@ -202,6 +208,11 @@ class Notification:
         return self.sent_at is None and self.failed_at is None
 
 
+def incident_page(incident_id: str) -> str:
+    """The page of an incident, seen from where our pages begin."""
+    return f"incidents/{incident_id}"
+
+
 def about_incident(
     incident: Incident, kind: NoticeKind, now: datetime, *, note: str = "", rollback: str | None = None
 ) -> Message:
@@ -257,6 +268,8 @@ def _all_have(incidents: Sequence[Incident], name: str, value: str) -> bool:
 def _said_of(why: Why, lead: Incident) -> str:
     if why is Why.REOPENED:
         return f"It fires again, soon after it was over ({lead.reopened + 1} times in all)."
+    if why is Why.UNACKNOWLEDGED:
+        return "It still fires, and nobody sees to it any more."
     if why is Why.REPEAT:
         return "It still fires, and nobody has acknowledged it."
     return ""

@@ -16,6 +16,12 @@ DEFAULT_ANSWER_WITHIN_S = 1800.0
 DEFAULT_PER_WEEK_MAX = 3
 """How often a rollback is used in seven days, unless the configuration says otherwise: more is a loop, not a cure."""
 
+DEFAULT_REPLAY_AFTER_S = 300.0
+"""How soon after an order the canaries are replayed, unless the configuration says otherwise: deploying takes time."""
+
+DEFAULT_RECOVER_WITHIN_S = 3600.0
+"""How long after an order its incident may go on, unless the configuration says otherwise, until it has not helped."""
+
 WEEK = timedelta(days=7)
 
 EVERY_ROLLBACK = "*"
@@ -73,6 +79,8 @@ class RollbackRule:
     cooldown_s: float = DEFAULT_COOLDOWN_S
     answer_within_s: float = DEFAULT_ANSWER_WITHIN_S
     per_week_max: int = DEFAULT_PER_WEEK_MAX
+    replay_after_s: float = DEFAULT_REPLAY_AFTER_S
+    recover_within_s: float = DEFAULT_RECOVER_WITHIN_S
 
 
 @dataclass(frozen=True, slots=True)

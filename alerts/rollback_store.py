@@ -29,6 +29,12 @@ def of_incident(session: Session, incident_id: str) -> tuple[PastRollback, ...]:
     return tuple(_past_rollback(row) for row in session.exec(query.order_by(col(RollbackRow.decided_at))))
 
 
+def delivered_since(session: Session, since: datetime) -> tuple[PastRollback, ...]:
+    """The rollbacks whose orders were taken at ``since`` or later, the oldest first."""
+    query = select(RollbackRow).where(col(RollbackRow.delivered_at) >= since.timestamp())
+    return tuple(_past_rollback(row) for row in session.exec(query.order_by(col(RollbackRow.delivered_at))))
+
+
 def open_questions(session: Session) -> tuple[PastRollback, ...]:
     """The rollbacks that wait for a person, the oldest first."""
     query = select(RollbackRow).where(RollbackRow.action == Action.ASK.value)

@@ -26,7 +26,7 @@ from dashboards.audit.report import Against, Audit
 from monitor.audit.auditing import audit
 from monitor.audit.facts import DAY_S, HOUR_S, Facts, ServiceFacts, days_before, span_of
 from monitor.audit.tally import Tally
-from monitor.traffic.windows.histogram import Histogram, buckets_of, nano
+from monitor.traffic.windows.distribution import distribution_of
 
 Floats = NDArray[np.float64]
 
@@ -126,16 +126,9 @@ def _calls(rng: np.random.Generator, loads: Floats, hours: Sequence[int], moved:
     tally.cost_nano = round(1e6 * moved * float(rng.lognormal(0, COST_SD, answered).sum()))
     tally.input_tokens = float(rng.lognormal(6, 0.5, answered).sum())
     tally.output_tokens = float(rng.lognormal(5, 0.7, answered).sum())
-    tally.latency_s = _histogram(load * moved * rng.lognormal(0, LATENCY_SD, answered))
-    tally.ttft_s = _histogram(0.3 * load * moved * rng.lognormal(0, LATENCY_SD, answered))
+    tally.latency_s = distribution_of(load * moved * rng.lognormal(0, LATENCY_SD, answered))
+    tally.ttft_s = distribution_of(0.3 * load * moved * rng.lognormal(0, LATENCY_SD, answered))
     return tally
-
-
-def _histogram(values: Floats) -> Histogram:
-    found = Histogram()
-    buckets, counts = np.unique(buckets_of(values), return_counts=True)
-    found.add_counts(zip(buckets.tolist(), counts.tolist(), strict=True), int(nano(values).sum()))
-    return found
 
 
 def main(

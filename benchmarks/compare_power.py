@@ -22,7 +22,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.compare_peers import NEED_LOGPROBS, PEERS, PERMUTATIONS, Answers
+from benchmarks.compare_peers import NEED_LOGPROBS, PEERS, PERMUTATIONS, Answers, mmd_hamming
 from benchmarks.repetitions import repeat
 from canaries.compare import Settings, compare
 from canaries.completion import Completion, Run
@@ -47,6 +47,12 @@ LEFT_OUT = ("greedy_f16", "greedy_q4_0")
 """Files that are no version of the reference at its own temperature."""
 
 TEXT, LOGPROBS = "compare, text alone", "compare, with log-probs"
+
+SIZED = "{}, size sure"
+"""Of the same comparisons those whose difference is also surely larger than nothing (``is_beyond_floor``)."""
+
+WHOLE = "another prompt's"
+"""Answers that could not be more different, in ``one_prompt``."""
 
 app = typer.Typer(help=__doc__, no_args_is_help=True)
 
@@ -116,11 +122,17 @@ def _verdicts(case: tuple[Path, str, int]) -> dict[str, float]:
         base = drawn(reference, SAMPLES, rng)
         current = drawn(read_zoo(folder / f"{variant}.jsonl.gz"), SAMPLES, rng)
     settings = Settings(permutations=PERMUTATIONS, seed=number)
-    found = {TEXT: compare(as_runs(base, text_only=True), as_runs(current, text_only=True), settings).p_value}
+    found = _compared(TEXT, as_runs(base, text_only=True), as_runs(current, text_only=True), settings)
     if variant not in WITHOUT_LOGPROBS:
-        found[LOGPROBS] = compare(as_runs(base), as_runs(current), settings).p_value
+        found |= _compared(LOGPROBS, as_runs(base), as_runs(current), settings)
     can_run = [name for name in PEERS if variant not in WITHOUT_LOGPROBS or name not in NEED_LOGPROBS]
     return found | {name: PEERS[name](base, current, rng) for name in can_run}
+
+
+def _compared(name: str, base: list[Run], current: list[Run], settings: Settings) -> dict[str, float]:
+    """The p-value, and the same where the size of the difference is sure, too; elsewhere 1."""
+    found = compare(base, current, settings)
+    return {name: found.p_value, SIZED.format(name): found.p_value if found.is_beyond_floor else 1.0}
 
 
 @app.command()
@@ -156,6 +168,47 @@ def _show_power(power: Mapping[str, Mapping[str, float]], changed: Sequence[str]
                 f"median of {told}", *(f"{median(power[n][test] for n in group):.2f}" for test in tests)
             )
     _print(table)
+
+
+@app.command()
+def one_prompt(
+    folder: Path, changes: str = f"{WHOLE},t13,no_system", repetitions: int = 96, workers: int = 1
+) -> None:
+    """One prompt of all has answers of a changed version, or of another prompt; the others have answers of one model.
+
+    Each prompt takes its turn. Both sides are else drawn apart from the long recording.
+    """
+    names = changes.split(",")
+    cases = [(folder, change, number) for change in names for number in range(repetitions)]
+    found = repeat(_one_prompt, cases, workers, "comparing")
+    tests = list(found[0])
+    table = Table("one prompt's answers from", *tests)
+    for index, name in enumerate(names):
+        own = found[index * repetitions : (index + 1) * repetitions]
+        table.add_row(name, *(f"{np.mean([one[test] <= LEVEL for one in own]):.2f}" for test in tests))
+    _print(table)
+
+
+def _one_prompt(case: tuple[Path, str, int]) -> dict[str, float]:
+    """The p-values of one comparison, the adjusted one of the canary that changed among them."""
+    folder, change, number = case
+    rng = np.random.default_rng((number, 7))
+    long = read_zoo(folder / f"{LONG}.jsonl.gz")
+    prompts = sorted(long)
+    changed, other = prompts[number % len(prompts)], prompts[(number + 5) % len(prompts)]
+    base, current = drawn_apart(long, SAMPLES, SAMPLES, rng)
+    pool = long[other] if change == WHOLE else read_zoo(folder / f"{change}.jsonl.gz")[changed]
+    picked = rng.choice(len(pool), SAMPLES, replace=False)
+    current = {**current, changed: [replace(pool[i], canary=changed) for i in picked]}
+    settings = Settings(permutations=PERMUTATIONS, seed=number)
+    found = compare(as_runs(base, text_only=True), as_runs(current, text_only=True), settings)
+    [canary] = [one for one in found.canaries if one.canary == changed]
+    return {
+        TEXT: found.p_value,
+        SIZED.format(TEXT): found.p_value if found.is_beyond_floor else 1.0,
+        "the canary is named": canary.p_value,
+        "MMD-Hamming": mmd_hamming(base, current, rng),
+    }
 
 
 BATCHES = (40, 20)

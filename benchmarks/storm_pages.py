@@ -7,6 +7,7 @@ then in it. ``python -m benchmarks.storm_pages [--findings 10000] [--storm-s 60]
 
 import argparse
 import asyncio
+import logging
 import multiprocessing
 import random
 import tempfile
@@ -18,6 +19,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import httpx
+import structlog
 
 from alerts import store
 from alerts.finding import Finding, Label, Severity, Source, Verdict
@@ -74,6 +76,8 @@ def verdict(number: int) -> Verdict:
 
 def serve(pipe: Connection, folder: str, findings: int, storm_s: float, *, is_grouped: bool) -> None:
     """What a daemon does; a storm begins at a word from the pipe."""
+    logging.disable()  # a line for each finding, which nobody reads here
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     asyncio.run(_serve(pipe, Path(folder), findings, storm_s, is_grouped=is_grouped))
 
 

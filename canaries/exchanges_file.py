@@ -108,10 +108,17 @@ def _exchange(row: object, left_out: Counted, prompt: str | None, answer: str | 
     found = conversation_of(_prompt(row, prompt))
     if found is None:
         left_out("no prompt in it")
-    elif not found.is_whole:
-        left_out("not only text: images, tools and their results, or too long")
+    elif found.lacks is not None:
+        left_out(found.lacks)
     else:
-        yield Exchange(found.messages, _answer(row, answer), _finish(row), has_failed=bool(row.get("error")))
+        yield Exchange(
+            found.messages,
+            _answer(row, answer),
+            _finish(row),
+            has_failed=bool(row.get("error")),
+            tools=found.tools,
+            tool_choice=found.tool_choice,
+        )
 
 
 def _prompt(row: Mapping[str, object], name: str | None) -> object:

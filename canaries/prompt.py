@@ -91,3 +91,12 @@ def calls_text(calls: Sequence[ToolCall]) -> str:
     """Calls of tools as the answer that is compared: canonical JSON of their names and arguments, in their order."""
     plain = [{"name": call.name, "arguments": call.arguments} for call in calls]
     return json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def calls_in(text: str) -> tuple[ToolCall, ...]:
+    """The calls that ``calls_text`` made this text of; none where it did not."""
+    try:
+        calls = tuple(ToolCall(**call) for call in json.loads(text))
+    except (ValueError, TypeError, RecursionError):
+        return ()
+    return calls if calls_text(calls) == text else ()

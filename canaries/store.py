@@ -14,6 +14,7 @@ from sqlmodel import Session, col, select
 from .baseline import BaselineStatus
 from .completion import Completion, Outcome, Run, RunStatus
 from .features import AnswerFeatures, RunFeatures
+from .prompt import ToolCall, calls_in, calls_text
 from .tables import BaselineRow, CompletionRow, RunRow, ScoreRow
 
 ROWS_MAX = 1_000
@@ -239,10 +240,20 @@ def _completion(row: CompletionRow) -> Completion:
         input_tokens=row.input_tokens,
         output_tokens=row.output_tokens,
         cached_input_tokens=row.cached_input_tokens,
+        cache_write_input_tokens=row.cache_write_input_tokens,
+        reasoning_tokens=row.reasoning_tokens,
+        tool_calls=_tool_calls(row, features.finish_reason),
         attempts=row.attempts,
         error=row.error,
         at=None if row.asked_at is None else _time(row.asked_at),
     )
+
+
+def _tool_calls(row: CompletionRow, finish_reason: str | None) -> tuple[ToolCall, ...]:
+    if row.tool_calls is not None:
+        return calls_in(row.tool_calls)
+    # Before calls were stored, the text alone told them: of an answer that ended with calls it holds nothing else.
+    return calls_in(row.text) if row.text and finish_reason == "tool_calls" else ()
 
 
 def recent_runs(session: Session, target: str | None = None, limit: int = 50) -> tuple[RunSummary, ...]:
@@ -336,6 +347,7 @@ def _completion_row(
         "sample": completion.sample,
         "outcome": completion.outcome,
         "text": completion.text if is_full else None,
+        "tool_calls": calls_text(completion.tool_calls) if is_full and completion.tool_calls else None,
         # Providers like to quote the request in their errors.
         "error": completion.error if is_full else None,
         "asked_at": completion.at.timestamp() if completion.at else None,
@@ -344,6 +356,8 @@ def _completion_row(
         "input_tokens": completion.input_tokens,
         "output_tokens": completion.output_tokens,
         "cached_input_tokens": completion.cached_input_tokens,
+        "cache_write_input_tokens": completion.cache_write_input_tokens,
+        "reasoning_tokens": completion.reasoning_tokens,
         "attempts": completion.attempts,
         "features": features.to_json(),
     }

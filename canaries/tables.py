@@ -26,7 +26,10 @@ class RunRow(SQLModel, table=True):
 
 
 class CompletionRow(SQLModel, table=True):
-    """One completion: what was seen, and what is scored of it. ``text`` and ``error`` only in the full mode."""
+    """One completion: what was seen, and what is scored of it.
+
+    ``text``, ``tool_calls`` (JSON, where tools were called) and ``error`` only in the full mode.
+    """
 
     __tablename__ = "completion"
 
@@ -35,6 +38,7 @@ class CompletionRow(SQLModel, table=True):
     sample: int = Field(primary_key=True)
     outcome: str
     text: str | None = None
+    tool_calls: str | None = None
     error: str | None = None
     asked_at: float | None = None
     latency_s: float | None = None
@@ -42,6 +46,8 @@ class CompletionRow(SQLModel, table=True):
     input_tokens: int | None = None
     output_tokens: int | None = None
     cached_input_tokens: int | None = None
+    cache_write_input_tokens: int | None = None
+    reasoning_tokens: int | None = None
     attempts: int = 1
     features: str
 

@@ -3,11 +3,13 @@
 ``monitor`` implements ``IncidentDesk``. None of these values holds a prompt, an answer or a secret.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from alerts.finding import Severity, Source
+from alerts.routing_words import RouteWords, ToldWords
 from dashboards.view import DeliveryState, EvidenceLine, IncidentState, SeverityName
 
 
@@ -147,6 +149,50 @@ class SilenceView:
     ends_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class MuteTimeLine:
+    """A weekly time in which routes that name it tell nobody; ``until`` when, if it holds now."""
+
+    name: str
+    when: str
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UnreachableRoute:
+    """A route that nothing ever reaches, and why."""
+
+    route: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingView:
+    """Who is told of what. Without ``routes`` each target and watch names its receivers itself."""
+
+    routes: tuple[RouteWords, ...]
+    mute_times: tuple[MuteTimeLine, ...] = ()
+    unreachable: tuple[UnreachableRoute, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """An incident that might be: what it would be about, how loud, found by which arm, under which key."""
+
+    labels: Mapping[str, str]
+    severity: Severity = Severity.PAGE
+    source: Source = Source.WATCH
+    key: str = "some/incident"
+
+
+@dataclass(frozen=True, slots=True)
+class WouldTell:
+    """Who would be told of such an incident, when and why; ``held`` is what would keep it quiet now."""
+
+    told: tuple[ToldWords, ...]
+    held: tuple[HeldView, ...] = ()
+
+
 class IncidentDesk(Protocol):
     """Where incidents are seen to. Everything raises ``DeskError`` with what is wrong, and ``StatusError``."""
 
@@ -162,6 +208,18 @@ class IncidentDesk(Protocol):
 
     async def explain(self, asked: str) -> ExplanationView:
         """Why people were told of an incident or a key, or not."""
+        ...
+
+    async def paged(self) -> tuple[IncidentLine, ...]:
+        """The incidents that were pages this quarter, the newest first."""
+        ...
+
+    async def routing(self) -> RoutingView:
+        """Who is told of what, as the daemon has it."""
+        ...
+
+    async def would_tell(self, asked: Asked) -> WouldTell:
+        """Who would be told of such an incident now."""
         ...
 
     async def acknowledge(self, incident: str, by: str) -> IncidentLine:
@@ -180,8 +238,15 @@ class IncidentDesk(Protocol):
         """The open incidents that a silence with these matchers would hold now."""
         ...
 
-    async def silence(self, matchers: Sequence[str], for_s: float, comment: str, by: str) -> SilenceView:
-        """The silence, which holds from now on for so long."""
+    async def silence(
+        self,
+        matchers: Sequence[str],
+        for_s: float,
+        comment: str,
+        by: str,
+        starts_at: datetime | None = None,
+    ) -> SilenceView:
+        """The silence, which holds for so long from then, or from now on."""
         ...
 
     async def expire(self, silence: str) -> SilenceView:

@@ -10,10 +10,14 @@ from dashboards import incident_words
 from dashboards.desk import DeskError, IncidentDesk, IncidentLine
 from dashboards.form_guard import FormGuard, said_name
 from dashboards.pages import show
+from dashboards.rollback_desk import RollbackDesk
 from dashboards.view import IncidentState
 
 SHOWN_MAX = 200
 """How many incidents a list shows; the page says when there are more."""
+
+ROLLBACKS_LOOKED_AT = 500
+"""Among how many of the latest decisions on rollbacks those of an incident are searched."""
 
 OPEN, ALL = "open", "all"
 """What may be asked for beside one state."""
@@ -21,15 +25,17 @@ OPEN, ALL = "open", "all"
 Text = Annotated[str, Query(max_length=1000)]
 
 
-def incident_pages(desk: IncidentDesk, guard: FormGuard) -> APIRouter:
+def incident_pages(desk: IncidentDesk, guard: FormGuard, rollbacks: RollbackDesk | None = None) -> APIRouter:
     """The routes that people open in a browser, and those that the forms on them are sent to."""
     router = APIRouter(include_in_schema=False)
-    _add_pages(router, desk, guard)
+    _add_pages(router, desk, guard, rollbacks)
     _add_forms(router, desk, guard)
     return router
 
 
-def _add_pages(router: APIRouter, desk: IncidentDesk, guard: FormGuard) -> None:
+def _add_pages(
+    router: APIRouter, desk: IncidentDesk, guard: FormGuard, rollbacks: RollbackDesk | None
+) -> None:
     @router.get("/incidents", response_class=HTMLResponse)
     async def incidents(
         request: Request, state: Text = OPEN, match: Text = "", quiet: Text = ""
@@ -51,10 +57,13 @@ def _add_pages(router: APIRouter, desk: IncidentDesk, guard: FormGuard) -> None:
 
     @router.get("/incidents/{incident}", response_class=HTMLResponse)
     async def incident(request: Request, incident: str, done: Text = "") -> HTMLResponse:
+        file = await desk.incident(incident)
+        known = (await rollbacks.overview(ROLLBACKS_LOOKED_AT)).decisions if rollbacks else ()
         return show(
             "incident.html",
             request,
-            file=await desk.incident(incident),
+            file=file,
+            rollbacks=[one for one in known if one.incident == file.incident.id],
             done=incident_words.DONE.get(done, ""),
             visitor=guard.visitor(request),
             words=incident_words,

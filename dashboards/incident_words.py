@@ -11,7 +11,11 @@ DONE = {
     "acknowledged": "You see to it from now on: no repeats and no escalation, until it is over or gets worse.",
     "before": "Somebody already sees to it; the first one stays on record.",
     "marked": "Kept. The precision of its rule is counted from this.",
-    "silenced": "Silenced from now on. What still fires when the silence is over is told then.",
+    "silenced": "The silence stands below. What still fires when it is over is told then.",
+    "approve": "Approved: the order is on its way, and people are told.",
+    "reject": "Rejected: it is not sent for this incident, and people are told.",
+    "lock": "Locked: it does not act until somebody unlocks it.",
+    "unlock": "Unlocked: it may act again. What was held back meanwhile stays so.",
     "expired": "The silence is over. What still fires is told now.",
 }
 """What is said after something was done, by the word for it that stands in the address."""

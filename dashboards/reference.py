@@ -1,5 +1,6 @@
 """The API's own description, read from its OpenAPI document, as values that a template can show."""
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -33,13 +34,16 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One thing a machine may ask."""
+    """One thing a machine may ask: what it may say with it, as it is typed with curl, and what is answered."""
 
     method: str
     path: str
     summary: str
     description: str
     answers: tuple[Answer, ...]
+    parameters: tuple[Field, ...] = ()
+    body: tuple[Field, ...] = ()
+    example: str = ""
 
 
 def operations(openapi: Mapping[str, Any]) -> tuple[Operation, ...]:
@@ -52,10 +56,50 @@ def operations(openapi: Mapping[str, Any]) -> tuple[Operation, ...]:
             summary=operation.get("summary", ""),
             description=operation.get("description", ""),
             answers=tuple(_answers(operation["responses"], schemas)),
+            parameters=tuple(_parameters(operation, schemas)),
+            body=_fields(_body(operation), schemas, DEPTH_MAX),
+            example=_example(method, path, operation, schemas),
         )
         for path, methods in openapi["paths"].items()
         for method, operation in methods.items()
     )
+
+
+def _parameters(operation: Mapping[str, Any], schemas: Mapping[str, Any]) -> Iterator[Field]:
+    for one in operation.get("parameters", ()):
+        must = " (needed)" if one.get("required") else ""
+        note = one.get("description") or _note(one["schema"], schemas)
+        yield Field(one["name"], _kind(one["schema"], schemas) + must, note)
+
+
+def _body(operation: Mapping[str, Any]) -> Mapping[str, Any]:
+    content = operation.get("requestBody", {}).get("content", {})
+    schema: Mapping[str, Any] = content.get("application/json", {}).get("schema", {})
+    return schema
+
+
+def _example(method: str, path: str, operation: Mapping[str, Any], schemas: Mapping[str, Any]) -> str:
+    """The operation as somebody types it who has the daemon on this machine; empty where nobody gave an example."""
+    asked = []
+    for one in operation.get("parameters", ()):
+        values = one.get("examples") or one["schema"].get("examples") or ()
+        if one["in"] == "path" and values:
+            path = path.replace(f"{{{one['name']}}}", str(values[0]))
+        elif one["in"] == "query" and values:
+            asked.append(f"--data-urlencode '{one['name']}={values[0]}'")
+    sent_schema = _opened(_body(operation), schemas)
+    body = sent_schema.get("examples")
+    if "{" in path or (method == "post" and not body):
+        return ""
+    query = f" --get {' '.join(asked)}" if asked else ""
+    sent = f" --json '{_written(body[0], sent_schema)}'" if body else ""
+    return f"curl localhost:8700{path}{query}{sent}"
+
+
+def _written(example: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
+    # In the order of the fields: the document has lost that of the example.
+    named = {name: example[name] for name in schema.get("properties", {}) if name in example}
+    return json.dumps(named, ensure_ascii=False)
 
 
 def _answers(responses: Mapping[str, Any], schemas: Mapping[str, Any]) -> Iterator[Answer]:

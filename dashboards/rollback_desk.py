@@ -43,6 +43,8 @@ class RollbackLine:
     answered_by: str = ""
     delivered_at: datetime | None = None
     failed_at: datetime | None = None
+    afterwards: str = ""
+    """Whether it helped, once an order was taken."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, status
@@ -29,21 +30,39 @@ class Draft:
     matchers: str = ""
     length: str = LENGTHS[0]
     comment: str = ""
+    starts: str = ""
 
     @classmethod
     def of(cls, fields: Mapping[str, str]) -> "Draft":
         """The draft in the fields of a form or an address."""
-        return cls(fields.get("matchers", ""), fields.get("for") or LENGTHS[0], fields.get("comment", ""))
+        return cls(
+            fields.get("matchers", ""),
+            fields.get("for") or LENGTHS[0],
+            fields.get("comment", ""),
+            fields.get("starts", ""),
+        )
 
-    def read(self) -> tuple[list[str], float]:
-        """The matchers, and the length in seconds. Raises DeskError with what would be right."""
+    def read(self) -> tuple[list[str], float, datetime | None]:
+        """The matchers, the length in seconds, and the beginning. Raises DeskError with what would be right."""
         try:
             matchers, length_s = parse_matchers(self.matchers), parse_duration(self.length)
+            starts_at = _moment(self.starts)
         except ValueError as error:
             raise DeskError(str(error), is_malformed=True) from error
         if problem := matchers_problem(matchers):
             raise DeskError(problem, is_malformed=True)
-        return [str(one) for one in matchers], length_s
+        return [str(one) for one in matchers], length_s, starts_at
+
+
+def _moment(text: str) -> datetime | None:
+    """The moment that somebody has written, in UTC unless they say otherwise; nothing where they wrote nothing."""
+    if not text.strip():
+        return None
+    try:
+        at = datetime.fromisoformat(text.strip())
+    except ValueError as error:
+        raise ValueError(f"{text!r} is no time; write it like 2026-03-02T18:00 (UTC)") from error
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def silence_pages(desk: IncidentDesk, guard: FormGuard) -> APIRouter:
@@ -101,8 +120,8 @@ def silence_pages(desk: IncidentDesk, guard: FormGuard) -> APIRouter:
                 request, draft, note="Nothing is silenced yet: look at what it would hold first."
             )
         try:
-            matchers, length_s = draft.read()
-            await desk.silence(matchers, length_s, draft.comment, by)
+            matchers, length_s, starts_at = draft.read()
+            await desk.silence(matchers, length_s, draft.comment, by, starts_at)
         except DeskError as error:
             return await _form(request, draft, str(error), error.status_code)
         answer = RedirectResponse("../silences?done=silenced", status.HTTP_303_SEE_OTHER)

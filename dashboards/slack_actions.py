@@ -5,6 +5,8 @@ from typing import Any, Protocol
 
 from fastapi import APIRouter, BackgroundTasks, HTTPException, Request, status
 
+from dashboards.limited_body import limited_body
+
 MAX_BODY_BYTES = 200_000
 """How large a request may be: it holds the message that was pressed, of which Slack takes 50 blocks."""
 
@@ -27,12 +29,8 @@ def slack_routes(desk: PressDesk) -> APIRouter:
 
     @router.post("/api/slack/actions", include_in_schema=False)
     async def pressed(request: Request, later: BackgroundTasks) -> None:
-        body = bytearray()
-        async for piece in request.stream():
-            body += piece
-            if len(body) > MAX_BODY_BYTES:
-                raise HTTPException(status.HTTP_413_CONTENT_TOO_LARGE, "too much for a button")
-        payload = desk.payload(bytes(body), request.headers)
+        body = await limited_body(request, MAX_BODY_BYTES, "too much for a button")
+        payload = desk.payload(body, request.headers)
         if payload is None:
             raise HTTPException(status.HTTP_401_UNAUTHORIZED, "not signed by an app of the configuration")
         # Slack waits three seconds for the answer, and then takes the button for broken.

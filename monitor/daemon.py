@@ -46,10 +46,13 @@ from .serving import Place, Server, address, bind, server
 from .status import Status, canary_job
 from .taking_over import first_start, take_over
 from .telemetry import Metrics
+from .telling.asked_route import notified
 from .telling.incident_desk import Desk
 from .telling.messenger import Messenger
 from .telling.outside_watch import open_outside_watch
+from .telling.pagerduty_replies import PagerDutyReplies, pagerduty_secrets
 from .telling.rollbacks import Rollbacks
+from .telling.verifying import LOOK_EVERY_S, Verifying
 from .traffic import StoreError
 from .traffic.checks import AnswerChecks
 from .traffic.config import TlsConfig
@@ -150,6 +153,9 @@ def run_daemon(
             # Calls are remembered by the ten thousand: looking through all of them for cycles as often as Python would
             # by itself takes a quarter of the time of counting them.
             gc.set_threshold(*GARBAGE_THRESHOLDS)
+            # What is there by now stays: two hundred thousand objects of modules, through which a look takes as long as
+            # nobody should wait for an answer.
+            gc.freeze()
             return uvloop.run(daemon.run())
     finally:
         database.close()
@@ -310,6 +316,14 @@ class Daemon:
         wake, rules = self._messenger.wake, self._house.rollbacks
         return SlackButtons(self.database, self.clock, telling, self._self, receivers, wake, rules)
 
+    def _verifying(self) -> Verifying:
+        wake, rules = self._messenger.wake, self._house.rollbacks
+        return Verifying(self.database, self.clock, rules, self._rounds.replay_now, wake)
+
+    def _open_replies(self) -> PagerDutyReplies | None:
+        secrets = pagerduty_secrets(self.deployment.config.receivers)
+        return PagerDutyReplies(self.database, self.clock, secrets, self._messenger.wake) if secrets else None
+
     async def _open_rounds(self, asking: httpx.AsyncClient, now: datetime) -> Rounds:
         watched = {
             name: watched_of(self.deployment, name, slot_s(cadence_of(target), now))
@@ -362,6 +376,7 @@ class Daemon:
             ("gauges", GAUGES_EVERY_S, self._show),
             ("sensitivity", SENSITIVITY_EVERY_S, self._measure),
             ("watches", config.watch_every, self._look),
+            ("rollbacks", LOOK_EVERY_S, self._verifying().look),
         ]
         if config.heartbeat:
             jobs.append(("heartbeat", config.heartbeat.every, self._outside.beat))
@@ -405,12 +420,14 @@ class Daemon:
                 self._messenger.wake,
                 self._house.routing,
                 self._house.inhibitions,
+                partial(notified, self.deployment.config),
             ),
             token.get_secret_value() if token else None,
             self._buttons,
             Rollbacks(self.database, self.clock, self.deployment.config.rollbacks, self._messenger.wake),
             self.clock,
             self._public_url,
+            self._open_replies(),
         )
         otlp, is_news = self.deployment.config.otlp, self._self.is_news
         in_flight = InFlight(otlp.max_in_flight_bytes)

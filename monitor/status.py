@@ -15,6 +15,7 @@ from alerts import incident as incidents
 from alerts.evidence.ledger import QUARTER_S, Ledger
 from alerts.finding import Label
 from alerts.inhibition import InhibitRule, inhibitor
+from alerts.recovery import recovery_of
 from alerts.rollback import Action, PastRollback
 from alerts.sources import inhibiting
 from canaries.baseline import BaselineStatus
@@ -172,7 +173,7 @@ class Status:
             ),
             receivers=receivers(session, self.deployment, now),
             rollbacks=tuple(
-                self._rollback(one) for one in rollback_store.history(session, limit=ROLLBACKS_SHOWN)
+                self._rollback(session, one) for one in rollback_store.history(session, limit=ROLLBACKS_SHOWN)
             ),
             ingest=IngestStatus(
                 spans=received.total(),
@@ -261,14 +262,15 @@ class Status:
             "sees": seen.sentences() if seen else (),
         }
 
-    def _rollback(self, past: PastRollback) -> RollbackStatus:
+    def _rollback(self, session: Session, past: PastRollback) -> RollbackStatus:
         rule = self.deployment.config.rollbacks.get(past.name)
+        after = recovery_of(session, past, self.house.rollbacks, self.clock.now())
         return RollbackStatus(
             name=past.name,
             mode=RollbackMode(rule.mode.value) if rule else RollbackMode.DRY_RUN,
             state=rollback_state(past),
             at=past.delivered_at or past.failed_at or past.used_at,
-            reason=past.said,
+            reason="; ".join((past.said, after.said) if after else (past.said,)),
             incident_id=past.incident_id,
         )
 

@@ -70,7 +70,7 @@ def plain_text(message: Message, public_url: str | None = None) -> str:
         "\n".join(f"{name}: {value}" for name, value in message.evidence),
         "\n".join(f"{name}: {value}" for name, value in message.labels.items()),
         f"incident {message.incident_id}" if message.incident_id else "",
-        public_url or "",
+        message.address(public_url),
     ]
     return _cut("\n\n".join(paragraph for paragraph in paragraphs if paragraph), MAX_BODY_LENGTH)
 

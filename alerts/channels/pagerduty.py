@@ -18,6 +18,9 @@ from ..incident import NoticeKind, State
 from ..message import Message, Thread
 from .posting import Poster
 
+DEDUP_PREFIX = "anchorwatch/"
+"""What stands before the group in the key of an alarm: by it we know our own again when PagerDuty tells of one."""
+
 MAX_SUMMARY_LENGTH = 1024
 """What PagerDuty takes at most."""
 
@@ -79,7 +82,7 @@ class PagerDutyChannel:
 
 def events(message: Message, public_url: str | None = None) -> Iterator[dict[str, Any]]:
     """What PagerDuty is told: an event or two, or nothing where the message is no news to it."""
-    key = f"anchorwatch/{message.group_id or message.incident_id or message.id}"
+    key = DEDUP_PREFIX + (message.group_id or message.incident_id or message.id)
     match message.kind:
         case NoticeKind.RESOLVED:
             yield {"event_action": "resolve", "dedup_key": key}
@@ -113,7 +116,8 @@ def _trigger(message: Message, key: str, public_url: str | None) -> dict[str, An
     for name, label in (("component", "model"), ("group", "service")):
         if labels.get(label):
             event["payload"][name] = labels[label][:MAX_NAME_LENGTH]
-    return event | ({"client_url": public_url} if public_url else {})
+    address = message.address(public_url)
+    return event | ({"client_url": address} if address else {})
 
 
 def _details(message: Message) -> dict[str, Any]:

@@ -150,10 +150,8 @@ def _context(message: Message, public_url: str | None) -> list[Any]:
         escaped(f"{name}: {value}", MAX_FIELD_LENGTH)
         for name, value in list(message.labels.items())[:MAX_LABELS]
     ]
-    if public_url and message.page:
-        words.append(f"<{public_url.rstrip('/')}/{message.page}|Open it>")
-    elif public_url:
-        words.append(f"<{public_url}|Open Anchorwatch>")
+    if address := message.address(public_url):
+        words.append(f"<{address}|{'Open Anchorwatch' if address == public_url else 'Open it'}>")
     return [_markdown(" · ".join(words))] if words else []
 
 

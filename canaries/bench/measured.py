@@ -91,7 +91,7 @@ class Meter:
         expectations = self._expectations.get(completion.canary)
         if expectations is None or completion.text is None:
             return None
-        checks = validate(expectations, completion.text, completion.finish_reason)
+        checks = validate(expectations, completion.text, completion.finish_reason, completion.tool_calls)
         return tuple(check.name for check in checks if not check.passed) if checks else None
 
 

@@ -16,6 +16,7 @@ def to_plain(found: Comparison) -> dict[str, Any]:
         "summary": headline(found),
         "notes": details(found),
         "is_negligible": found.is_negligible,
+        "is_beyond_floor": found.is_beyond_floor,
         "alpha": found.settings.alpha,
         "permutations": found.permutations,
         "is_exact": found.is_exact,
@@ -48,6 +49,7 @@ def _score(result: ScoreResult) -> dict[str, Any]:
         **_interval(effect),
         "floor": result.score.floor,
         "is_negligible": result.is_negligible,
+        "is_beyond_floor": result.is_beyond_floor,
         "decides": result.decides,
     }
 

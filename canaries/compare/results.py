@@ -69,6 +69,13 @@ class ScoreResult:
         """Whether the effect, as far as its interval reaches, is too small to mean anything."""
         return self.effect is not None and max(abs(self.effect.low), abs(self.effect.high)) < self.score.floor
 
+    @property
+    def is_beyond_floor(self) -> bool:
+        """Whether the effect, as far as its interval reaches, is large enough to mean something."""
+        if self.effect is None:
+            return False
+        return self.effect.low > self.score.floor or self.effect.high < -self.score.floor
+
 
 @dataclass(frozen=True, slots=True)
 class CanaryResult:
@@ -96,6 +103,12 @@ class Comparison:
     permutations: int
     is_exact: bool
     reach: Reach
+
+    @property
+    def is_beyond_floor(self) -> bool:
+        """Whether an effect that decides is surely larger than nothing: that sides differ does not say by how much."""
+        alpha = self.settings.alpha
+        return any(one.decides and one.p_value_alone <= alpha and one.is_beyond_floor for one in self.scores)
 
     @property
     def strongest(self) -> ScoreResult | None:

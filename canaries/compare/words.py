@@ -34,9 +34,16 @@ def _reasons(found: Comparison) -> list[str]:
         effect = "" if strongest.effect is None else f", {effect_words(strongest)}"
         moved = [one.canary for one in found.canaries if one.p_value <= found.settings.alpha]
         where = f"Canaries that moved by themselves: {listed(moved)}." if moved else _no_single(found)
-        return [f"Most telling: {strongest.score.name} ({strongest.score.sees}){effect}.", where]
+        lines = [f"Most telling: {strongest.score.name} ({strongest.score.sees}){effect}.", where]
+        return lines if found.is_beyond_floor or found.is_negligible else [*lines, _SIZE_UNSURE]
     share = f"{found.reach.detectable:.0%}"
     return [f"A change in {share} of the answers or more would probably have shown."]
+
+
+_SIZE_UNSURE = (
+    "That they differ is sure, by how much is not: no effect lies beyond its floor with its whole interval. "
+    "More answers would tell."
+)
 
 
 def _no_single(found: Comparison) -> str:

@@ -4,12 +4,15 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ..prompt import Message, Tool
 from ..refusals import is_refusal
-from ..suite import Message
 
 CUT_OFF = ("length", "max_tokens", "max_output_tokens", "incomplete")
 ASKS_FOR_TOOLS = ("tool_calls", "tool_use", "function_call")
 """Finish reasons, in the words of the APIs."""
+
+PICTURE_ALONE = "a picture without a word"
+"""The question of who sends nothing else."""
 
 KEY_CHARS_MAX = 4_000
 """How much of a question tells it from others: its beginning, and its end."""
@@ -38,12 +41,19 @@ class Exchange:
     answer: str | None = None
     finish_reason: str | None = None
     has_failed: bool = False
+    tools: tuple[Tool, ...] = ()
+    tool_choice: str | None = None
 
     @property
     def question(self) -> str:
         """What was asked last: what requests are told apart by."""
-        asked = (one.content for one in reversed(self.messages) if one.role == "user")
+        asked = (one.content or PICTURE_ALONE for one in reversed(self.messages) if one.role == "user")
         return next(asked, self.messages[-1].content if self.messages else "")
+
+    @property
+    def picture_bytes(self) -> int:
+        """How much of it are pictures."""
+        return sum(len(image.data) for one in self.messages for image in one.images)
 
     @property
     def chars(self) -> int:

@@ -13,6 +13,11 @@ PROMPTS_MAX = 200_000
 ANSWERS_MAX = 5
 """How many of the answers to one prompt are kept."""
 
+PICTURE_BYTES_MAX = 200_000_000
+"""How much of pictures is kept in all; requests with further ones are left out, and counted."""
+
+TOO_MANY_PICTURES = f"more pictures than {PICTURE_BYTES_MAX // 1_000_000} megabytes in all"
+
 _WHOLE = 2**32
 
 
@@ -50,6 +55,7 @@ class Gathering:
         self._seed, self._max = seed, prompts_max
         self._prompts: dict[str, Prompt] = {}
         self._below = _WHOLE
+        self._picture_bytes = 0
 
     def leave_out(self, why: str) -> None:
         """Count a request that cannot become a canary."""
@@ -59,6 +65,11 @@ class Gathering:
         """Take more requests."""
         for one in exchanges:
             self.requests += 1
+            if size := one.picture_bytes:
+                if self._picture_bytes + size > PICTURE_BYTES_MAX:
+                    self.leave_out(TOO_MANY_PICTURES)
+                    continue
+                self._picture_bytes += size
             key = key_of(one.question)
             known = self._prompts.get(key)
             if known is None:

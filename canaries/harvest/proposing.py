@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..suite import Message
+from .carrying import Asked
 from .clusters import NONE, cluster
 from .exchange import Exchange, key_of
 from .gathering import Gathered, Prompt
@@ -23,6 +23,8 @@ from .writing import to_yaml
 
 FILE_CHARS_MAX = 1_200_000
 """How much text a proposal holds; picks that come after it are left out, and told."""
+
+REDACTED_ADDRESS = "picked, but the address of a picture holds what is redacted"
 
 ANSWER_SHOWN = 2_000
 """How much of a recorded answer is shown beside its canary."""
@@ -103,7 +105,12 @@ def propose(
     if not picks:
         return None
     progress("redacting")
-    drafts = _fitting(_draft(landscape, one, own) for one in picks)
+    drawn = [(one, _draft(landscape, one, own)) for one in picks]
+    sound = [(one, draft) for one, draft in drawn if draft is not None]
+    if not sound:
+        return None
+    fitting = _fitting(sound)
+    drafts = [draft for _, draft in fitting]
     systems = {one.system for one in drafts}
     shared = next(iter(systems)) if len(systems) == 1 else None
     rarity = Counter(word for one in gathered.prompts[:_NAMED_BY] for word in set(_named_words(one.key)))
@@ -114,20 +121,20 @@ def propose(
         {
             **gathered.left_out,
             f"longer than {CHARS_MAX:,} characters": too_long,
-            "picked, but the proposal is full": len(picks) - len(drafts),
+            REDACTED_ADDRESS: len(drawn) - len(sound),
+            "picked, but the proposal is full": len(sound) - len(drafts),
         }
     )
-    return Harvest(proposal, _account(landscape, gathered, picks[: len(drafts)], proposed, left_out))
+    return Harvest(proposal, _account(landscape, gathered, [one for one, _ in fitting], proposed, left_out))
 
 
-def _fitting(drafts: Iterable["_Draft"]) -> list["_Draft"]:
-    """The first drafts, as many as a proposal holds."""
+def _fitting(drafts: Sequence[tuple[Pick, "_Draft"]]) -> list[tuple[Pick, "_Draft"]]:
+    """As many drafts as a proposal holds, the first ones first; one with a large picture may leave room for others."""
     found, chars = [], 0
-    for one in drafts:
-        chars += one.chars
-        if chars > FILE_CHARS_MAX:
-            break
-        found.append(one)
+    for one, draft in drafts:
+        if chars + draft.chars <= FILE_CHARS_MAX:
+            chars += draft.chars
+            found.append((one, draft))
     return found
 
 
@@ -154,7 +161,8 @@ def _landscape(
 class _Draft:
     """A picked prompt without what was redacted."""
 
-    messages: tuple[Message, ...]
+    asked: Asked
+    question: str
     answer: str | None
     expect: Mapping[str, object]
     why: str
@@ -163,35 +171,42 @@ class _Draft:
     @property
     def system(self) -> str | None:
         """The system prompt, where it stands first and alone."""
-        roles = [one.role for one in self.messages]
+        messages = self.asked.messages
+        roles = [one.role for one in messages]
         is_alone = roles[:1] == ["system"] and not {"system", "developer"} & set(roles[1:])
-        return self.messages[0].content if is_alone else None
+        return messages[0].content if is_alone else None
 
     @property
     def chars(self) -> int:
         """How much of the file it takes."""
-        return len(to_yaml([*(one.content for one in self.messages), _cut(self.answer), dict(self.expect)]))
+        return len(to_yaml([self.asked.tree(), _cut(self.answer), dict(self.expect)]))
 
 
-def _draft(landscape: Landscape, one: Pick, own: Sequence[OwnPattern]) -> _Draft:
+def _draft(landscape: Landscape, one: Pick, own: Sequence[OwnPattern]) -> _Draft | None:
+    """The draft of a pick; ``None`` where the address of a picture would have to be redacted, and it with it."""
     prompt = landscape.prompts[one.prompt]
     shown = _shown(prompt, one)
     # Answers to prompts that differ in numbers only may name these numbers: only those to the very same prompt count.
     same = [e.answer for e in prompt.exchanges if e.answer is not None and e.messages == shown.messages]
     answers = [answer[:ANSWER_READ] for answer in same]
     answers.sort(key=lambda answer: answer != (shown.answer or "")[:ANSWER_READ])
-    done = redact([*(message.content for message in shown.messages), *answers], own)
-    contents, answers = done.texts[: len(shown.messages)], list(done.texts[len(shown.messages) :])
-    messages = tuple(Message(m.role, text) for m, text in zip(shown.messages, contents, strict=True))
+    asked = Asked(shown.messages, shown.tools, shown.tool_choice)
+    texts = asked.texts
+    done = redact([*texts, *answers], own)
+    redacted, answers = asked.with_texts(done.texts[: len(texts)]), list(done.texts[len(texts) :])
+    if redacted.addresses != asked.addresses:
+        return None
+    question = Exchange(redacted.messages).question
     # Of a longer one only its length is looked at: it is no label.
     beside = [
         answer if len(answer) > LABEL_CHARS_MAX else redact([answer], own).texts[0]
         for answer in _cluster_answers(landscape, one)
     ]
     return _Draft(
-        messages,
+        redacted,
+        question,
         answers[0] if answers else None,
-        suggested(contents[-1], answers, beside),
+        suggested(question, answers, beside),
         _why(landscape, one),
         done.values,
     )
@@ -227,16 +242,10 @@ def _documents(
 ) -> list[ProposedDocument]:
     documents = []
     for draft in drafts:
-        messages = draft.messages[1:] if shared is not None else draft.messages
-        is_plain = len(messages) == 1 and messages[0].role == "user"
-        asked = (
-            {"prompt": messages[0].content}
-            if is_plain
-            else {"messages": [{"role": one.role, "content": one.content} for one in messages]}
-        )
+        asked = draft.asked.tree(without=int(shared is not None))
         documents.append(
             ProposedDocument.model_validate(
-                {"id": _id(messages[-1].content, rarity, ids), **asked, "expect": draft.expect}
+                {"id": _id(draft.question, rarity, ids), **asked, "expect": draft.expect}
                 | {"why": draft.why, "answer": _cut(draft.answer), "redacted": draft.values}
             )
         )

@@ -5,10 +5,10 @@ const TIMEOUT_MS = 8_000;
 let seenAt = new Date();
 
 async function refresh() {
-  if (document.hidden) return;
+  if (document.hidden || isBeingFilledIn()) return;
   const stale = document.getElementById("stale");
   try {
-    const answer = await fetch(location.pathname, { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS) });
+    const answer = await fetch(address(), { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS) });
     if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
     const next = new DOMParser().parseFromString(await answer.text(), "text/html");
     show(next);
@@ -20,6 +20,25 @@ async function refresh() {
   }
 }
 
+// What was just done is said once.
+function address() {
+  const asked = new URLSearchParams(location.search);
+  asked.delete("done");
+  return `${location.pathname}?${asked}`;
+}
+
+// Nobody's words are taken away while they write.
+function isBeingFilledIn() {
+  const fields = [...document.querySelectorAll("#main input, #main textarea, #main select")];
+  return fields.some((field) => field === document.activeElement || isChanged(field));
+}
+
+function isChanged(field) {
+  if (field.type === "checkbox") return field.checked !== field.defaultChecked;
+  if (field.options) return [...field.options].some((option) => option.selected !== option.defaultSelected && option.selected);
+  return field.value !== field.defaultValue;
+}
+
 function show(next) {
   const main = document.getElementById("main");
   const fresh = next.getElementById("main");
@@ -29,10 +48,11 @@ function show(next) {
   if (fresh.dataset.headline !== main.dataset.headline) {
     document.getElementById("announce").textContent = fresh.dataset.headline;
   }
-  const focused = document.activeElement?.closest("details[id]")?.id;
+  const focused = document.activeElement?.id || document.activeElement?.closest("details[id]")?.id;
   document.title = next.title;
   main.replaceWith(fresh);
-  if (focused) document.getElementById(focused)?.querySelector("summary").focus();
+  const place = focused && document.getElementById(focused);
+  if (place) (place.querySelector("summary") ?? place).focus();
 }
 
 setInterval(refresh, PERIOD_MS);

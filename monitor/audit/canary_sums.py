@@ -11,6 +11,7 @@ from canaries.baseline_store import BaselineSummary, load_baseline
 from canaries.run_counts import ModelCounts, RunCounts, count_runs, runs_between
 
 from ..canary_flow.baseline_life import baseline_of
+from ..traffic.windows.distribution import distribution_of
 from .facts import Span, moment
 from .tally import Tally
 
@@ -77,10 +78,8 @@ def tally_of(run: RunCounts) -> Tally:
     )
     if run.cost_usd is not None and run.answered:
         tally.priced, tally.cost_nano = run.answered, round(run.cost_usd * _NANO)
-    for seconds in run.latencies_s:
-        tally.latency_s.add(max(0.0, seconds))
-    for seconds in run.ttfts_s:
-        tally.ttft_s.add(max(0.0, seconds))
+    tally.latency_s = distribution_of(np.maximum(0.0, run.latencies_s))
+    tally.ttft_s = distribution_of(np.maximum(0.0, run.ttfts_s))
     return tally
 
 

@@ -1,14 +1,15 @@
 """A target or a service: every measure of it beside what it is compared with. What is real is judged later."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import hypot
+from typing import NamedTuple
 
 import numpy as np
 
 from dashboards.audit.report import Against, Change, FailedCheck, Line, Measure, Reality, Subject, SubjectKind
 
-from ..traffic.windows.histogram import Histogram, merged
+from ..traffic.windows.distribution import Distribution, Row
 from .changes import Blocks, Moved, by_counts, by_days, by_groups, by_pairs, by_two_days, share_half
 from .facts import ByBlock, ServiceFacts, Span, TargetFacts, days_before
 from .tally import Tally
@@ -66,24 +67,74 @@ class _Sides:
     """How long the period is."""
     is_paired: bool = False
 
-    def moved(self, part: Callable[[Tally], Part], against: Against, *, is_share: bool) -> Moved | None:
+    def of(self, part: Callable[[Tally], Part]) -> "_Measured":
+        """What a measure is made of on each side."""
+        return _Measured(*(_blocks(side, part) for side in (self.now, self.previous, self.baseline)))
+
+    def moved(self, measured: "_Measured", against: Against, *, is_share: bool) -> Moved | None:
         """How surely the measure is another than before."""
-        now, base = _blocks(self.now, part), _blocks(self.baseline, part)
+        now, before, base = measured
         if against is Against.BASELINE:
             if self.kind is SubjectKind.TARGET:
                 return _least_sure(by_groups(now, base), now, base, is_share=is_share)
             if now.n == 0 or self.days < 1:
                 return None
             return _least_sure(by_days(now.value, base, self.days), now, base, is_share=is_share)
-        before = _blocks(self.previous, part)
         moved = (by_pairs if self.is_paired else by_groups)(now, before)
         if moved is not None and self.kind is SubjectKind.SERVICE:
             moved = moved.or_less_sure(by_two_days(now.value, before.value, base, self.days))
         return _least_sure(moved, now, before, is_share=is_share)
 
-    def before(self, against: Against) -> Sequence[Tally]:
+
+class _Measured(NamedTuple):
+    """What a measure is made of on each side, block by block."""
+
+    now: Blocks
+    previous: Blocks
+    baseline: Blocks
+
+    def before(self, against: Against) -> Blocks:
         """What it is compared with."""
         return self.previous if against is Against.PREVIOUS else self.baseline
+
+
+@dataclass(frozen=True, slots=True)
+class _Values:
+    """Values block by block, and all of them together."""
+
+    blocks: Row
+    whole: Distribution
+
+    @classmethod
+    def of(cls, parts: Iterable[Distribution]) -> "_Values":
+        """Those of these blocks."""
+        blocks = Row(list(parts))
+        return cls(blocks, blocks.together)
+
+    def above(self, edge: float) -> Blocks:
+        """Those above ``edge``, over all."""
+        return Blocks(self.blocks.above(edge).astype(np.float64), self.blocks.n.astype(np.float64))
+
+
+class _Tails(NamedTuple):
+    """Latencies, or times to the first token, on each side."""
+
+    now: _Values
+    previous: _Values
+    baseline: _Values
+
+    @classmethod
+    def of(cls, sides: _Sides, has: Callable[[Tally], Distribution]) -> "_Tails":
+        """Those that the tallies of the sides have."""
+        return cls(*(_Values.of(map(has, side)) for side in (sides.now, sides.previous, sides.baseline)))
+
+    def before(self, against: Against) -> _Values:
+        """What they are compared with."""
+        return self.previous if against is Against.PREVIOUS else self.baseline
+
+    def above(self, edge: float) -> _Measured:
+        """How many are above ``edge``, over all."""
+        return _Measured(*(one.above(edge) for one in self))
 
 
 def _least_sure(moved: Moved | None, now: Blocks, before: Blocks, *, is_share: bool) -> Moved | None:
@@ -140,17 +191,20 @@ def target_of(facts: TargetFacts) -> Subject:
 
 def _lines(sides: _Sides) -> list[Line]:
     means = [_mean_line(measure, sides) for measure in PARTS]
-    tails = [_tail_line(measure, sides) for measure in QUANTILES]
+    latency, ttft = _Tails.of(sides, lambda one: one.latency_s), _Tails.of(sides, lambda one: one.ttft_s)
+    tails = [
+        _tail_line(measure, sides, ttft if measure is Measure.TTFT_P95 else latency) for measure in QUANTILES
+    ]
     return [line for line in (*means, *tails) if line is not None]
 
 
 def _mean_line(measure: Measure, sides: _Sides) -> Line | None:
-    part = PARTS[measure]
-    now = _blocks(sides.now, part)
+    measured = sides.of(PARTS[measure])
+    now = measured.now
     changes = {}
     for against in Against:
-        before = _blocks(sides.before(against), part)
-        moved = sides.moved(part, against, is_share=measure.is_share)
+        before = measured.before(against)
+        moved = sides.moved(measured, against, is_share=measure.is_share)
         changes[against] = _change(measure, before.value if before.n else None, round(before.n), moved)
     return _line(measure, now.value if now.n else None, round(now.n), changes)
 
@@ -184,40 +238,30 @@ def _volume_line(measure: Measure, sides: _Sides, span: Span) -> Line | None:
     return _line(measure, now, n, changes)
 
 
-def _tail_line(measure: Measure, sides: _Sides) -> Line | None:
-    q = QUANTILES[measure]
-    has = _ttft if measure is Measure.TTFT_P95 else _latency
-    whole = merged(map(has, sides.now))
-    value = whole.quantile(q)
-    changes = {against: _tail_change(measure, sides, against, whole, has) for against in Against}
-    return _line(measure, value.value if value else None, whole.n, changes)
+def _tail_line(measure: Measure, sides: _Sides, tails: _Tails) -> Line | None:
+    now = tails.now.whole
+    changes = {against: _tail_change(measure, sides, against, tails) for against in Against}
+    return _line(measure, at_quantile(now, QUANTILES[measure]), now.n, changes)
 
 
-def _tail_change(
-    measure: Measure, sides: _Sides, against: Against, now: Histogram, has: Callable[[Tally], Histogram]
-) -> Change | None:
+def _tail_change(measure: Measure, sides: _Sides, against: Against, tails: _Tails) -> Change | None:
     """How a quantile has moved: by the share of calls that are slower than both sides together, a share as any."""
     q = QUANTILES[measure]
-    usual = merged(map(has, sides.before(against)))
+    now, usual = tails.now.whole, tails.before(against).whole
     before, value = at_quantile(usual, q), at_quantile(now, q)
     if before is None:
         return None
     if value is None or min(now.n, usual.n) * (1 - q) < TAIL_CALLS_MIN:
         return Change(before, usual.n, Reality.UNKNOWN)
-    edge = _common_edge(now, usual, q)
-
-    def part(one: Tally) -> Part:
-        return has(one).above(edge), has(one).n
-
-    moved = sides.moved(part, against, is_share=True)
+    moved = sides.moved(tails.above(_common_edge(now, usual, q)), against, is_share=True)
     if moved is None:
         return Change(before, usual.n, Reality.UNKNOWN)
     change = _change(measure, before, usual.n, Moved(value - before, 0.0, moved.p_value))
-    low, high = _between(_reach(sides.now, q, has), _reach(sides.before(against), q, has))
+    low, high = _between(_reach(tails.now, q), _reach(tails.before(against), q))
     return change and replace(change, low=low, high=high)
 
 
-def _common_edge(one: Histogram, other: Histogram, q: float) -> float:
+def _common_edge(one: Distribution, other: Distribution, q: float) -> float:
     """The quantile of both sides together, each counting as much as the other: it is the same when they are swapped."""
     low, high = sorted(found.high for side in (one, other) if (found := side.quantile(q)) is not None)
     while high > low * _STEP:
@@ -227,13 +271,15 @@ def _common_edge(one: Histogram, other: Histogram, q: float) -> float:
     return high
 
 
-def _reach(tallies: Sequence[Tally], q: float, has: Callable[[Tally], Histogram]) -> _Reach:
+def _reach(values: _Values, q: float) -> _Reach:
     """A quantile, and between which values it surely lies, as the share beyond it varies from block to block."""
-    whole = merged(map(has, tallies))
-    edge = whole.quantile(q)
-    limit = edge.high if edge else 0.0
-    half = share_half(_blocks(tallies, lambda one: (has(one).above(limit), has(one).n)))
-    return at_quantile(whole, q - half), at_quantile(whole, q), at_quantile(whole, q + half)
+    edge = values.whole.quantile(q)
+    half = share_half(values.above(edge.high if edge else 0.0))
+    return (
+        at_quantile(values.whole, q - half),
+        at_quantile(values.whole, q),
+        at_quantile(values.whole, q + half),
+    )
 
 
 def _between(now: _Reach, before: _Reach) -> tuple[float | None, float | None]:
@@ -251,18 +297,10 @@ def _between(now: _Reach, before: _Reach) -> tuple[float | None, float | None]:
     )
 
 
-def at_quantile(histogram: Histogram, q: float) -> float | None:
+def at_quantile(spread: Distribution, q: float) -> float | None:
     """The quantile, where there are values, and ``q`` is one."""
-    found = histogram.quantile(q) if 0 < q <= 1 else None
+    found = spread.quantile(q) if 0 < q <= 1 else None
     return found.value if found else None
-
-
-def _latency(tally: Tally) -> Histogram:
-    return tally.latency_s
-
-
-def _ttft(tally: Tally) -> Histogram:
-    return tally.ttft_s
 
 
 def _change(measure: Measure, before: float | None, n: int, moved: Moved | None) -> Change | None:

@@ -1,9 +1,8 @@
 """The stored windows of production traffic, added up to what an audit looks at."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from sqlmodel import Session
 
@@ -12,10 +11,11 @@ from ..traffic.roll_ups import Resolution, parts
 from ..traffic.watches.config import WatchConfig
 from ..traffic.watches.long_looks import Spent, sums_of
 from ..traffic.watches.match import matches
+from ..traffic.windows.counted import counted_in
 from ..traffic.windows.series import OVERFLOW, Series
-from ..traffic.windows.window import window_from_json
+from ..traffic.windows.window import plain_of, window_from_json
 from .facts import DAY_S, HOUR_S, Span, days_before
-from .tally import Counting, Tally
+from .tally import Counting, Tally, tally_of_window
 
 SERVICES_MAX = 200
 """How many services, each in each environment, are audited by themselves: those with the most windows."""
@@ -35,6 +35,8 @@ _BUDGET_KEYS = (
     "chosen",
     "ambiguous_nano",
 )
+
+_TOLD_EVERY, _NANO = 1_000, 1_000_000_000
 
 Progress = Callable[[int], None]
 """Told how many windows were read."""
@@ -88,56 +90,81 @@ def model_key(series: Series) -> ModelKey:
     return series.provider, series.response_model or series.request_model
 
 
+_BY_SERVICE, _BY_MODEL = range(2)
+
+
+class _Places:
+    """Numbers for where windows are counted: each is of a model, and of a service if that one is told apart."""
+
+    def __init__(self, services: Iterable[ServiceKey], models: Iterable[ModelKey]) -> None:
+        self.services, self.models = list(services), [*models, OVERFLOW_KEY]
+        self.service_of: list[int] = []
+        self.model_of: list[int] = []
+        self._services = {key: number for number, key in enumerate(self.services)}
+        self._models = {key: number for number, key in enumerate(self.models)}
+        self._places: dict[tuple[int, int], int] = {}
+        self._of: dict[Series, int] = {}
+
+    def of(self, series: Series) -> int:
+        """The number of the place of a series."""
+        place = self._of.get(series)
+        if place is None:
+            service = self._services.get((series.service, series.environment), _NOWHERE)
+            model = self._models.get(model_key(series), _NOWHERE)
+            place = self._of[series] = self._places.setdefault((service, model), len(self._places))
+            if place == len(self.service_of):
+                self.service_of.append(service)
+                self.model_of.append(model)
+        return place
+
+
+_NOWHERE = -1
+"""Stands for the services and models that are not told apart."""
+
+
 def read_traffic(session: Session, span: Span, progress: Progress = lambda windows: None) -> TrafficSums:
     """What the stored windows add up to, in the period, the one before, and on the days before."""
     found = TrafficSums()
     before, days = span.before(), days_before(span)
     _know_models(session, found, span.end)
-    services = _services(session, found, (span, before))
+    places = _Places(_services(session, found, (span, before)), found.models)
     for piece, whole in ((span, found.now), (before, found.previous), (days, found.days)):
-        for (service, model, block), tally in _counted(session, piece, services, progress):
-            if service is not None:
-                whole.setdefault(service, {}).setdefault(block, Tally()).merge(tally)
+        for block, counting in _counted(session, piece, places, progress):
+            for service, tally in counting.tallies(_BY_SERVICE).items():
+                whole.setdefault(places.services[service], {})[block] = tally
             if piece is span:
-                _count_now(found, service, model, tally)
-            elif piece is days and model in found.models:
-                found.models[model].days.merge(tally)
+                _count_now(found, places, counting)
+            elif piece is days:
+                for model, tally in counting.tallies(_BY_MODEL).items():
+                    if (key := places.models[model]) != OVERFLOW_KEY:
+                        found.models[key].days.merge(tally)
     return found
 
 
-def _count_now(found: TrafficSums, service: ServiceKey | None, model: ModelKey, tally: Tally) -> None:
-    if model == OVERFLOW_KEY:
-        found.overflow += tally.calls
-    elif (sums := found.models.get(model)) is not None:
-        sums.now.merge(tally)
-        if service is not None:
-            sums.services.add(service[0])
-
-
-_Group = tuple[ServiceKey | None, ModelKey, int]
-"""What is counted together: a service (``None`` for all that are not told apart), a model and a block of time."""
+def _count_now(found: TrafficSums, places: _Places, counting: Counting) -> None:
+    for model, tally in counting.tallies(_BY_MODEL).items():
+        if (key := places.models[model]) == OVERFLOW_KEY:
+            found.overflow += tally.calls
+        else:
+            found.models[key].now.merge(tally)
+    for place in counting.places:
+        model, service = places.model_of[place], places.service_of[place]
+        if _NOWHERE not in (model, service) and (sums := found.models.get(places.models[model])):
+            sums.services.add(places.services[service][0])
 
 
 def _counted(
-    session: Session, span: Span, services: frozenset[ServiceKey], progress: Progress
-) -> Iterator[tuple[_Group, Tally]]:
-    """The tally of each group in a span. Each window is counted once, whoever wants to know of it."""
-    groups: dict[_Group, Counting] = {}
-    places: dict[Series, tuple[ServiceKey | None, ModelKey]] = {}
-    for number, (start, series, window) in enumerate(_windows(session, span)):
-        if number % 1_000 == 999:
-            progress(1_000)
-        place = places.get(series)
-        if place is None:
-            service = (series.service, series.environment)
-            place = places[series] = (service if service in services else None, model_key(series))
-        group = (*place, span.block(start))
-        counting = groups.get(group)
-        if counting is None:
-            counting = groups[group] = Counting()
-        counting.count(window)
-    for group, counting in groups.items():
-        yield group, counting.tally()
+    session: Session, span: Span, places: _Places, progress: Progress
+) -> Iterator[tuple[int, Counting]]:
+    """What was counted in each block of a span: one after the other, so that only one of them takes memory."""
+    for block in span.blocks():
+        counting = Counting(places.service_of, places.model_of)
+        piece = Span(max(block, span.first), min(block + span.block_s, span.end), span.block_s)
+        for number, (_, series, body) in enumerate(_windows(session, piece), 1):
+            if number % _TOLD_EVERY == 0:
+                progress(_TOLD_EVERY)
+            counting.count(places.of(series), counted_in(body))
+        yield block, counting
 
 
 def read_spending(
@@ -147,25 +174,50 @@ def read_spending(
     found: list[Spent] = [Spent() for _ in watches]
     mine: dict[Series, list[tuple[int, Spent, WatchConfig]]] = {}
     first = min((since for _, since in watches), default=end)
-    for number, (start, series, window) in enumerate(_windows(session, Span(first, end, DAY_S))):
-        if number % 1_000 == 999:
-            progress(1_000)
+    for number, (start, series, body) in enumerate(_windows(session, Span(first, end, DAY_S)), 1):
+        if number % _TOLD_EVERY == 0:
+            progress(_TOLD_EVERY)
         if series not in mine:
             mine[series] = [
                 (since, spent, watch)
                 for (watch, since), spent in zip(watches, found, strict=True)
                 if matches(watch.match, series)
             ]
-        for since, spent, watch in mine[series]:
-            if start >= since:
-                plain = {key: window[key] for key in _BUDGET_KEYS if key in window}
-                added = sums_of(watch, [window_from_json(start, series, plain)], by_hour=True)
+        now = [(spent, watch) for since, spent, watch in mine[series] if start >= since]
+        if any(_is_split(watch) for _, watch in now):
+            window = plain_of(body)
+            counted = window_from_json(
+                start, series, {key: window[key] for key in _BUDGET_KEYS if key in window}
+            )
+            for spent, watch in now:
+                added = sums_of(watch, [counted], by_hour=True)
                 if isinstance(added, Spent):
                     spent.merge(added)
+        elif now:
+            tally = tally_of_window(counted_in(body))
+            for spent, watch in now:
+                _spend(spent, watch, tally)
     return found
 
 
-def _windows(session: Session, span: Span) -> Iterator[tuple[int, Series, dict[str, Any]]]:
+def _is_split(watch: WatchConfig) -> bool:
+    """Whether a budget is of each value of an attribute."""
+    return watch.budget is not None and watch.budget.per is not None
+
+
+def _spend(spent: Spent, watch: WatchConfig, tally: Tally) -> None:
+    """What ``sums_of`` adds for a budget of all calls together, without a window to be made for it."""
+    spent.calls += tally.calls
+    if watch.budget is not None and watch.budget.usd:
+        unsure = tally.unsure_nano / _NANO
+        spent.unsure += unsure
+        spent.unpriced += tally.unpriced
+        spent.add("", tally.cost_usd - unsure)
+    else:
+        spent.add("", tally.input_tokens + tally.output_tokens)
+
+
+def _windows(session: Session, span: Span) -> Iterator[tuple[int, Series, bytes]]:
     """The windows of a span, each part of it by the longest there are that lie within one block."""
     coarsest = Resolution.DAY if span.block_s >= DAY_S else Resolution.HOUR
     if span.block_s < HOUR_S:

@@ -109,6 +109,8 @@ class Rounds:
     _first_facts: dict[str, SpendFacts] = field(default_factory=dict)
     _bursts_in_a_row: Counter[str] = field(default_factory=Counter)
     """Lost with the process: after a restart a target may have its full number of bursts again."""
+    _in_blocks: set[str] = field(default_factory=set)
+    """The targets whose last run was ranked in blocks: runs at a shorter distance would say little there."""
     _grace: asyncio.Timeout | None = None
 
     @property
@@ -154,6 +156,13 @@ class Rounds:
             await self._give_up(run_id)
         finally:
             self._tasks.discard(task)
+
+    def replay_now(self, name: str) -> bool:
+        """Whether one more run of the target starts now: not where runs stick together, and not of another target."""
+        if name in self._in_blocks or name not in self.watched:
+            return False
+        self.schedule.once_more(canary_job(name), self.clock.now())
+        return True
 
     async def end(self) -> None:
         """Let the runs end; after the grace, note them as interrupted."""
@@ -278,6 +287,7 @@ class Rounds:
             has_money=has_money_for_more(replace(plan.facts, spent_usd=spent_usd)),
             chance=self.rng.random(),
         )
+        (self._in_blocks.add if settled.is_in_blocks else self._in_blocks.discard)(name)
         burst = next_burst(facts, rule if isinstance(rule, BurstConfig) else None, self.clock.now())
         self._bursts_in_a_row[name] = burst.in_a_row
         self.schedule.once_more(job, burst.at)

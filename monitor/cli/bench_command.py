@@ -79,6 +79,7 @@ def bench(
         bool, typer.Option("--resume", help="Go on with the file of --out: ask only what it does not hold.")
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Decides the order of the requests.")] = 0,
+    html: Annotated[Path | None, typer.Option(help="Write a page with pictures into this file.")] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -89,6 +90,8 @@ def bench(
     Example: anchorwatch bench --target ours --target candidate --requests 200 --concurrency 8
 
     At a rate, as users come: anchorwatch bench -t ours --rate 5 --requests 500 --concurrency 64
+
+    As a page with pictures: anchorwatch bench -t ours -t candidate --html bench.html
 
     In two sittings, within a dollar: anchorwatch bench -t ours --out ours.jsonl --max-spend-usd 1 --resume
     """
@@ -103,11 +106,15 @@ def bench(
 
     if resume and out is None:
         raise MonitorError("--resume goes on with a file: name it with --out")
+    if html is not None and not html.parent.is_dir():
+        raise MonitorError(f"{html}: cannot be written: there is no such folder")
     warm = concurrency if warm_up is None else warm_up
     load = Load(requests, concurrency, rate, warm, long, seed)
     planned = _planned(deployment_at(config), target, suite, load, fresh_connections=fresh_connections)
     done = run_bench(planned, SystemClock(), cap_usd=max_spend_usd, out=out, resume=resume)
     found = report(done.found, tuple(planned.targets), seed)
+    if html is not None:
+        _write(html, found, planned.suite.name, load, done)
     if as_json:
         name = planned.suite.name
         plain = to_plain(found, load, suite=name, is_complete=done.is_complete)
@@ -148,11 +155,22 @@ def _one_suite(deployment: "Deployment", names: list[str]) -> "Suite":
     return first
 
 
-def _show(found: "BenchReport", load: "Load", done: "Outcomes", out: Path | None, console: "Console") -> None:
-    from monitor.one_look.bench_words import facts_of, notes, table
+def _write(path: Path, found: "BenchReport", suite: str, load: "Load", done: "Outcomes") -> None:
+    from dashboards.bench_page import render_bench
+    from monitor.one_look.bench_words import notes
 
-    if done.is_interrupted:
-        console.print("Interrupted: these are the figures so far.")
+    try:
+        path.write_text(
+            render_bench(found, done.found, suite, list(notes(found, load, done))), encoding="utf-8"
+        )
+    except OSError as error:
+        raise MonitorError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _show(found: "BenchReport", load: "Load", done: "Outcomes", out: Path | None, console: "Console") -> None:
+    from canaries.bench.words import facts_of
+    from monitor.one_look.bench_words import notes, table
+
     console.print(table(found))
     for line in facts_of(found):
         console.print(line)

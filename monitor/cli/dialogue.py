@@ -80,8 +80,12 @@ def _show(entry: ProposedDocument, number: int, of: int, console: "Console") -> 
     console.print(entry.why)
     for message in entry.messages or ():
         console.print(f"{message.role}: {_cut(_text_of(message.content), PROMPT_SHOWN)}")
+        for call in message.tool_calls:
+            console.print(f"{message.role} calls {_cut(f'{call.name} {call.arguments}', PROMPT_SHOWN)}")
     if entry.prompt is not None:
         console.print(f"user: {_cut(_text_of(entry.prompt), PROMPT_SHOWN)}")
+    if entry.tools:
+        console.print(f"tools: {', '.join(tool.name for tool in entry.tools)}")
     answered = "none was recorded" if entry.answer is None else _cut(entry.answer, ANSWER_SHOWN)
     console.print(f"\nanswer in production: {answered}")
     console.print(f"\nwhat would be expected:\n{expect_text(entry)}")

@@ -222,11 +222,14 @@ def _changes(path: Path, made: "Suite") -> tuple[str, ...]:
 
 def _questions(known: Path | None) -> dict[str, str]:
     """What the canaries of a suite ask last, by their ids."""
+    from canaries.harvest.exchange import Exchange
     from canaries.suite import load_suite
 
     if known is None:
         return {}
-    return {canary.id: canary.messages[-1].content for canary in load_suite(known, os.environ).canaries}
+    return {
+        canary.id: Exchange(canary.messages).question for canary in load_suite(known, os.environ).canaries
+    }
 
 
 def _own_patterns(written: Sequence[str]) -> "list[OwnPattern]":

@@ -20,7 +20,6 @@ from .options import (
 if TYPE_CHECKING:
     from alerts.explain import Explanation
     from alerts.incident import Incident
-    from monitor.config import Config
 
 IncidentArgument = Annotated[
     str, typer.Argument(help="Its id, or its key: then the latest incident of that key.")
@@ -154,25 +153,16 @@ def route(
     """
     import orjson
 
-    from alerts.finding import Finding, Severity, Source
-    from alerts.incident import Incident, State
+    from alerts.finding import Severity, Source
     from alerts.routing_words import told_lines
     from canaries.clock import SystemClock
+    from monitor.telling.asked_route import incident_as_asked, notified
 
     named = dict(_label(text) for text in (*(labels or ()), *(more or ())))
     deployment, now = deployment_at(config), SystemClock().now()
     routing = deployment.config.routing()
-    loud = Severity[severity.value.upper()]
-    asked = Incident(
-        id="this one",
-        key=key,
-        state=State.FIRING,
-        severity=loud,
-        finding=Finding(loud, Source(source.value), "an incident", named),
-        opened_at=now,
-        updated_at=now,
-    )
-    notify = _notified(deployment.config, named)
+    asked = incident_as_asked(named, Severity[severity.value.upper()], Source(source.value), key, now)
+    notify = notified(deployment.config, named)
     if as_json:
         told = routing.told(asked, notify)
         typer.echo(
@@ -192,15 +182,6 @@ def route(
         return
     for line in told_lines(routing, asked, notify, now):
         typer.echo(line)
-
-
-def _notified(config: "Config", labels: dict[str, str]) -> tuple[str, ...]:
-    """Whom the target or the watch of these labels names, for a configuration without routes."""
-    target = config.targets.get(labels.get("target", ""))
-    if target is not None:
-        return tuple(target.notify)
-    watch = next((one for one in config.watches if one.name == labels.get("watch")), None)
-    return tuple(watch.notify) if watch is not None else config.told_of_silence()
 
 
 def _label(text: str) -> tuple[str, str]:

@@ -116,8 +116,9 @@ def approve(
     Example: anchorwatch rollback approve watch/chat-p95 --by ada
     """
     from alerts import rolling_back
+    from monitor.telling.rollbacks import rules_of
 
-    rules = {name: one.rule() for name, one in _config(config).rollbacks.items()}
+    rules = rules_of(_config(config).rollbacks)
 
     def work(session: "Session", now: "datetime") -> "PastRollback":
         return rolling_back.approve(session, incident, whoami(by), rules, now, rollback)
@@ -228,5 +229,6 @@ def _show(found: "RollbackOverview") -> None:
     decided = Table("rollback", "incident", "state", "at", "why")
     for line in found.decisions:
         at = f"{line.at:%Y-%m-%d %H:%M} UTC"
-        decided.add_row(line.rollback, line.incident, line.state.value, at, line.reason)
+        why = "; ".join(part for part in (line.reason, line.afterwards) if part)
+        decided.add_row(line.rollback, line.incident, line.state.value, at, why)
     console.print(decided if found.decisions else "nothing was decided about a rollback yet")

@@ -1,6 +1,5 @@
 """A bench as people read it: the table, and what is to be known of it."""
 
-import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -8,14 +7,11 @@ from rich.table import Table
 
 from canaries.bench.measured import SPEED_TOKENS_MIN
 from canaries.bench.plan import Load
-from canaries.bench.report import BenchReport, Difference, Row
-from canaries.bench.statistics import Interval
+from canaries.bench.report import BenchReport
+from canaries.bench.words import better, by, cell
 
 if TYPE_CHECKING:
     from .bench_once import Outcomes
-
-FOR_EVER = "timed out"
-"""A time that nobody waited for the end of."""
 
 LATE_S = 0.05
 """From this median on, requests that were due and not sent yet are told."""
@@ -32,35 +28,15 @@ def table(found: BenchReport) -> Table:
         drawn.add_column("better")
         drawn.add_column("by (95% interval)")
     for row in found.rows:
-        cells = [row.measure.name, *(_cell(row, name) for name in names)]
-        drawn.add_row(*cells, *((_better(row), _by(row)) if len(names) > 1 else ()))
+        cells = [row.measure.name, *(cell(row, name) for name in names)]
+        drawn.add_row(*cells, *((better(row), by(row)) if len(names) > 1 else ()))
     return drawn
-
-
-def facts_of(found: BenchReport) -> Iterator[str]:
-    """A sentence or two of each target: what its table does not hold."""
-    for name, facts in found.targets.items():
-        parts = [f"{facts.answered:,} of {facts.requests:,} requests answered"]
-        if facts.answers_per_s is not None:
-            parts.append(f"{facts.answers_per_s:.3g} a second")
-        if facts.unique_answers is not None:
-            unique, of = facts.unique_answers
-            parts.append(
-                f"{unique:.3g} different texts among {of:.3g} answers to a prompt; {facts.same_always} of "
-                f"{facts.prompts} prompts always had the same"
-            )
-        if facts.long_input_tokens is not None:
-            parts.append(f"long prompts had {facts.long_input_tokens:,.0f} tokens")
-        if facts.cost_usd is not None:
-            parts.append(f"cost ${facts.cost_usd:.3g}")
-        for what, counts in (("errors", facts.errors), ("broken", facts.broken)):
-            if counts:
-                parts.append(f"{what}: " + ", ".join(f"{key} {n}" for key, n in sorted(counts.items())))
-        yield f"{name}: {'; '.join(parts)}"
 
 
 def notes(found: BenchReport, load: Load, done: "Outcomes") -> Iterator[str]:
     """What holds of all figures."""
+    if done.is_interrupted:
+        yield "Interrupted: these are the figures so far."
     if done.purse.is_empty:
         yield "Stopped at --max-spend-usd: the figures are of what was asked until then."
     if done.resumed:
@@ -96,60 +72,3 @@ def notes(found: BenchReport, load: Load, done: "Outcomes") -> Iterator[str]:
             "`better` is sure where it says so: alike targets differ so much in any row once in twenty benches "
             "(permutation tests within each prompt, Holm's adjustment over the rows)."
         )
-
-
-def _cell(row: Row, name: str) -> str:
-    if name not in row.figures:
-        return ""
-    one = row.figures[name]
-    value = _number(one.value, row.measure.unit)
-    if one.low is None and one.high is None:
-        return value
-    ends = (
-        ("?" if end is None else _number(end, row.measure.unit, is_end=True)) for end in (one.low, one.high)
-    )
-    return f"{value} ({' to '.join(ends)})"
-
-
-def _number(value: float, unit: str, *, is_end: bool = False) -> str:
-    if math.isinf(value):
-        return FOR_EVER
-    if math.isnan(value):
-        return ""
-    if unit == "%":
-        return f"{100 * value:.3g}" + ("" if is_end else " %")
-    if unit == "$":
-        return f"{value:.3g}" if is_end else f"${value:.3g}"
-    if unit == "s":
-        return f"{value:.3g}" + ("" if is_end else " s")
-    return f"{value:.3g}"
-
-
-def _better(row: Row) -> str:
-    if row.winner is not None:
-        return f"{row.winner}, sure"
-    if row.leader is None:
-        return "alike"
-    return f"{row.leader}, may be chance" if row.differences else f"{row.leader}, too few to say"
-
-
-def _by(row: Row) -> str:
-    return "; ".join(_effect(one, several=len(row.differences) > 1) for one in row.differences)
-
-
-def _effect(one: Difference, *, several: bool) -> str:
-    sign = "/" if one.is_ratio else "-"
-    pair = f"{one.first} {sign} {one.second}: " if several else ""
-    size = _ends(one.effect, one.is_ratio)
-    return f"{pair}{size}, p = {one.p_value:.2g}"
-
-
-def _ends(effect: Interval, is_ratio: bool) -> str:
-    def written(value: float | None) -> str:
-        if value is None or not math.isfinite(value):
-            return "?"
-        return f"{value:.3g}x" if is_ratio else f"{100 * value:+.2g}"
-
-    if effect.low is None and effect.high is None:
-        return written(effect.value)
-    return f"{written(effect.value)} ({written(effect.low)} to {written(effect.high)})"

@@ -16,7 +16,6 @@ from ..traffic.otlp import Span
 from ..traffic.recorded_file import read_spans
 
 NOT_THERE = "its span carries no prompt: content is off in the instrumentation"
-NOT_ONLY_TEXT = "not only text: images, tools and their results, or too long"
 """Why calls are left out."""
 
 
@@ -69,9 +68,16 @@ def _exchange(call: Call, spans: Sequence[Span], left_out: Counted) -> Iterator[
     found = next((one for span in spans if (one := conversation_in(span)) is not None), None)
     if found is None:
         left_out(NOT_THERE)
-    elif not found.is_whole:
-        left_out(NOT_ONLY_TEXT)
+    elif found.lacks is not None:
+        left_out(found.lacks)
     else:
         answer = next((text for span in spans if (text := answer_text(span)) is not None), None)
         finish = None if call.finish_reason is None else call.finish_reason.value
-        yield Exchange(found.messages, answer, finish, has_failed=call.error)
+        yield Exchange(
+            found.messages,
+            answer,
+            finish,
+            has_failed=call.error,
+            tools=found.tools,
+            tool_choice=found.tool_choice,
+        )

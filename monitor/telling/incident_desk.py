@@ -1,8 +1,8 @@
 """Where incidents are seen to over HTTP: the deployment's ``IncidentDesk``."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import TypeVar
 
@@ -11,6 +11,7 @@ from sqlmodel import Session
 
 import alerts.store as alert_store
 from alerts import AlertError, actions, group_store, outbox_store, silence_store
+from alerts.evidence.ledger import QUARTER_S
 from alerts.explain import Explanation, explain
 from alerts.grouping import Group, Member, Quiet
 from alerts.incident import Incident, Reason
@@ -19,11 +20,13 @@ from alerts.kept_quiet import KeptQuiet, kept_quiet
 from alerts.matcher import Matcher, all_fit, facts_of, parse_matcher
 from alerts.message import Notification, Why
 from alerts.routing import Routing
+from alerts.routing_words import mute_time_words, told_words, tree_words, unreachable_routes
 from alerts.silence import Silence
 from alerts.sources import inhibiting
 from canaries.clock import Clock
 from dashboards import StatusError
 from dashboards.desk import (
+    Asked,
     DecisionLine,
     DeskError,
     ExplanationView,
@@ -32,12 +35,18 @@ from dashboards.desk import (
     IncidentFile,
     IncidentLine,
     MessageLine,
+    MuteTimeLine,
+    RoutingView,
     SilenceView,
+    UnreachableRoute,
+    WouldTell,
 )
 from dashboards.view import DeliveryState, EvidenceLine, IncidentState
 
 from ..database import Database
 from ..self_watch import why
+from .asked_route import incident_as_asked
+from .refusing import refused
 
 LOOKED_AT_MAX = 2_000
 """How many of the latest incidents are searched for those that fit."""
@@ -52,14 +61,16 @@ T = TypeVar("T")
 class Desk:
     """Incidents and silences in the database. ``wake`` is called when somebody may have to be told.
 
-    ``routing`` and ``inhibitions`` are those by which people are told.
+    ``told_by`` and ``inhibitions`` are those by which people are told; ``notified`` gives whom the rule of these labels
+    names.
     """
 
     database: Database
     clock: Clock
     wake: Callable[[], None]
-    routing: Routing = field(default_factory=Routing)
+    told_by: Routing = field(default_factory=Routing)
     inhibitions: Sequence[InhibitRule] = ()
+    notified: Callable[[Mapping[str, str]], Sequence[str]] = lambda labels: ()
 
     async def incidents(
         self, match: Sequence[str], everything: bool, limit: int, state: IncidentState | None = None
@@ -111,6 +122,36 @@ class Desk:
             found.key, _incident(found.incident) if found.incident else None, _decisions(found)
         )
 
+    async def paged(self) -> tuple[IncidentLine, ...]:
+        """The incidents that were pages this quarter, the newest first."""
+        since = self.clock.now() - timedelta(seconds=QUARTER_S)
+        found = await self._read(lambda session: alert_store.pages_since(session, since))
+        return tuple(_incident(one) for one in reversed(found))
+
+    async def routing(self) -> RoutingView:
+        """Who is told of what, as the daemon has it."""
+        tree, now = self.told_by.tree, self.clock.now()
+        return RoutingView(
+            routes=tuple(tree_words(tree)) if tree else (),
+            mute_times=tuple(
+                MuteTimeLine(name, mute_time_words(one), one.ends_at(now))
+                for name, one in self.told_by.mute_times.items()
+            ),
+            unreachable=tuple(UnreachableRoute(*one) for one in unreachable_routes(self.told_by)),
+        )
+
+    async def would_tell(self, asked: Asked) -> WouldTell:
+        """Who would be told of such an incident now."""
+        now, notify = self.clock.now(), self.notified(asked.labels)
+        one = incident_as_asked(asked.labels, asked.severity, asked.source, asked.key, now)
+        told = self.told_by.told(one, notify)
+
+        def work(session: Session) -> tuple[HeldView, ...]:
+            quiet = self._quiet(session, now)
+            return tuple(_held(kept) for kept in kept_quiet(one, self.told_by, quiet, now))
+
+        return WouldTell(tuple(told_words(way, self.told_by, now) for way in told), await self._read(work))
+
     async def acknowledge(self, incident: str, by: str) -> IncidentLine:
         """The incident, to which ``by`` sees from now on."""
         done = await self._change(lambda session, now: actions.acknowledge(session, incident, by, now))
@@ -136,13 +177,24 @@ class Desk:
         held = await self._read(lambda session: actions.would_silence(session, parsed, now))
         return tuple(_incident(one) for one in held[:LOOKED_AT_MAX])
 
-    async def silence(self, matchers: Sequence[str], for_s: float, comment: str, by: str) -> SilenceView:
-        """The silence, which holds from now on for so long."""
+    async def silence(
+        self,
+        matchers: Sequence[str],
+        for_s: float,
+        comment: str,
+        by: str,
+        starts_at: datetime | None = None,
+    ) -> SilenceView:
+        """The silence, which holds for so long from then, or from now on."""
         parsed = _parsed(matchers)
 
         def work(session: Session, now: datetime) -> Silence:
-            end = now + timedelta(seconds=for_s)
-            return actions.silence(session, parsed, by, comment, now, end, now)
+            start = (starts_at or now).astimezone(UTC)
+            try:
+                end = start + timedelta(seconds=for_s)
+            except OverflowError as error:
+                raise actions.MalformedError("that is longer than a calendar goes") from error
+            return actions.silence(session, parsed, by, comment, start, end, now)
 
         return _silence(await self._change(work), self.clock.now())
 
@@ -155,20 +207,20 @@ class Desk:
         """All that may keep people from hearing of something now."""
         return Quiet(
             silences=silence_store.silences(session, now),
-            mute_times=self.routing.mute_times,
+            mute_times=self.told_by.mute_times,
             inhibitions=self.inhibitions,
             firing=inhibiting(session, self.inhibitions),
         )
 
     def _line(self, one: Incident, quiet: Quiet, now: datetime) -> IncidentLine:
-        kept = kept_quiet(one, self.routing, quiet, now)
+        kept = kept_quiet(one, self.told_by, quiet, now)
         return replace(_incident(one), held=tuple(_held(reason) for reason in kept))
 
     async def _read(self, work: Callable[[Session], T]) -> T:
         try:
             return await self.database.aread(work)
         except AlertError as error:
-            raise _refused(error) from error
+            raise refused(error) from error
         except SQLAlchemyError as error:
             raise StatusError(f"the database cannot be read: {why(error)}") from error
 
@@ -177,7 +229,7 @@ class Desk:
         try:
             changed = await self.database.awrite(lambda session: work(session, now))
         except AlertError as error:
-            raise _refused(error) from error
+            raise refused(error) from error
         except SQLAlchemyError as error:
             raise StatusError(f"the database cannot be written: {why(error)}") from error
         self.wake()
@@ -189,14 +241,6 @@ def _parsed(texts: Sequence[str]) -> tuple[Matcher, ...]:
         return tuple(parse_matcher(text) for text in texts)
     except ValueError as error:
         raise DeskError(str(error), is_malformed=True) from error
-
-
-def _refused(error: AlertError) -> DeskError:
-    return DeskError(
-        str(error),
-        is_unknown=isinstance(error, actions.UnknownError),
-        is_malformed=isinstance(error, actions.MalformedError),
-    )
 
 
 def _incident(one: Incident) -> IncidentLine:

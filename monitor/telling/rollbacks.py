@@ -13,16 +13,17 @@ from alerts import AlertError, rollback_store, rolling_back
 from alerts.actions import UnknownError
 from alerts.channels.webhook import webhook_body
 from alerts.config import RollbackConfig
-from alerts.rollback import EVERY_ROLLBACK, Action, Lock, PastRollback, held_back
+from alerts.recovery import Recovery, recovery_of
+from alerts.rollback import EVERY_ROLLBACK, Action, Lock, PastRollback, RollbackRule, held_back
 from canaries.clock import Clock
 from dashboards import StatusError
-from dashboards.desk import DeskError
 from dashboards.rollback_desk import ConfiguredRollback, DryRun, LockLine, RollbackLine, RollbackOverview
 from dashboards.view import RollbackMode
 
 from ..database import Database
 from ..self_watch import why
 from ..status import rollback_state
+from .refusing import refused
 
 T = TypeVar("T")
 
@@ -31,9 +32,13 @@ Configured = Mapping[str, RollbackConfig]
 
 def overview(session: Session, configured: Configured, limit: int, now: datetime) -> RollbackOverview:
     """What there is, what was decided (the latest), and what is locked."""
+    rules = rules_of(configured)
     return RollbackOverview(
         tuple(_configured(session, name, one, now) for name, one in configured.items()),
-        tuple(rollback_line(past) for past in rollback_store.history(session, limit=limit)),
+        tuple(
+            rollback_line(past, recovery_of(session, past, rules, now))
+            for past in rollback_store.history(session, limit=limit)
+        ),
         tuple(lock_line(one) for one in rollback_store.locks(session)),
     )
 
@@ -64,7 +69,7 @@ def known(configured: Configured, name: str, *, or_every: bool = False) -> str:
     raise UnknownError(f"no rollback is called {name!r}; known: {there_are}")
 
 
-def rollback_line(past: PastRollback) -> RollbackLine:
+def rollback_line(past: PastRollback, recovery: Recovery | None = None) -> RollbackLine:
     """A decision as it is shown."""
     return RollbackLine(
         rollback=past.name,
@@ -77,7 +82,13 @@ def rollback_line(past: PastRollback) -> RollbackLine:
         answered_by=past.answered_by,
         delivered_at=past.delivered_at,
         failed_at=past.failed_at,
+        afterwards=recovery.said if recovery else "",
     )
+
+
+def rules_of(configured: Configured) -> dict[str, RollbackRule]:
+    """The rules of the guard, by name."""
+    return {name: one.rule() for name, one in configured.items()}
 
 
 def lock_line(lock: Lock) -> LockLine:
@@ -112,7 +123,7 @@ class Rollbacks:
 
     async def approve(self, incident: str, by: str, rollback: str | None) -> RollbackLine:
         """The rollback that the incident waited with, whose order is on its way."""
-        rules = {name: one.rule() for name, one in self.configured.items()}
+        rules = rules_of(self.configured)
 
         def work(session: Session, now: datetime) -> PastRollback:
             return rolling_back.approve(session, incident, by, rules, now, rollback)
@@ -148,7 +159,7 @@ class Rollbacks:
         try:
             return await self.database.aread(work)
         except AlertError as error:
-            raise DeskError(str(error), is_unknown=isinstance(error, UnknownError)) from error
+            raise refused(error) from error
         except SQLAlchemyError as error:
             raise StatusError(f"the database cannot be read: {why(error)}") from error
 
@@ -157,7 +168,7 @@ class Rollbacks:
         try:
             changed = await self.database.awrite(lambda session: work(session, now))
         except AlertError as error:
-            raise DeskError(str(error), is_unknown=isinstance(error, UnknownError)) from error
+            raise refused(error) from error
         except SQLAlchemyError as error:
             raise StatusError(f"the database cannot be written: {why(error)}") from error
         self.wake()

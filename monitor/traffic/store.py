@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -26,7 +26,7 @@ from .roll_ups import ROLLED_VALUES_MAX, Resolution, Rolled
 from .tables import TrafficFoldRow, TrafficJournalRow, TrafficRequestRow, TrafficRolledRow
 from .windows.series import MINUTE_S, OVERFLOW, Series
 from .windows.tallies import VALUES_MAX
-from .windows.window import Window, plain_of, window_from_bytes, window_to_bytes
+from .windows.window import Window, window_from_bytes, window_to_bytes
 
 IDS_MAX = 500
 """How many windows or services a query names at most."""
@@ -34,7 +34,7 @@ IDS_MAX = 500
 FORGOTTEN_AT_A_TIME = 2_000
 """How many windows are deleted with one transaction: others write in between."""
 
-_SERIES = tuple(one.name for one in fields(Series))
+_SERIES = Series._fields
 _MINUTES = SQLModel.metadata.tables["traffic_window"]
 _ROLL_UPS = SQLModel.metadata.tables["traffic_roll_up"]
 
@@ -196,10 +196,10 @@ def windows_of(session: Session, resolution: Resolution, ids: Sequence[int]) -> 
 
 def scan(
     session: Session, resolution: Resolution, first: int, end: int
-) -> Iterator[tuple[int, Series, dict[str, Any]]]:
-    """The start, series and plain data of every window of this length that begins from ``first`` to before ``end``.
+) -> Iterator[tuple[int, Series, bytes]]:
+    """The start, series and body of every window of this length that begins from ``first`` to before ``end``.
 
-    For who adds up hundreds of thousands of them: see ``window.plain_of``.
+    For who adds up hundreds of thousands of them: see ``counted.counted_in`` and ``window.plain_of``.
     """
     table, begin = _table(resolution)
     columns = [begin, *(table.c[name] for name in _SERIES), table.c.body]
@@ -210,7 +210,7 @@ def scan(
         series = known.get(names)
         if series is None:
             series = known[names] = Series(*names)
-        yield row[0], series, plain_of(row[-1])
+        yield row[0], series, row[-1]
 
 
 def series_seen(
@@ -300,7 +300,7 @@ def _new(resolution: Resolution, window: Window) -> dict[str, Any]:
         if resolution is Resolution.MINUTE
         else {"length_s": int(resolution), "start": window.minute}
     )
-    return {**place, **asdict(window.series), "calls": window.calls, "body": window_to_bytes(window)}
+    return {**place, **window.series._asdict(), "calls": window.calls, "body": window_to_bytes(window)}
 
 
 def _bounded(resolution: Resolution, window: Window) -> Window:

@@ -56,7 +56,7 @@ def test_what_fires_is_an_alert_that_ends_by_itself_if_we_are_gone() -> None:
     assert alert["annotations"]["description"] == "evidence: 1.31 of 1"
     assert alert["startsAt"] == "2026-03-02T11:58:00.000+00:00"
     assert alert["endsAt"] == "2026-03-02T12:04:00.000+00:00"
-    assert alert["generatorURL"] == "https://anchorwatch.example.com"
+    assert alert["generatorURL"] == f"https://anchorwatch.example.com/incidents/{FIRING.id}"
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ async def test_a_page_arrives_as_mail(mailbox: tuple[Mailbox, str]) -> None:
         "answers differently",
         "evidence: 1.31 of 1",
         "and 27 more",
-        "https://anchorwatch.example.com",
+        f"https://anchorwatch.example.com/incidents/{PAGE.incident_id}",
     ):
         assert expected in text
 

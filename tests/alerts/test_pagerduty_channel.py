@@ -70,7 +70,7 @@ async def test_what_people_read_in_pagerduty(
     assert payload["timestamp"] == "2026-03-02T12:00:00+00:00"
     assert payload["custom_details"]["evidence"] == "1.31 of 1"
     assert payload["custom_details"]["incidents"][-1] == "and 27 more"
-    assert event["client_url"] == "https://anchorwatch.example.com"
+    assert event["client_url"] == f"https://anchorwatch.example.com/incidents/{PAGE.incident_id}"
 
 
 async def test_an_incident_without_a_group_has_its_own_key(

@@ -11,7 +11,9 @@ from dashboards.audit.report import Against, Audit, Line, Measure, Reality, Subj
 from monitor.audit.auditing import audit
 from monitor.audit.facts import DAY_S, HOUR_S, Facts, ServiceFacts, Span, TargetFacts, days_before, span_of
 from monitor.audit.tally import Counting, Tally
-from monitor.traffic.windows.window import window_to_json
+from monitor.traffic.windows.counted import counted_in
+from monitor.traffic.windows.distribution import distribution_of
+from monitor.traffic.windows.window import window_to_bytes
 
 SPAN = span_of(UNTIL - timedelta(days=1), UNTIL)
 USUAL = Calls()
@@ -20,9 +22,9 @@ USUAL = Calls()
 def tallies(span: Span, calls: Calls, seed: int, hours: float = 1.0) -> dict[int, Tally]:
     rng, found = np.random.default_rng(seed), {}
     for start in span.blocks():
-        counting = Counting()
-        counting.count(window_to_json(window_of(start, SHOP, calls, hours, rng)))
-        found[start] = counting.tally()
+        counting = Counting([0])
+        counting.count(0, counted_in(window_to_bytes(window_of(start, SHOP, calls, hours, rng))))
+        found[start] = counting.tallies(0)[0]
     return found
 
 
@@ -148,8 +150,9 @@ def runs(count: int, broken: int, latency_s: float, seed: int) -> list[Tally]:
     rng, found = random.Random(seed), []
     for _ in range(count):
         tally = Tally(calls=40, checked=40, broken=sum(rng.random() < broken / 40 for _ in range(40)))
-        for _ in range(40):
-            tally.latency_s.add(latency_s * rng.lognormvariate(0, 0.3))
+        tally.latency_s = distribution_of(
+            np.array([latency_s * rng.lognormvariate(0, 0.3) for _ in range(40)])
+        )
         found.append(tally)
     return found
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 import watched_bot
+from sqlmodel import Session
 from traffic_month import END, SEARCH, SHOP, UNTIL, Calls, always, since_last_day, write_month
 from watched_bot import START, Answers, Bot
 
@@ -15,13 +16,17 @@ from canaries.config import TargetConfig
 from dashboards.audit.report import Against, Audit, FalseRule, Measure, ModelEntry, Reality, Subject
 from monitor.audit.auditing import audit
 from monitor.audit.config import ModelNoteConfig
-from monitor.audit.facts import span_of
+from monitor.audit.facts import Span, span_of
 from monitor.audit.gathering import Wanted, gather
+from monitor.audit.tally import Tally
 from monitor.audit.traffic_sums import read_traffic
 from monitor.config import Config, Deployment
 from monitor.database import Database
+from monitor.traffic import store
+from monitor.traffic.roll_ups import Resolution, parts
 from monitor.traffic.watches.config import WatchConfig
 from monitor.traffic.windows.series import OVERFLOW
+from monitor.traffic.windows.window import Window, window_from_bytes
 
 DAY = Wanted(UNTIL - timedelta(days=1), UNTIL)
 
@@ -78,6 +83,62 @@ def test_calls_are_counted_once_by_minutes_hours_and_days_alike(month: Database)
     )
 
 
+def test_what_is_read_is_what_the_windows_come_to_one_by_one(database: Database) -> None:
+    """Also of a service that is not told apart, of one with several models, and of calls that are in no series."""
+    other_model = SHOP._replace(response_model="gpt-4o-mini-2025-01-01", version="1.1")
+    unpriced = Calls(cost_usd=None, checked_share=0.0, failed_share=0.1)
+    write_month(
+        database,
+        {SHOP: always(Calls()), other_model: always(Calls(latency_s=3.0)), SEARCH: always(unpriced),
+         OVERFLOW: always(Calls(an_hour=6))},
+        days=3,
+    )  # fmt: skip
+    span = span_of(DAY.since, DAY.until)
+    sums = database.read(lambda session: read_traffic(session, span))
+    for piece, tallies in ((span, sums.now), (span.before(), sums.previous)):
+        windows = database.read(lambda session, piece=piece: minutes_of(session, piece))
+        for block in (one for one in piece.blocks() if one > piece.first):
+            mine = [one for one in windows if piece.block(one.minute) == block]
+            for name in ("shop", "search"):
+                whole = Window(block, SHOP)
+                for window in mine:
+                    if window.series.service == name:
+                        whole.merge(window)
+                assert_tally(tallies[name, "production"][block], whole)
+    assert sums.models["openai", SHOP.response_model].services == {"shop"}
+    assert sums.overflow == sum(
+        one.calls
+        for one in database.read(lambda session: minutes_of(session, span))
+        if one.series == OVERFLOW
+    )
+
+
+def minutes_of(session: Session, span: Span) -> list[Window]:
+    """The windows of a span, each read whole and by the longest there are within an hour."""
+    return [
+        window_from_bytes(start, series, body)
+        for part in parts(span.first, span.end, store.rolled(session), Resolution.HOUR)
+        for start, series, body in store.scan(session, part.resolution, part.first, part.end)
+    ]
+
+
+def assert_tally(tally: Tally, window: Window) -> None:
+    assert (tally.calls, tally.failed, tally.checked, tally.broken) == (
+        window.calls, window.failed, window.checked, window.unsound
+    )  # fmt: skip
+    assert (tally.cost_nano, tally.priced, tally.unpriced) == (
+        window.cost_usd.total_nano, window.cost_usd.n, window.unpriced
+    )  # fmt: skip
+    assert (tally.input_tokens, tally.asked) == (window.input_tokens.total, window.input_tokens.n)
+    assert (tally.output_tokens, tally.answered) == (
+        pytest.approx(window.output_tokens.total, rel=1e-12), window.output_tokens.n
+    )  # fmt: skip
+    assert tally.failed_checks == window.failed_checks
+    assert tally.latency_s.n == window.latency_s.n
+    for q in (0.01, 0.5, 0.95, 1.0):
+        assert tally.latency_s.quantile(q) == window.latency_s.quantile(q)
+
+
 def test_a_week_is_read_from_days(database: Database) -> None:
     write_month(database, {SHOP: always(Calls())}, by_hour=15)
     found = audited(database, wanted=Wanted(UNTIL - timedelta(days=7), UNTIL))
@@ -111,7 +172,7 @@ def test_a_model_that_came_with_the_period_is_new(database: Database) -> None:
         return Calls(an_hour=120 if at >= END - 3_600 * 5 else 0)
 
     write_month(
-        database, {SHOP: always(Calls()), replace(SHOP, response_model="gpt-5-mini"): newcomer}, days=8
+        database, {SHOP: always(Calls()), SHOP._replace(response_model="gpt-5-mini"): newcomer}, days=8
     )
     found = audited(database)
     assert [one.model for one in found.models if one.is_new] == ["gpt-5-mini"]

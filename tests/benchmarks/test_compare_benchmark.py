@@ -16,7 +16,20 @@ from benchmarks.compare_peers import (
     mean_logprob,
     mmd_hamming,
 )
-from benchmarks.compare_power import _chi2_per_df, _mixed, _sides, as_runs, drawn, drawn_apart, read_zoo
+from benchmarks.compare_power import (
+    LEVEL,
+    LONG,
+    TEXT,
+    WHOLE,
+    _chi2_per_df,
+    _mixed,
+    _one_prompt,
+    _sides,
+    as_runs,
+    drawn,
+    drawn_apart,
+    read_zoo,
+)
 from canaries.completion import Completion
 
 
@@ -114,3 +127,15 @@ def test_sides_drawn_apart_have_no_answer_in_common() -> None:
     texts = [{one.text for one in side["p"]} for side in (base, current)]
     assert [len(own) for own in texts] == [20, 10]
     assert not texts[0] & texts[1]
+
+
+def test_one_prompt_that_answers_as_another_is_found_and_named(tmp_path: Path) -> None:
+    rows = [
+        {"prompt_id": f"p{p}", "eval_group": i, "text": f"{'abcdefg'[p]}{i % 4}", "finish_reason": "stop"}
+        for p in range(7)
+        for i in range(24)
+    ]
+    with gzip.open(tmp_path / f"{LONG}.jsonl.gz", "wt") as file:
+        file.writelines(json.dumps(row) + "\n" for row in rows)
+    found = _one_prompt((tmp_path, WHOLE, 3))
+    assert max(found[TEXT], found["the canary is named"]) <= LEVEL

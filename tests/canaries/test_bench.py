@@ -18,8 +18,8 @@ from canaries.bench.purse import Purse
 from canaries.bench.report import report
 from canaries.completion import Completion, Outcome
 from canaries.config import TargetConfig
-from canaries.prompt import Image, Message
-from canaries.suite import Canary, Expectations, Suite
+from canaries.prompt import Image, Message, ToolCall
+from canaries.suite import Canary, Expectations, ExpectedCall, Suite
 
 
 def canary(name: str, **expected: Any) -> Canary:
@@ -290,6 +290,12 @@ class TestMeasured:
     def test_broken_expectations_have_names(self) -> None:
         assert self.meter.measured("x", Completion("a", text="no"), 0.0).breaks == ("matches",)
         assert self.meter.measured("x", Completion("a", text="yes"), 0.0).breaks == ()
+
+    def test_an_answer_that_calls_the_expected_tool_breaks_nothing(self) -> None:
+        meter = Meter(Suite("s", (canary("a", tool_calls=(ExpectedCall("find", {}),)),)), lambda *_: None)
+        called = Completion("a", text='[{"arguments":{},"name":"find"}]', tool_calls=(ToolCall("find", {}),))
+        assert meter.measured("x", called, 0.0).breaks == ()
+        assert "tool_calls" in (meter.measured("x", replace(called, tool_calls=()), 0.0).breaks or ())
 
     def test_a_canary_that_the_suite_lacks_is_the_long_one(self) -> None:
         one = self.meter.measured("x", Completion("long-9", text="no"), 0.0)

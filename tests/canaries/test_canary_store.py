@@ -24,6 +24,7 @@ from canaries.baseline_store import (
 from canaries.completion import Completion, Outcome, Run, RunStatus
 from canaries.contract import Contract
 from canaries.features import RunFeatures, extract
+from canaries.prompt import ToolCall, calls_text
 from canaries.reference import ProofHistory, Reference
 from canaries.store import (
     Content,
@@ -51,7 +52,8 @@ def run_of(number: int, text: str = "hello there", at: datetime | None = None) -
         Completion(
             "greeting", 0, text=text, finish_reason="stop", served_model="m-1", system_fingerprint="fp",
             logprobs=(-0.1, -0.2), first_top=((text, -0.1), ("other", -3.0)), latency_s=1.5, ttft_s=0.25,
-            input_tokens=12, output_tokens=3, cached_input_tokens=4, attempts=2, at=at,
+            input_tokens=12, output_tokens=3, cached_input_tokens=4, cache_write_input_tokens=5, reasoning_tokens=2,
+            attempts=2, at=at,
         ),
         Completion("greeting", 1, Outcome.SERVER, attempts=3, error=f"the server said {text}"),
     )  # fmt: skip
@@ -115,6 +117,49 @@ def test_a_run_of_which_only_hashes_are_stored_comes_back_without_texts(database
     save(database, run_of(1), Content.HASHES)
     (loaded,) = database.read(lambda s: load_runs(s, ["run-1"]))
     assert [(one.is_answered, one.text) for one in loaded.completions] == [(True, None), (False, None)]
+
+
+CALLS = (ToolCall("find_order", {"number": 4711, "note": "ä\u0000"}), ToolCall("say", "no JSON"))
+
+
+def calling(calls: tuple[ToolCall, ...], finish_reason: str = "tool_calls") -> Run:
+    one = Completion("greeting", text=calls_text(calls), tool_calls=calls, finish_reason=finish_reason)
+    return replace(run_of(1), completions=(one,))
+
+
+@pytest.mark.parametrize("calls", [CALLS, CALLS[:1], ()], ids=len)
+def test_the_calls_of_tools_of_an_answer_come_back(database: Database, calls: tuple[ToolCall, ...]) -> None:
+    save(database, calling(calls, "stop"))
+    (loaded,) = database.read(lambda s: load_runs(s, ["run-1"]))
+    assert loaded.completions[0].tool_calls == calls
+
+
+def test_where_only_hashes_are_stored_calls_are_not(database: Database) -> None:
+    save(database, calling((ToolCall(SECRET, {"what": SECRET}),)), Content.HASHES)
+    (loaded,) = database.read(lambda s: load_runs(s, ["run-1"]))
+    assert (loaded.completions[0].text, loaded.completions[0].tool_calls) == (None, ())
+    assert SECRET.encode() not in database.path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("text_", "finish_reason", "calls"),
+    [
+        pytest.param(calls_text(CALLS), "tool_calls", CALLS, id="calls"),
+        pytest.param(calls_text(CALLS), "stop", (), id="JSON that a model wrote as its text"),
+        pytest.param('[{"name": "say", "arguments": {}}]', "tool_calls", (), id="not as calls are written"),
+        pytest.param("[1]", "tool_calls", (), id="a list of something else"),
+        pytest.param("I will look.", "tool_calls", (), id="words"),
+    ],
+)
+def test_calls_of_an_answer_from_before_they_were_stored_are_read_off_its_text(
+    database: Database, text_: str, finish_reason: str, calls: tuple[ToolCall, ...]
+) -> None:
+    save(
+        database,
+        replace(run_of(1), completions=(Completion("greeting", text=text_, finish_reason=finish_reason),)),
+    )
+    (loaded,) = database.read(lambda s: load_runs(s, ["run-1"]))
+    assert loaded.completions[0].tool_calls == calls
 
 
 def test_saving_a_run_twice_changes_nothing(database: Database) -> None:

@@ -244,6 +244,24 @@ def test_a_sure_but_tiny_difference_is_called_negligible() -> None:
     assert "too little to mean anything" in headline(found)
 
 
+@pytest.mark.parametrize(
+    ("base", "current", "is_beyond"),
+    [
+        pytest.param({"A": 30}, {"A": 4, "Quite another answer.": 26}, True, id="nearly all are others"),
+        pytest.param({"A": 80, "B": 20}, {"A": 64, "B": 36}, False, id="by a little, as far as can be told"),
+    ],
+)
+def test_it_is_told_whether_the_size_of_a_difference_is_sure(
+    base: dict[str, int], current: dict[str, int], is_beyond: bool
+) -> None:
+    found = compare(rows(*labels(base)), rows(*labels(current)), QUICK)
+    assert found.p_value <= 0.05
+    assert found.verdict is Verdict.DIFFERENT
+    assert found.is_beyond_floor is is_beyond
+    assert any("by how much is not" in line for line in details(found)) is not is_beyond
+    assert to_plain(found)["is_beyond_floor"] is is_beyond
+
+
 def test_a_broken_expectation_is_seen_with_a_suite() -> None:
     expectations = Expectations(labels=("A", "B"))
     suite = Suite("s", (Canary("label", (Message("user", "?"),), {}, None, expectations),))

@@ -14,7 +14,8 @@ from alerts.finding import Severity
 from dashboards.app import build_app
 from dashboards.audit.report import Audit, AuditSummary
 from dashboards.audit.words import summary
-from dashboards.desk import IncidentDesk, IncidentFile, IncidentLine, SilenceView
+from dashboards.desk import IncidentDesk, IncidentFile, IncidentLine, RoutingView, SilenceView
+from dashboards.rollback_desk import RollbackDesk, RollbackOverview
 from dashboards.view import (
     Budget,
     DeliveryState,
@@ -281,8 +282,21 @@ class QuietDesk:
         )
         return IncidentFile(NOW, line, (), (), (), ())
 
+    async def paged(self) -> tuple[IncidentLine, ...]:
+        return ()
+
+    async def routing(self) -> RoutingView:
+        return RoutingView(())
+
     async def silences(self, everything: bool) -> tuple[SilenceView, ...]:
         return ()
+
+
+class NoRollbacks:
+    """No rollback is configured, and none was ever asked for."""
+
+    async def overview(self, limit: int) -> RollbackOverview:
+        return RollbackOverview((), (), ())
 
 
 @pytest.fixture
@@ -303,7 +317,14 @@ def view() -> FakeView:
 @pytest.fixture
 def web_app(view: FakeView) -> FastAPI:
     metrics = b"# HELP up Lives.\n# TYPE up gauge\nup 1.0\n"
-    return build_app(view, lambda: metrics, view.is_ready, view, cast(IncidentDesk, QuietDesk()))
+    return build_app(
+        view,
+        lambda: metrics,
+        view.is_ready,
+        view,
+        cast(IncidentDesk, QuietDesk()),
+        rollbacks=cast(RollbackDesk, NoRollbacks()),
+    )
 
 
 @pytest.fixture

@@ -76,3 +76,19 @@ async def test_what_is_not_there_is_not_found(browser: Browser, path: str) -> No
     answer = await get(browser, path)
     assert answer.status_code == 404
     assert "Content-Security-Policy" in answer.headers
+
+
+async def test_the_reference_shows_what_is_sent_as_it_is_typed(browser: Browser) -> None:
+    page = " ".join(
+        (await get(browser, "/api/docs")).text.replace("&#34;", '"').replace("&#39;", "'").split()
+    )
+    for typed in (
+        """curl localhost:8700/api/v1/incidents/5f1b9c0e7a42d386/acknowledge --json '{"by": "ada"}'""",
+        """curl localhost:8700/api/v1/incidents/5f1b9c0e7a42d386/mark --json '{"is_true": false, "by": "ada"}'""",
+        """curl localhost:8700/api/v1/silences/3f2a91c07b5d/expire --json '{}'""",
+        """curl localhost:8700/api/v1/incidents --get --data-urlencode 'match=service=checkout'""",
+        """silences --json '{"matchers": ["service=checkout"], "for": "2h", "by": "ada", "comment": "moving""",
+    ):
+        assert typed in page
+    assert "<code>matchers</code>" in page
+    assert "400</span> Bad Request" in page

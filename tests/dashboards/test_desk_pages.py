@@ -148,8 +148,27 @@ async def test_a_silence_is_made_only_of_what_was_previewed(open_pages, incident
         assert "Nothing is silenced." in (await client.get("/silences")).text
         made = await client.post("/silences/new", data=asked | {"by": "ada", "previewed": asked["matchers"]})
         listed = read(await client.send(made.next_request))
-    for said in ("Silenced from now on", "service=&#34;chat&#34;", "until", "14:00:00 UTC", "ada", "moving"):
+    for said in (
+        "The silence stands below",
+        "service=&#34;chat&#34;",
+        "until",
+        "14:00:00 UTC",
+        "ada",
+        "moving",
+    ):
         assert said in listed
+
+
+async def test_a_silence_for_planned_work_begins_later(open_pages):
+    asked = {"matchers": "service=chat", "for": "2h", "starts": "2026-03-02T18:00", "by": "ada"}
+    async with open_pages() as client:
+        made = await client.post("/silences/new", data=asked | {"previewed": asked["matchers"]})
+        listed = read(await client.send(made.next_request))
+        asked_by_machine = {"matchers": ["a=b"], "starts_at": "2026-03-02T19:00+01:00", "by": "ada"}
+        second = (await client.post("/api/v1/silences", json=asked_by_machine)).json()
+    for said in ("pending", "2026-03-02 18:00:00 UTC", "2026-03-02 20:00:00 UTC"):
+        assert said in listed
+    assert (second["state"], second["ends_at"]) == ("pending", "2026-03-02T19:00:00Z")
 
 
 async def test_a_silence_is_ended_from_the_list(open_pages, incidents, database, clock):
@@ -240,6 +259,7 @@ async def test_the_file_of_an_incident_says_who_was_told_and_every_decision(open
         ("GET", "/silences/new?matchers=nonsense", None, 400, "write it like service=checkout"),
         ("GET", "/silences/new?matchers=a!=b", None, 400, "fit everything that lacks"),
         ("GET", "/silences/new?matchers=a=b&for=soon", None, 400, "no duration"),
+        ("GET", "/silences/new?matchers=a=b&starts=soon", None, 400, "write it like 2026-03-02T18:00"),
         ("POST", "/incidents/gone/acknowledge", {"by": "ada"}, 404, "There is no incident"),
         ("POST", "/incidents/CHAT/acknowledge", {"by": " "}, 400, "Say who does it"),
         ("POST", "/incidents/CHAT/mark", {"by": "ada"}, 400, "false for a false alarm"),

@@ -78,6 +78,16 @@ def test_two_targets_stand_side_by_side_and_the_faster_one_wins(bench: Command) 
     assert "16 of them to warm up and not counted" in err
 
 
+def test_the_page_holds_what_the_table_does_and_its_pictures(bench: Command, tmp_path: Path) -> None:
+    code, out, _ = bench("-t", "ours", "-t", "other", "--requests", 20, "--html", "bench.html")
+    page = (tmp_path / "bench.html").read_text()
+    assert code == 0
+    assert "20 of 20 requests answered" in out
+    assert "ours: 20 of 20 requests answered" in page
+    assert page.count('class="curve') == 4
+    assert "Each request followed an answer" in page
+
+
 def test_json_holds_every_figure_of_every_target(bench: Command) -> None:
     code, out, _ = bench("-t", "ours", "--requests", 12, "--json", "--long", 100, "--concurrency", 2)
     said = json.loads(out)
@@ -141,6 +151,7 @@ WRONG = [
     pytest.param(["-t", "other", "--max-spend-usd", 1], "the price of other is not known", id="price"),
     pytest.param(["-t", "ours", "--resume"], "name it with --out", id="resume"),
     pytest.param(["-t", "ours", "--out", "no/such/folder.jsonl"], "cannot be written", id="folder"),
+    pytest.param(["-t", "ours", "--html", "no/such/page.html"], "no such folder", id="folder of the page"),
 ]
 
 

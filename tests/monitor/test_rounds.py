@@ -3,7 +3,7 @@
 import json
 import random
 from collections.abc import AsyncIterator, Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -289,3 +289,38 @@ async def test_no_run_comes_sooner_where_bursts_are(
     harness.endpoint.tokens = 9  # as in the runs of the baseline: 10.8 cents a run
     sooner, _ = await drift(harness)
     assert not any(sooner)
+
+
+# --- at once
+
+
+async def test_who_wants_to_know_whether_it_helped_has_the_target_replayed_at_once(
+    start: Start, frozen_bot: Bot
+) -> None:
+    harness = await start(hourly(), frozen_bot.database, frozen_bot.watched)
+    job, schedule = canary_job("bot"), harness.rounds.schedule
+    regular = schedule.next_regular_start(job)
+    harness.clock.advance(SLOT_S)  # in the future of the real clock, by which the schedule would run it
+    assert harness.rounds.replay_now("bot")
+    assert schedule.next_start(job) == harness.clock.now()
+    assert schedule.next_regular_start(job) == regular
+    assert not harness.rounds.replay_now("of another deployment")
+
+
+async def test_nothing_is_replayed_at_once_where_runs_are_ranked_in_blocks(
+    start: Start, frozen_bot: Bot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness = await start(hourly(), frozen_bot.database, frozen_bot.watched)
+    settled_as_usual = harness.rounds._settled
+
+    def settled_in_blocks(*asked: Any) -> Any:
+        settled, spent_usd = settled_as_usual(*asked)
+        return replace(settled, is_in_blocks=True), spent_usd
+
+    monkeypatch.setattr(harness.rounds, "_settled", settled_in_blocks)
+    await harness.round()
+    assert not harness.rounds.replay_now("bot")
+    monkeypatch.undo()
+    await harness.round()
+    harness.clock.advance(SLOT_S)
+    assert harness.rounds.replay_now("bot")

@@ -11,13 +11,10 @@ from hypothesis import strategies as st
 from monitor.traffic.windows.histogram import (
     GAMMA,
     LARGEST,
-    PILED_MAX,
     RELATIVE_ERROR,
     SMALLEST,
     Histogram,
-    Pile,
     buckets_of,
-    counted_in,
     merged,
 )
 
@@ -130,29 +127,3 @@ def test_many_values_are_counted_as_each_by_itself_also_at_the_edges_of_buckets(
     one_by_one, many = histogram_of(tried.tolist()), Histogram()
     many.add_counts(Counter(buckets_of(tried).tolist()), one_by_one.total_nano)
     assert many == one_by_one
-
-
-@given(st.lists(samples, max_size=5))
-def test_a_pile_comes_to_what_merging_does(parts: list[list[float]]) -> None:
-    pile = Pile()
-    for part in parts:
-        pile.add(orjson.loads(orjson.dumps(histogram_of(part).to_json())))
-    assert pile.histogram() == merged(map(histogram_of, parts))
-
-
-def test_a_pile_that_grew_too_high_is_added_up_in_between() -> None:
-    one, pile = histogram_of([1.02**n for n in range(500)]), Pile()
-    times = 2 * PILED_MAX // 500 + 1
-    for _ in range(times):
-        pile.add(one.to_json())
-    assert pile.histogram() == merged([one] * times)
-
-
-def test_a_pile_takes_what_earlier_versions_wrote_and_what_was_taken_back() -> None:
-    pile, back = Pile(), histogram_of([1.0, 2.0])
-    back.add(3.0, -1)
-    pile.add({"zeros": 1, "total_nano": "3000000000", "buckets": [[55, 1]]})
-    pile.add(back.to_json())
-    assert pile.histogram().n == 3
-    assert counted_in({"zeros": 1, "total_nano": "3000000000", "buckets": [[55, 1]]}) == (2, 3_000_000_000)
-    assert counted_in(back.to_json()) == (1, 0)

@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from canaries.harvest.messages import Conversation
-from canaries.suite import Message
+from canaries.prompt import Image, Message, Text, Tool, ToolCall
 from monitor.traffic.dialects.prompt_text import conversation_in
 from monitor.traffic.otlp import Event, Span
 
@@ -137,3 +137,78 @@ def test_a_prompt_that_is_not_only_text_is_told_as_such(attributes: dict[str, ob
     found = conversation_in(span(attributes))
     assert found is not None
     assert not found.is_whole
+
+
+SCHEMA = {"type": "object", "properties": {"to": {"type": "string"}}}
+TIMETABLE = Tool("timetable", "When trains go.", SCHEMA)
+DEFINITION = {"name": "timetable", "description": "When trains go.", "parameters": SCHEMA}
+CALLED = (
+    Message("user", ASKED),
+    Message("assistant", "", tool_calls=(ToolCall("timetable", {"to": "Bern"}, "call-1"),)),
+    Message("tool", "18:00", tool_call_id="call-1"),
+)
+
+WITH_TOOLS: dict[str, dict[str, object]] = {
+    "Traceloop's numbers": {
+        "gen_ai.prompt.0.role": "user",
+        "gen_ai.prompt.0.content": ASKED,
+        "gen_ai.prompt.1.role": "assistant",
+        "gen_ai.prompt.1.tool_calls.0.id": "c1",
+        "gen_ai.prompt.1.tool_calls.0.name": "timetable",
+        "gen_ai.prompt.1.tool_calls.0.arguments": written({"to": "Bern"}),
+        "gen_ai.prompt.2.role": "tool",
+        "gen_ai.prompt.2.tool_call_id": "c1",
+        "gen_ai.prompt.2.content": "18:00",
+        "llm.request.functions.0.name": "timetable",
+        "llm.request.functions.0.description": "When trains go.",
+        "llm.request.functions.0.parameters": written(SCHEMA),
+    },
+    "OpenInference's numbers": {
+        "llm.input_messages.0.message.role": "user",
+        "llm.input_messages.0.message.content": ASKED,
+        "llm.input_messages.1.message.role": "assistant",
+        "llm.input_messages.1.message.tool_calls.0.tool_call.id": "c1",
+        "llm.input_messages.1.message.tool_calls.0.tool_call.function.name": "timetable",
+        "llm.input_messages.1.message.tool_calls.0.tool_call.function.arguments": written({"to": "Bern"}),
+        "llm.input_messages.2.message.role": "tool",
+        "llm.input_messages.2.message.tool_call_id": "c1",
+        "llm.input_messages.2.message.content": "18:00",
+        "llm.tools.0.tool.json_schema": written({"type": "function", "function": DEFINITION}),
+    },
+    "parts and definitions": {
+        "gen_ai.input.messages": written(
+            [
+                {"role": "user", "parts": [{"type": "text", "content": ASKED}]},
+                {
+                    "role": "assistant",
+                    "parts": [
+                        {"type": "tool_call", "id": "c1", "name": "timetable", "arguments": {"to": "Bern"}}
+                    ],
+                },
+                {"role": "tool", "parts": [{"type": "tool_call_response", "id": "c1", "response": "18:00"}]},
+            ]
+        ),
+        "gen_ai.tool.definitions": written([{"type": "function"} | DEFINITION]),
+    },
+}
+
+
+@pytest.mark.parametrize("attributes", WITH_TOOLS.values(), ids=WITH_TOOLS)
+def test_tools_and_their_calls_are_found_in_spans(attributes: dict[str, object]) -> None:
+    assert conversation_in(span(attributes)) == Conversation(CALLED, None, (TIMETABLE,))
+
+
+def test_a_picture_in_numbered_attributes_is_found() -> None:
+    start = "llm.input_messages.0.message."
+    found = conversation_in(
+        span(
+            {
+                f"{start}role": "user",
+                f"{start}contents.0.message_content.type": "text",
+                f"{start}contents.0.message_content.text": ASKED,
+                f"{start}contents.1.message_content.type": "image",
+                f"{start}contents.1.message_content.image.image.url": "https://x.test/a.png",
+            }
+        )
+    )
+    assert found == Conversation((Message.of("user", [Text(ASKED), Image(url="https://x.test/a.png")]),))

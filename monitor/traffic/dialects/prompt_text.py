@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
-from canaries.harvest.messages import Conversation, conversation_of, with_system
+from canaries.harvest.definitions import offered
+from canaries.harvest.messages import Conversation, conversation_of, with_system, with_tools
 
 from ..otlp import Span
 from .documents import parse
@@ -19,7 +20,13 @@ _FAMILIES = (
 )
 """Attributes that number the messages of a prompt: their beginning, the text, who speaks, and what it asks for."""
 
-_PARTS = ("message.contents.{}.message_content.", "text", "type")
+_PARTS = "message.contents.{}.message_content."
+_PICTURE = "image.image.url"
+_CALL_WORDS = (
+    ("tool_call.id", "tool_call.function.name", "tool_call.function.arguments"),
+    ("id", "name", "arguments"),
+)
+"""How the call of a tool says its id, its name and its arguments."""
 
 _DOCUMENTS = places(
     "gen_ai.input.messages",
@@ -45,6 +52,14 @@ _SYSTEMS = places(
 )
 """The system prompt, where it stands beside the messages."""
 
+_TOOLS = places("gen_ai.tool.definitions", "@gen_ai.client.inference.operation.details > gen_ai.tool.definitions",
+                "ai.prompt.tools")  # fmt: skip
+_CHOICES = places("gen_ai.request.tool_choice", "ai.prompt.toolChoice")
+"""Tools, and the choice among them, where they stand beside the messages."""
+
+_NUMBERED_TOOLS = (("llm.tools.{}.", "tool.json_schema"), ("llm.request.functions.{}.", ""))
+"""Attributes that number the tools: the whole of one, or each fact of it."""
+
 _EVENTS = {
     "gen_ai.system.message": "system",
     "gen_ai.user.message": "user",
@@ -64,7 +79,10 @@ def conversation_in(span: Span) -> Conversation | None:
         found = conversation_of(list(_events(span)))
     if found is None:
         return None
-    return with_system(found, told.find("system", _SYSTEMS, lambda raw: parse(raw) or raw))
+    found = with_system(found, told.find("system", _SYSTEMS, lambda raw: parse(raw) or raw))
+    tools = told.find("tools", _TOOLS, parse) or list(_tools(span.attributes))
+    choice = told.find("tool choice", _CHOICES, lambda raw: parse(raw) or raw)
+    return with_tools(found, offered(tools, choice)) if tools else found
 
 
 def _read(raw: object) -> Conversation | None:
@@ -82,12 +100,13 @@ def _numbered(attributes: Mapping[str, object]) -> Conversation | None:
                 break
             raw = attributes.get(start + content)
             parts = parse(raw) if isinstance(raw, str) and raw.startswith("[") else None
-            is_asking = any(key.startswith(start + tools) for key in attributes)
+            id = attributes.get(start + role.removesuffix("role") + "tool_call_id")
             messages.append(
                 {
                     "role": attributes.get(start + role, "user"),
                     "content": parts or raw or list(_parts(attributes, start)),
-                    "tool_calls": is_asking,
+                    "tool_calls": list(_calls(attributes, start + tools)),
+                    "tool_call_id": id,
                 }
             )
         if messages:
@@ -96,12 +115,41 @@ def _numbered(attributes: Mapping[str, object]) -> Conversation | None:
 
 
 def _parts(attributes: Mapping[str, object], start: str) -> Iterator[dict[str, object]]:
-    prefix, content, kind = _PARTS
     for number in range(MESSAGES_MAX):
-        part = start + prefix.format(number)
-        if not any(part + name in attributes for name in (content, kind)):
+        part = start + _PARTS.format(number)
+        if (picture := attributes.get(part + _PICTURE)) is not None:
+            yield {"type": "image_url", "image_url": picture}
+        elif any(part + name in attributes for name in ("text", "type")):
+            yield {"type": attributes.get(part + "type", "text"), "text": attributes.get(part + "text")}
+        else:
             return
-        yield {"type": attributes.get(part + kind, "text"), "text": attributes.get(part + content)}
+
+
+def _calls(attributes: Mapping[str, object], start: str) -> Iterator[dict[str, object]]:
+    if not any(key.startswith(start) for key in attributes):
+        return
+    for number in range(MESSAGES_MAX):
+        call = f"{start}{number}."
+        words = next((one for one in _CALL_WORDS if call + one[1] in attributes), None)
+        if words is None:
+            if number == 0:
+                yield {}  # a call of which nobody knows what it was
+            return
+        id, name, arguments = (attributes.get(call + word) for word in words)
+        yield {"id": id, "name": name, "arguments": arguments}
+
+
+def _tools(attributes: Mapping[str, object]) -> Iterator[object]:
+    for start, whole in _NUMBERED_TOOLS:
+        for number in range(MESSAGES_MAX):
+            tool = start.format(number)
+            if whole and tool + whole in attributes:
+                yield attributes[tool + whole]
+            elif not whole and tool + "name" in attributes:
+                facts = {word: attributes.get(tool + word) for word in ("name", "description", "parameters")}
+                yield facts | {"parameters": parse(facts["parameters"])}
+            else:
+                break
 
 
 def _events(span: Span) -> Iterator[dict[str, object]]:
@@ -111,5 +159,6 @@ def _events(span: Span) -> Iterator[dict[str, object]]:
             yield {
                 "role": event.attributes.get("role", _EVENTS[event.name]),
                 "content": parse(raw) or raw,
-                "tool_calls": event.attributes.get("tool_calls"),
+                "tool_calls": parse(event.attributes.get("tool_calls")),
+                "tool_call_id": event.attributes.get("id"),
             }

@@ -4,15 +4,23 @@ Each report has a number, and up to four keys: that of its span, that of the spa
 this id within its trace. Reports whose keys fall into one slot are chained, from the latest to those before it. A look
 along a few chains says of all reports of a request which of them may have to do with another one, before any of them is
 looked at by itself.
+
+The scanner in C, where it was built, does the same (``lookout/_chains.h``): numpy takes as long for a few hundred
+reports as for some thousands.
 """
 
 from collections.abc import Iterator, Sequence
 from enum import IntEnum
+from functools import lru_cache
+from types import ModuleType
 
 import numpy as np
+import numpy.typing as npt
 
 from ..calls import Operation
+from ..lookout.scanning import scanner
 from ..rows import HASH_FACTOR, HASH_SEED, Hashes, Integers, Marks, Rows
+from ..sightings import SHAPES_MAX, Shape
 from .likeness import SLACK_S
 from .pairing import CONTINUED_MAX_S
 
@@ -52,8 +60,9 @@ class Key(IntEnum):
 class Chains:
     """The reports that came of late. Numbers ascend from 1; those before ``oldest`` are forgotten."""
 
-    def __init__(self) -> None:
-        """Start with none."""
+    def __init__(self, scanner: ModuleType | None = scanner) -> None:
+        """Start with none. ``scanner`` is the one in C, if there is."""
+        self._scanner = scanner
         self.oldest = self.next = 1
         self._keys = np.zeros((len(Key), ROOM), np.uint64)
         self._before = np.zeros((len(Key), ROOM), np.int64)
@@ -63,6 +72,18 @@ class Chains:
         self._facts = np.zeros(ROOM, np.uint8)
         self._is_shared = np.zeros(ROOM, np.bool_)
         """Whether an answer was told by several emitters, by its latest report."""
+        self._tables = (
+            self._keys,
+            self._before,
+            self._latest,
+            self._start_ns,
+            self._end_ns,
+            self._input,
+            self._id_hash,
+            self._voice,
+            self._facts,
+            self._is_shared,
+        )
 
     def add(self, rows: Rows) -> int:
         """Chain these reports; gives the number of the first. There must be room for them."""
@@ -70,13 +91,21 @@ class Chains:
         if not n:
             return first
         self.next += n
+        # What two reports of one call are told apart by: see ``are_rivals`` and ``may_be_one``.
+        told = [_told_apart_by(one) for one in rows.shapes]
+        voices = np.array([voice for voice, _ in told], np.uint64)
+        facts = np.array([fact for _, fact in told], np.uint8)
+        if self._scanner is not None:
+            self._scanner.chain(self._tables, rows.records, voices, facts, first, HASH_SEED, HASH_FACTOR)
+        else:
+            self._add(rows, first, voices[rows.kind], facts[rows.kind])
+        return first
+
+    def _add(self, rows: Rows, first: int, voices: Hashes, facts: npt.NDArray[np.uint8]) -> None:
         places = np.arange(first, self.next) & (ROOM - 1)
         records = rows.records
-        # What two reports of one call are told apart by: see ``are_rivals`` and ``may_be_one``.
-        voices = [hash((one.emitter, one.service_name, one.is_ending)) & _MASK for one in rows.shapes]
-        facts = [_OPERATIONS[one.operation] * 4 + one.is_ending * 2 + one.is_declared for one in rows.shapes]
-        self._voice[places] = np.array(voices, np.uint64)[rows.kind]
-        self._facts[places] = np.array(facts, np.uint8)[rows.kind]
+        self._voice[places] = voices
+        self._facts[places] = facts
         self._start_ns[places] = records["start_ns"]
         self._end_ns[places] = records["end_ns"]
         self._input[places] = records["input_tokens"]
@@ -85,7 +114,6 @@ class Chains:
         for kind in Key:
             self._keys[kind, places] = keys[kind]
             self._chain(kind, keys[kind], first)
-        return first
 
     def _chain(self, kind: Key, keys: Hashes, first: int) -> None:
         # Sorted by slot and, within one, as they came: each is chained to the one before it.
@@ -116,6 +144,9 @@ class Chains:
         The others have nothing to do with any: no report has the same span or lies below it, none that may be of the
         same call has the same answer or lies above it.
         """
+        if self._scanner is not None:
+            marks = self._scanner.suspects(self._tables, first, end, self.oldest, SLACK_NS, WITHIN_NS)
+            return np.frombuffer(marks, np.bool_)
         numbers = np.arange(first, end)
         places = numbers & (ROOM - 1)
         spans, above, answers, in_trace = (self._keys[kind, places] for kind in Key)
@@ -198,6 +229,12 @@ class Chains:
             if int(keys[at & (ROOM - 1)]) == key:
                 yield at
             at = int(before[at & (ROOM - 1)])
+
+
+@lru_cache(maxsize=SHAPES_MAX)
+def _told_apart_by(shape: Shape) -> tuple[int, int]:
+    voice = hash((shape.emitter, shape.service_name, shape.is_ending)) & _MASK
+    return voice, _OPERATIONS[shape.operation] * 4 + shape.is_ending * 2 + shape.is_declared
 
 
 def _keys_of(rows: Rows) -> Sequence[Hashes]:

@@ -937,9 +937,11 @@ static PyObject *scopes(PyObject *module, PyObject *argument)
     return NULL;
 }
 
-/* --- requests in JSON */
+/* --- requests in JSON, and reports with a key in common */
 
 #include "_json.h"
+
+#include "_chains.h"
 
 /* --- the object */
 
@@ -1041,6 +1043,8 @@ static PyTypeObject scanner_type = {
 static PyMethodDef module_methods[] = {
     {"scopes", scopes, METH_O, scopes_doc},
     {"as_protobuf", as_protobuf, METH_O, as_protobuf_doc},
+    {"chain", chain, METH_VARARGS, chain_doc},
+    {"suspects", suspects, METH_VARARGS, suspects_doc},
     {NULL, NULL, 0, NULL},
 };
 

@@ -4,7 +4,7 @@ from hashlib import sha256
 from pathlib import Path
 
 SOURCE = Path(__file__).with_name("_scan.c")
-INCLUDED = Path(__file__).with_name("_json.h")
+INCLUDED = tuple(SOURCE.with_name(name) for name in ("_json.h", "_chains.h"))
 
 _MARK_LETTERS = 16
 
@@ -12,6 +12,7 @@ _MARK_LETTERS = 16
 def source_mark() -> str:
     """What tells this source from any other; empty where it is not at hand."""
     try:
-        return sha256(SOURCE.read_bytes() + INCLUDED.read_bytes()).hexdigest()[:_MARK_LETTERS]
+        written = b"".join(part.read_bytes() for part in (SOURCE, *INCLUDED))
+        return sha256(written).hexdigest()[:_MARK_LETTERS]
     except OSError:
         return ""

@@ -9,8 +9,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from math import inf, isclose, nan
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ..calls import BASIS_NUMBERS, Call, CostBasis, Operation
 from ..config import ModelPriceConfig
@@ -41,7 +43,7 @@ class PriceBook:
         )
         self._own = [(config, _price_of(config)) for _, config in told]
         self._own_price = lru_cache(maxsize=OWN_REMEMBERED_MAX)(self._find_own)
-        self._tariff = lru_cache(maxsize=OWN_REMEMBERED_MAX)(self._find_tariff)
+        self._packed_tariff = lru_cache(maxsize=OWN_REMEMBERED_MAX)(self._pack_tariff)
 
     def price(self, call: Call) -> Call:
         """The call with its cost and the basis of it."""
@@ -58,14 +60,32 @@ class PriceBook:
         first, last = (
             price_list.stretch_of(float(at) / 1e9) for at in (rows.start_ns.min(), rows.start_ns.max())
         )
-        tariffs = [self._tariff(shape, first) if first == last else None for shape in rows.shapes]
-        costs, is_left = _plain_costs(rows, tariffs)
-        known = [BASIS_NUMBERS[tariff.basis if tariff else CostBasis.UNPRICED] for tariff in tariffs]
-        bases = np.where(np.isnan(costs), _UNPRICED_NUMBER, np.array(known, np.int64)[rows.kind])
+        stretch = first if first == last else None
+        tariffs = b"".join([self._packed_tariff(shape, stretch) for shape in rows.shapes])
+        tariff = np.frombuffer(tariffs, _PACKED)[rows.kind]
+        costs, is_left = _plain_costs(rows, tariff)
+        bases = np.where(np.isnan(costs), _UNPRICED_NUMBER, tariff["basis"])
         for place in np.flatnonzero(is_left).tolist():
             cost, basis = self.cost_of(call_of(rows.sighting(place)))
             costs[place], bases[place] = np.nan if cost is None else cost, BASIS_NUMBERS[basis]
         return costs, bases
+
+    def _pack_tariff(self, shape: Shape, stretch: int | None) -> bytes:
+        """The rates that hold for all calls of a shape in a stretch of time, as bytes."""
+        tariff = None if stretch is None else self._find_tariff(shape, stretch)
+        tariff = tariff or _NOT_PLAIN
+        rates = tariff.rates
+        row = (
+            rates.input,
+            rates.cached,
+            rates.written,
+            rates.output or 0.0,
+            rates.request,
+            tariff.tokens_max,
+            BASIS_NUMBERS[tariff.basis],
+            shape.operation is Operation.EMBEDDINGS,
+        )
+        return np.array([row], _PACKED).tobytes()
 
     def _find_tariff(self, shape: Shape, stretch: int) -> "_Tariff | None":
         """The rates that hold for all calls of a shape in a stretch of time, where it is that simple."""
@@ -154,25 +174,27 @@ def _plain_tariff(price: Price, shape: Shape, basis: CostBasis) -> _Tariff | Non
     return _Tariff(base, basis, first_step) if base.reasoning is None and has_output else None
 
 
-def _plain_costs(rows: Rows, tariffs: Sequence[_Tariff | None]) -> tuple[Floats, Marks]:
+_NOT_PLAIN = _Tariff(Rates(nan, nan, nan, nan), CostBasis.UNPRICED, -1)
+"""Stands where each call needs a look of its own."""
+
+_PACKED = np.dtype(
+    [(name, "f8") for name in ("input", "cached", "written", "output", "request", "tokens_max")]
+    + [("basis", "i8"), ("is_embedding", "?")]
+)
+"""A tariff as bytes: those of hundreds of shapes are one column after another without a loop for each."""
+
+
+def _plain_costs(rows: Rows, tariff: npt.NDArray[Any]) -> tuple[Floats, Marks]:
     """What calls cost at rates that hold for their shapes, and which of them need a closer look."""
-
-    kind = rows.kind
-
-    def rate(name: str) -> Floats:
-        of_shapes = [nan if tariff is None else getattr(tariff.rates, name) or 0.0 for tariff in tariffs]
-        return np.array(of_shapes)[kind]
-
-    is_embedding = np.array([shape.operation is Operation.EMBEDDINGS for shape in rows.shapes])[kind]
-    tokens_max = np.array([-1 if tariff is None else tariff.tokens_max for tariff in tariffs])[kind]
     given, told = rows.column("input_tokens"), rows.column("output_tokens")
-    is_plain = given <= tokens_max
+    is_plain = given <= tariff["tokens_max"]
     output = np.maximum(told, 0)
     cached = np.maximum(rows.column("cached_input_tokens"), 0)
     written = np.maximum(rows.column("cache_write_input_tokens"), 0)
-    asked = (given - cached - written) * rate("input") + cached * rate("cached") + written * rate("written")
-    costs = asked + output * rate("output") + rate("request")
-    can_be = (given >= 0) & (is_embedding | (told >= 0)) & (cached + written <= given)
+    asked = (given - cached - written) * tariff["input"]
+    asked = asked + cached * tariff["cached"] + written * tariff["written"]
+    costs = asked + output * tariff["output"] + tariff["request"]
+    can_be = (given >= 0) & (tariff["is_embedding"] | (told >= 0)) & (cached + written <= given)
     # What costs nothing may be sold by somebody else at a price: that is for ``cost_of`` to say.
     is_left = can_be & (~is_plain | (costs == 0))
     return np.where(can_be & is_plain & (costs != 0), costs, nan), is_left

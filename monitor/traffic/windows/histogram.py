@@ -69,6 +69,18 @@ class Quantile:
     n: int
 
 
+def quantile_in(bucket: int, n: int) -> Quantile:
+    """The quantile of ``n`` values that lies in this bucket."""
+    if bucket == ZERO_BUCKET:
+        return Quantile(0.0, 0.0, SMALLEST, n)
+    return Quantile(_middle(bucket), GAMMA ** (bucket - 1), GAMMA**bucket, n)
+
+
+def bucket_below(edge: float) -> int:
+    """The last bucket whose values are not above ``edge``, which is above ``SMALLEST``."""
+    return round(math.log(edge) / _LOG_GAMMA)
+
+
 class Histogram:
     """How values of zero and more are distributed, for any number of values in bounded space.
 
@@ -163,18 +175,18 @@ class Histogram:
         if not 1 <= rank <= n:
             raise ValueError(f"{n} values have no rank {rank}")
         if rank <= self._zeros:
-            return Quantile(0.0, 0.0, SMALLEST, n)
+            return quantile_in(ZERO_BUCKET, n)
         for index in sorted(self._counts):
             below += self._counts[index]
             if below >= rank:
                 break
-        return Quantile(_middle(index), GAMMA ** (index - 1), GAMMA**index, n)
+        return quantile_in(index, n)
 
     def above(self, edge: float) -> int:
         """How many values lie in buckets above ``edge``; with the upper edge of a bucket, exactly those above it."""
         if edge <= SMALLEST:
             return self.n - self._zeros
-        last = round(math.log(edge) / _LOG_GAMMA)
+        last = bucket_below(edge)
         return sum(count for index, count in self._counts.items() if index > last)
 
     def with_largest_as_zero(self, count: int) -> "Histogram":
@@ -241,64 +253,6 @@ class Histogram:
 
     def __repr__(self) -> str:
         return f"Histogram(n={self.n}, total={self.total:g})"
-
-
-PILED_MAX = 1_000
-"""After so many buckets a pile is added up, so that it stays small."""
-
-
-class Pile:
-    """Stored histograms, as ``to_json`` gave them, on a pile to be added up: many at once, in a third of the time."""
-
-    __slots__ = ("_counts", "_lengths", "_steps", "_sum")
-
-    def __init__(self) -> None:
-        """Start with none."""
-        self._sum = Histogram()
-        self._steps: list[int] = []
-        self._counts: list[int] = []
-        self._lengths: list[int] = []
-
-    def add(self, data: Any) -> None:
-        """Put one more on the pile."""
-        if type(data) is dict:
-            self._sum.merge(Histogram.from_json(data))
-            return
-        zeros, total_nano, first, steps, counts = data
-        self._sum._zeros += zeros
-        self._sum._total_nano += int(total_nano)
-        if counts:
-            self._steps.append(first)
-            self._steps += steps
-            self._counts += counts
-            self._lengths.append(len(counts))
-            if len(self._counts) > PILED_MAX:
-                self._add_up()
-
-    def histogram(self) -> Histogram:
-        """All of them together."""
-        self._add_up()
-        return merged((self._sum,))
-
-    def _add_up(self) -> None:
-        if not self._counts:
-            return
-        lengths, along = np.array(self._lengths), np.cumsum(np.array(self._steps, dtype=np.int64))
-        starts = np.cumsum(lengths) - lengths
-        # Each begins with its first bucket and goes on by steps: what the others before it came to is taken away.
-        buckets = along - np.repeat(np.where(starts > 0, along[starts - 1], 0), lengths)
-        lowest = int(buckets.min())
-        sums = np.bincount(buckets - lowest, weights=np.array(self._counts, dtype=np.float64))
-        self._sum.add_counts({lowest + place: int(sums[place]) for place in np.flatnonzero(sums).tolist()}, 0)
-        self._steps, self._counts, self._lengths = [], [], []
-
-
-def counted_in(data: Any) -> tuple[int, int]:
-    """How many values the histogram counted which ``to_json`` gave this of, and their sum in billionths."""
-    if type(data) is dict:
-        histogram = Histogram.from_json(data)
-        return histogram.n, histogram.total_nano
-    return data[0] + sum(data[4]), int(data[1])
 
 
 def merged(histograms: Iterable[Histogram]) -> Histogram:

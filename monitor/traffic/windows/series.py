@@ -1,6 +1,6 @@
 """What production calls are told apart by, and how many kinds of them at a time."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..calls import Call
 from ..sightings import Shape
@@ -14,9 +14,11 @@ SERIES_IDLE_S = 3_600
 """A series without calls for so long, in the time of the spans, makes room for another when it is needed."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Series:
-    """What calls are told apart by. An empty string means that the span did not tell."""
+class Series(NamedTuple):
+    """What calls are told apart by. An empty string means that the span did not tell.
+
+    A tuple, for it is looked up for every kind of calls of every commit: that takes a fifth of the time.
+    """
 
     service: str
     environment: str

@@ -156,8 +156,13 @@ def window_from_bytes(minute: int, series: Series, body: bytes) -> Window:
 
 def plain_of(body: bytes) -> dict[str, Any]:
     """What ``window_to_json`` gave of the window that is stored as ``body``."""
-    counted: dict[str, Any] = orjson.loads(zlib.decompress(body[1:]) if body[:1] == _PACKED else body)
+    counted: dict[str, Any] = orjson.loads(text_of(body))
     return counted
+
+
+def text_of(body: bytes) -> bytes:
+    """The same as the JSON that it is."""
+    return zlib.decompress(memoryview(body)[1:]) if body[:1] == _PACKED else body
 
 
 def window_to_json(window: Window) -> dict[str, Any]:
