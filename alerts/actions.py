@@ -11,12 +11,15 @@ from datetime import datetime
 from sqlmodel import Session
 
 from . import AlertError, group_store, silence_store, store
-from .decisions import record
+from .decisions import record, taken
 from .incident import Incident, Reason, Transition
 from .incident import acknowledge as acknowledged
 from .incident import unacknowledge as unacknowledged
 from .matcher import Matcher
 from .silence import Silence, silence_id, silence_problem
+
+ACKNOWLEDGE = "acknowledge"
+"""What stands on record when somebody has acknowledged something."""
 
 FALSE_PAGES_MIN = 3
 FALSE_SHARE = 0.5
@@ -63,7 +66,7 @@ def acknowledge(session: Session, incident_id: str, by: str, now: datetime) -> T
         store.save_incident(session, transition.incident)
         group_store.look_again(session, now, incident.id)
     why = f"{transition.reason.value}: {by}"
-    record(session, now, "acknowledge", why, key=incident.key, incident_id=incident.id)
+    record(session, now, ACKNOWLEDGE, why, key=incident.key, incident_id=incident.id)
     return transition
 
 
@@ -168,3 +171,23 @@ def person(by: str) -> str:
     if not by.strip():
         raise MalformedError("say who does it, so that the others know whom to ask")
     return by.strip()[:NAME_LENGTH_MAX]
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """Somebody said that they see to an incident."""
+
+    key: str
+    incident_id: str
+    by: str
+    at: datetime
+
+
+def acknowledgements(session: Session) -> tuple[Acknowledged, ...]:
+    """Who has acknowledged what, in the order in which they did."""
+    done = Reason.ACKNOWLEDGED.value
+    return tuple(
+        Acknowledged(one.key, one.incident_id, one.why.removeprefix(f"{done}: "), one.first_at)
+        for one in taken(session, ACKNOWLEDGE)
+        if one.incident_id is not None and one.why.startswith(f"{done}: ")
+    )

@@ -101,6 +101,12 @@ def decisions(
     return tuple(sorted((_decision(row) for row in reversed(rows)), key=lambda one: one.first_at))
 
 
+def taken(session: Session, what: str) -> tuple[Decision, ...]:
+    """All decisions of this kind, in the order in which they were taken."""
+    query = select(_DECISION).where(_DECISION.c.what == what).order_by(_DECISION.c.position)
+    return tuple(_decision(row) for row in session.connection().execute(query))
+
+
 def forget(session: Session, before: datetime, limit: int = FORGOTTEN_AT_ONCE) -> int:
     """How many decisions were deleted, ``limit`` at most: those that were last taken before then."""
     connection = session.connection()

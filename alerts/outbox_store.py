@@ -294,6 +294,11 @@ def release_claims(session: Session) -> int:
     return len(rows)
 
 
+def is_any_waiting(session: Session) -> bool:
+    """Whether anything still has to go out."""
+    return session.exec(select(NotificationRow.position).where(_is_waiting()).limit(1)).first() is not None
+
+
 def requeue(session: Session, notification_id: str) -> bool:
     """Whether the message had been given up; if so, it is due again from the start."""
     row = _row(session, notification_id)

@@ -47,6 +47,12 @@ def silences(session: Session, ending_after: datetime | None = None) -> tuple[Si
     return tuple(_silence(row) for row in reversed(session.exec(query).all()))
 
 
+def all_made(session: Session) -> tuple[Silence, ...]:
+    """Every silence on record, in the order in which they were made."""
+    query = select(SilenceRow).order_by(col(SilenceRow.created_at), col(SilenceRow.id))
+    return tuple(_silence(row) for row in session.exec(query))
+
+
 def forget(session: Session, before: datetime) -> int:
     """Delete the silences that ended before then. Never more than there were at a time: gives 0, all are gone."""
     session.connection().execute(delete(SilenceRow).where(col(SilenceRow.ends_at) < before.timestamp()))

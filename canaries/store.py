@@ -272,6 +272,18 @@ def recent_completed(session: Session, target: str, limit: int) -> tuple[RunSumm
     )
 
 
+def completed_runs(session: Session) -> tuple[RunSummary, ...]:
+    """All runs that were asked to their end, in the order in which they started."""
+    query = select(RunRow).where(RunRow.status == RunStatus.COMPLETED).order_by(col(RunRow.position))
+    return tuple(_summary(row) for row in session.exec(query))
+
+
+def costs(session: Session, run_ids: Sequence[str]) -> dict[str, float | None]:
+    """What these runs did cost, as far as that is known; ``IDS_AT_ONCE`` at most."""
+    query = select(RunRow.id, RunRow.cost_usd).where(col(RunRow.id).in_(run_ids))
+    return dict(session.exec(query).all())
+
+
 def silent_canaries(session: Session, run_ids: Sequence[str]) -> tuple[str, ...]:
     """The canaries without any answer in these runs, by name."""
     answered = func.sum(case((col(CompletionRow.outcome) == Outcome.ANSWERED.value, 1), else_=0))

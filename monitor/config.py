@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import blake2b
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -123,6 +124,12 @@ class StorageConfig(BaseModel):
         Keep().days_s, description="How long they are kept by the day, in UTC.", validate_default=True
     )
 
+    as_seen: Duration = Field(
+        Keep().as_seen_s,
+        description="How long it is kept what looks saw of minutes that had more calls later, for exact backtests; "
+        "0s: not at all.",
+    )
+
     @field_validator("minutes")
     @classmethod
     def _hold_what_is_learned_from(cls, minutes: float) -> float:
@@ -146,7 +153,7 @@ class StorageConfig(BaseModel):
 
     def keep_windows(self) -> Keep:
         """How long production calls are kept in which windows."""
-        return Keep(self.minutes, self.hours, self.days)
+        return Keep(self.minutes, self.hours, self.days, self.as_seen)
 
 
 class Config(BaseModel):
@@ -248,6 +255,11 @@ class Deployment:
     def folder(self) -> Path:
         """Where paths in the configuration start."""
         return self.source.parent if self.source else Path()
+
+    @property
+    def fingerprint(self) -> str:
+        """The same for the same configuration, whatever its secrets are. Suites do not go into it."""
+        return blake2b(self.config.model_dump_json().encode(), digest_size=8).hexdigest()
 
     def share(self, target: str) -> float:
         """The target's share of the budgets, by importance; all targets and all shift watches together have 1."""

@@ -23,14 +23,13 @@ from sqlalchemy.exc import SQLAlchemyError
 import canaries.store as canary_store
 from alerts import decisions, group_store, outbox_store, silence_store
 from alerts.channels import Channel, Tools, open_channels
-from alerts.intake import receive
 from alerts.outbox import Outbox
 from canaries.clock import Clock, SystemClock
 from dashboards import StatusError
 from dashboards.app import build_app
 from dashboards.view import Readiness
 
-from . import DatabaseError, MonitorError
+from . import DatabaseError, MonitorError, moments
 from .audit.config import AuditConfig
 from .audit.gathering import Blind
 from .audit.nightly import NightlyAudit, StoredAudits
@@ -61,13 +60,8 @@ from .traffic.pricing.book import PriceBook
 from .traffic.receiving.body import InFlight
 from .traffic.receiving.http_receiver import TraceReceiver
 from .traffic.receiving.tls import renew, server_context
-from .traffic.watches.long_looks import is_long
 from .traffic.watches.marking import Marking
-from .traffic_flow.long_history import LongHistory
-from .traffic_flow.watch_silence import SilenceLook, SilenceWatch
-from .traffic_flow.watch_tails import look_at_tails
-from .traffic_flow.watch_traffic import last_ends, look
-from .traffic_flow.watch_versions import look_at_versions
+from .traffic_flow.watching import TrafficWatch
 from .watchman.clocks import ServerClocks
 from .watchman.last_resort import LastResort
 from .watchman.looking import Diary
@@ -270,8 +264,14 @@ class Daemon:
             marking=marking,
             keep=config.storage.keep_windows(),
         )
-        self._history = LongHistory([watch for watch in config.watches if is_long(watch)])
-        self._silence = SilenceWatch(config.silence, self._intake, self.metrics.ingested, config.watch_every)
+        self._watching = TrafficWatch(
+            self.deployment,
+            self.database,
+            self._intake.at_looks,
+            self.metrics.ingested,
+            self._house,
+            self._self.defect,
+        )
         if recovered := await self._intake.recover():
             log.info("calls counted again from the journal", calls=recovered)
         self._public_url = str(config.http.public_url) if config.http.public_url else None
@@ -506,51 +506,16 @@ class Daemon:
 
     async def _look(self) -> None:
         """Judge what is silent, then every watch, and let the alert arm know."""
-        now, config = self.clock.now(), self.deployment.config
-        watches, house = config.watches, self._house
-        silence = await self._hear(now)
-        ended = await last_ends(self.database, watches, now)
-        looks = await look(self._intake, watches, now, self._history, ended)
-        verdicts = [(one.verdict(), one.rule()) for one in looks]
-        # When this is refused, the next look judges the same windows again: nothing is lost but time. What inhibits
-        # others comes first.
-        transitions = await self.database.awrite(
-            lambda session: receive(
-                session,
-                [
-                    *(silence.verdicts(session, config.silence, config.told_of_silence()) if silence else ()),
-                    *verdicts,
-                ],
-                now,
-                house.rollbacks,
-                house.inhibitions,
-                house.routing,
-            )
-        )
-        self._status.looks, self._status.silence = looks, silence
-        self._messenger.tell(transitions)
-        await self._look_at_tails(now)
+        now = self.clock.now()
+        looked = await self._watching.look(now)
+        if looked.silence:
+            self.metrics.show_silence(looked.silence)
+        self._status.looks, self._status.silence = looked.looks, looked.silence
+        self._messenger.tell(looked.transitions)
+        for one in await self._watching.look_at_tails(now):
+            self._status.tails[one.watch.name] = one
+            self._messenger.tell(one.transitions)
         self._watchman.diary.looked_at = now
-
-    async def _hear(self, now: datetime) -> SilenceLook | None:
-        """Look who is silent. A defect there is told, and does not stop the watches."""
-        try:
-            silence = await self._silence.look(now)
-        except (SQLAlchemyError, StoreError):
-            raise
-        except Exception:
-            self._self.defect("silence")
-            return None
-        self.metrics.show_silence(silence)
-        return silence
-
-    async def _look_at_tails(self, now: datetime) -> None:
-        """Judge what the watches without a threshold have not judged yet."""
-        watches, shares = self.deployment.config.watches, self.deployment.watch_shares()
-        for look_at in (look_at_tails, look_at_versions):
-            for one in await look_at(self.database, self._intake, watches, shares, self._house, now):
-                self._status.tails[one.watch.name] = one
-                self._messenger.tell(one.transitions)
 
     async def _fold(self) -> None:
         await self._intake.fold()
@@ -578,6 +543,7 @@ class Daemon:
             group_store.forget,
             silence_store.forget,
             decisions.forget,
+            moments.forget,
             forget_audits,
         )
         for forget in records:

@@ -20,18 +20,23 @@ _MEMORY = select(CanaryWatchRow.state_json).where(
 
 def deployment_secret(session: Session) -> bytes:
     """The secret that keys answer hashes and tie-breaks; made at first use, the same ever after."""
-    known = known_secret(session)
-    if known is None:
-        known = secrets.token_bytes(32)
-        session.add(SettingRow(name=_SECRET, value=known.hex()))
-        session.flush()
-    return known
+    secret = known_secret(session)
+    if secret is None:
+        secret = secrets.token_bytes(32)
+        save_secret(session, secret)
+    return secret
 
 
 def known_secret(session: Session) -> bytes | None:
-    """The same secret, or ``None`` where none was made yet."""
+    """The deployment's secret, if it has one yet."""
     row = session.get(SettingRow, _SECRET)
     return None if row is None else bytes.fromhex(row.value)
+
+
+def save_secret(session: Session, secret: bytes) -> None:
+    """Have this as the deployment's secret."""
+    session.merge(SettingRow(name=_SECRET, value=secret.hex()))
+    session.flush()
 
 
 def alive_at(session: Session) -> datetime | None:

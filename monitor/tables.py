@@ -43,3 +43,17 @@ class TailRow(SQLModel, table=True):
     watch: str = Field(primary_key=True)
     baseline_id: str
     document: str
+
+
+class MomentRow(SQLModel, table=True):
+    """One moment at which the daemon decided something; ``position`` is their order, whatever the clock said."""
+
+    __tablename__ = "moment"
+
+    position: int | None = Field(default=None, primary_key=True)
+    at: float = Field(index=True)
+    """In unix seconds."""
+    kind: str
+    subject: str = ""
+    facts: str = ""
+    """JSON, or nothing."""

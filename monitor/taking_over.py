@@ -20,6 +20,7 @@ from . import store
 from .canary_flow.canary_verdicts import incident_keys
 from .config import Config, Deployment
 from .deployment import house_of
+from .moments import Moment, MomentKind, note
 from .pulse import absence
 from .traffic_flow.watch_silence import KEY as SILENCE_KEY
 from .traffic_flow.watch_traffic import incident_key
@@ -48,6 +49,7 @@ def take_over(
     if gap := absence(store.alive_at(session), now):
         happened(Trouble.ABSENCE, gap)
     store.save_alive(session, now)
+    note(session, Moment(MomentKind.START, now, facts={"config": deployment.fingerprint}))
     if interrupted := canary_store.mark_interrupted(session, now):
         problem("Runs were interrupted when the last daemon ended; the log names them.")
         log.info("interrupted when the last daemon ended", runs=interrupted)

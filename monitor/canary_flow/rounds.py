@@ -18,11 +18,10 @@ from sqlmodel import Session
 import canaries.store as canary_store
 from alerts.finding import Severity
 from alerts.incident import Transition
-from alerts.intake import receive
 from canaries.clock import Clock
 from canaries.completion import Run
 from canaries.config import BurstConfig, TargetConfig
-from canaries.features import RunFeatures, extract
+from canaries.features import extract
 from canaries.replay import replay
 from canaries.suite import Suite
 
@@ -33,20 +32,17 @@ from ..schedule import Schedule
 from ..self_watch import SelfWatch, why
 from ..spending.canary_cost import cost_usd
 from ..spending.spend import (
-    Planned,
     SpendFacts,
     expectation,
     has_money_for_more,
-    plan_run,
-    spend_verdict,
     window,
 )
-from ..spending.spend_facts import RUNS_AVERAGED, facts_now, first_facts
 from ..status import canary_job
 from ..telemetry import Metrics
 from ..watched import House, Watched
 from .burst import BurstFacts, next_burst
-from .watch_canaries import Settled, settle
+from .planning import Asked, Plan, expected_spend, plan, settle_asked
+from .watch_canaries import Settled
 
 STOP_GRACE_S = 20.0
 """How long runs may go on after the signal to stop, unless it comes a second time; then they are interrupted."""
@@ -66,24 +62,6 @@ STORE_PAUSE_MAX_S = 5.0
 T = TypeVar("T")
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """A run as it may be made, what that was decided on, and what it did to incidents."""
-
-    planned: Planned
-    facts: SpendFacts
-    transitions: tuple[Transition, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """A run as it came back."""
-
-    run: Run
-    features: RunFeatures
-    cost_usd: float | None
 
 
 @dataclass
@@ -127,12 +105,8 @@ class Rounds:
                 self.metrics.spend_cap.labels(name).set(facts.cap_usd)
 
     def _expected(self, session: Session) -> dict[str, tuple[SpendFacts, str]]:
-        now, found = self.clock.now(), {}
-        for name, target in self.deployment.config.targets.items():
-            means = canary_store.token_means(session, name, RUNS_AVERAGED)
-            facts = first_facts(target, self.deployment.suites[name], now, means)
-            found[name] = facts, expectation(facts)
-        return found
+        found = expected_spend(session, self.deployment, self.clock.now())
+        return {name: (facts, expectation(facts)) for name, facts in found.items()}
 
     async def round(self, name: str) -> None:
         """One run of a target: planned, asked, and settled whatever comes of it."""
@@ -192,40 +166,33 @@ class Rounds:
     async def _plan_and_ask(self, name: str, run_id: str) -> None:
         target, suite = self.deployment.config.targets[name], self.deployment.suites[name]
         # Before the target is asked: answers cost money, and nothing is paid for that cannot be kept.
-        plan = await self._stored(name, lambda session: self._planned(session, name, run_id))
-        self._show_plan(name, plan)
-        if plan.planned.is_skipped:
+        planned = await self._stored(name, lambda session: self._planned(session, name, run_id))
+        self._show_plan(name, planned)
+        if planned.planned.is_skipped:
             return
         run = await replay(
-            suite, target, name, run_id, self.clock, self.rng, self.client, samples=plan.planned.samples
+            suite, target, name, run_id, self.clock, self.rng, self.client, samples=planned.planned.samples
         )
         # In a thread, and before the transaction: an expectation may take long over a strange answer.
         asked = await asyncio.to_thread(self._read, run, target, suite)
         settled, spent_usd = await self._stored(name, lambda session: self._settled(session, name, asked))
         self._report(asked, settled)
         self.metrics.spend.labels(name).set(spent_usd)
-        self._plan_burst(name, settled, plan, spent_usd)
+        self._plan_burst(name, settled, planned, spent_usd)
 
-    def _planned(self, session: Session, name: str, run_id: str) -> _Plan:
+    def _planned(self, session: Session, name: str, run_id: str) -> Plan:
         """The run as the money allows it, noted as begun unless it is skipped."""
-        target, suite = self.deployment.config.targets[name], self.deployment.suites[name]
-        watched, now = self.watched[name], self.clock.now()
-        facts = facts_now(session, name, target, suite, self._first_facts[name], now)
-        planned = plan_run(facts)
-        verdict = spend_verdict(name, planned, facts)
-        transitions = receive(
+        return plan(
             session,
-            [(verdict, watched.rule)],
-            now,
-            self.house.rollbacks,
-            self.house.inhibitions,
-            self.house.routing,
+            self.deployment,
+            self.watched[name],
+            self.house,
+            self._first_facts[name],
+            run_id,
+            self.clock.now(),
         )
-        if not planned.is_skipped:
-            canary_store.start_run(session, run_id, name, suite.name, now, planned.estimate_usd)
-        return _Plan(planned, facts, transitions)
 
-    def _show_plan(self, name: str, plan: _Plan) -> None:
+    def _show_plan(self, name: str, plan: Plan) -> None:
         self.tell(plan.transitions)
         self.metrics.samples_planned.labels(name).set(plan.planned.requests)
         self.samples[name] = max(plan.planned.samples.values(), default=0)
@@ -235,14 +202,13 @@ class Rounds:
             self.left_out[name] = self.clock.now()
             log.info("a run was skipped", target=name, reason=plan.planned.reason)
 
-    def _read(self, run: Run, target: TargetConfig, suite: Suite) -> _Asked:
-        return _Asked(run, extract(run, suite, self.house.secret), cost_usd(run, target, suite))
+    def _read(self, run: Run, target: TargetConfig, suite: Suite) -> Asked:
+        return Asked(run, extract(run, suite, self.house.secret), cost_usd(run, target, suite))
 
-    def _settled(self, session: Session, name: str, asked: _Asked) -> tuple[Settled, float]:
+    def _settled(self, session: Session, name: str, asked: Asked) -> tuple[Settled, float]:
         """What the run did, and what was spent with it; its cost is stored with all that follows from it."""
         now, watched = self.clock.now(), self.watched[name]
-        settled = settle(session, watched, self.house, asked.run, asked.features, now)
-        canary_store.note_cost(session, asked.run.id, asked.cost_usd)
+        settled = settle_asked(session, watched, self.house, asked, now)
         return settled, canary_store.spent_usd(session, name, now - window(watched.slot_s))
 
     async def _stored(self, name: str, work: Callable[[Session], T]) -> T:
@@ -263,7 +229,7 @@ class Rounds:
         with contextlib.suppress(SQLAlchemyError):  # the next start notes it
             await self.database.awrite(lambda session: canary_store.interrupt_run(session, run_id, now))
 
-    def _report(self, asked: _Asked, settled: Settled) -> None:
+    def _report(self, asked: Asked, settled: Settled) -> None:
         # People first: their messages are stored, and only wait for somebody to send them.
         self.tell(settled.transitions)
         if settled.has_frozen:
@@ -274,7 +240,7 @@ class Rounds:
             self.self_watch.problem(settled.refreshing_problem)
         self.metrics.count_run(asked.run, asked.cost_usd, settled.scores, settled.evidence)
 
-    def _plan_burst(self, name: str, settled: Settled, plan: _Plan, spent_usd: float) -> None:
+    def _plan_burst(self, name: str, settled: Settled, plan: Plan, spent_usd: float) -> None:
         """Have the next run come sooner, where the evidence after this one is worth it."""
         rule, job = self.deployment.config.targets[name].burst, canary_job(name)
         facts = BurstFacts(

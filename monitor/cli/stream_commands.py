@@ -9,6 +9,7 @@ import typer
 
 from monitor import MonitorError
 
+from . import backtest_alerts_command
 from .options import ConfigOption, JsonOption, deployment_at, plain_console
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ backtest_app = typer.Typer(
 def add_to(app: typer.Typer) -> None:
     """Put these commands on the command line."""
     app.command()(replay)
+    backtest_alerts_command.add_to(backtest_app)
     app.add_typer(backtest_app, name="backtest")
 
 

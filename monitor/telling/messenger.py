@@ -8,7 +8,9 @@ from datetime import datetime
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
+from sqlmodel import Session
 
+from alerts import group_store
 from alerts.dispatch import flush_due
 from alerts.incident import NoticeKind, Transition
 from alerts.outbox import Delivery, Outbox, Outcome
@@ -16,6 +18,7 @@ from alerts.rolling_back import close_questions, next_closing
 from canaries.clock import Clock
 
 from ..database import Database
+from ..moments import Moment, MomentKind, note
 from ..self_watch import SelfWatch, why
 from ..telemetry import Metrics
 from ..watched import House
@@ -59,13 +62,29 @@ class Messenger:
         """Drain the outbox whenever something is due; after ``close``, once more and to its end."""
         while True:
             self._mail.clear()
-            wait_s = await self._drain(outbox)
+            wait_s = await self.turn(outbox)
             if self._is_closing and not self._mail.is_set():
                 return
             with contextlib.suppress(TimeoutError):
                 # Never without a pause: a clock that jumps must not make this loop spin.
                 async with asyncio.timeout(max(wait_s, 0.05)):
                     await self._mail.wait()
+
+    async def turn(self, outbox: Outbox) -> float:
+        """Tell the groups that are due, and send; gives the seconds until there is something to do again."""
+        try:
+            question_due = await self._close_questions()
+            group_due = await self._tell_groups()
+            mail_due = await outbox.drain()
+        except SQLAlchemyError as error:
+            self.self_watch.problem(f"The outbox waits for the database: {why(error)}.")
+            return TROUBLED_OUTBOX_S
+        except Exception:
+            self.self_watch.defect("the outbox")
+            return TROUBLED_OUTBOX_S
+        due = [at for at in (question_due, group_due, mail_due) if at is not None]
+        wait_s = (min(due) - self.clock.now()).total_seconds() if due else IDLE_OUTBOX_S
+        return min(wait_s, IDLE_OUTBOX_S)
 
     def wake(self) -> None:
         """Have ``deliver`` look at once whether somebody has to be told."""
@@ -89,22 +108,6 @@ class Messenger:
             self.metrics.rollbacks.labels(rollback, delivery.outcome.value).inc()
         self._mail.set()
 
-    async def _drain(self, outbox: Outbox) -> float:
-        """Tell the groups that are due, and send; gives the seconds until there is something to do again."""
-        try:
-            question_due = await self._close_questions()
-            group_due = await self._tell_groups()
-            mail_due = await outbox.drain()
-        except SQLAlchemyError as error:
-            self.self_watch.problem(f"The outbox waits for the database: {why(error)}.")
-            return TROUBLED_OUTBOX_S
-        except Exception:
-            self.self_watch.defect("the outbox")
-            return TROUBLED_OUTBOX_S
-        due = [at for at in (question_due, group_due, mail_due) if at is not None]
-        wait_s = (min(due) - self.clock.now()).total_seconds() if due else IDLE_OUTBOX_S
-        return min(wait_s, IDLE_OUTBOX_S)
-
     async def _close_questions(self) -> datetime | None:
         """Take back what nobody can answer any more; gives when the next question may have to be."""
         now = self.clock.now()
@@ -119,9 +122,15 @@ class Messenger:
         """Put into the outbox what groups have waited to say; gives when the next of them is due."""
         now, house = self.clock.now(), self.house
         while True:
-            pages, due = await self.database.awrite(
-                lambda session: flush_due(session, house.routing, house.inhibitions, now)
-            )
+            pages, due = await self.database.awrite(lambda session: tell_groups(session, house, now))
             self.metrics.pages.inc(pages)
             if due is None or due > now:
                 return due
+
+
+def tell_groups(session: Session, house: House, now: datetime) -> tuple[int, datetime | None]:
+    """How many pages the groups made that are due now, and when the next is due. To be called until that is later."""
+    due = group_store.groups_due(session, now)
+    if due:
+        note(session, Moment(MomentKind.TOLD, now, " ".join(one.id for one in due)))
+    return flush_due(session, house.routing, house.inhibitions, now)

@@ -27,7 +27,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from canaries.clock import Clock
 
 from ..database import Database
+from ..moments import last_look
 from . import OverloadError, StoreError, store
+from .at_looks import WindowsAtLooks
 from .checks import AnswerChecks
 from .counting import Batch, CallMetrics, Counting, Unfolded, tell
 from .joining.recent import Recent
@@ -154,12 +156,14 @@ class Intake:
         """How many requests shared a commit of late: so many are waited for."""
         self._are_together = asyncio.Event()
         self._stored = WindowsAtRest(database, keep or Keep())
+        self.at_looks = WindowsAtLooks(database, self._stored, self.fold)
         self._calls_unfolded = 0
         self._early_fold: asyncio.Task[None] | None = None
 
     async def recover(self) -> int:
         """Count again what was accepted and not folded when the process ended; gives the number of calls."""
         await self._recover_requests()
+        self._stored.looks.at = await self._database.aread(last_look)
         folded = await self._database.aread(store.folded_through)
         recovered = entry_id = 0
         while entries := await self._database.aread(

@@ -38,6 +38,13 @@ class Keep:
     minutes_s: float = 35 * 86_400.0
     hours_s: float = 400 * 86_400.0
     days_s: float = 5 * 365 * 86_400.0
+    as_seen_s: float = 35 * 86_400.0
+    """What looks saw of minutes; with 0 it is not kept at all."""
+
+    @property
+    def seen_s(self) -> float:
+        """How long it is kept what looks saw: never longer than the minutes themselves."""
+        return min(self.as_seen_s, self.minutes_s)
 
     def until(self, resolution: Resolution, rolled: "Rolled", now: float) -> int:
         """Before what windows may be deleted: they are old enough, and rolled up where there is a coarser one."""

@@ -1,7 +1,7 @@
 """The journal of accepted calls, the requests they came in, and the windows, in the database."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -37,6 +37,7 @@ FORGOTTEN_AT_A_TIME = 2_000
 _SERIES = Series._fields
 _MINUTES = SQLModel.metadata.tables["traffic_window"]
 _ROLL_UPS = SQLModel.metadata.tables["traffic_roll_up"]
+_SEEN = SQLModel.metadata.tables["traffic_seen"]
 
 _WRITE_ENTRY = insert(TrafficJournalRow).returning(col(TrafficJournalRow.id))
 _WRITE_REQUESTS = insert(TrafficRequestRow)
@@ -100,13 +101,30 @@ class Changes:
     resolution: Resolution
     new: Sequence[Mapping[str, Any]]
     more: Sequence[Mapping[str, Any]]
+    seen: Sequence[Mapping[str, Any]] = ()
+    """What looks saw in their place."""
 
 
-def added(session: Session, resolution: Resolution, windows: Iterable[Window]) -> Changes:
+WasSeen = Callable[[int, Series], float | None]
+"""The last look that has seen the window of this minute and series as it is stored now; ``None``: no look has."""
+
+
+def added(
+    session: Session,
+    resolution: Resolution,
+    windows: Iterable[Window],
+    was_seen: WasSeen = lambda minute, series: None,
+) -> Changes:
     """What is to be written so that the stored windows of this length also count what ``windows`` did.
 
     It reads, and takes its time; ``write`` is quick. Nobody else may write windows in between.
     """
+    seen: list[dict[str, Any]] = []
+
+    def keep(minute: int, series: Series, body: bytes) -> None:
+        if (looked_at := was_seen(minute, series)) is not None:
+            seen.append({"minute": minute, **series._asdict(), "looked_at": looked_at, "body": body})
+
     by_start: dict[int, dict[Series, Window]] = defaultdict(dict)
     for window in windows:
         by_start[window.minute][window.series] = window
@@ -116,12 +134,16 @@ def added(session: Session, resolution: Resolution, windows: Iterable[Window]) -
         for row in _rows_beside(session, resolution, start, by_series):
             series = _series(row)
             if series in by_series:
+                keep(start, series, row.body)
                 stored = _window(resolution, row)
                 stored.merge(by_series.pop(series))
                 more.append({"of": row.id, "now": stored.calls, "counted": window_to_bytes(stored)})
         # What is taken back of a window that was forgotten since is no window.
-        new += [_new(resolution, _bounded(resolution, one)) for one in by_series.values() if one.calls > 0]
-    return Changes(resolution, new, more)
+        fresh = [one for one in by_series.values() if one.calls > 0]
+        for one in fresh:
+            keep(start, one.series, b"")
+        new += [_new(resolution, _bounded(resolution, one)) for one in fresh]
+    return Changes(resolution, new, more, seen)
 
 
 def _rows_beside(
@@ -142,6 +164,8 @@ def write(session: Session, changes: Changes) -> None:
     connection = session.connection()
     if changes.new:
         connection.execute(insert(table), changes.new)
+    if changes.seen:
+        connection.execute(insert(_SEEN), changes.seen)
     place = table.c.id == bindparam("of")
     if more := [one for one in changes.more if one["now"] > 0]:
         counted: dict[str, Any] = {"calls": bindparam("now"), "body": bindparam("counted")}
@@ -173,6 +197,11 @@ def first_from(session: Session, resolution: Resolution, start: int) -> int | No
     _, begin = _table(resolution)
     query = _of(resolution, select(func.min(begin))).where(begin >= start)
     return session.connection().execute(query).scalar()
+
+
+def last_minute(session: Session) -> int | None:
+    """When the last stored minute with calls begins; ``None`` without any."""
+    return session.connection().execute(select(func.max(_MINUTES.c.minute))).scalar()
 
 
 def ids_by_series(session: Session, resolution: Resolution, first: int, end: int) -> dict[Series, list[int]]:
@@ -251,7 +280,9 @@ def rolled_up(
 def windows_between(session: Session, first_minute: int, last_minute: int) -> list[Window]:
     """The stored windows from one minute to another, both included, oldest first."""
     table, minute = _table(Resolution.MINUTE)
-    query = select(table).where(minute >= first_minute, minute <= last_minute).order_by(minute)
+    # By all names, so that who reads the same again finds the same order; the index has it.
+    order = (minute, *(table.c[name] for name in _SERIES))
+    query = select(table).where(minute >= first_minute, minute <= last_minute).order_by(*order)
     return [_window(Resolution.MINUTE, row) for row in session.connection().execute(query)]
 
 
@@ -269,6 +300,44 @@ def forget_windows(session: Session, resolution: Resolution, before: int) -> int
     old = _of(resolution, select(table.c.id)).where(begin < before).limit(FORGOTTEN_AT_A_TIME)
     deleted = session.connection().execute(delete(table).where(table.c.id.in_(old)))
     return deleted.rowcount
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMinute:
+    """The window of a minute and series as it is stored: the body as it is now, or nothing, and what looks saw before.
+
+    Looks until each moment saw what stands beside it, the earliest first.
+    """
+
+    minute: int
+    series: Series
+    body: bytes
+    seen: tuple[tuple[float, bytes], ...] = ()
+
+
+def minutes_as_seen(session: Session, first_minute: int, last_minute: int) -> list[StoredMinute]:
+    """The windows from one minute to another, both included, with what looks saw of them, in their order."""
+    names = [_MINUTES.c[name] for name in _SERIES]
+    within = (_MINUTES.c.minute >= first_minute, _MINUTES.c.minute <= last_minute)
+    query = select(_MINUTES.c.minute, *names, _MINUTES.c.body).where(*within)
+    now = {(row[0], Series(*row[1:-1])): row[-1] for row in session.connection().execute(query)}
+    names = [_SEEN.c[name] for name in _SERIES]
+    within = (_SEEN.c.minute >= first_minute, _SEEN.c.minute <= last_minute)
+    query = select(_SEEN.c.minute, *names, _SEEN.c.looked_at, _SEEN.c.body).where(*within)
+    seen: dict[tuple[int, Series], list[tuple[float, bytes]]] = defaultdict(list)
+    for row in session.connection().execute(query.order_by(_SEEN.c.id)):
+        seen[row[0], Series(*row[1:-2])].append((row[-2], row[-1]))
+    places = sorted(now.keys() | seen.keys())
+    return [
+        StoredMinute(minute, series, now.get((minute, series), b""), tuple(seen.get((minute, series), ())))
+        for minute, series in places
+    ]
+
+
+def forget_seen(session: Session, before: int) -> int:
+    """Delete what looks saw of minutes before ``before``; gives how many, ``FORGOTTEN_AT_A_TIME`` at most."""
+    old = select(_SEEN.c.id).where(_SEEN.c.minute < before).limit(FORGOTTEN_AT_A_TIME)
+    return session.connection().execute(delete(_SEEN).where(_SEEN.c.id.in_(old))).rowcount
 
 
 def overflowed(session: Session, first_minute: int, last_minute: int) -> int:

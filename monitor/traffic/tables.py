@@ -58,6 +58,26 @@ class TrafficWindowRow(SQLModel, table=True):
     """Counts and histograms, see ``windows``."""
 
 
+class TrafficSeenRow(SQLModel, table=True):
+    """A window of a minute as looks saw it before it changed: for backtests, which are to see the same."""
+
+    __tablename__ = "traffic_seen"
+
+    id: int | None = Field(default=None, primary_key=True)
+    minute: int = Field(index=True)
+    service: str
+    environment: str
+    version: str
+    operation: str
+    provider: str
+    request_model: str
+    response_model: str
+    looked_at: float
+    """The last look that saw it like this, in unix seconds."""
+    body: bytes
+    """Nothing where there was no such window yet."""
+
+
 class TrafficRollUpRow(SQLModel, table=True):
     """The calls of one series that ended within one hour, or one day."""
 

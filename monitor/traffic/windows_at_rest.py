@@ -6,8 +6,8 @@ to where it is done: whoever is stopped at any point finds windows and mark as t
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
 import structlog
@@ -29,6 +29,9 @@ FINAL_AFTER_S = AGE_MAX_S + 600.0
 FORGET_A_LOOK = 50
 """How many transactions delete old windows at a look."""
 
+WRITTEN_MAX = 10_000
+"""Of how many windows it is remembered when they were written, before those are forgotten that a look has seen."""
+
 log = structlog.get_logger()
 
 
@@ -45,12 +48,38 @@ class Folding:
     first_request: int
 
 
+@dataclass
+class Looks:
+    """Which of the stored minutes a look has seen as they are, so that what it saw is kept when they change."""
+
+    is_kept: bool = True
+    at: float | None = None
+    """The last look, in unix seconds."""
+    _written: dict[tuple[int, Series], float] = field(default_factory=dict)
+
+    def was_seen(self, minute: int, series: Series) -> float | None:
+        """The last look, if it saw the window of this minute and series as it is stored now."""
+        if not self.is_kept or self.at is None or minute > self.at:
+            return None
+        # What was written since the last look none has seen. Of what was not written lately, some look has.
+        return None if self._written.get((minute, series)) == self.at else self.at
+
+    def changed(self, windows: Iterable[Window]) -> None:
+        """Take note that these windows were written now."""
+        if self.at is None:
+            return
+        self._written |= {(one.minute, one.series): self.at for one in windows}
+        if len(self._written) > WRITTEN_MAX:
+            self._written = {place: at for place, at in self._written.items() if at == self.at}
+
+
 class WindowsAtRest:
     """The windows in the database. While ``lock`` is held nobody folds, so that what is counted is in one place."""
 
     def __init__(self, database: Database, keep: Keep) -> None:
         """Keep windows for so long."""
         self.lock = asyncio.Lock()
+        self.looks = Looks(is_kept=keep.as_seen_s > 0)
         self._database = database
         self._keep = keep
         self._final: float | None = None
@@ -58,7 +87,10 @@ class WindowsAtRest:
 
     async def fold(self, windows: Iterable[Window], folding: Folding, now: float) -> None:
         """Add ``windows``, all that was counted until ``now``, to the stored ones. Hold ``lock``."""
-        changes, hours = await self._database.aread(partial(_added, windows=windows))
+        windows = list(windows)
+        changes, hours = await self._database.aread(
+            partial(_added, windows=windows, was_seen=self.looks.was_seen)
+        )
 
         def work(session: Session) -> None:
             for one in changes:
@@ -67,6 +99,7 @@ class WindowsAtRest:
             store.forget_requests(session, folding.first_request)
 
         await self._database.awrite(work)
+        self.looks.changed(windows)
         self._changed |= hours
         self._final = now - FINAL_AFTER_S
 
@@ -92,6 +125,9 @@ class WindowsAtRest:
             work = partial(store.forget_windows, resolution=resolution, before=before)
             while left and await self._database.awrite(work):
                 left -= 1
+        unseen = partial(store.forget_seen, before=int(now - self._keep.seen_s))
+        while left and await self._database.awrite(unseen):
+            left -= 1
 
     async def pieces(self, first: int, end: int) -> AsyncIterator[list[Window]]:
         """The windows from ``first`` to before ``end``, few at a time: days, hours and minutes, the longest there are.
@@ -161,10 +197,12 @@ def _next(session: Session, resolution: Resolution, final: float) -> int | None:
     return start if start is not None and start < rolled.may_reach(resolution, final) else None
 
 
-def _added(session: Session, windows: Iterable[Window]) -> tuple[list[store.Changes], set[int]]:
+def _added(
+    session: Session, windows: Sequence[Window], was_seen: store.WasSeen
+) -> tuple[list[store.Changes], set[int]]:
     """What is to be written of minutes, and of hours and days that are rolled up already; and which hours those are."""
-    windows, rolled = list(windows), store.rolled(session)
-    changes = [store.added(session, Resolution.MINUTE, windows)]
+    rolled = store.rolled(session)
+    changes = [store.added(session, Resolution.MINUTE, windows, was_seen)]
     for resolution in ROLL_UPS:
         late = [one for one in windows if one.minute < rolled.through(resolution)]
         if late:

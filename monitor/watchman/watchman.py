@@ -4,7 +4,7 @@ It has a loop of its own: what it watches is the schedule, among others.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +22,7 @@ from canaries.clock import Clock
 
 from ..config import Deployment
 from ..database import Database
+from ..moments import Moment, MomentKind, note
 from ..self_watch import SelfWatch
 from ..telemetry import Metrics
 from ..watched import House
@@ -29,6 +30,7 @@ from .clocks import ServerClocks
 from .judging import KEY, Facts, judge
 from .last_resort import LastResort
 from .looking import Diary, Seen, disk_of, look
+from .on_record import to_plain
 from .receivers import self_tests
 
 LOOK_EVERY_S = 30.0
@@ -82,21 +84,13 @@ class Watchman:
     def _take(self, session: Session, facts: Facts, now: datetime) -> tuple[Transition, ...]:
         self._test(session, now)
         verdicts = judge(facts, self.deployment.config.watchman, now)
-        known, house = {one.key for one in verdicts}, self.house
+        opened = {one.key for one in alert_store.open_below(session, KEY)}
         over = [
-            Verdict(one.key, Label.STEADY, note="There is nothing to look at any more")
-            for one in alert_store.open_below(session, KEY)
-            if one.key not in known
+            Verdict(key, Label.STEADY, note="There is nothing to look at any more")
+            for key in sorted(opened - {one.key for one in verdicts})
         ]
-        looks = [(one, self._rule(one)) for one in (*verdicts, *over)]
-        return receive(session, looks, now, house.rollbacks, house.inhibitions, house.routing)
-
-    def _rule(self, verdict: Verdict) -> AlertRule:
-        """Who is told: not the receiver that it is about, if there is anybody else."""
-        told = self.deployment.config.told_of_the_watch()
-        about = verdict.finding.labels.get("receiver") if verdict.finding else None
-        others = tuple(name for name in told if name != about)
-        return AlertRule(for_s=FOR_S, keep_firing_s=KEEP_FIRING_S, notify=others or told)
+        news = [one for one in (*verdicts, *over) if one.label is Label.BREACHED or one.key in opened]
+        return take(session, self.deployment, self.house, news, now)
 
     # Tests of receivers
 
@@ -111,3 +105,23 @@ class Watchman:
             outbox_store.enqueue(session, [addressed(message, name, sequence=0)])
             receiver_store.note_test(session, name, now)
             log.info("a receiver is tested", receiver=name)
+
+
+def take(
+    session: Session, deployment: Deployment, house: House, verdicts: Sequence[Verdict], now: datetime
+) -> tuple[Transition, ...]:
+    """What became of what is wrong with the watch itself, or was until now; it is on record for backtests."""
+    if not verdicts:
+        return ()
+    facts = {"verdicts": [to_plain(one) for one in verdicts]}
+    note(session, Moment(MomentKind.WATCHMAN, now, facts=facts))
+    looks = [(one, _rule(deployment, one)) for one in verdicts]
+    return receive(session, looks, now, house.rollbacks, house.inhibitions, house.routing)
+
+
+def _rule(deployment: Deployment, verdict: Verdict) -> AlertRule:
+    """Who is told: not the receiver that it is about, if there is anybody else."""
+    told = deployment.config.told_of_the_watch()
+    about = verdict.finding.labels.get("receiver") if verdict.finding else None
+    others = tuple(name for name in told if name != about)
+    return AlertRule(for_s=FOR_S, keep_firing_s=KEEP_FIRING_S, notify=others or told)

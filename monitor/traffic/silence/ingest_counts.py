@@ -56,6 +56,16 @@ class IngestCounts:
         same.requests, same.spans, same.lost = self.requests.copy(), self.spans.copy(), self.lost.copy()
         return same
 
+    def become(self, other: "IngestCounts") -> None:
+        """Hold what ``other`` does now."""
+        self.requests, self.spans, self.lost = other.requests.copy(), other.spans.copy(), other.lost.copy()
+
+    def gain(self, more: "IngestCounts") -> None:
+        """Count what ``more`` counted, too."""
+        self.requests.update(more.requests)
+        self.spans.update(more.spans)
+        self.lost.update(more.lost)
+
     def since(self, earlier: "IngestCounts") -> "IngestCounts":
         """What was counted after ``earlier``, an older copy of the same counts."""
         gain = IngestCounts()
@@ -66,3 +76,24 @@ class IngestCounts:
     def _known(self, service: str) -> str:
         has_room = service in self.spans or len(self.spans) < SERVICES_MAX
         return service if has_room else OTHER_SERVICES
+
+
+def to_plain(counts: IngestCounts) -> dict[str, dict[str, int]]:
+    """The counts as plain data, without what nothing was counted of."""
+    plain = {
+        "requests": {str(code): requests for code, requests in counts.requests.items()},
+        "spans": dict(counts.spans),
+        "lost": {f"{loss.value} {service}": spans for (service, loss), spans in counts.lost.items()},
+    }
+    return {name: counted for name, counted in plain.items() if counted}
+
+
+def from_plain(plain: Mapping[str, Mapping[str, int]]) -> IngestCounts:
+    """The counts that ``to_plain`` gave."""
+    counts = IngestCounts()
+    counts.requests.update({int(code): requests for code, requests in plain.get("requests", {}).items()})
+    counts.spans.update(plain.get("spans", {}))
+    for name, spans in plain.get("lost", {}).items():
+        loss, _, service = name.partition(" ")
+        counts.lost[service, Loss(loss)] += spans
+    return counts

@@ -1,0 +1,169 @@
+"""What a recorded database tells of the past: what was decided when, what people did, and what was sent."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from functools import partial
+
+from sqlmodel import Session
+
+import canaries.store as canary_store
+from alerts import actions, outbox_store, silence_store
+from alerts.actions import Acknowledged
+from alerts.incident import NoticeKind
+from alerts.message import Notification, Why
+from alerts.silence import Silence
+from canaries import baseline_events
+from canaries.baseline_events import Actor, BaselineEvent, Event
+from canaries.store import RunSummary
+
+from .. import moments, store
+from ..moments import Moment, MomentKind
+from ..traffic import store as traffic_store
+from ..traffic.roll_ups import Resolution
+from ..traffic.windows.series import MINUTE_S
+from .recorded_database import RecordedDatabase
+
+MESSAGES_MAX = 1_000_000
+"""How many messages of the live log are read at most, the latest ones."""
+
+NOT_OURS = (NoticeKind.TEST, NoticeKind.REPORT)
+"""Messages that no watch and no run asks for."""
+
+
+class Deed(StrEnum):
+    """What is done at a moment of a backtest beside what the daemon decided."""
+
+    SILENCED = "silenced"
+    SILENCE_OVER = "a silence is over"
+    ACKNOWLEDGED = "acknowledged"
+    BASELINE = "baseline"
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """Something that happened, at its time."""
+
+    at: datetime
+    what: Moment | Deed
+    about: Silence | Acknowledged | Event | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What happened, in its order. ``told_at`` has the moments at which each group was told, by its id.
+
+    ``sent`` are the messages of the live log by their ids, and ``failures`` how often those failed that did.
+    ``made_up_until`` is until when moments were not on record, and are made up here; ``None``: all were.
+    """
+
+    secret: bytes
+    happened: Sequence[Happened]
+    told_at: Mapping[str, Sequence[datetime]]
+    sent: Mapping[str, Notification]
+    failures: Mapping[str, int]
+    runs: Mapping[str, RunSummary] = field(default_factory=dict)
+    made_up_until: datetime | None = None
+
+
+def past_of(database: RecordedDatabase, until: datetime | None, watch_every_s: float) -> Past:
+    """What is on record until then. Where looks and runs were recorded before their moments were, those are made up."""
+    noted = [
+        one for one in database.read(lambda s: list(moments.moments(s))) if until is None or one.at < until
+    ]
+    runs = {one.id: one for one in database.read(canary_store.completed_runs)}
+    first_minute = database.read(partial(traffic_store.first_from, resolution=Resolution.MINUTE, start=0))
+    last_minute = database.read(traffic_store.last_minute)
+    end = noted[0].at if noted else until or _end_of(runs, last_minute)
+    made_up = _made_up(noted, runs, first_minute, end, watch_every_s) if end else []
+    if noted and not made_up and noted[0].kind is not MomentKind.START:
+        made_up = [Moment(MomentKind.START, noted[0].at)]  # that one is forgotten
+    log = database.read(lambda s: outbox_store.notifications(s, limit=MESSAGES_MAX))
+    sent = {one.id: one for one in log if one.message.kind not in NOT_OURS}
+    deeds = [one for one in database.read(lambda s: list(_people(s))) if until is None or one.at < until]
+    told: dict[str, list[datetime]] = {}
+    for one in noted:
+        if one.kind is MomentKind.TOLD:
+            for group in one.subject.split():
+                told.setdefault(group, []).append(one.at)
+    return Past(
+        secret=database.read(store.known_secret) or bytes(32),
+        happened=_in_order([*made_up, *noted], deeds),
+        told_at=told,
+        sent=sent,
+        failures=_failures(log),
+        runs=runs,
+        made_up_until=end if len(made_up) > 1 else None,
+    )
+
+
+def _people(session: Session) -> Iterator[Happened]:
+    """What people did, as far as it is on record."""
+    for silence in silence_store.all_made(session):
+        yield Happened(silence.created_at, Deed.SILENCED, silence)
+        yield Happened(silence.ends_at, Deed.SILENCE_OVER, silence)
+    for one in actions.acknowledgements(session):
+        yield Happened(one.at, Deed.ACKNOWLEDGED, one)
+    theirs = (BaselineEvent.FROZEN, BaselineEvent.RETIRED, BaselineEvent.RENEWED)
+    for event in baseline_events.events(session):
+        if event.actor is Actor.OPERATOR and event.event in theirs:
+            yield Happened(event.at, Deed.BASELINE, event)
+
+
+def _failures(log: Sequence[Notification]) -> Counter[str]:
+    """How often each message did not arrive, or so late that somebody else was told, as far as that is on record."""
+    instead = Counter(
+        (one.message.group_id, one.message.created_at, one.message.tried[-1])
+        for one in log
+        if one.message.why is Why.FALLBACK and one.message.tried
+    )
+    failures: Counter[str] = Counter()
+    for one in log:
+        times = instead[one.message.group_id, one.message.created_at, one.receiver]
+        if times := max(times, one.failed_at is not None):
+            failures[one.id] = times
+    return failures
+
+
+def _made_up(
+    noted: Sequence[Moment],
+    runs: Mapping[str, RunSummary],
+    first_minute: int | None,
+    end: datetime,
+    watch_every_s: float,
+) -> list[Moment]:
+    """The moments before the first that is on record, as a daemon would have had them."""
+    known = {one.subject for one in noted if one.kind is MomentKind.RUN}
+    found = [
+        Moment(MomentKind.RUN, ended, one.id, {"target": one.target})
+        for one in runs.values()
+        if one.id not in known and (ended := one.finished_at or one.started_at) <= end
+    ]
+    if first_minute is not None:
+        at, step = datetime.fromtimestamp(first_minute, UTC), timedelta(seconds=watch_every_s)
+        while at + step < end:
+            found.append(Moment(MomentKind.LOOK, at))
+            at += step
+    found.sort(key=lambda one: one.at)
+    return [Moment(MomentKind.START, found[0].at), *found] if found else []
+
+
+def _end_of(runs: Mapping[str, RunSummary], last_minute: int | None) -> datetime | None:
+    ends = [one.finished_at or one.started_at for one in runs.values()]
+    if last_minute is not None:
+        ends.append(datetime.fromtimestamp(last_minute + MINUTE_S, UTC))
+    return max(ends, default=None)
+
+
+def _in_order(noted: Sequence[Moment], deeds: Sequence[Happened]) -> list[Happened]:
+    """All that happened. Moments stay in the order in which they were written, whatever the clock said."""
+    latest, ordered = datetime.min.replace(tzinfo=UTC), []
+    for one in noted:
+        latest = max(latest, one.at)
+        ordered.append((latest, 1, Happened(one.at, one)))
+    # Whoever does something is told of it at the same moment at the earliest.
+    ordered += [(one.at, 0, one) for one in deeds]
+    ordered.sort(key=lambda entry: entry[:2])
+    return [one for _, _, one in ordered]

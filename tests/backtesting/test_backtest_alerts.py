@@ -1,0 +1,193 @@
+"""A backtest sends what live sent, byte for byte; another configuration sends something else, and that is named."""
+
+import asyncio
+import hashlib
+import json
+import shutil
+from collections import Counter
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from past_days import CONFIG, START, World, deployment_of
+from sqlalchemy import delete, text
+from typer.testing import CliRunner
+
+from monitor import DatabaseError, MonitorError
+from monitor.backtesting.backtest_alerts import backtest_alerts
+from monitor.backtesting.messages import changed_lines
+from monitor.cli import app
+from monitor.database import Database
+from monitor.tables import MomentRow
+
+EARLY = START + timedelta(hours=2)
+"""Until then is enough where it is not about everything that may happen."""
+
+
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database after some hours in which much went wrong."""
+    path = tmp_path_factory.mktemp("lived") / "anchorwatch.sqlite"
+    asyncio.run(World(path, seed=1).live(hours=5))
+    return path
+
+
+def changed(lived: Path, tmp_path: Path, *statements) -> Path:
+    """The same past, of which something is not on record."""
+    copy = Path(shutil.copy(lived, tmp_path / "anchorwatch.sqlite"))
+    database = Database(copy)
+    for statement in statements:
+        database.write(lambda session, this=statement: session.execute(this))
+    database.close()
+    return copy
+
+
+def test_the_configuration_that_ran_sends_what_was_sent(lived: Path) -> None:
+    before = hashlib.sha256(lived.read_bytes()).digest()
+    compared = backtest_alerts(deployment_of(), lived)
+    assert changed_lines(compared) == ()
+    assert compared.proposed.lines == compared.live.lines
+    assert compared.is_same
+    assert (compared.new, compared.gone, compared.notes) == ((), (), ())
+    # It would be easy to be right about nothing.
+    whys = Counter(str(one.message.why) for one in compared.live.messages)
+    assert len(whys) >= 5, whys
+    assert len({one.message.key for one in compared.live.messages}) >= 3
+    assert hashlib.sha256(lived.read_bytes()).digest() == before
+
+
+def test_another_threshold_sends_something_else(lived: Path) -> None:
+    proposed = CONFIG.replace("above: 3s", "above: 300s")
+    compared = backtest_alerts(deployment_of(proposed), lived)
+    assert not compared.is_same
+    assert {one.key for one in compared.gone} >= {"watch/slow"}
+    assert "watch/slow" not in {one.message.key for one in compared.proposed.messages}
+    assert compared.new == ()
+    (note,) = compared.notes
+    assert note.startswith("The daemon ran with another configuration all the time")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("seed", range(2, 8))
+def test_days_of_storms_are_sent_again(tmp_path: Path, seed: int) -> None:
+    path = tmp_path / "anchorwatch.sqlite"
+    asyncio.run(World(path, seed).live(hours=48))
+    compared = backtest_alerts(deployment_of(), path)
+    assert changed_lines(compared) == ()
+    assert len(compared.live.messages) > 50
+
+
+# --- what is not on record
+
+
+def test_a_past_without_moments_has_looks_made_up_and_says_so(lived: Path, tmp_path: Path) -> None:
+    path = changed(lived, tmp_path, delete(MomentRow), text("DELETE FROM traffic_seen"))
+    compared = backtest_alerts(deployment_of(), path, until=EARLY)
+    assert compared.looks == pytest.approx(2 * 12, abs=2)
+    assert compared.runs > 8
+    assert compared.proposed.alarms
+    (note,) = compared.notes
+    assert "it is not on record when the daemon looked" in note
+
+
+def test_what_is_forgotten_is_left_out_and_named(lived: Path, tmp_path: Path) -> None:
+    some = "run_id IN (SELECT id FROM run WHERE position BETWEEN 3 AND 5)"
+    path = changed(
+        lived,
+        tmp_path,
+        text(f"DELETE FROM run_score WHERE {some}"),
+        text(f"DELETE FROM completion WHERE {some}"),
+        text("DELETE FROM run WHERE position BETWEEN 3 AND 5"),
+        text("DELETE FROM moment WHERE kind = 'start'"),
+    )
+    compared = backtest_alerts(deployment_of(), path, until=EARLY)
+    assert compared.runs > 3
+    assert compared.looks > 10
+    assert "3 runs are not on record any more, and are left out." in compared.notes
+
+
+def test_nothing_on_record_is_told(tmp_path: Path) -> None:
+    database = Database(tmp_path / "anchorwatch.sqlite")
+    database.migrate()
+    database.close()
+    with pytest.raises(MonitorError, match="there is nothing on record"):
+        backtest_alerts(deployment_of(), database.path)
+
+
+def test_a_database_of_another_version_is_refused_and_left_alone(lived: Path, tmp_path: Path) -> None:
+    path = changed(lived, tmp_path, text("UPDATE alembic_version SET version_num = '0001'"))
+    with pytest.raises(DatabaseError, match="Start this version's daemon on it once"):
+        backtest_alerts(deployment_of(), path)
+
+
+# --- the command
+
+
+def run(*arguments: str):
+    return CliRunner().invoke(app, ["backtest", "alerts", *arguments])
+
+
+@pytest.fixture
+def folder(lived: Path, tmp_path: Path) -> Path:
+    """A folder with a configuration, beside the data that it has lived through."""
+    suite = tmp_path / "support.yaml"
+    suite.write_text("name: support\ncanaries:\n  - {id: a, prompt: Hello, expect: {not_empty: true}}\n")
+    # Without its target: the suite that it was asked with is not in a file.
+    target = next(line for line in CONFIG.splitlines() if line.startswith("  bot:"))
+    (tmp_path / "anchorwatch.yaml").write_text(CONFIG.replace(f"targets:\n{target}\n", ""))
+    return tmp_path
+
+
+def test_the_command_shows_the_messages_and_what_is_new_and_gone(lived: Path, folder: Path) -> None:
+    config = folder / "anchorwatch.yaml"
+    config.write_text(config.read_text().replace("name: slow", "name: sluggish"))
+    result = run("-c", str(config), "--database", str(lived), "--until", EARLY.isoformat())
+    assert result.exit_code == 0, result.output
+    assert "PAGE FIRING: watch/sluggish" in result.stdout
+    assert "pages a quarter" in result.stdout
+    assert "gone: 2026-03-02 " in result.stdout
+    assert "PAGE watch/slow: slow: latency_p50 is " in result.stdout
+    assert "PAGE watch/sluggish: sluggish: latency_p50 is " in result.stdout
+    assert "note: The daemon ran with another configuration all the time" in result.stdout
+
+
+def test_the_command_gives_json_of_a_part_of_the_time(lived: Path, folder: Path) -> None:
+    since, until = "2026-03-02T16:30", "2026-03-02T18:00"
+    options = ("--since", since, "--until", until, "--json")
+    result = run("-c", str(folder / "anchorwatch.yaml"), "--data", str(lived.parent), *options)
+    found = json.loads(result.stdout)
+    assert found["since"] == "2026-03-02T16:30:00+00:00"
+    times = [one["message"]["created_at"] for one in found["proposed"]["messages"]]
+    assert times
+    assert all(since <= at < until for at in (*times, found["until"]))
+    assert found["proposed"]["tickets"] == found["live"]["tickets"] + len(found["new"]) - len(found["gone"])
+
+
+def test_a_difference_is_an_exit_code(lived: Path, folder: Path) -> None:
+    config = folder / "anchorwatch.yaml"
+    config.write_text(config.read_text().replace("name: slow", "name: sluggish"))
+    options = ("--diff", "--until", EARLY.isoformat())
+    result = run("-c", str(config), "--database", str(lived), *options)
+    assert result.exit_code == 1
+    lines = result.stdout.splitlines()
+    assert {line[0] for line in lines} == {"-", "+"}
+    assert all(json.loads(line[2:])["message"]["key"] in ("watch/slow", "watch/sluggish") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (("--since", "soon"), "--since soon: neither a time like 2026-03-01 nor one like 30d ago"),
+        (("--since", "1d", "--until", "2d"), "--since must be before --until"),
+        (("--data", "nowhere"), "there is no database"),
+        (("--since", "1h"), "nothing is on record after"),
+    ],
+)
+def test_what_cannot_be_done_is_told(
+    lived: Path, folder: Path, options: tuple[str, ...], problem: str
+) -> None:
+    where = () if "--data" in options else ("--database", str(lived))
+    result = run("-c", str(folder / "anchorwatch.yaml"), *where, *options)
+    assert result.exit_code != 0
+    assert problem in str(result.exception or "") + result.output
