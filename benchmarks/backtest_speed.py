@@ -9,9 +9,12 @@ import resource
 import tempfile
 import time
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import insert
+from sqlmodel import Session
 
 from monitor.backtesting.backtest_alerts import backtest_alerts
 from monitor.config import DATABASE_FILE, Config, Deployment
@@ -60,12 +63,12 @@ def write_past(database: Database, days: float, services: int) -> None:
             for minute in minutes for n in range(services)
         ]  # fmt: skip
         looks = [{"at": minute + 61.5, "kind": "look", "subject": "", "facts": ""} for minute in minutes]
-        database.write(
-            lambda s, w=windows, m=looks: (
-                s.connection().execute(insert(TrafficWindowRow), w),
-                s.connection().execute(insert(MomentRow), m),
-            )
-        )
+        database.write(partial(_write, windows=windows, looks=looks))
+
+
+def _write(session: Session, windows: list[dict[str, Any]], looks: list[dict[str, Any]]) -> None:
+    session.connection().execute(insert(TrafficWindowRow), windows)
+    session.connection().execute(insert(MomentRow), looks)
 
 
 def deployment_of(watches: int, services: int) -> Deployment:

@@ -53,12 +53,13 @@ def test_the_configuration_that_ran_sends_what_was_sent(lived: Path) -> None:
     whys = Counter(str(one.message.why) for one in compared.live.messages)
     assert len(whys) >= 5, whys
     assert len({one.message.key for one in compared.live.messages}) >= 3
+    assert {one.message.kind.value for one in compared.live.messages} >= {"rollback", "rollback_news"}
     assert hashlib.sha256(lived.read_bytes()).digest() == before
 
 
 def test_another_threshold_sends_something_else(lived: Path) -> None:
     proposed = CONFIG.replace("above: 3s", "above: 300s")
-    compared = backtest_alerts(deployment_of(proposed), lived)
+    compared = backtest_alerts(deployment_of(proposed), lived, until=EARLY)
     assert not compared.is_same
     assert {one.key for one in compared.gone} >= {"watch/slow"}
     assert "watch/slow" not in {one.message.key for one in compared.proposed.messages}
