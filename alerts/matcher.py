@@ -14,6 +14,9 @@ from .finding import Finding, Severity
 PATTERN_LENGTH_MAX = 500
 """How long the value of a matcher may be: a person writes it, and a person has to read it."""
 
+MATCHERS_MAX = 50
+"""How many matchers may be written together, for the same reason."""
+
 SOURCE, SEVERITY, KEY = "source", "severity", "key"
 """The names by which a matcher looks at what is no label: the arm that found it, how loud it is, and its key."""
 
@@ -73,7 +76,10 @@ def parse_matchers(text: str) -> tuple[Matcher, ...]:
 
     ValueError says what would be right.
     """
-    return tuple(parse_matcher(part) for part in _split(text) if part.strip())
+    parts = [part for part in _split(text) if part.strip()]
+    if len(parts) > MATCHERS_MAX:
+        raise ValueError(f"these are {len(parts)} matchers; {MATCHERS_MAX} at most")
+    return tuple(parse_matcher(part) for part in parts)
 
 
 def _split(text: str) -> Iterator[str]:

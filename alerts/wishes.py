@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from sqlmodel import Session
 
-from . import AlertError, actions, group_store, rolling_back
+from . import AlertError, actions, group_store, rollback_store, rolling_back
 from .incident import Incident
 from .matcher import KEY, PATTERN_LENGTH_MAX, Matcher, Operator
 from .rollback import RollbackRule
@@ -64,6 +64,16 @@ def grant(
     for incident in incidents:
         actions.mark(session, incident.id, is_true, press.by, now)
     return f"Marked as {'right' if is_true else 'a false alarm'} by {press.by}."
+
+
+def answered(session: Session, press: Press) -> str:
+    """What became of the rollback that a press is about, in a few words; nothing while it waits for a person."""
+    if press.wish not in (Wish.APPROVE, Wish.REJECT):
+        return ""
+    incident_id, _, name = press.subject.partition("/")
+    theirs = rollback_store.of_incident(session, incident_id)
+    past = next((one for one in theirs if one.name == name and not one.is_open), None)
+    return f"Rollback {name!r}: {past.said}." if past else ""
 
 
 def _answer(session: Session, press: Press, now: datetime, rollbacks: Mapping[str, RollbackRule]) -> str:

@@ -90,14 +90,15 @@ def redaction(values: int, console: Console) -> bool:
 
 def _timed(requests: int) -> str:
     exchanges = [Exchange((Message("user", one.text),), "Sure.") for one in asked(requests, 1)]
-    started = time.process_time()
+    started, on_the_clock = time.process_time(), time.monotonic()
     gathering = Gathering()
     gathering.take(exchanges)
     found = propose(gathering.gathered(), 200)
     assert found is not None
-    took = time.process_time() - started
+    took, waited = time.process_time() - started, time.monotonic() - on_the_clock
     return (
-        f"{requests:,} requests to {len(found.proposal.proposed)} proposed canaries: {took:.1f} s of one core; "
+        f"{requests:,} requests to {len(found.proposal.proposed)} proposed canaries: {took:.1f} s of one core, "
+        f"{waited:.1f} s by the clock; "
         f"{found.account.prompts:,} different prompts compared; requests in a cluster with one of the first 50: "
         f"{found.account.coverage[min(49, len(found.account.coverage) - 1)]:.0%}"
     )

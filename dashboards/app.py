@@ -18,7 +18,7 @@ from dashboards.desk_api import desk_routes
 from dashboards.form_guard import FormGuard
 from dashboards.incident_pages import incident_pages
 from dashboards.pagerduty_events import ReplyDesk, pagerduty_routes
-from dashboards.pages import page_routes, render_unavailable
+from dashboards.pages import page_routes, unavailable
 from dashboards.refusals import add_refusals
 from dashboards.rollback_api import rollback_routes
 from dashboards.rollback_desk import RollbackDesk
@@ -106,4 +106,4 @@ async def _with_security_headers(request: Request, call_next: RequestResponseEnd
 async def _answer_unavailable(request: Request, error: Exception) -> Response:
     if request.url.path.startswith("/api/"):
         return JSONResponse({"detail": str(error)}, status_code=503)
-    return render_unavailable(str(error))
+    return unavailable(request, str(error))

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Path, Query
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 
 from alerts.duration import Duration
+from alerts.matcher import MATCHERS_MAX
 from dashboards.desk import (
     ExplanationView,
     IncidentDesk,
@@ -30,7 +31,7 @@ Matchers = Annotated[
 ]
 
 
-def _asked(example: dict[str, JsonValue]) -> ConfigDict:
+def body_like(example: dict[str, JsonValue]) -> ConfigDict:
     """What a body is like, with an example for the API's description."""
     return ConfigDict(extra="forbid", json_schema_extra={"examples": [example]})
 
@@ -38,7 +39,7 @@ def _asked(example: dict[str, JsonValue]) -> ConfigDict:
 class Acknowledgement(BaseModel):
     """Who sees to it."""
 
-    model_config = _asked({"by": "ada"})
+    model_config = body_like({"by": "ada"})
 
     by: str = Field(min_length=1, max_length=200, description="Who you are.")
 
@@ -46,7 +47,7 @@ class Acknowledgement(BaseModel):
 class Marking(BaseModel):
     """What a person says of a page afterwards."""
 
-    model_config = _asked({"is_true": False, "by": "ada"})
+    model_config = body_like({"is_true": False, "by": "ada"})
 
     is_true: bool = Field(description="Whether something was wrong; false: the alarm was false.")
     by: str = Field(min_length=1, max_length=200, description="Who you are.")
@@ -55,15 +56,17 @@ class Marking(BaseModel):
 class Matching(BaseModel):
     """Which incidents are meant."""
 
-    model_config = _asked({"matchers": ["service=checkout", "severity!=page"]})
+    model_config = body_like({"matchers": ["service=checkout", "severity!=page"]})
 
-    matchers: list[str] = Field(min_length=1, max_length=50, description="All must fit: service=checkout.")
+    matchers: list[str] = Field(
+        min_length=1, max_length=MATCHERS_MAX, description="All must fit: service=checkout."
+    )
 
 
 class NewSilence(Matching):
     """A silence, from now on unless it begins later."""
 
-    model_config = _asked(
+    model_config = body_like(
         {"matchers": ["service=checkout"], "for": "2h", "by": "ada", "comment": "moving the database"}
     )
 
@@ -78,7 +81,7 @@ class NewSilence(Matching):
 class Nothing(BaseModel):
     """Nothing more need be said."""
 
-    model_config = _asked({})
+    model_config = body_like({})
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,12 @@ SHOWN_MAX = 200
 ROLLBACKS_LOOKED_AT = 500
 """Among how many of the latest decisions on rollbacks those of an incident are searched."""
 
+LOOKED_AT_MAX = 1000
+"""Among how many of the newest those are searched that are kept quiet."""
+
 OPEN, ALL = "open", "all"
-"""What may be asked for beside one state."""
+STATES = (OPEN, *(one.value for one in IncidentState), ALL)
+"""What may be asked for: one state, or what is not over, or everything."""
 
 Text = Annotated[str, Query(max_length=1000)]
 
@@ -40,18 +44,19 @@ def _add_pages(
     async def incidents(
         request: Request, state: Text = OPEN, match: Text = "", quiet: Text = ""
     ) -> HTMLResponse:
-        found, problem = await _fitting(desk, state, match)
-        shown = [one for one in found[:SHOWN_MAX] if one.held or not quiet]
+        limit = LOOKED_AT_MAX if quiet else SHOWN_MAX + 1
+        found, problem = await _fitting(desk, state, match, limit)
+        fitting = [one for one in found if one.held or not quiet]
         return show(
             "incidents.html",
             request,
             code=status.HTTP_400_BAD_REQUEST if problem else status.HTTP_200_OK,
-            incidents=shown,
-            has_more=len(found) > SHOWN_MAX,
+            incidents=fitting[:SHOWN_MAX],
+            has_more=len(fitting) > SHOWN_MAX or len(found) == LOOKED_AT_MAX,
             shown_max=SHOWN_MAX,
             problem=problem,
             asked={"state": state, "match": match, "quiet": quiet},
-            states_known=(OPEN, *(one.value for one in IncidentState), ALL),
+            states_known=STATES,
             words=incident_words,
         )
 
@@ -77,12 +82,16 @@ def _add_pages(
         return show("explanation.html", request, found=found, asked=incident)
 
 
-async def _fitting(desk: IncidentDesk, state: str, match: str) -> tuple[tuple[IncidentLine, ...], str]:
-    """The incidents that are asked for, one more than are shown; or what is wrong with what is asked."""
+async def _fitting(
+    desk: IncidentDesk, state: str, match: str, limit: int
+) -> tuple[tuple[IncidentLine, ...], str]:
+    """The newest incidents of those that are asked for; or what is wrong with what is asked."""
+    if state not in STATES:
+        return (), f"{state!r} is no state: one of {', '.join(STATES)}"
     try:
         matchers = [str(one) for one in parse_matchers(match)]
         one_state = None if state in (OPEN, ALL) else IncidentState(state)
-        return await desk.incidents(matchers, state == ALL, SHOWN_MAX + 1, one_state), ""
+        return await desk.incidents(matchers, state == ALL, limit, one_state), ""
     except (ValueError, DeskError) as error:
         return (), str(error)
 

@@ -105,10 +105,9 @@ def render_status(status: DeploymentStatus, visitor: Visitor | None = None) -> s
     )
 
 
-def render_unavailable(reason: str) -> HTMLResponse:
+def unavailable(request: Request, reason: str) -> HTMLResponse:
     """The page for when the status cannot be read; it tries again by itself."""
-    html = templates.get_template("unavailable.html").render(reason=reason, root="")
-    return HTMLResponse(html, status_code=503)
+    return show("unavailable.html", request, 503, reason=reason)
 
 
 def _most_urgent_first(incident: IncidentStatus) -> tuple[int, int, float]:

@@ -2,18 +2,22 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter, Depends, Path, Query
+from pydantic import BaseModel, Field
 
-from dashboards.desk_api import LOOKUPS, REFUSALS
+from dashboards.desk_api import LOOKUPS, REFUSALS, Found, body_like
 from dashboards.rollback_desk import DryRun, LockLine, RollbackDesk, RollbackLine, RollbackOverview
 from dashboards.write_guard import WriteGuard
 
 TAG = "rollbacks"
 
 
+Named = Annotated[str, Path(description="Its name.", examples=["deploy"])]
+"""The name of a rollback in an address."""
+
+
 class _Person(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = body_like({"by": "ada"})
 
     by: str = Field(min_length=1, max_length=200, description="Who you are.")
 
@@ -28,6 +32,8 @@ class Answer(_Person):
 
 class NewLock(_Person):
     """A lock from now on."""
+
+    model_config = body_like({"by": "ada", "comment": "database migration"})
 
     comment: str = Field("", max_length=1000, description="Why.")
 
@@ -53,7 +59,7 @@ def _add_questions(router: APIRouter, desk: RollbackDesk) -> None:
 
     @router.get("/rollbacks/{rollback}/dry-run", summary="What a rollback would do", responses=LOOKUPS)
     async def dry_run(
-        rollback: str,
+        rollback: Named,
         incident: Annotated[str | None, Query(max_length=500, description="Its id or its key.")] = None,
     ) -> DryRun:
         """What the guard would say now, and what the deploy system would get. Nothing is changed or sent."""
@@ -69,7 +75,7 @@ def _add_answers(router: APIRouter, desk: RollbackDesk, guard: WriteGuard) -> No
         responses=REFUSALS,
         dependencies=guarded,
     )
-    async def approve(incident: str, asked: Answer) -> RollbackLine:
+    async def approve(incident: Found, asked: Answer) -> RollbackLine:
         """The order goes out. The first answer counts."""
         return await desk.approve(incident, asked.by, asked.rollback)
 
@@ -79,7 +85,7 @@ def _add_answers(router: APIRouter, desk: RollbackDesk, guard: WriteGuard) -> No
         responses=REFUSALS,
         dependencies=guarded,
     )
-    async def reject(incident: str, asked: Answer) -> RollbackLine:
+    async def reject(incident: Found, asked: Answer) -> RollbackLine:
         """It is not sent for this incident. The first answer counts."""
         return await desk.reject(incident, asked.by, asked.rollback)
 
@@ -90,13 +96,13 @@ def _add_locks(router: APIRouter, desk: RollbackDesk, guard: WriteGuard) -> None
     @router.post(
         "/rollbacks/{rollback}/lock", summary="Lock a rollback", responses=REFUSALS, dependencies=guarded
     )
-    async def lock(rollback: str, asked: NewLock) -> LockLine:
+    async def lock(rollback: Named, asked: NewLock) -> LockLine:
         """It does not act until somebody unlocks it; `*` locks every rollback."""
         return await desk.lock(rollback, asked.by, asked.comment)
 
     @router.post(
         "/rollbacks/{rollback}/unlock", summary="Unlock a rollback", responses=REFUSALS, dependencies=guarded
     )
-    async def unlock(rollback: str, asked: Unlocking) -> LockLine:
+    async def unlock(rollback: Named, asked: Unlocking) -> LockLine:
         """It may act again; what was held back meanwhile stays so."""
         return await desk.unlock(rollback, asked.by)

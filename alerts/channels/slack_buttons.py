@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from slack_sdk.models.blocks import ActionsBlock, ButtonElement, ConfirmObject, PlainTextObject
+from slack_sdk.models.blocks import ActionsBlock, ButtonElement, ConfirmObject, ContextBlock, PlainTextObject
 
 from ..incident import NoticeKind, State
 from ..message import Message
@@ -17,6 +17,9 @@ from ..wishes import Press, Wish, rollback_subject
 
 BLOCK = "anchorwatch"
 """The id of the block that holds our buttons."""
+
+SAID_LENGTH_MAX = 500
+"""How much is shown in place of buttons that nobody needs any more."""
 
 SIGNATURE_AGE_MAX_S = 300.0
 """How old a signed request may be, as Slack advises: an older one may be a copy."""
@@ -99,6 +102,20 @@ def press_of(payload: Mapping[str, Any]) -> Press | None:
         ):
             return Press(Wish(action["action_id"]), str(action["value"]), f"{by} in Slack")
     return None
+
+
+def without_buttons(payload: Mapping[str, Any], said: str) -> dict[str, Any] | None:
+    """The message that was pressed with ``said`` in place of our buttons; nothing where the payload has no blocks."""
+    message = payload.get("message")
+    blocks = message.get("blocks") if isinstance(message, dict) else None
+    if not isinstance(message, dict) or not isinstance(blocks, list):
+        return None
+    # Plain text: a name that somebody chose for themselves must not be an order to Slack.
+    line = ContextBlock(elements=[PlainTextObject(text=said[:SAID_LENGTH_MAX], emoji=False)]).to_dict()
+    shown = [
+        line if isinstance(block, dict) and block.get("block_id") == BLOCK else block for block in blocks
+    ]
+    return {"replace_original": True, "text": message.get("text", ""), "blocks": shown}
 
 
 def is_signed(body: bytes, headers: Mapping[str, str], secret: str, now: datetime) -> bool:

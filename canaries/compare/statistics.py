@@ -205,7 +205,8 @@ def spread_kernel(values: Floats) -> Floats:
 
 def varies(values: Floats) -> bool:
     """Whether the permutations differ at all; where not, the statistic says nothing."""
-    return bool(np.ptp(values) > max(NOTHING, 1e-5 * float(np.abs(values).max())))
+    low, high = float(values.min()), float(values.max())
+    return high - low > max(NOTHING, 1e-5 * max(abs(low), abs(high)))
 
 
 def standard(values: Floats) -> Floats:

@@ -125,11 +125,15 @@ def _moved(
     rows: NDArray[np.float32], weights: NDArray[np.float64], of: NDArray[np.int64], clusters: int
 ) -> NDArray[np.float32]:
     """The middle of what is in each cluster; clusters with nothing in them are gone."""
-    sums = np.zeros((clusters, rows.shape[1]), np.float32)
     # One prompt that comes a million times must not be its cluster alone.
     shares = (1 + np.log(weights)).astype(np.float32)
     has = of != NONE
-    np.add.at(sums, of[has], rows[has] * shares[has, None])
+    members = np.flatnonzero(has)[np.argsort(of[has], kind="stable")]
+    ends = np.r_[0, np.cumsum(np.bincount(of[has], minlength=clusters))]
+    sums = np.zeros((clusters, rows.shape[1]), np.float32)
+    for number in range(clusters):
+        own = members[ends[number] : ends[number + 1]]
+        sums[number] = shares[own] @ rows[own]
     return unit(sums[np.bincount(of[has], minlength=clusters) > 0])
 
 

@@ -53,7 +53,7 @@ class Exchange:
     @property
     def picture_bytes(self) -> int:
         """How much of it are pictures."""
-        return sum(len(image.data) for one in self.messages for image in one.images)
+        return sum(len(image.data) for one in self.messages if one.parts for image in one.images)
 
     @property
     def chars(self) -> int:

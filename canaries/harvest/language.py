@@ -1,7 +1,6 @@
 """In which language a prompt is, roughly: by its script, and in Latin script by its commonest words."""
 
 import re
-from collections import Counter
 from collections.abc import Mapping
 
 SEEN_CHARS = 1_000
@@ -60,8 +59,10 @@ def language_of(text: str) -> str:
         for name, pattern in _SCRIPTS:
             if letters and len(pattern.findall(seen)) >= _SCRIPT_SHARE * letters:
                 return name
-    hits: Counter[str] = Counter()
+    hits: dict[str, int] = {}
     for word in _WORD.findall(seen):
-        hits.update(_LANGUAGES.get(word, ()))
-    (first, most), (_, second) = (*hits.most_common(2), ("", 0), ("", 0))[:2]
-    return first if most >= HITS_MIN and most > second else ""
+        for name in _LANGUAGES.get(word, ()):
+            hits[name] = hits.get(name, 0) + 1
+    most = max(hits.values(), default=0)
+    first = [name for name, count in hits.items() if count == most]
+    return first[0] if most >= HITS_MIN and len(first) == 1 else ""

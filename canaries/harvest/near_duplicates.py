@@ -16,6 +16,9 @@ ALIKE_FROM = 0.75
 PROMPTS_AT_ONCE = 20_000
 
 _ODD = np.uint64(0x9E3779B97F4A7C15)
+_PLACES = np.array(
+    [0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB], np.uint64
+)
 
 
 def near_duplicates(words: Words, seed: int = 0) -> NDArray[np.int64]:
@@ -23,9 +26,10 @@ def near_duplicates(words: Words, seed: int = 0) -> NDArray[np.int64]:
     signatures = _signatures(words, seed)
     firsts, others = [], []
     for band in range(BANDS):
-        part = signatures[:, band * ROWS : (band + 1) * ROWS]
-        order = np.lexsort(part.T)
-        is_new = np.r_[True, (part[order][1:] != part[order][:-1]).any(axis=1)]
+        # As one number, which is sorted four times as fast; who meets by chance is not alike below.
+        part = signatures[:, band * ROWS : (band + 1) * ROWS].astype(np.uint64) @ _PLACES
+        order = np.argsort(part, kind="stable")
+        is_new = np.r_[True, part[order][1:] != part[order][:-1]]
         first = order[np.maximum.accumulate(np.where(is_new, np.arange(len(order)), 0))]
         is_pair = ~is_new
         firsts.append(first[is_pair])

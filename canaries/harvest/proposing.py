@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -105,7 +105,8 @@ def propose(
     if not picks:
         return None
     progress("redacting")
-    drawn = [(one, _draft(landscape, one, own)) for one in picks]
+    beside = {number: _cluster_answers(landscape, number, own) for number in {one.cluster for one in picks}}
+    drawn = [(one, _draft(landscape, one, own, beside[one.cluster])) for one in picks]
     sound = [(one, draft) for one, draft in drawn if draft is not None]
     if not sound:
         return None
@@ -182,7 +183,9 @@ class _Draft:
         return len(to_yaml([self.asked.tree(), _cut(self.answer), dict(self.expect)]))
 
 
-def _draft(landscape: Landscape, one: Pick, own: Sequence[OwnPattern]) -> _Draft | None:
+def _draft(
+    landscape: Landscape, one: Pick, own: Sequence[OwnPattern], beside: Sequence[str]
+) -> _Draft | None:
     """The draft of a pick; ``None`` where the address of a picture would have to be redacted, and it with it."""
     prompt = landscape.prompts[one.prompt]
     shown = _shown(prompt, one)
@@ -197,11 +200,6 @@ def _draft(landscape: Landscape, one: Pick, own: Sequence[OwnPattern]) -> _Draft
     if redacted.addresses != asked.addresses:
         return None
     question = Exchange(redacted.messages).question
-    # Of a longer one only its length is looked at: it is no label.
-    beside = [
-        answer if len(answer) > LABEL_CHARS_MAX else redact([answer], own).texts[0]
-        for answer in _cluster_answers(landscape, one)
-    ]
     return _Draft(
         redacted,
         question,
@@ -221,12 +219,13 @@ def _shown(prompt: Prompt, one: Pick) -> Exchange:
     return next((e for e in prompt.exchanges if e.answer), prompt.first)
 
 
-def _cluster_answers(landscape: Landscape, one: Pick) -> Iterable[str]:
-    if one.cluster == NONE:
+def _cluster_answers(landscape: Landscape, cluster: int, own: Sequence[OwnPattern]) -> list[str]:
+    """Some of the answers in a cluster, redacted. Of a longer one only its length is looked at: it is no label."""
+    if cluster == NONE:
         return []
-    members = np.flatnonzero(landscape.clusters.of == one.cluster)[:CLUSTER_ANSWERS]
-    found = (landscape.prompts[int(number)].exchanges for number in members)
-    return [exchanges[0].answer for exchanges in found if exchanges[0].answer]
+    members = np.flatnonzero(landscape.clusters.of == cluster)[:CLUSTER_ANSWERS]
+    found = [landscape.prompts[int(number)].exchanges[0].answer for number in members]
+    return [one if len(one) > LABEL_CHARS_MAX else redact([one], own).texts[0] for one in found if one]
 
 
 def _why(landscape: Landscape, one: Pick) -> str:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from canaries.baseline import Baseline
     from canaries.features import RunFeatures
-    from monitor.foresight.simulate import Delay, Plan, Simulation
+    from monitor.foresight.simulation import Delay, Plan, Simulation
 
 
 def add_to(app: typer.Typer) -> None:
@@ -70,8 +70,8 @@ def simulate(
     from rich.console import Console
     from rich.progress import Progress
 
-    from monitor.foresight.simulate import Plan
     from monitor.foresight.simulate import simulate as simulated
+    from monitor.foresight.simulation import Plan
     from monitor.foresight.simulation_picture import draw
 
     if picture is not None and not picture.parent.is_dir():
@@ -123,7 +123,7 @@ def _usual(target: str, runs: "tuple[RunFeatures, ...]", targets: int, config: P
     from canaries.clock import SystemClock
     from monitor.config import cadence_of
     from monitor.foresight.sensitivity import usual_slot_s
-    from monitor.foresight.simulate import Plan
+    from monitor.foresight.simulation import Plan
     from monitor.schedule import slot_s
 
     deployment = deployment_knowing(target, config)
@@ -180,7 +180,7 @@ def _show(result: "Simulation") -> None:
 
 
 def _cells(delay: "Delay", result: "Simulation") -> tuple[str, str, str]:
-    from monitor.foresight.simulate import HORIZON_S
+    from monitor.foresight.simulation import HORIZON_S
     from monitor.foresight.simulation_picture import duration
 
     def cell(runs: float | None) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from html import escape
 from math import log
 
-from .simulate import HORIZON_S, Delay, Simulation
+from .simulation import HORIZON_S, Delay, Simulation
 
 WIDTH, LEFT, RIGHT = 860, 280, 150
 TOP, ROW, BOTTOM = 74, 36, 76

@@ -20,10 +20,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session
 
 from alerts import AlertError
-from alerts.channels.slack_buttons import is_signed, press_of
+from alerts.channels.slack_buttons import is_signed, press_of, without_buttons
 from alerts.config import ReceiverConfig, SlackConfig
 from alerts.rollback import RollbackRule
-from alerts.wishes import Press, grant
+from alerts.wishes import Press, answered, grant
 from canaries.clock import Clock
 
 from ..database import Database
@@ -68,8 +68,11 @@ class SlackButtons:
     async def pressed(self, payload: Mapping[str, Any]) -> None:
         """Do what a payload of Slack asks for, and tell the person what came of it."""
         press = press_of(payload)
-        if press is not None:
-            await self._reply(payload, await self._granted(press))
+        if press is None:
+            return
+        said = await self._granted(press)
+        await self._take_buttons(payload, press)
+        await self._reply(payload, said)
 
     async def serve(self) -> None:
         """Listen to each app that has a token for it, while the daemon lives; what Slack refuses is tried again."""
@@ -128,12 +131,24 @@ class SlackButtons:
         self.on_change()
         return done
 
+    async def _take_buttons(self, payload: Mapping[str, Any], press: Press) -> None:
+        """Show everybody the answer in place of the buttons, where there is nothing to be answered any more."""
+        try:
+            done = await self.database.aread(lambda session: answered(session, press))
+        except SQLAlchemyError:
+            return  # the person is told of that
+        if done and (changed := without_buttons(payload, done)):
+            await self._post(payload, changed)
+
     async def _reply(self, payload: Mapping[str, Any], text: str) -> None:
         """Tell the person alone; everybody sees it when the message changes."""
+        said = {"response_type": "ephemeral", "replace_original": False, "text": text}
+        await self._post(payload, said)
+
+    async def _post(self, payload: Mapping[str, Any], said: Mapping[str, Any]) -> None:
         url = str(payload.get("response_url") or "")
         if not url.startswith(("https://", "http://")):
             return
-        said = {"response_type": "ephemeral", "replace_original": False, "text": text}
         try:
             await self.client.post(url, json=said, timeout=REPLY_TIMEOUT_S)
         except httpx.HTTPError as error:

@@ -1,6 +1,6 @@
 import pytest
 
-from alerts.matcher import Matcher, Operator, parse_matcher
+from alerts.matcher import Matcher, Operator, parse_matcher, parse_matchers
 
 
 @pytest.mark.parametrize(
@@ -44,3 +44,25 @@ def test_what_is_no_matcher_says_what_would_be_right(text, told):
 def test_a_matcher_reads_what_it_writes():
     for matcher in (Matcher("a", Operator.NOT_LIKE, 'x"y.*'), Matcher("b", Operator.IS, "")):
         assert parse_matcher(str(matcher)) == matcher
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", ()),
+        ("service=checkout", ('service="checkout"',)),
+        ("a=b, c!=d", ('a="b"', 'c!="d"')),
+        ("a=b\r\n\r\nc=~x.*\n", ('a="b"', 'c=~"x.*"')),
+        ('a="x, y", b=~"p{1,2}"', ('a="x, y"', 'b=~"p{1,2}"')),
+        ("a=b,,", ('a="b"',)),
+    ],
+    ids=["none", "one", "with a comma", "one a line", "commas inside quotes", "commas at the end"],
+)
+def test_matchers_are_read_as_people_write_several(text, said):
+    assert tuple(map(str, parse_matchers(text))) == said
+
+
+def test_more_matchers_than_a_person_reads_are_refused():
+    assert len(parse_matchers(",".join(["a=b"] * 50))) == 50
+    with pytest.raises(ValueError, match="51 matchers; 50 at most"):
+        parse_matchers(",".join(["a=b"] * 51))

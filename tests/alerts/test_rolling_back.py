@@ -1,19 +1,23 @@
 """A rollback that waits for a person: answered once, in time, by somebody, or taken back."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from threading import Barrier
 
 import pytest
 
 from alerts import AlertError, outbox_store, rollback_store, store
 from alerts.decisions import decisions
+from alerts.digest import gather
 from alerts.finding import Finding, Label, Severity, Source, Verdict
 from alerts.incident import AlertRule, Incident, NoticeKind
 from alerts.intake import receive
 from alerts.message import Message
 from alerts.rollback import EVERY_ROLLBACK, Action, Mode, PastRollback, RollbackReason, RollbackRule
 from alerts.rolling_back import approve, close_questions, lock, next_closing, reject, unlock
+from monitor.database import Database
 
 RULE = AlertRule(notify=("on-call",), rollback="deploy")
 ASK = {"deploy": RollbackRule(Mode.ASK, answer_within_s=1800)}
@@ -261,3 +265,42 @@ def test_what_asked_for_nothing_cannot_be_answered(bridge, database):
     with pytest.raises(AlertError, match="there is no incident 'gone'"):
         bridge.write(lambda session: reject(session, "gone", "ada", bridge.clock.now()))
     assert database.read(lambda session: store.incident(session, incident.id)).is_firing
+
+
+def test_a_question_is_not_counted_away_in_the_digest_of_a_storm(bridge, clock):
+    bridge.breach()
+    row = bridge.write(lambda session: gather(session, "on-call", clock.now()))
+    assert row.message.kind is NoticeKind.DIGEST
+    [question] = [
+        one
+        for one in bridge.database.read(outbox_store.notifications)
+        if one.message.kind is NoticeKind.ROLLBACK_QUESTION
+    ]
+    load = bridge.database.read(
+        lambda session: outbox_store.load(session, "on-call", clock.now(), clock.now())
+    )
+    assert question.is_waiting
+    assert load.waiting == 2  # the digest, and the question beside it
+
+
+def test_of_many_who_answer_at_the_same_moment_from_two_processes_one_is_heeded(bridge, database, clock):
+    incident = bridge.breach()
+    now, others = clock.now(), Database(database.path)  # as the command line is beside the daemon
+    start = Barrier(6)
+
+    def answer(number: int) -> str:
+        start.wait()
+        try:
+            (database, others)[number % 2].write(
+                lambda session: approve(session, incident.id, f"person {number}", ASK, now)
+            )
+        except AlertError as error:
+            return str(error)
+        return f"person {number}"
+
+    with ThreadPoolExecutor(6) as people:
+        said = list(people.map(answer, range(6)))
+    others.close()
+    [winner] = [one for one in said if one.startswith("person")]
+    assert sum(f"waits for nobody: {winner} approved it" in one for one in said) == 5
+    assert [one.approved_by for one in bridge.sent(NoticeKind.ROLLBACK)] == [winner]

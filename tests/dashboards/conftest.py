@@ -1,9 +1,11 @@
 """A deployment with some of everything, and the application over a view that shows what it was given."""
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from math import sin
+from pathlib import Path
 from typing import cast
 
 import httpx
@@ -40,6 +42,7 @@ from dashboards.view import (
     WatchState,
     WatchStatus,
 )
+from monitor.database import Database
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 
@@ -331,3 +334,20 @@ def web_app(view: FakeView) -> FastAPI:
 def browser(web_app: FastAPI) -> Callable[[], httpx.AsyncClient]:
     transport = httpx.ASGITransport(web_app, raise_app_exceptions=False)
     return lambda: httpx.AsyncClient(transport=transport, base_url="http://anchorwatch.test")
+
+
+@pytest.fixture(scope="session")
+def empty_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with its tables, made once."""
+    empty = Database(tmp_path_factory.mktemp("empty") / "anchorwatch.sqlite")
+    empty.migrate()
+    empty.close()
+    return empty.path
+
+
+@pytest.fixture
+def database(empty_file: Path, tmp_path: Path) -> Iterator[Database]:
+    """A database of the test's own, without the second that its migrations take."""
+    database = Database(Path(shutil.copy(empty_file, tmp_path / "anchorwatch.sqlite")))
+    yield database
+    database.close()

@@ -1,8 +1,6 @@
 """Seeing to incidents on the pages, over the real application and a real database: what is shown, done and refused."""
 
-import shutil
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import httpx
@@ -15,7 +13,7 @@ from alerts.intake import receive
 from alerts.matcher import parse_matchers
 from alerts.routing_config import MuteTimeConfig, RouteConfig, routing_of
 from dashboards.app import build_app
-from monitor.database import Database
+from dashboards.incident_pages import SHOWN_MAX
 from monitor.inhibitions import RULES
 from monitor.telling.incident_desk import Desk
 
@@ -41,22 +39,6 @@ FINDINGS = {
         Severity.PAGE, Source.PROOF, "bot does not answer", {"target": "bot", "proof": "endpoint_down"}
     ),
 }
-
-
-@pytest.fixture(scope="session")
-def empty_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with its tables, made once."""
-    empty = Database(tmp_path_factory.mktemp("empty") / "anchorwatch.sqlite")
-    empty.migrate()
-    empty.close()
-    return empty.path
-
-
-@pytest.fixture
-def database(empty_file: Path, tmp_path: Path) -> Iterator[Database]:
-    database = Database(Path(shutil.copy(empty_file, tmp_path / "anchorwatch.sqlite")))
-    yield database
-    database.close()
 
 
 @pytest.fixture
@@ -220,21 +202,18 @@ async def test_the_list_says_of_each_what_keeps_it_quiet(open_pages, incidents, 
     }
 
 
-@pytest.mark.parametrize(
-    ("asked", "shown"),
-    [
-        ({}, {"chat is", "cost is", "bot does"}),
-        ({"state": "firing"}, {"chat is", "cost is", "bot does"}),
-        ({"state": "resolved"}, set()),
-        ({"state": "all", "match": "severity=ticket"}, {"cost is"}),
-        ({"match": 'service="chat", severity!=ticket'}, {"chat is"}),
-    ],
-    ids=["open", "firing", "resolved", "tickets", "two matchers"],
-)
-async def test_the_list_shows_what_is_asked_for(open_pages, incidents, asked, shown):
+async def test_the_list_shows_what_is_asked_for(open_pages, incidents):
+    known = ("chat is", "cost is", "bot does")
     async with open_pages() as client:
-        text = (await client.get("/incidents", params=asked)).text
-    assert {said for said in ("chat is", "cost is", "bot does") if said in text} == shown
+        for asked, shown in (
+            ({}, set(known)),
+            ({"state": "firing"}, set(known)),
+            ({"state": "resolved"}, set()),
+            ({"state": "all", "match": "severity=ticket"}, {"cost is"}),
+            ({"match": 'service="chat", severity!=ticket'}, {"chat is"}),
+        ):
+            text = (await client.get("/incidents", params=asked)).text
+            assert {said for said in known if said in text} == shown, asked
 
 
 async def test_the_file_of_an_incident_says_who_was_told_and_every_decision(open_pages, incidents):
@@ -249,79 +228,75 @@ async def test_the_file_of_an_incident_says_who_was_told_and_every_decision(open
     assert f"incidents/{incidents['watch/cost']}" in by_key
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "data", "code", "told"),
-    [
-        ("GET", "/incidents/gone", None, 404, "There is no incident"),
-        ("GET", "/explain?incident=gone", None, 404, "Nothing was decided about"),
-        ("GET", "/incidents?match=nonsense", None, 400, "write it like service=checkout"),
-        ("GET", "/incidents?state=odd", None, 400, "odd"),
-        ("GET", "/silences/new?matchers=nonsense", None, 400, "write it like service=checkout"),
-        ("GET", "/silences/new?matchers=a!=b", None, 400, "fit everything that lacks"),
-        ("GET", "/silences/new?matchers=a=b&for=soon", None, 400, "no duration"),
-        ("GET", "/silences/new?matchers=a=b&starts=soon", None, 400, "write it like 2026-03-02T18:00"),
-        ("POST", "/incidents/gone/acknowledge", {"by": "ada"}, 404, "There is no incident"),
-        ("POST", "/incidents/CHAT/acknowledge", {"by": " "}, 400, "Say who does it"),
-        ("POST", "/incidents/CHAT/mark", {"by": "ada"}, 400, "false for a false alarm"),
-        ("POST", "/silences/gone/expire", {"x": ""}, 404, "There is no silence"),
-        ("POST", "/silences/new", {"matchers": "a=b", "previewed": "a=b", "by": ""}, 400, "needs an author"),
-        ("POST", "/silences/new", {"matchers": "a=b", "by": "x" * 70_000}, 413, "65,536 bytes at most"),
-        ("POST", "/you", {"name": ""}, 400, "Say who you are"),
-        ("GET", "/nowhere", None, 404, "No page of ours has this address"),
-    ],
+IMPOSSIBLE: tuple[tuple[str, str, dict[str, str] | None, int, str], ...] = (
+    ("GET", "/incidents/gone", None, 404, "There is no incident"),
+    ("GET", "/explain?incident=gone", None, 404, "Nothing was decided about"),
+    ("GET", "/incidents?match=nonsense", None, 400, "write it like service=checkout"),
+    ("GET", "/incidents?state=odd", None, 400, "is no state: one of open, pending"),
+    ("GET", "/silences/new?matchers=nonsense", None, 400, "write it like service=checkout"),
+    ("GET", "/silences/new?matchers=a!=b", None, 400, "fit everything that lacks"),
+    ("GET", "/silences/new?matchers=a=b&for=soon", None, 400, "no duration"),
+    ("GET", "/silences/new?matchers=a=b&starts=soon", None, 400, "write it like 2026-03-02T18:00"),
+    ("POST", "/incidents/gone/acknowledge", {"by": "ada"}, 404, "There is no incident"),
+    ("POST", "/incidents/CHAT/acknowledge", {"by": " "}, 400, "Say who does it"),
+    ("POST", "/incidents/CHAT/mark", {"by": "ada"}, 400, "false for a false alarm"),
+    ("POST", "/silences/gone/expire", {"x": ""}, 404, "There is no silence"),
+    ("POST", "/silences/new", {"matchers": "a=b", "previewed": "a=b", "by": ""}, 400, "needs an author"),
+    ("POST", "/silences/new", {"matchers": "a=b", "by": "x" * 70_000}, 413, "65,536 bytes at most"),
+    ("POST", "/you", {"name": ""}, 400, "Say who you are"),
+    ("GET", "/nowhere", None, 404, "No page of ours has this address"),
 )
-async def test_what_cannot_be_done_is_a_page_that_says_what_would_be_right(
-    open_pages, incidents, method, path, data, code, told
-):
+
+
+async def test_what_cannot_be_done_is_a_page_that_says_what_would_be_right(open_pages, incidents):
     async with open_pages() as client:
-        answer = await client.request(
-            method, path.replace("CHAT", incidents["watch/chat"]), data=data, follow_redirects=False
-        )
-    assert answer.headers["content-type"].startswith("text/html")
-    assert (answer.status_code, told in read(answer)) == (code, True)
+        for method, path, data, code, told in IMPOSSIBLE:
+            answer = await client.request(
+                method, path.replace("CHAT", incidents["watch/chat"]), data=data, follow_redirects=False
+            )
+            assert answer.headers["content-type"].startswith("text/html"), path
+            assert (answer.status_code, told in read(answer)) == (code, True), (path, read(answer))
 
 
 STRANGE = {"origin": "https://evil.example.com", "sec-fetch-site": "cross-site"}
 
 
-@pytest.mark.parametrize(
-    ("browser_on", "headers", "code"),
-    [
-        ({}, OURS, 303),
-        ({}, {"origin": "http://localhost:8700"}, 303),
-        ({}, STRANGE, 403),
-        ({}, {"sec-fetch-site": "same-site", "origin": "http://localhost:8700"}, 403),
-        ({}, {"origin": "https://evil.example.com"}, 403),
-        ({}, {"origin": "http://localhost:3000"}, 403),
-        ({}, {"origin": "null"}, 403),
-        ({}, {}, 403),
-        ({"peer": "192.0.2.7"}, OURS, 403),
-        ({"host": "evil.example.com"}, {"origin": "http://evil.example.com"}, 403),
-        ({}, OURS | {"content-type": "text/plain"}, 415),
-        ({"token": TOKEN}, OURS, 401),
-    ],
-    ids=[
-        "a page of ours",
-        "a browser that tells the origin alone",
-        "a page of a stranger",
-        "another page of the same site",
-        "a stranger in such a browser",
-        "another program of this machine",
-        "a page of nobody",
-        "no browser at all",
-        "another machine",
-        "a name of a stranger that leads here",
-        "a form that needs no permission to be sent",
-        "no token where there is one",
-    ],
-)
-async def test_whose_forms_change_things(open_pages, incidents, database, browser_on, headers, code):
+LOCAL: dict[str, Any] = {}
+REFUSED: dict[str, tuple[dict[str, Any], dict[str, str], int]] = {
+    "a page of a stranger": (LOCAL, STRANGE, 403),
+    "another page of the same site": (LOCAL, OURS | {"sec-fetch-site": "same-site"}, 403),
+    "a stranger in a browser that tells the origin alone": (LOCAL, {"origin": STRANGE["origin"]}, 403),
+    "another program of this machine": (LOCAL, {"origin": "http://localhost:3000"}, 403),
+    "a page of nobody": (LOCAL, {"origin": "null"}, 403),
+    "no browser at all": (LOCAL, {}, 403),
+    "another machine": ({"peer": "192.0.2.7"}, OURS, 403),
+    "a name of a stranger that leads here": (
+        {"host": "evil.example.com"},
+        {"origin": "http://evil.example.com"},
+        403,
+    ),
+    "a form that a browser sends without asking": (LOCAL, OURS | {"content-type": "text/plain"}, 415),
+    "no token where there is one": ({"token": TOKEN}, OURS, 401),
+    "a pass without a seal": ({"token": TOKEN}, OURS | {"cookie": "anchorwatch_pass=9999999999."}, 401),
+    "a pass that was made up": ({"token": TOKEN}, OURS | {"cookie": "anchorwatch_pass=9999999999.00"}, 401),
+    "a pass that is none": ({"token": TOKEN}, OURS | {"cookie": "anchorwatch_pass=x.ÿ"}, 401),
+}
+
+
+async def test_forms_of_whoever_may_not_change_anything_change_nothing(open_pages, incidents, database):
     chat = incidents["watch/chat"]
-    async with open_pages(**browser_on, headers={}) as client:
-        answer = await client.post(f"/incidents/{chat}/acknowledge", data={"by": "ada"}, headers=headers)
-    assert answer.status_code == code
-    state = database.read(lambda session: store.incident(session, chat)).state
-    assert state is (State.ACKNOWLEDGED if code == 303 else State.FIRING)
+    for who, (browser_on, headers, code) in REFUSED.items():
+        sent = {name: value.encode("latin-1") for name, value in headers.items()}
+        async with open_pages(**browser_on, headers={}) as client:
+            answer = await client.post(f"/incidents/{chat}/acknowledge", data={"by": "eve"}, headers=sent)
+        assert answer.status_code == code, who
+        assert database.read(lambda session: store.incident(session, chat)).state is State.FIRING, who
+
+
+async def test_a_browser_that_tells_the_origin_alone_is_believed(open_pages, incidents):
+    async with open_pages(headers={"origin": "http://localhost:8700"}) as client:
+        answer = await client.post(f"/incidents/{incidents['watch/chat']}/acknowledge", data={"by": "ada"})
+    assert answer.status_code == 303
 
 
 async def test_whoever_shows_the_token_once_may_act_from_anywhere_for_a_while(open_pages, incidents, clock):
@@ -341,16 +316,6 @@ async def test_whoever_shows_the_token_once_may_act_from_anywhere_for_a_while(op
         assert (await client.post(f"{page}/mark", data={"is_true": "true"})).status_code == 401
 
 
-@pytest.mark.parametrize("cookie", ["9999999999.", "9999999999.00", "..", "x.ÿ", ""])
-async def test_a_pass_that_was_made_up_opens_nothing(open_pages, incidents, cookie):
-    sent = OURS | {"cookie": f"anchorwatch_pass={cookie}"}
-    async with open_pages(token=TOKEN, headers={}) as client:
-        path = f"/incidents/{incidents['watch/chat']}/mark"
-        raw = {name: value.encode("latin-1") for name, value in sent.items()}
-        answer = await client.post(path, data={"by": "x", "is_true": "true"}, headers=raw)
-    assert answer.status_code == 401
-
-
 async def test_behind_a_proxy_that_hides_the_host_the_public_address_is_ours(open_pages, incidents):
     mark = (f"/incidents/{incidents['watch/chat']}/mark", {"by": "ada", "is_true": "true"})
     origin = {"origin": "https://watch.example.com"}
@@ -363,13 +328,31 @@ async def test_behind_a_proxy_that_hides_the_host_the_public_address_is_ours(ope
             assert (await behind.post(mark[0], data=mark[1])).status_code == code
 
 
-@pytest.mark.parametrize(
-    "after", ["//evil.example.com", "https://evil.example.com", "\\\\evil", "a:b", "?x\r\ny"]
-)
-async def test_nobody_is_sent_elsewhere_after_signing_in(open_pages, after):
+async def test_nobody_is_sent_elsewhere_after_signing_in(open_pages):
     async with open_pages() as client:
-        answer = await client.post("/you", data={"name": "ada", "next": after})
-    assert answer.headers["location"] == "./"
+        for after in ("//evil.example.com", "https://evil.example.com", "\\\\evil", "a:b", "?x\r\ny"):
+            answer = await client.post("/you", data={"name": "ada", "next": after})
+            assert answer.headers["location"] == "./", after
+
+
+async def test_a_page_that_cannot_be_read_says_so_in_its_own_style(open_pages, incidents, database):
+    database.write(lambda session: session.connection().exec_driver_sql("DROP TABLE alert_group_member"))
+    async with open_pages() as client:
+        answer = await client.get(f"/incidents/{incidents['watch/chat']}")
+    assert (answer.status_code, "The status cannot be read" in answer.text) == (503, True)
+    assert 'href="../static/anchorwatch.css"' in answer.text
+
+
+async def test_more_than_a_page_holds_is_said(open_pages, database, clock):
+    verdicts = [
+        (Verdict(f"watch/{n}", Label.BREACHED, Finding(Severity.TICKET, Source.WATCH, f"w{n}")), AlertRule())
+        for n in range(SHOWN_MAX + 1)
+    ]
+    database.write(lambda session: receive(session, verdicts, clock.now()))
+    async with open_pages() as client:
+        page = (await client.get("/incidents")).text
+    assert page.count('<th scope="row">') == SHOWN_MAX
+    assert "There are more than are shown, 200 at most." in page
 
 
 async def test_a_browser_forgets_who_asks_for_it(open_pages):

@@ -25,7 +25,8 @@ from monitor import MonitorError
 from monitor.cli import main
 from monitor.foresight.many_ledgers import Drawable, ManyLedgers, Stake
 from monitor.foresight.sensitivity import runs_to_try, sensitivity_of, usual_slot_s
-from monitor.foresight.simulate import CHANGES, Change, Plan, Simulation, simulate, stretch_runs
+from monitor.foresight.simulate import simulate, stretch_runs
+from monitor.foresight.simulation import CHANGES, Change, Plan, Simulation
 from monitor.foresight.simulation_picture import draw
 
 START = datetime(2026, 3, 2, tzinfo=UTC)

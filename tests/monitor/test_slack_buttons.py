@@ -14,6 +14,7 @@ from aiohttp import WSMsgType, web
 from slack_sdk.models.blocks import ButtonElement
 
 from alerts import outbox_store, rollback_store, silence_store, store
+from alerts.channels.slack_blocks import slack_blocks
 from alerts.channels.slack_buttons import buttons
 from alerts.config import ReceiverConfig
 from alerts.finding import Finding, Label, Severity, Source, Verdict
@@ -21,6 +22,7 @@ from alerts.incident import AlertRule, Incident, NoticeKind, State
 from alerts.intake import receive
 from alerts.message import Message
 from alerts.rollback import Mode, RollbackRule
+from alerts.rolling_back import lock
 from dashboards.app import build_app
 from monitor.database import Database
 from monitor.self_watch import SelfWatch
@@ -39,6 +41,7 @@ class FakeSlack:
         self.url = ""
         self.refusal = ""
         self.acknowledged: list[str] = []
+        self.changed: list[dict[str, Any]] = []
         self.replies: asyncio.Queue[str] = asyncio.Queue()
         self.connected = asyncio.Event()
         self._socket: web.WebSocketResponse | None = None
@@ -61,8 +64,10 @@ class FakeSlack:
 
     async def reply(self, request: web.Request) -> web.Response:
         said = await request.json()
-        assert said["replace_original"] is False
-        self.replies.put_nowait(said["text"])
+        if said["replace_original"]:
+            self.changed.append(said)
+        else:
+            self.replies.put_nowait(said["text"])
         return web.Response(text="ok")
 
     async def press(self, payload: dict[str, Any]) -> None:
@@ -248,6 +253,34 @@ async def test_a_rollback_is_answered_once_and_the_second_hears_who_was_faster(
     assert sum(one.kind is NoticeKind.ROLLBACK for one in await office.told()) == orders
     [past] = await office.database.aread(rollback_store.history)
     assert (past.incident_id, past.answered_by) == (incident.id, "ada in Slack")
+
+
+@pytest.mark.parametrize("wish", ["approve_rollback", "reject_rollback"])
+async def test_who_answered_stands_in_place_of_the_buttons_for_everybody(office: Office, wish: str) -> None:
+    incident = await office.fire()
+    [question] = [one for one in await office.told() if one.kind is NoticeKind.ROLLBACK_QUESTION]
+    message = {"text": "ROLL BACK?", "blocks": slack_blocks(question, with_buttons=True)}
+    pressed = office.payload(wish, f"{incident.id}/deploy") | {"message": message}
+    await office.buttons.pressed(pressed)
+    [changed] = office.slack.changed
+    kinds = [block["type"] for block in message["blocks"]]
+    assert [block["type"] for block in changed["blocks"]] == [
+        "context" if kind == "actions" else kind for kind in kinds
+    ]
+    [line] = changed["blocks"][kinds.index("actions")]["elements"]
+    assert line["type"] == "plain_text"
+    assert line["text"].startswith(f"Rollback 'deploy': ada in Slack {wish.partition('_')[0]}")
+
+
+async def test_buttons_stay_while_something_holds_the_rollback_back(office: Office) -> None:
+    incident = await office.fire()
+    now = office.clock.now()
+    await office.database.awrite(lambda session: lock(session, "deploy", "eve", "freeze", now))
+    message = {"text": "ROLL BACK?", "blocks": [{"type": "actions", "block_id": "anchorwatch"}]}
+    pressed = office.payload("approve_rollback", f"{incident.id}/deploy") | {"message": message}
+    await office.buttons.pressed(pressed)
+    assert "it is locked by eve" in await office.slack.told()
+    assert office.slack.changed == []
 
 
 Post = Callable[..., Awaitable[httpx.Response]]
