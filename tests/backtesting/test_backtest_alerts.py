@@ -70,13 +70,13 @@ def test_another_threshold_sends_something_else(lived: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("seed", range(2, 8))
+@pytest.mark.parametrize("seed", range(2, 5))
 def test_days_of_storms_are_sent_again(tmp_path: Path, seed: int) -> None:
     path = tmp_path / "anchorwatch.sqlite"
-    asyncio.run(World(path, seed).live(hours=48))
+    asyncio.run(World(path, seed).live(hours=24))
     compared = backtest_alerts(deployment_of(), path)
     assert changed_lines(compared) == ()
-    assert len(compared.live.messages) > 50
+    assert len(compared.live.messages) > 30
 
 
 # --- what is not on record
