@@ -102,7 +102,7 @@ class SlackConfig(_Strict):
     )
     picture: bool = Field(
         default=True,
-        description="whether a thread begins with a picture of what moved and when; needs the scope files:write",
+        description="whether the first message is followed by a picture of what moved; needs the scope files:write",
     )
     base_url: str = Field(default="https://slack.com/api/", description="where the Slack API is")
 

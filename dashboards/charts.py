@@ -8,8 +8,14 @@ from typing import Any
 WIDTH, HEIGHT = 900, 360
 """Of the whole picture, in pixels."""
 
-TITLE_MAX = 110
-"""How many letters of a title there is room for."""
+TITLE_MAX, SUBTITLE_MAX = 90, 130
+"""How many letters there is room for."""
+
+_CLOCK = (
+    "utchours(datum.value) === 0 && utcminutes(datum.value) === 0"
+    " ? utcFormat(datum.value, '%b %d') : utcFormat(datum.value, '%H:%M')"
+)
+"""How times are written on the axis: midnight as the day that begins."""
 
 _LINE, _BAND, _LIMIT, _MOMENT, _GRID, _INK = "#1f5fa8", "#9dc3a0", "#b8510d", "#b3261e", "#e6e8eb", "#30343b"
 
@@ -61,8 +67,8 @@ def vega_lite(chart: Chart) -> dict[str, Any]:
         "autosize": {"type": "fit", "contains": "padding"},
         "padding": {"left": 14, "right": 22, "top": 12, "bottom": 12},
         "title": {
-            "text": _cut(chart.title),
-            "subtitle": _cut(chart.subtitle),
+            "text": _cut(chart.title, TITLE_MAX),
+            "subtitle": _cut(chart.subtitle, SUBTITLE_MAX),
             "anchor": "start",
             "fontSize": 17,
             "subtitleFontSize": 13,
@@ -92,7 +98,13 @@ def _x() -> dict[str, Any]:
         "field": "at",
         "type": "temporal",
         "scale": {"type": "utc"},
-        "axis": {"title": "time (UTC)", "grid": False, "tickCount": 8, "labelOverlap": True},
+        "axis": {
+            "title": "time (UTC)",
+            "grid": False,
+            "tickCount": 8,
+            "labelExpr": _CLOCK,
+            "labelOverlap": True,
+        },
     }
 
 
@@ -171,5 +183,5 @@ def _ms(at: datetime) -> float:
     return at.timestamp() * 1000
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= TITLE_MAX else text[: TITLE_MAX - 1] + "…"
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"

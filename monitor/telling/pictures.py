@@ -68,14 +68,18 @@ class Pictures:
     async def serve(self) -> None:
         """Draw and send what is wished for, one at a time, while the daemon lives."""
         while True:
-            wish = await self._wishes.get()
-            try:
-                await self._add(wish)
-            except (DeliveryError, DrawingError, SQLAlchemyError) as error:
-                said = "the database refuses" if isinstance(error, SQLAlchemyError) else str(error)
-                self.self_watch.problem(f"A picture for {wish.receiver} was left out: {said}.")
-            except Exception:
-                self.self_watch.defect("the pictures")
+            await self.serve_next()
+
+    async def serve_next(self) -> None:
+        """Draw and send the next picture, as soon as one is wished for; what goes wrong is told as a problem."""
+        wish = await self._wishes.get()
+        try:
+            await self._add(wish)
+        except (DeliveryError, DrawingError, SQLAlchemyError) as error:
+            said = "the database refuses" if isinstance(error, SQLAlchemyError) else str(error)
+            self.self_watch.problem(f"A picture for {wish.receiver} was left out: {said}.")
+        except Exception:
+            self.self_watch.defect("the pictures")
 
     def _takes(self, receiver: str) -> bool:
         refused_at = self._refused.get(receiver)

@@ -89,7 +89,7 @@ class WhatMoved:
         usual = sorted(value for value, _, _ in frozen.calibration.get(score, ()) if value == value)
         return Chart(
             title=f"{target} has drifted: {score}",
-            subtitle=f"{frozen.describe().get(score, 'a score')}; one point is one run of the canaries",
+            subtitle=f"{frozen.describe().get(score, 'a score')}; a point is a run",
             axis=f"{score} (score of a run)",
             points=[(one.at, one.value) for one in points],
             moment=_moment(incident),
@@ -111,9 +111,7 @@ def watch_chart(session: Session, watch: WatchConfig, incident: Incident, now: d
     unit = watch.measure.unit
     if limit is None or all(value is None for value in values):
         return None
-    calls = ", ".join(
-        f"{name} {value}" for name, value in incident.labels.items() if name != "watch"
-    )  # such as: service checkout
+    calls = ", ".join(f"{name} {value}" for name, value in incident.labels.items() if name != "watch")
     return Chart(
         title=f"{watch.name}: {watch.measure.value}",
         subtitle=f"of the {_minutes(watch.over)} before each moment" + (f"; {calls}" if calls else ""),
@@ -122,7 +120,7 @@ def watch_chart(session: Session, watch: WatchConfig, incident: Incident, now: d
         moment=_moment(incident),
         moment_said=_told(incident),
         limit=limit,
-        limit_said=f"{'above' if watch.above is not None else 'below'} {show(limit, unit)}",
+        limit_said=f"threshold: {'above' if watch.above is not None else 'below'} {show(limit, unit)}",
         is_share=unit is Unit.SHARE,
     )
 
