@@ -18,8 +18,8 @@ from .incident import unacknowledge as unacknowledged
 from .matcher import Matcher
 from .silence import Silence, silence_id, silence_problem
 
-ACKNOWLEDGE = "acknowledge"
-"""What stands on record when somebody has acknowledged something."""
+ACKNOWLEDGE, UNACKNOWLEDGE = "acknowledge", "unacknowledge"
+"""What stands on record when somebody has acknowledged something, or has taken it back."""
 
 FALSE_PAGES_MIN = 3
 FALSE_SHARE = 0.5
@@ -78,7 +78,7 @@ def unacknowledge(session: Session, incident_id: str, by: str, now: datetime) ->
         store.save_incident(session, transition.incident)
         group_store.look_again(session, now, incident.id)
     why = f"{transition.reason.value}: {person(by)}"
-    record(session, now, "unacknowledge", why, key=incident.key, incident_id=incident.id)
+    record(session, now, UNACKNOWLEDGE, why, key=incident.key, incident_id=incident.id)
     return transition
 
 
@@ -175,19 +175,21 @@ def person(by: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """Somebody said that they see to an incident."""
+    """Somebody said that they see to an incident, or with ``is_back`` that nobody does any more."""
 
     key: str
     incident_id: str
     by: str
     at: datetime
+    is_back: bool = False
 
 
 def acknowledgements(session: Session) -> tuple[Acknowledged, ...]:
-    """Who has acknowledged what, in the order in which they did."""
-    done = Reason.ACKNOWLEDGED.value
-    return tuple(
-        Acknowledged(one.key, one.incident_id, one.why.removeprefix(f"{done}: "), one.first_at)
-        for one in taken(session, ACKNOWLEDGE)
-        if one.incident_id is not None and one.why.startswith(f"{done}: ")
-    )
+    """Who has acknowledged what, and taken it back, in the order in which they did."""
+    found = [
+        Acknowledged(one.key, one.incident_id, by, one.first_at, is_back=what == UNACKNOWLEDGE)
+        for what, done in ((ACKNOWLEDGE, Reason.ACKNOWLEDGED), (UNACKNOWLEDGE, Reason.UNACKNOWLEDGED))
+        for one in taken(session, what)
+        if one.incident_id is not None and (by := one.why.removeprefix(f"{done.value}: ")) != one.why
+    ]
+    return tuple(sorted(found, key=lambda one: one.at))

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from sqlmodel import Session
 
-from . import group_store, outbox_store, silence_store, store
+from . import group_store, outbox_store, silence_store
 from .decisions import record
 from .grouping import Flushed, Group, Member, Notice, Quiet, due_after, flush, group_id
 from .incident import Incident
@@ -18,6 +18,7 @@ from .inhibition import InhibitRule, may_inhibit
 from .message import Why, about_group, addressed
 from .routing import BY_RULE, Routing, Told
 from .silence import Silence
+from .sources import inhibiting
 
 
 @dataclass
@@ -173,6 +174,6 @@ def flush_due(
     if not group_store.groups_due(session, now, limit=1):
         return 0, group_store.next_due_at(session, now)
     dispatcher = Dispatcher(session, routing, inhibitions, now)
-    for incident in store.open_incidents(session):
+    for incident in inhibiting(session, inhibitions):
         dispatcher.knows(incident)
     return dispatcher.flush_due(), group_store.next_due_at(session, now)

@@ -57,6 +57,14 @@ def may_inhibit(incident: Incident, rules: Sequence[InhibitRule]) -> bool:
     return incident.is_firing and any(all_fit(rule.source, facts) for rule in rules)
 
 
+def source_labels(rules: Sequence[InhibitRule]) -> tuple[frozenset[str], ...]:
+    """For each rule the labels that an incident must have to explain anything away by it."""
+    return tuple(
+        frozenset(one.name for one in rule.source if one.name != SOURCE and not one.fits({}))
+        for rule in rules
+    )
+
+
 def inhibitor(
     key: str, finding: Finding | None, incidents: Iterable[Incident], rules: Sequence[InhibitRule]
 ) -> Incident | None:

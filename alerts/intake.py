@@ -1,6 +1,6 @@
 """Verdicts become incidents, messages and rollbacks, all in the caller's transaction."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -15,6 +15,7 @@ from .inhibition import InhibitRule, inhibitor
 from .rollback import RollbackRule
 from .rolling_back import ask
 from .routing import Routing
+from .sources import inhibiting
 
 
 def receive(
@@ -31,19 +32,23 @@ def receive(
     inhibits changes nothing; a verdict may inhibit those after it, so what inhibits comes first. Without ``routing``
     each rule names who is told.
     """
-    intake = _Intake(Dispatcher(session, routing or Routing(), inhibitions, now), rollbacks or {})
+    keys = {verdict.key for verdict, _ in verdicts}
+    intake = _Intake(Dispatcher(session, routing or Routing(), inhibitions, now), rollbacks or {}, keys)
     return tuple(intake.take(verdict, rule) for verdict, rule in verdicts)
 
 
 class _Intake:
     """Verdicts on their way in, within one transaction."""
 
-    def __init__(self, dispatcher: Dispatcher, rollbacks: Mapping[str, RollbackRule]) -> None:
+    def __init__(
+        self, dispatcher: Dispatcher, rollbacks: Mapping[str, RollbackRule], keys: Collection[str]
+    ) -> None:
         self._dispatcher = dispatcher
         self._session, self._now = dispatcher.session, dispatcher.now
         self._rollbacks = rollbacks
-        self._open = {incident.key: incident for incident in store.open_incidents(self._session)}
-        for incident in self._open.values():
+        # Only what these verdicts are about, and what could explain it: in a storm thousands are open.
+        self._open = {incident.key: incident for incident in store.open_of(self._session, keys)}
+        for incident in inhibiting(self._session, dispatcher.inhibitions):
             dispatcher.knows(incident)
 
     def take(self, verdict: Verdict, rule: AlertRule) -> Transition:

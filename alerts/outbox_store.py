@@ -3,13 +3,14 @@
 Every function takes the session of the caller's transaction and never commits.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, bindparam, delete, func, insert, or_, update
+from sqlalchemy import ColumnElement, Row, bindparam, delete, func, insert, or_, update
+from sqlalchemy import select as select_columns
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, SQLModel, col, select
 
@@ -31,6 +32,9 @@ MAX_ERROR_LENGTH = 500
 READ_AT_ONCE = 200
 """How many messages of a storm are in memory at a time."""
 
+FATES_EACH, FATES_MAX = 100, 5_000
+"""How many of the latest messages about one incident are told of, and about all that are asked for."""
+
 ALARMS = (NoticeKind.FIRING, NoticeKind.ESCALATED, NoticeKind.UPDATED, NoticeKind.REPEATED)
 """By what people first hear of something, and hear of it again."""
 
@@ -51,6 +55,18 @@ class Claim:
 
     notification: Notification
     thread: Thread | None
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What became of a message so far, without what it says."""
+
+    receiver: str
+    attempts: int
+    claimed_at: datetime | None
+    sent_at: datetime | None
+    failed_at: datetime | None
+    last_error: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +137,29 @@ def notifications(
         mine = or_(col(NotificationRow.incident_id) == incident_id, col(NotificationRow.group_id).in_(groups))
         query = query.where(mine)
     return tuple(_notification(row) for row in reversed(session.exec(query).all()))
+
+
+def fates(session: Session, incident_ids: Collection[str]) -> dict[str, list[Fate]]:
+    """What became of the latest messages about each of these incidents, the oldest of them first."""
+    members = session.exec(
+        select(MemberRow.group_id, MemberRow.incident_id).where(col(MemberRow.incident_id).in_(incident_ids))
+    )
+    in_group: dict[str, list[str]] = {}
+    for group_id, incident_id in members:
+        in_group.setdefault(group_id, []).append(incident_id)
+    row = _NOTIFICATION.c
+    query = (
+        select_columns(_NOTIFICATION)
+        .where(or_(row.incident_id.in_(incident_ids), row.group_id.in_(in_group)))
+        .order_by(row.position.desc())
+        .limit(FATES_MAX)
+    )
+    found: dict[str, list[Fate]] = {one: [] for one in incident_ids}
+    for one in session.connection().execute(query):
+        for incident_id in {one.incident_id, *in_group.get(one.group_id, ())} & found.keys():
+            if len(found[incident_id]) < FATES_EACH:
+                found[incident_id].append(_fate(one))
+    return {incident_id: few[::-1] for incident_id, few in found.items()}
 
 
 def notification(session: Session, notification_id: str) -> Notification | None:
@@ -342,6 +381,17 @@ def backlog(session: Session, failed_since: datetime) -> Backlog:
         .where(NotificationRow.kind != NoticeKind.TEST.value)
     ).one()
     return Backlog(waiting=waiting, failed=failed, oldest_at=moment(oldest))
+
+
+def _fate(row: Row[Any]) -> Fate:
+    return Fate(
+        receiver=row.receiver,
+        attempts=row.attempts,
+        claimed_at=moment(row.claimed_at),
+        sent_at=moment(row.sent_at),
+        failed_at=moment(row.failed_at),
+        last_error=row.last_error,
+    )
 
 
 def _is_waiting() -> ColumnElement[bool]:

@@ -10,7 +10,20 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import Row, bindparam, delete, func, insert, select, update
+from sqlalchemy import (
+    Row,
+    and_,
+    bindparam,
+    delete,
+    false,
+    func,
+    insert,
+    literal_column,
+    or_,
+    select,
+    true,
+    update,
+)
 from sqlmodel import Session, SQLModel, col
 from sqlmodel import select as select_rows
 
@@ -18,17 +31,18 @@ from .finding import Finding, Severity, Source
 from .incident import Incident, State
 from .tables import IncidentRow, LedgerRow
 
+KEYS_AT_ONCE = 500
+"""How many keys one question names."""
+
 # Built once, as every run needs them: SQLAlchemy takes longer to build a statement than SQLite to answer it.
 _INCIDENT = SQLModel.metadata.tables["incident"]
 _UPDATE_INCIDENT = update(_INCIDENT).where(_INCIDENT.c.id == bindparam("this_id"))
 _INSERT_INCIDENT = insert(_INCIDENT)
 _ONE_INCIDENT = select(_INCIDENT).where(_INCIDENT.c.id == bindparam("this_id"))
 _COUNT_OF_KEY = select(func.count()).select_from(_INCIDENT).where(_INCIDENT.c.key == bindparam("this_key"))
-_OPEN_INCIDENTS = (
-    select(_INCIDENT)
-    .where(col(IncidentRow.state) != State.RESOLVED.value)
-    .order_by(col(IncidentRow.opened_at), col(IncidentRow.id))
-)
+# Written out, not a bound value: only so the index of open incidents serves.
+_IS_OPEN = col(IncidentRow.state) != literal_column(f"'{State.RESOLVED.value}'")
+_OPEN_INCIDENTS = select(_INCIDENT).where(_IS_OPEN).order_by(col(IncidentRow.opened_at), col(IncidentRow.id))
 _THIS_LEDGER = (
     col(LedgerRow.scope) == bindparam("in_scope"),
     col(LedgerRow.baseline_id) == bindparam("of_baseline"),
@@ -48,6 +62,40 @@ class LedgerState:
 def open_incidents(session: Session) -> tuple[Incident, ...]:
     """All pending and firing incidents, the oldest first."""
     return tuple(incident_of(row) for row in session.connection().execute(_OPEN_INCIDENTS))
+
+
+def latest_open(session: Session, limit: int) -> tuple[Incident, ...]:
+    """The open incidents that were opened last, the oldest of them first."""
+    opened_at, named = col(IncidentRow.opened_at), col(IncidentRow.id)
+    query = select(_INCIDENT).where(_IS_OPEN).order_by(opened_at.desc(), named.desc()).limit(limit)
+    rows = session.connection().execute(query).all()
+    return tuple(incident_of(row) for row in reversed(rows))
+
+
+def open_of(session: Session, keys: Collection[str]) -> tuple[Incident, ...]:
+    """The open incidents of these keys: of each there is one at most."""
+    wanted, found = list(keys), []
+    for start in range(0, len(wanted), KEYS_AT_ONCE):
+        query = _OPEN_INCIDENTS.where(col(IncidentRow.key).in_(wanted[start : start + KEYS_AT_ONCE]))
+        found += [incident_of(row) for row in session.connection().execute(query)]
+    return tuple(found)
+
+
+def open_below(session: Session, prefix: str) -> tuple[Incident, ...]:
+    """The open incidents whose keys begin so, the oldest first."""
+    query = _OPEN_INCIDENTS.where(col(IncidentRow.key).startswith(prefix, autoescape=True))
+    return tuple(incident_of(row) for row in session.connection().execute(query))
+
+
+def open_labelled(session: Session, alternatives: Collection[Collection[str]]) -> tuple[Incident, ...]:
+    """The open incidents that have all labels of one of the alternatives, and some that only seem to; oldest first."""
+    labels = col(IncidentRow.labels)
+    have = [
+        and_(true(), *(labels.contains(f'"{name}":', autoescape=True) for name in names))
+        for names in alternatives
+    ]
+    rows = session.connection().execute(_OPEN_INCIDENTS.where(or_(false(), *have)))
+    return tuple(incident_of(row) for row in rows)
 
 
 def incidents(session: Session, limit: int = 100) -> tuple[Incident, ...]:

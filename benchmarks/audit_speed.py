@@ -27,7 +27,7 @@ from dashboards.audit.report import Audit
 from monitor.audit.auditing import audit
 from monitor.audit.facts import DAY_S, HOUR_S
 from monitor.audit.gathering import Wanted, gather
-from monitor.config import Config, Deployment
+from monitor.config import DATABASE_FILE, Config, Deployment
 from monitor.database import Database
 from monitor.traffic import store
 from monitor.traffic.roll_ups import Resolution
@@ -139,7 +139,7 @@ def main(
     read: Annotated[bool, typer.Option(hidden=True)] = False,
 ) -> None:
     """Write the month where it is not there yet, make the audit, and print what it took."""
-    path = folder / "anchorwatch.db"
+    path = folder / DATABASE_FILE
     if read:
         before = time.process_time()
         found = _audited(Database(path))

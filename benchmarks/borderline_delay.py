@@ -193,6 +193,7 @@ def main(
     ] = 0.1,
     keep: Annotated[int, typer.Option(help="Canaries.")] = 10,
     repetitions: Annotated[int, typer.Option(min=1)] = 5,
+    seed: Annotated[int, typer.Option(help="Of the first stream; the next one has the next.")] = 0,
     baseline_runs: Annotated[int, typer.Option(min=12)] = 168,
     calm_runs: Annotated[int, typer.Option(min=0)] = 40,
     changed_runs: Annotated[int, typer.Option(min=1)] = 60,
@@ -211,15 +212,15 @@ def main(
     outcomes: dict[str, list[Outcome]] = {way.name: [] for way in WAYS}
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("streams", total=repetitions * len(WAYS))
-        for seed in range(repetitions):
+        for number in range(seed, seed + repetitions):
             models = (
-                drawn_models(candidates(count), moved, seed)
+                drawn_models(candidates(count), moved, number)
                 if base is None or changed is None
                 else (read_model(base), read_model(changed))
             )
             for way in WAYS:
                 runs = (baseline_runs, calm_runs, changed_runs)
-                outcomes[way.name].append(tried(*models, way, keep, runs, seed))
+                outcomes[way.name].append(tried(*models, way, keep, runs, number))
                 progress.advance(task)
     rows = {name: _summary(ones) for name, ones in outcomes.items()}
     if as_json:

@@ -1,5 +1,6 @@
 """The pages that people read, rendered on the server: the status page and the API's reference."""
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -65,9 +66,10 @@ def page_routes(
     @router.get("/", response_class=HTMLResponse)
     async def status_page(request: Request) -> HTMLResponse:
         visitor = guard.visitor(request) if guard else None
-        return HTMLResponse(
-            render_status(await view.status(), visitor), headers={"Cache-Control": "no-store"}
-        )
+        status = await view.status()
+        # In a thread: with hundreds of open incidents it takes longer than a probe should wait for its answer.
+        html = await asyncio.to_thread(render_status, status, visitor)
+        return HTMLResponse(html, headers={"Cache-Control": "no-store"})
 
     @router.get("/api/docs", response_class=HTMLResponse)
     async def reference_page() -> HTMLResponse:

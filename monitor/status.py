@@ -15,9 +15,9 @@ from alerts import incident as incidents
 from alerts.evidence.ledger import QUARTER_S, Ledger
 from alerts.finding import Label
 from alerts.inhibition import InhibitRule, inhibitor
-from alerts.message import Notification
 from alerts.recovery import recovery_of
 from alerts.rollback import Action, PastRollback
+from alerts.sources import inhibiting
 from canaries.baseline import BaselineStatus
 from canaries.baseline_store import BaselineSummary
 from canaries.clock import Clock
@@ -138,16 +138,19 @@ class Status:
 
     def _read(self, session: Session) -> DeploymentStatus:
         now, config = self.clock.now(), self.deployment.config
-        open_now = {incident.key: incident for incident in alert_store.open_incidents(session)}
+        # Never all that are open: in a storm those are thousands.
+        open_now = {one.key: one for one in alert_store.open_of(session, self._keys())}
+        sources, rules = inhibiting(session, self.house.inhibitions), self.house.inhibitions
         quarter = now - timedelta(seconds=QUARTER_S)
         pages = group_store.pages_since(session, quarter)
         shown = {
             one.id: one
             for one in (
-                *tuple(open_now.values())[-OPEN_SHOWN:],
+                *alert_store.latest_open(session, OPEN_SHOWN),
                 *alert_store.incidents(session, INCIDENTS_SHOWN),
             )
         }
+        fates = outbox_store.fates(session, shown.keys())
         backlog = outbox_store.backlog(session, failed_since=now - FAILURES_SHOWN_FOR)
         received = self.metrics.received
         return DeploymentStatus(
@@ -157,12 +160,11 @@ class Status:
             budget=Budget(config.budget.pages_per_quarter, pages, _rules(session, quarter)),
             targets=tuple(self._target(session, name, open_now) for name in config.targets),
             watches=(
-                *(_watch(one, open_now, self.house.inhibitions) for one in self.looks),
+                *(_watch(one, open_now, sources, rules) for one in self.looks),
                 *(_tail(one, open_now) for one in self.tails.values()),
             ),
             incidents=tuple(
-                _incident(session, one, _holder(one, open_now, self.house.inhibitions))
-                for one in shown.values()
+                _incident(one, fates[one.id], _holder(one, sources, rules)) for one in shown.values()
             ),
             outbox=OutboxStatus(
                 waiting=backlog.waiting,
@@ -184,6 +186,14 @@ class Status:
             services=_services(self.silence),
             problems=self.problems.shown(now),
         )
+
+    def _keys(self) -> set[str]:
+        """The keys of the incidents that say how a watch or a target is."""
+        watches = (*(one.watch for one in self.looks), *(one.watch for one in self.tails.values()))
+        targets = self.deployment.config.targets
+        return {incident_key(watch) for watch in watches} | {
+            proof_key(name, ProofKind.ENDPOINT_DOWN) for name in targets
+        }
 
     def _ingest_note(self, session: Session, now: datetime) -> str:
         """What is wrong with what comes in, or that nothing ever came; empty where there is nothing to say."""
@@ -336,19 +346,22 @@ def _services(look: SilenceLook | None) -> tuple[ServiceStatus, ...]:
 
 
 def _holder(
-    one: incidents.Incident, open_now: Mapping[str, incidents.Incident], rules: Sequence[InhibitRule]
+    one: incidents.Incident, sources: Sequence[incidents.Incident], rules: Sequence[InhibitRule]
 ) -> str:
     """The key of the firing incident for which an open one is held; empty where there is none."""
-    source = inhibitor(one.key, one.finding, open_now.values(), rules) if one.is_open else None
+    source = inhibitor(one.key, one.finding, sources, rules) if one.is_open else None
     return source.key if source else ""
 
 
 def _watch(
-    one: Look, open_now: Mapping[str, incidents.Incident], rules: Sequence[InhibitRule]
+    one: Look,
+    open_now: Mapping[str, incidents.Incident],
+    sources: Sequence[incidents.Incident],
+    rules: Sequence[InhibitRule],
 ) -> WatchStatus:
     watch, judgement = one.watch, one.judgement
     incident, reason = open_now.get(incident_key(watch)), judgement.reason
-    source = inhibitor(incident_key(watch), one.verdict().finding, open_now.values(), rules)
+    source = inhibitor(incident_key(watch), one.verdict().finding, sources, rules)
     if source is not None:
         reason = f"held while {source.key} fires: {reason}"
     if incident is not None:
@@ -382,7 +395,9 @@ def _rules(session: Session, since: datetime) -> tuple[RulePrecision, ...]:
     return tuple(RulePrecision(one.rule, one.pages, one.right, one.wrong, one.precision) for one in records)
 
 
-def _incident(session: Session, one: incidents.Incident, inhibited_by: str = "") -> IncidentStatus:
+def _incident(
+    one: incidents.Incident, fates: Sequence[outbox_store.Fate], inhibited_by: str
+) -> IncidentStatus:
     return IncidentStatus(
         id=one.id,
         key=one.key,
@@ -400,11 +415,11 @@ def _incident(session: Session, one: incidents.Incident, inhibited_by: str = "")
         reopened=one.reopened,
         is_true=one.is_true,
         evidence=tuple(EvidenceLine(name, value) for name, value in one.finding.evidence),
-        notifications=tuple(_notification(row) for row in outbox_store.notifications(session, one.id)),
+        notifications=tuple(_notification(row) for row in fates),
     )
 
 
-def _notification(row: Notification) -> NotificationStatus:
+def _notification(row: outbox_store.Fate) -> NotificationStatus:
     if row.sent_at is not None:
         state = DeliveryState.SENT
     else:

@@ -12,7 +12,7 @@ from shutil import which
 from typing import Any
 
 import aiohttp
-import pytest
+from real_parts import require
 
 FLAGS = (
     "--headless",
@@ -134,10 +134,10 @@ class Chromium:
 async def chromium(
     profile: Path, *, width: int = 1200, height: int = 800, dark: bool = False, scripts: bool = True
 ) -> AsyncIterator[Chromium]:
-    """A tab of a browser of one's own; the test skips where there is none. ``scripts``: whether pages may run any."""
+    """A tab of a browser of one's own. ``scripts``: whether pages may run any."""
     program = which("chromium") or which("chromium-browser") or which("google-chrome")
-    if program is None:
-        pytest.skip("chromium is missing; get it by: apt-get install chromium")
+    require("Chromium", program is not None, "scripts/install-real-parts.sh (on Debian or Ubuntu, as root)")
+    assert program is not None
     process = await asyncio.create_subprocess_exec(
         program, *FLAGS, f"--user-data-dir={profile}", "about:blank", stderr=subprocess.PIPE
     )

@@ -51,8 +51,8 @@ reopen_within: 20m
 targets:
   bot: {model: m, suite: support.yaml, every: 10m, baseline: {runs: 12}, down_after: 2}
 watches:
-  - {name: slow, measure: latency_p50, above: 3s, over: 5m, min_calls: 5, for: 5m, severity: page}
-  - {name: errors, measure: error_share, above: 30%, over: 10m, min_calls: 5, severity: ticket, rollback: shop}
+  - {name: slow, measure: latency_p50, above: 3s, over: 5m, min_calls: 5, for: 5m, severity: page, rollback: shop}
+  - {name: errors, measure: error_share, above: 30%, over: 10m, min_calls: 5, severity: ticket}
   - {name: shifted, measure: latency_p95, min_calls: 20, shift: {every: 15m, baseline: 2h}}
 route:
   receivers: [slack]
@@ -367,6 +367,14 @@ class World:
         if opened and chance < 0.4:
             chosen = self.rng.choice(opened).id
             self.database.write(lambda s: actions.acknowledge(s, chosen, "ada", now))
+            if self.rng.random() < 0.3:
+
+                async def take_back() -> None:
+                    at = self.clock.now()
+                    self.database.write(lambda s: actions.unacknowledge(s, chosen, "ada", at))
+                    self.after(self.rng.uniform(0, IDLE_OUTBOX_S), self.idle_turn)
+
+                self.after(300, take_back)
         elif chance < 0.55:
             matcher = parse_matcher(self.rng.choice(["service=shop", "watch=errors", "target=bot"]))
             end = now + timedelta(seconds=self.rng.choice([900, 5400]))

@@ -44,7 +44,7 @@ def offered(raw: object, choice: object = None) -> Offered:
     """The tools of a list of definitions."""
     try:
         written = orjson.dumps([*_definitions(raw)], option=orjson.OPT_SORT_KEYS)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         return Offered(lost=True)
     tools = _tools(written)
     if tools is None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..canonical import well_formed
 from ..prompt import Image, Message, Text, Tool, ToolCall
-from ..prompt_document import MAX_MESSAGE_CHARS, MAX_PARTS
+from ..prompt_document import MAX_MESSAGE_CHARS, MAX_PARTS, MAX_TOOLS
 from ..suite import MAX_MESSAGES
 from .definitions import FOREIGN_TOOLS, Offered, offered_in
 from .pieces import (
@@ -152,7 +152,10 @@ def _conversation(turns: Sequence[_Turn]) -> Conversation | None:
         asked = next((why for role, pieces in turns if role == "user" and (why := _lost(pieces))), None)
         return None if asked is None else Conversation(messages, asked)
     is_bounded = len(messages) <= MAX_MESSAGES and all(
-        len(one.content) <= MAX_MESSAGE_CHARS and len(one.parts) <= MAX_PARTS for one in messages
+        len(one.content) <= MAX_MESSAGE_CHARS
+        and len(one.parts) <= MAX_PARTS
+        and len(one.tool_calls) <= MAX_TOOLS
+        for one in messages
     )
     lacks = next((why for _, pieces in turns if (why := _lost(pieces)) is not None), script.fault)
     if lacks is None and script.open:

@@ -104,11 +104,12 @@ def call_of(node: Mapping[str, Any]) -> Called | Lost:
     given: Any = next(
         (inner[key] for key in ("arguments", "args", "input") if inner.get(key) is not None), {}
     )
-    if isinstance(given, str):
-        try:
-            given = orjson.loads(given) if given.strip() else {}
-        except orjson.JSONDecodeError:
-            return Lost(BAD_CALL)
+    try:
+        # Once through JSON: logs may be written in Python, with values that no API takes.
+        written = given if isinstance(given, str) else orjson.dumps(given)
+        given = orjson.loads(written) if written.strip() else {}
+    except (orjson.JSONDecodeError, TypeError):
+        return Lost(BAD_CALL)
     if not name or not isinstance(given, dict):
         return Lost(BAD_CALL)
     id = _first(node, "call_id", "tool_call_id", "toolCallId", "toolUseId", "id") or _first(
@@ -178,11 +179,25 @@ def _result_text(given: object) -> str | None:
     if isinstance(given, str):
         return given
     if isinstance(given, list):
-        pieces = list(pieces_of([{"text": orjson.dumps(one["json"]).decode()} if isinstance(one, dict) and "json" in one
-                                 else one for one in given]))  # fmt: skip
-        texts = [one.text for one in pieces if isinstance(one, Text)]
-        return "".join(texts) if len(texts) == len(pieces) else None
-    return orjson.dumps(given).decode()
+        texts = [_block_text(one) for one in given]
+        return None if None in texts else "".join(text for text in texts if text is not None)
+    return _json(given)
+
+
+def _block_text(block: object) -> str | None:
+    """The text of a part of a result; Bedrock has parts that are JSON."""
+    if isinstance(block, dict) and "json" in block:
+        return _json(block["json"])
+    pieces = list(pieces_of(block))
+    texts = [one.text for one in pieces if isinstance(one, Text)]
+    return "".join(texts) if len(texts) == len(pieces) else None
+
+
+def _json(value: object) -> str | None:
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:
+        return None
 
 
 def _first(node: Mapping[str, Any], *keys: str) -> str:

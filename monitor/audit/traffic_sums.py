@@ -1,5 +1,6 @@
 """The stored windows of production traffic, added up to what an audit looks at."""
 
+import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -157,11 +158,12 @@ def _counted(
     session: Session, span: Span, places: _Places, progress: Progress
 ) -> Iterator[tuple[int, Counting]]:
     """What was counted in each block of a span: one after the other, so that only one of them takes memory."""
+    read = itertools.count(1)
     for block in span.blocks():
         counting = Counting(places.service_of, places.model_of)
         piece = Span(max(block, span.first), min(block + span.block_s, span.end), span.block_s)
-        for number, (_, series, body) in enumerate(_windows(session, piece), 1):
-            if number % _TOLD_EVERY == 0:
+        for _, series, body in _windows(session, piece):
+            if next(read) % _TOLD_EVERY == 0:
                 progress(_TOLD_EVERY)
             counting.count(places.of(series), counted_in(body))
         yield block, counting

@@ -287,7 +287,8 @@ class Replay:
         """Acknowledge the same incident; under another configuration, that which is open about the same."""
         known = alert_store.incident(session, one.incident_id) or alert_store.latest_of(session, one.key)
         if known is not None and known.is_open:
-            actions.acknowledge(session, known.id, one.by, one.at)
+            do = actions.unacknowledge if one.is_back else actions.acknowledge
+            do(session, known.id, one.by, one.at)
 
     def _see_to_baseline(self, session: Session, event: Event) -> None:
         watched = self._watched.get(event.target)

@@ -10,7 +10,7 @@ from math import ceil
 from sqlmodel import Session
 
 from alerts.incident import Incident
-from alerts.store import open_incidents
+from alerts.store import open_of
 from canaries import BaselineError
 from canaries.baseline import Baseline, BaselineStatus
 from canaries.baseline_events import Actor, BaselineEvent, Event, latest_event, note_event
@@ -279,7 +279,7 @@ def renew_baseline(session: Session, baseline: BaselineSummary, now: datetime, w
 def open_troubles(session: Session, target: str) -> tuple[Incident, ...]:
     """The open incidents for which the answers of a target may not be as usual."""
     keys = incident_keys(target) - {baseline_key(target)}
-    return tuple(one for one in open_incidents(session) if one.key in keys)
+    return open_of(session, keys)
 
 
 def _event(current: BaselineSummary, now: datetime, event: BaselineEvent, why: str) -> Event:

@@ -141,7 +141,7 @@ def _may_be_collected(
     if any(one.label is Label.BREACHED for one in proven):
         return False
     ours = {incident_key(watched.name), *(proof_key(watched.name, kind) for kind in ProofKind)}
-    return not any(incident.key in ours for incident in alert_store.open_incidents(session))
+    return not alert_store.open_of(session, ours)
 
 
 def _last_runs(session: Session, watched: Watched, features: RunFeatures) -> LastRuns:

@@ -15,13 +15,14 @@ from alerts.evidence.ledger import QUARTER_S
 from alerts.explain import Explanation, explain
 from alerts.grouping import Group, Member, Quiet
 from alerts.incident import Incident, Reason
-from alerts.inhibition import InhibitRule, may_inhibit
+from alerts.inhibition import InhibitRule
 from alerts.kept_quiet import KeptQuiet, kept_quiet
 from alerts.matcher import Matcher, all_fit, facts_of, parse_matcher
 from alerts.message import Notification, Why
 from alerts.routing import Routing
 from alerts.routing_words import mute_time_words, told_words, tree_words, unreachable_routes
 from alerts.silence import Silence
+from alerts.sources import inhibiting
 from canaries.clock import Clock
 from dashboards import StatusError
 from dashboards.desk import (
@@ -49,6 +50,9 @@ from .refusing import refused
 
 LOOKED_AT_MAX = 2_000
 """How many of the latest incidents are searched for those that fit."""
+
+OPEN_LOOKED_AT_MAX = 20_000
+"""The same of the open ones."""
 
 T = TypeVar("T")
 
@@ -79,12 +83,12 @@ class Desk:
             return is_wanted and all_fit(matchers, facts_of(one.key, one.finding, one.severity))
 
         def work(session: Session) -> tuple[IncidentLine, ...]:
-            opened = alert_store.open_incidents(session)
             if everything or state is IncidentState.RESOLVED:
                 found = alert_store.incidents(session, LOOKED_AT_MAX)
             else:
-                found = tuple(reversed(opened))
-            quiet = self._quiet(session, opened, now)
+                some = limit if not matchers and state is None else OPEN_LOOKED_AT_MAX
+                found = tuple(reversed(alert_store.latest_open(session, some)))
+            quiet = self._quiet(session, now)
             return tuple(self._line(one, quiet, now) for one in islice(filter(fits, found), limit))
 
         return await self._read(work)
@@ -95,7 +99,7 @@ class Desk:
 
         def work(session: Session) -> IncidentFile:
             one = actions.found(session, asked)
-            quiet = self._quiet(session, alert_store.open_incidents(session), now)
+            quiet = self._quiet(session, now)
             groups = group_store.groups_of(session, one.id)
             explained = explain(session, one.id)
             return IncidentFile(
@@ -143,7 +147,7 @@ class Desk:
         told = self.told_by.told(one, notify)
 
         def work(session: Session) -> tuple[HeldView, ...]:
-            quiet = self._quiet(session, alert_store.open_incidents(session), now)
+            quiet = self._quiet(session, now)
             return tuple(_held(kept) for kept in kept_quiet(one, self.told_by, quiet, now))
 
         return WouldTell(tuple(told_words(way, self.told_by, now) for way in told), await self._read(work))
@@ -199,13 +203,13 @@ class Desk:
         ended = await self._change(lambda session, now: actions.expire(session, silence, now))
         return _silence(ended, self.clock.now())
 
-    def _quiet(self, session: Session, opened: Sequence[Incident], now: datetime) -> Quiet:
+    def _quiet(self, session: Session, now: datetime) -> Quiet:
         """All that may keep people from hearing of something now."""
         return Quiet(
             silences=silence_store.silences(session, now),
             mute_times=self.told_by.mute_times,
             inhibitions=self.inhibitions,
-            firing=tuple(one for one in opened if may_inhibit(one, self.inhibitions)),
+            firing=inhibiting(session, self.inhibitions),
         )
 
     def _line(self, one: Incident, quiet: Quiet, now: datetime) -> IncidentLine:

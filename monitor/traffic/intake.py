@@ -72,7 +72,7 @@ UNFOLDED_MAX = 4 * SERIES_MAX
 FOLD_EVERY_S = 15.0
 """How often whoever runs the intake should fold."""
 
-FOLD_AFTER_CALLS = 200_000
+FOLD_AFTER_CALLS = 500_000
 """After so many calls the intake folds by itself: a restart counts again what is not folded, in a few seconds."""
 
 _STORE_ERRORS = (SQLAlchemyError, RuntimeError)

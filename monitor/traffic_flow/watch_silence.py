@@ -101,8 +101,8 @@ class SilenceLook:
             found.append(_heard_verdict(one, own))
         found += [_loss_verdict(one) for one in self.losses]
         keys = {one.key for one in found}
-        for incident in alert_store.open_incidents(session):
-            if incident.key.startswith(KEY) and incident.key not in keys:
+        for incident in alert_store.open_below(session, KEY):
+            if incident.key not in keys:
                 label = Label.STEADY if self.is_settled else Label.NO_DATA
                 found.append(Verdict(incident.key, label, note="There is nothing to look at any more"))
         rule = AlertRule(keep_firing_s=KEEP_FIRING_S, notify=notify)

@@ -84,7 +84,7 @@ class Watchman:
     def _take(self, session: Session, facts: Facts, now: datetime) -> tuple[Transition, ...]:
         self._test(session, now)
         verdicts = judge(facts, self.deployment.config.watchman, now)
-        opened = {one.key for one in alert_store.open_incidents(session) if one.key.startswith(KEY)}
+        opened = {one.key for one in alert_store.open_below(session, KEY)}
         over = [
             Verdict(key, Label.STEADY, note="There is nothing to look at any more")
             for key in sorted(opened - {one.key for one in verdicts})

@@ -84,7 +84,7 @@ def test_calls_are_counted_once_by_minutes_hours_and_days_alike(month: Database)
 
 
 def test_what_is_read_is_what_the_windows_come_to_one_by_one(database: Database) -> None:
-    """Also of a service that is not told apart, of one with several models, and of calls that are in no series."""
+    """Also of a service with several models, and of calls that are in no series."""
     other_model = SHOP._replace(response_model="gpt-4o-mini-2025-01-01", version="1.1")
     unpriced = Calls(cost_usd=None, checked_share=0.0, failed_share=0.1)
     write_month(

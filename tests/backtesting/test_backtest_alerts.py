@@ -20,7 +20,7 @@ from monitor.cli import app
 from monitor.database import Database
 from monitor.tables import MomentRow
 
-EARLY = START + timedelta(hours=2)
+EARLY = START + timedelta(hours=3.5)
 """Until then is enough where it is not about everything that may happen."""
 
 
@@ -53,12 +53,13 @@ def test_the_configuration_that_ran_sends_what_was_sent(lived: Path) -> None:
     whys = Counter(str(one.message.why) for one in compared.live.messages)
     assert len(whys) >= 5, whys
     assert len({one.message.key for one in compared.live.messages}) >= 3
+    assert {one.message.kind.value for one in compared.live.messages} >= {"rollback", "rollback_news"}
     assert hashlib.sha256(lived.read_bytes()).digest() == before
 
 
 def test_another_threshold_sends_something_else(lived: Path) -> None:
     proposed = CONFIG.replace("above: 3s", "above: 300s")
-    compared = backtest_alerts(deployment_of(proposed), lived)
+    compared = backtest_alerts(deployment_of(proposed), lived, until=EARLY)
     assert not compared.is_same
     assert {one.key for one in compared.gone} >= {"watch/slow"}
     assert "watch/slow" not in {one.message.key for one in compared.proposed.messages}
@@ -69,13 +70,13 @@ def test_another_threshold_sends_something_else(lived: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("seed", range(2, 8))
+@pytest.mark.parametrize("seed", range(2, 5))
 def test_days_of_storms_are_sent_again(tmp_path: Path, seed: int) -> None:
     path = tmp_path / "anchorwatch.sqlite"
-    asyncio.run(World(path, seed).live(hours=48))
+    asyncio.run(World(path, seed).live(hours=24))
     compared = backtest_alerts(deployment_of(), path)
     assert changed_lines(compared) == ()
-    assert len(compared.live.messages) > 50
+    assert len(compared.live.messages) > 30
 
 
 # --- what is not on record
@@ -84,7 +85,7 @@ def test_days_of_storms_are_sent_again(tmp_path: Path, seed: int) -> None:
 def test_a_past_without_moments_has_looks_made_up_and_says_so(lived: Path, tmp_path: Path) -> None:
     path = changed(lived, tmp_path, delete(MomentRow), text("DELETE FROM traffic_seen"))
     compared = backtest_alerts(deployment_of(), path, until=EARLY)
-    assert compared.looks == pytest.approx(2 * 12, abs=2)
+    assert compared.looks == pytest.approx(3.5 * 12, abs=2)
     assert compared.runs > 8
     assert compared.proposed.alarms
     (note,) = compared.notes
@@ -153,7 +154,7 @@ def test_the_command_shows_the_messages_and_what_is_new_and_gone(lived: Path, fo
 
 
 def test_the_command_gives_json_of_a_part_of_the_time(lived: Path, folder: Path) -> None:
-    since, until = "2026-03-02T16:30", "2026-03-02T18:00"
+    since, until = "2026-03-02T16:30", "2026-03-02T19:30"
     options = ("--since", since, "--until", until, "--json")
     result = run("-c", str(folder / "anchorwatch.yaml"), "--data", str(lived.parent), *options)
     found = json.loads(result.stdout)
@@ -171,8 +172,9 @@ def test_a_difference_is_an_exit_code(lived: Path, folder: Path) -> None:
     result = run("-c", str(config), "--database", str(lived), *options)
     assert result.exit_code == 1
     lines = result.stdout.splitlines()
-    assert {line[0] for line in lines} == {"-", "+"}
-    assert all(json.loads(line[2:])["message"]["key"] in ("watch/slow", "watch/sluggish") for line in lines)
+    keys = {(line[0], json.loads(line[2:])["message"]["key"]) for line in lines}
+    assert keys >= {("-", "watch/slow"), ("+", "watch/sluggish")}
+    assert not keys & {("+", "watch/slow"), ("-", "watch/sluggish")}
 
 
 @pytest.mark.parametrize(

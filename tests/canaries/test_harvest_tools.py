@@ -13,6 +13,7 @@ from canaries.harvest.gathering import PICTURE_BYTES_MAX, TOO_MANY_PICTURES, Gat
 from canaries.harvest.messages import (
     NO_DEFINITIONS,
     NO_QUESTION,
+    TOO_LONG,
     UNMATCHED,
     Conversation,
     conversation_of,
@@ -147,6 +148,10 @@ def user(*content: object) -> dict[str, Any]:
 CALLING = {"role": "assistant", "tool_calls": [OPENAI_CALL]}
 RESULT = {"role": "tool", "tool_call_id": "call_x9", "content": "sent"}
 LARGE = base64.b64encode(PNG + bytes(IMAGE_BYTES_MAX)).decode()
+FOREIGN_CALL = {"name": "find_order", "arguments": {"a": {1, 2}}}
+DEEP: dict[str, Any] = {"type": "object"}
+for _ in range(2_000):
+    DEEP = {"type": "object", "properties": {"a": DEEP}}
 OFFERED = {"tools": [OPENAI_TOOL]}
 LACKING: dict[str, tuple[dict[str, Any], str]] = {
     "sound": ({"messages": [user({"type": "input_audio", "input_audio": {"data": "x"}})]}, OTHER),
@@ -158,6 +163,16 @@ LACKING: dict[str, tuple[dict[str, Any], str]] = {
     "half a call": (
         {"messages": [user("Why?"), CALLING | {"tool_calls": [{"name": "find_order", "arguments": '{"nu'}]}, RESULT]}
         | OFFERED, BAD_CALL),
+    "a call that no API takes": (
+        {"messages": [user("Why?"), CALLING | {"tool_calls": [FOREIGN_CALL]}, RESULT]} | OFFERED, BAD_CALL),
+    "too many calls": (
+        {"messages": [user("Why?"), CALLING | {"tool_calls": [OPENAI_CALL] * 129}, *[RESULT] * 129]} | OFFERED,
+        TOO_LONG),
+    "a result that is no JSON": (
+        {"messages": [user("Why?"), CALLING, {"role": "tool", "parts": [{"type": "tool_result", "result": {1, 2}}]}]}
+        | OFFERED, OTHER),
+    "tools nested too deeply": (
+        {"messages": [user("Why?")], "tools": [{"name": "a", "parameters": DEEP}]}, FOREIGN_TOOLS),
     "a call without result": ({"messages": [user("Why?"), CALLING, user("And?")]} | OFFERED, UNMATCHED),
     "a result of nothing": ({"messages": [user("Why?"), RESULT]} | OFFERED, UNMATCHED),
     "a tool of the provider's": ({"messages": [user("Why?")], "tools": [{"type": "web_search"}]}, FOREIGN_TOOLS),

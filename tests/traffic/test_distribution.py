@@ -100,6 +100,12 @@ def test_places_may_come_after_the_first_were_added_up() -> None:
     assert_same(found[5], histogram_of([1e-6, 1e6]))
 
 
+def test_places_of_no_whole_are_left_out() -> None:
+    pile = Pile([-1, -1])
+    pile.add(1, stored(histogram_of([1.0, 2.0])))
+    assert pile.distributions(0) == {}
+
+
 def test_a_pile_takes_back_what_another_window_counted() -> None:
     back, pile = histogram_of([1.0, 2.0]), Pile([0])
     back.add(3.0, -1)

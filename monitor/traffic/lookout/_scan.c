@@ -23,13 +23,15 @@
 #define BEGINNINGS_MAX 32
 #define COUNT_MAX 1000000000ULL
 #define SLACK_S 0.1
-#define BLOCK 64 /* bytes that are looked at together */
+#define BLOCK 16 /* bytes that are looked at together */
 #define NOTHING 0xFFFF
 #define NO_TEXT 0xFFFFFFFFu
 #define TELLING_ID_MIN 16
 #define SCOPES_MAX 100000 /* with more than these the request is for Python to refuse or to read */
 
 typedef const uint8_t *Bytes;
+typedef uint8_t Block __attribute__((vector_size(BLOCK)));
+typedef uint64_t Words __attribute__((vector_size(BLOCK)));
 
 typedef struct {
     Bytes at;
@@ -352,18 +354,21 @@ static int is_word_end(Bytes at, Bytes end)
 }
 
 /* Where these letters come next; NULL where they do not. Of each block it is seen at once, by their first and their last
-   one, whether they may begin in it: documents are long, and mostly hold none of what they are searched for. */
+   one, where they may begin in it: documents are long, and mostly hold none of what they are searched for. */
 static Bytes find(Bytes at, Bytes end, const char *letters, Py_ssize_t size)
 {
     const uint8_t first = (uint8_t)letters[0], last = (uint8_t)letters[size - 1];
-    while (end - at >= BLOCK + size) {
-        uint8_t may_begin = 0;
-        for (int i = 0; i < BLOCK; i++)
-            may_begin |= (uint8_t)((at[i] == first) & (at[i + size - 1] == last));
-        for (int i = 0; may_begin && i < BLOCK; i++)
-            if (at[i] == first && memcmp(at + i, letters, (size_t)size) == 0)
-                return at + i;
-        at += BLOCK;
+    for (; end - at >= BLOCK + size; at += BLOCK) {
+        Block begins, ends;
+        memcpy(&begins, at, BLOCK);
+        memcpy(&ends, at + size - 1, BLOCK);
+        Words found = (Words)((begins == first) & (ends == last));
+        for (int i = 0; i < BLOCK / 8; i++)
+            for (uint64_t places = found[i]; places; places &= ~(0xFFULL << (__builtin_ctzll(places) & ~7))) {
+                Bytes place = at + i * 8 + __builtin_ctzll(places) / 8;
+                if (memcmp(place, letters, (size_t)size) == 0)
+                    return place;
+            }
     }
     for (; end - at >= size; at++)
         if (*at == first && memcmp(at, letters, (size_t)size) == 0)

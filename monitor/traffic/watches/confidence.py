@@ -6,6 +6,7 @@ only for the calls that happened to be seen. Calls count as independent of each 
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 
 CONFIDENCE = 0.99
 """How sure each bound is. A watch is looked at all day: 0.95 would page eight times a day exactly at the threshold,
@@ -18,23 +19,29 @@ costs, with their few large values, is careful on the lower side and a little bo
 MANY = 10_000
 """Counts above this are taken as normal: exact bounds differ by less than a thousandth of the margin's width."""
 
+KNOWN_MAX = 20_000
+"""How many bounds of each kind are remembered: the same few counts come again at most looks."""
+
 _HALVINGS = 50
 _TRIALS = 10**8
 _NEGLIGIBLE = 1e-17
 
 
+@lru_cache(maxsize=KNOWN_MAX)
 def lower_rank(n: int, q: float) -> int:
     """The rank (1 is the smallest) of the sample value that the quantile ``q`` surely reaches; 0: no value."""
     # As many values as lie up to the quantile are binomial, whatever the distribution.
     return _first(0, n, lambda rank: binomial_at_most(rank, n, q) > 1 - CONFIDENCE)
 
 
+@lru_cache(maxsize=KNOWN_MAX)
 def upper_rank(n: int, q: float) -> int | None:
     """The rank of the sample value that the quantile ``q`` surely does not exceed; ``None``: no value."""
     rank = 1 + _first(0, n, lambda below: binomial_at_most(below, n, q) >= CONFIDENCE)
     return rank if rank <= n else None
 
 
+@lru_cache(maxsize=KNOWN_MAX)
 def share_bounds(hits: int, n: int, bounds: int = 1) -> tuple[float, float]:
     """What the share behind ``hits`` of ``n`` surely reaches, and surely does not exceed (Clopper and Pearson).
 

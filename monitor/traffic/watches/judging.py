@@ -11,7 +11,7 @@ from ..windows.series import MINUTE_S, minute_of
 from ..windows.window import Window
 from .config import Looks, WatchConfig
 from .judgement import Judgement, after_incident, nothing_to_judge
-from .match import matches
+from .match import matching
 from .measures import Kind, Measure, show
 from .measuring import Measured, examples, measured, rate
 from .served_models import judge_served_models
@@ -51,11 +51,11 @@ def judge(
     """
     first, last = look_back(watch, now)
     first = min(after_incident(first, ended_at), last)
-    until = [one for one in windows if one.minute <= last and matches(watch.match, one.series)]
+    earliest, _ = needs(watch, now)
+    until = matching(watch.match, (one for one in windows if earliest <= one.minute <= last))
     mine = [one for one in until if one.minute >= first]
     span = f"the last {(last - first) // MINUTE_S + 1} minutes"
-    earliest, _ = needs(watch, now)
-    before = [one for one in until if earliest <= one.minute < first]
+    before = [one for one in until if one.minute < first]
     if watch.looks is Looks.VALUES:
         return judge_values(watch, mine, before, span)
     if watch.looks is Looks.SERVED_MODEL:

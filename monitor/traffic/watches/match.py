@@ -1,10 +1,12 @@
 """Which calls somebody looks at: by service, version, model and the like, as names or patterns."""
 
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..windows.series import Series
+from ..windows.window import Window
 
 Pattern = str | list[str]
 """One value, or a list of them; ``*`` and ``?`` stand for any characters and any one character."""
@@ -42,3 +44,16 @@ def matches(match: MatchConfig, series: Series) -> bool:
         and fits(match.provider, series.provider)
         and (fits(match.model, series.request_model) or fits(match.model, series.response_model))
     )
+
+
+def matching(match: MatchConfig, windows: Iterable[Window]) -> list[Window]:
+    """The windows of the series that a watch with this ``match`` looks at; each series is looked at once."""
+    known: dict[Series, bool] = {}
+    found = []
+    for window in windows:
+        is_ours = known.get(window.series)
+        if is_ours is None:
+            is_ours = known[window.series] = matches(match, window.series)
+        if is_ours:
+            found.append(window)
+    return found
