@@ -54,7 +54,8 @@ def vega_lite(chart: Chart) -> dict[str, Any]:
             "color": _LINE,
             "strokeWidth": 2,
             "invalid": "break-paths-show-path-domains",
-            "point": {"size": 28, "filled": True, "color": _LINE} if chart.dots or len(values) < 3 else False,
+            # Each has one, if a small one: a line has no length where the values beside one are not known.
+            "point": {"size": 28 if chart.dots else 8, "filled": True, "color": _LINE},
         },
         "encoding": {"x": _x(), "y": _y(chart)},
     }

@@ -14,8 +14,8 @@ import orjson
 
 from .. import MonitorError
 
-DRAWING_TIMEOUT_S = 30.0
-"""How long a picture may take: on a busy machine too it is there long before."""
+DRAWING_TIMEOUT_S = 60.0
+"""How long a picture may take. It takes a second, but the process stands back for all others on a busy machine."""
 
 PNG_MAX = 2_000_000
 """How many bytes a picture may have; the usual one has 40,000."""

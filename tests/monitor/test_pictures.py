@@ -152,7 +152,7 @@ async def test_without_the_scope_the_page_is_there_and_it_is_said_once_a_day(
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (DrawingError("it was not drawn within 30 s"), "oncall was left out: it was not drawn within 30 s."),
+        (DrawingError("it was not drawn within 60 s"), "oncall was left out: it was not drawn within 60 s."),
         (KeyError("axis"), "the pictures failed by a defect"),
     ],
     ids=["could not be drawn", "a defect of ours"],
