@@ -1,6 +1,7 @@
 """What a label's value may be, in the terms of Prometheus Alertmanager: ``=``, ``!=``, ``=~`` and ``!~``. Pure.
 
 Routes, silences and inhibitions all choose by these. A label that is not there has the value of an empty text.
+Patterns are of RE2, as there: whoever may ask for a page may write one, and none takes longer than its text is long.
 """
 
 import re
@@ -8,6 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
+from typing import Any
+
+import re2
 
 from .finding import Finding, Severity
 
@@ -46,7 +50,7 @@ class Matcher:
         if self.operator in (Operator.IS, Operator.IS_NOT):
             found = actual == self.value
         else:
-            found = _compiled(self.value).fullmatch(actual) is not None
+            found = _compiled(self.value).fullmatch(actual.encode(errors="replace")) is not None
         return found == (self.operator in (Operator.IS, Operator.LIKE))
 
     def __str__(self) -> str:
@@ -97,8 +101,9 @@ def _check(matcher: Matcher) -> None:
     if matcher.operator in (Operator.LIKE, Operator.NOT_LIKE):
         try:
             _compiled(matcher.value)
-        except re.error as error:
-            raise ValueError(f"{matcher}: not a regular expression: {error}") from error
+        except re2.error as error:
+            said = error.args[0].decode(errors="replace")
+            raise ValueError(f"{matcher}: not a regular expression of RE2: {said}") from error
     if matcher.name == SEVERITY and matcher.operator in (Operator.IS, Operator.IS_NOT):
         known = [severity.name.lower() for severity in Severity]
         if matcher.value not in known:
@@ -117,5 +122,7 @@ def all_fit(matchers: Iterable[Matcher], facts: Mapping[str, str]) -> bool:
 
 
 @lru_cache(maxsize=1000)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern, re.DOTALL)
+def _compiled(pattern: str) -> Any:
+    options = re2.Options()
+    options.dot_nl, options.log_errors = True, False
+    return re2.compile(pattern.encode(errors="replace"), options)

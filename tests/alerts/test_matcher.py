@@ -41,6 +41,14 @@ def test_what_is_no_matcher_says_what_would_be_right(text, told):
         parse_matcher(text)
 
 
+def test_no_pattern_takes_longer_than_its_text():
+    assert not parse_matcher(r"key=~([\w/-]+)+!").fits({"key": "a" * 100_000})
+
+
+def test_a_text_that_is_no_text_fits_like_any_other():
+    assert parse_matcher("key=~a.b").fits({"key": "a\ud800b"})
+
+
 def test_a_matcher_reads_what_it_writes():
     for matcher in (Matcher("a", Operator.NOT_LIKE, 'x"y.*'), Matcher("b", Operator.IS, "")):
         assert parse_matcher(str(matcher)) == matcher
