@@ -57,6 +57,20 @@ def test_the_configuration_that_ran_sends_what_was_sent(lived: Path) -> None:
     assert hashlib.sha256(lived.read_bytes()).digest() == before
 
 
+def test_what_people_answered_of_rollbacks_is_answered_again(tmp_path: Path) -> None:
+    path = tmp_path / "anchorwatch.sqlite"
+    asking = CONFIG.replace("mode: live", "mode: ask, answer_within: 25m, cooldown: 10m, per_week: 50").replace(
+        "above: 3s, over: 5m, min_calls: 5, for: 5m", "above: 2s, over: 5m, min_calls: 5"
+    )
+    asyncio.run(World(path, seed=SEED, config=asking).live(hours=5))
+    compared = backtest_alerts(deployment_of(asking), path)
+    assert changed_lines(compared) == ()
+    notes = " ".join(one.message.note for one in compared.live.messages)
+    assert {"was approved by", "was rejected by", "nobody answered in time", "the incident is over"} <= {
+        part for part in ("was approved by", "was rejected by", "nobody answered in time", "the incident is over") if part in notes
+    }
+
+
 def test_another_threshold_sends_something_else(lived: Path) -> None:
     proposed = CONFIG.replace("above: 3s", "above: 300s")
     compared = backtest_alerts(deployment_of(proposed), lived, until=EARLY)
