@@ -368,6 +368,7 @@ class World:
         for question in self.database.read(rollback_store.open_questions):
             if self.rng.random() < 0.7:
                 self.answer(question.incident_id, now)
+                chance = 1.0  # one thing at a time: what is done at the same moment has no order on record
         opened = [one for one in self.database.read(store.open_incidents) if one.state is State.FIRING]
         if opened and chance < 0.4:
             chosen = self.rng.choice(opened).id
