@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from sqlmodel import Session
 
@@ -368,8 +369,7 @@ class Replay:
                 return
             self._time.pass_to(due)
             if due == closing:
-                now = self._time.at
-                self._scratch.write(lambda session: rolling_back.close_questions(session, now))
+                self._scratch.write(partial(rolling_back.close_questions, now=self._time.at))
             if due == told_at:
                 self._tell()
             await self._deliver()
