@@ -52,6 +52,12 @@ def open_questions(session: Session) -> tuple[PastRollback, ...]:
     return tuple(_past_rollback(row) for row in session.exec(query.order_by(col(RollbackRow.decided_at))))
 
 
+def no_longer_open(session: Session) -> tuple[PastRollback, ...]:
+    """The questions that somebody answered, or that nobody could any more, in the order in which that was."""
+    query = select(RollbackRow).where(col(RollbackRow.answered_at).is_not(None))
+    return tuple(_past_rollback(row) for row in session.exec(query.order_by(col(RollbackRow.answered_at))))
+
+
 def save(session: Session, past: PastRollback) -> None:
     """Keep a decision on a rollback, in place of an earlier one for the same incident."""
     session.merge(

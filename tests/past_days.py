@@ -4,6 +4,7 @@ Calls come, some of them late; latency and errors rise; a target drifts and goes
 receivers fail; the daemon is started anew. All of it is drawn from one seed.
 """
 
+import contextlib
 import heapq
 import itertools
 import random
@@ -18,7 +19,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from sqlalchemy import event
 from watched_bot import DOWN, DRIFTED, STEADY, Answers, run_of, suite_of
 
-from alerts import DeliveryError, actions, outbox_store, store
+from alerts import AlertError, DeliveryError, actions, outbox_store, rollback_store, rolling_back, store
 from alerts.finding import Finding, Label, Severity, Source, Verdict
 from alerts.group_store import next_due_at
 from alerts.incident import State
@@ -36,6 +37,7 @@ from monitor.self_watch import SelfWatch
 from monitor.taking_over import take_over
 from monitor.telemetry import Metrics
 from monitor.telling.messenger import IDLE_OUTBOX_S, Messenger
+from monitor.telling.rollbacks import rules_of
 from monitor.traffic.intake import Intake
 from monitor.traffic.otlp import Encoding
 from monitor.traffic.watches.marking import Marking
@@ -363,6 +365,10 @@ class World:
     async def people(self) -> None:
         """Somebody acknowledges, or silences for a while, or ends a silence; half of the time over the command line."""
         now, chance = self.clock.now(), self.rng.random()
+        for question in self.database.read(rollback_store.open_questions):
+            if self.rng.random() < 0.7:
+                self.answer(question.incident_id, now)
+                chance = 1.0  # one thing at a time: what is done at the same moment has no order on record
         opened = [one for one in self.database.read(store.open_incidents) if one.state is State.FIRING]
         if opened and chance < 0.4:
             chosen = self.rng.choice(opened).id
@@ -391,6 +397,15 @@ class World:
             await self.turn()
         else:
             self.after(self.rng.uniform(0, IDLE_OUTBOX_S), self.idle_turn)
+
+    def answer(self, incident: str, now: datetime) -> None:
+        """Somebody says whether to roll back."""
+        rules = rules_of(self.deployment.config.rollbacks)
+        with contextlib.suppress(AlertError):  # what may not be, or is too late
+            if self.rng.random() < 0.3:
+                self.database.write(lambda s: rolling_back.reject(s, incident, "ada", now))
+            else:
+                self.database.write(lambda s: rolling_back.approve(s, incident, "ada", rules, now))
 
     async def idle_turn(self) -> None:
         if self.is_up:

@@ -10,10 +10,12 @@ from functools import partial
 from sqlmodel import Session
 
 import canaries.store as canary_store
-from alerts import actions, outbox_store, silence_store
+from alerts import actions, outbox_store, rollback_store, silence_store
+from alerts import store as alert_store
 from alerts.actions import Acknowledged
 from alerts.incident import NoticeKind
 from alerts.message import Notification, Why
+from alerts.rollback import PastRollback
 from alerts.silence import Silence
 from canaries import baseline_events
 from canaries.baseline_events import Actor, BaselineEvent, Event
@@ -40,6 +42,16 @@ class Deed(StrEnum):
     SILENCE_OVER = "a silence is over"
     ACKNOWLEDGED = "acknowledged"
     BASELINE = "baseline"
+    ANSWERED = "a question whether to roll back is answered, or closed"
+    ORDERED = "an order to roll back that a person approved has arrived, or is given up"
+
+
+@dataclass(frozen=True, slots=True)
+class AnsweredQuestion:
+    """What became of a question whether to roll back, and the key of the incident that asked."""
+
+    past: PastRollback
+    key: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +60,7 @@ class Happened:
 
     at: datetime
     what: Moment | Deed
-    about: Silence | Acknowledged | Event | None = None
+    about: Silence | Acknowledged | Event | AnsweredQuestion | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +118,12 @@ def _people(session: Session) -> Iterator[Happened]:
         yield Happened(silence.ends_at, Deed.SILENCE_OVER, silence)
     for one in actions.acknowledgements(session):
         yield Happened(one.at, Deed.ACKNOWLEDGED, one)
+    for past in rollback_store.no_longer_open(session):
+        incident = alert_store.incident(session, past.incident_id)
+        if past.answered_at is not None and incident is not None:
+            yield Happened(past.answered_at, Deed.ANSWERED, AnsweredQuestion(past, incident.key))
+        if past.answered_by and (ended := past.delivered_at or past.failed_at):
+            yield Happened(ended, Deed.ORDERED)
     theirs = (BaselineEvent.FROZEN, BaselineEvent.RETIRED, BaselineEvent.RENEWED)
     for event in baseline_events.events(session):
         if event.actor is Actor.OPERATOR and event.event in theirs:

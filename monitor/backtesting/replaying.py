@@ -6,17 +6,28 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from sqlmodel import Session
 
 import canaries.store as canary_store
-from alerts import DeliveryError, actions, group_store, outbox_store, silence_store
+from alerts import (
+    AlertError,
+    DeliveryError,
+    actions,
+    group_store,
+    outbox_store,
+    rollback_store,
+    rolling_back,
+    silence_store,
+)
 from alerts import store as alert_store
 from alerts.actions import Acknowledged
 from alerts.channels import Channel
 from alerts.incident import NoticeKind
 from alerts.message import ROLLBACK_PREFIX, Message, Notification, Thread
 from alerts.outbox import Outbox
+from alerts.rollback import RollbackReason
 from alerts.silence import Silence
 from canaries import BaselineError
 from canaries.baseline_events import Actor, BaselineEvent, Event
@@ -32,12 +43,13 @@ from ..schedule import slot_s
 from ..spending.spend import SpendFacts
 from ..taking_over import take_over
 from ..telling.messenger import IDLE_OUTBOX_S, tell_groups
+from ..telling.rollbacks import rules_of
 from ..traffic.silence.ingest_counts import IngestCounts, from_plain
 from ..traffic_flow.watching import TrafficWatch
 from ..watched import House, Watched
 from ..watchman.on_record import from_plain as verdict_from_plain
 from ..watchman.watchman import take
-from .past import MESSAGES_MAX, NOT_OURS, Deed, Happened, Past
+from .past import MESSAGES_MAX, NOT_OURS, AnsweredQuestion, Deed, Happened, Past
 from .recorded_database import RecordedDatabase
 from .recorded_windows import RecordedWindows
 from .scratch import Scratch
@@ -133,8 +145,14 @@ class Replay:
         self._time = _Time(past.sent.values())
         self._has_started = False
         self._mail_due: datetime | None = None
+        self._ordered_at = datetime.min.replace(tzinfo=UTC)
         self._watched: dict[str, Watched] = {}
         self._deeds = frozenset(one.at for one in past.happened if isinstance(one.what, Deed))
+        self._answered = {
+            (one.about.past.name, one.about.past.incident_id)
+            for one in past.happened
+            if isinstance(one.about, AnsweredQuestion)
+        }
         self._runs = self._looks = self._runs_missing = self._looks_missing = 0
         self._problems: dict[str, None] = {}
         config = deployment.config
@@ -176,6 +194,8 @@ class Replay:
             await self._deliver()
         else:
             self._scratch.write(lambda session: self._do(session, one))
+            if one.what is Deed.ORDERED:
+                await self._deliver()
 
     # What the daemon decides
 
@@ -280,6 +300,8 @@ class Replay:
             group_store.look_again(session, one.at)
         elif isinstance(about, Acknowledged):
             self._acknowledge(session, about)
+        elif isinstance(about, AnsweredQuestion):
+            self._answer(session, about, one.at)
         elif isinstance(about, Event):
             self._see_to_baseline(session, about)
 
@@ -289,6 +311,26 @@ class Replay:
         if known is not None and known.is_open:
             do = actions.unacknowledge if one.is_back else actions.acknowledge
             do(session, known.id, one.by, one.at)
+
+    def _answer(self, session: Session, one: AnsweredQuestion, at: datetime) -> None:
+        """Answer the question of the same incident; under another configuration, that of what is about the same."""
+        past = one.past
+        if not past.answered_by:
+            rolling_back.close_questions(session, at)
+            return
+        same = alert_store.incident(session, past.incident_id)
+        asked = past.incident_id if same else one.key
+        try:
+            if past.reason is RollbackReason.REJECTED:
+                rolling_back.reject(session, asked, past.answered_by, at, past.name)
+            else:
+                rules = rules_of(self._deployment.config.rollbacks)
+                rolling_back.approve(session, asked, past.answered_by, rules, at, past.name)
+                ended = past.delivered_at or past.failed_at
+                if ended and (ended - at).total_seconds() <= TOLD_WITHIN_S:
+                    self._ordered_at = ended
+        except AlertError:  # here nobody was asked, or what they said cannot be done
+            rolling_back.close_questions(session, at)
 
     def _see_to_baseline(self, session: Session, event: Event) -> None:
         watched = self._watched.get(event.target)
@@ -321,13 +363,23 @@ class Replay:
         # Nobody ran to tell them before a start.
         while self._has_started and not is_down:
             told_at = self._groups_due()
-            due = min((one for one in (told_at, self._mail_due) if one is not None), default=None)
+            closing = self._questions_due()
+            due = min((one for one in (told_at, self._mail_due, closing) if one is not None), default=None)
             if due is None or due + timedelta(seconds=SLACK_S) > at:
                 return
             self._time.pass_to(due)
+            if due == closing:
+                self._scratch.write(partial(rolling_back.close_questions, now=self._time.at))
             if due == told_at:
                 self._tell()
             await self._deliver()
+
+    def _questions_due(self) -> datetime | None:
+        """When the next question is closed that is open here, unless it is on record what became of it."""
+        waiting = self._scratch.read(rollback_store.open_questions)
+        if not waiting or all((one.name, one.incident_id) in self._answered for one in waiting):
+            return None
+        return self._scratch.read(lambda session: rolling_back.next_closing(session, self._time.at))
 
     def _groups_due(self) -> datetime | None:
         """When the next groups are to be told that it is not on record of when they were told."""
@@ -344,8 +396,10 @@ class Replay:
         return any(due <= at <= last for one in groups for at in self._past.told_at.get(one.id, ()))
 
     async def _deliver(self) -> None:
-        """Send what waits."""
+        """Send what waits; not before an order that somebody approved was taken live, which may be after a look."""
         self._mail_due = None
+        if self._time.at < self._ordered_at:
+            return
         if self._scratch.read(outbox_store.is_any_waiting):
             self._mail_due = await self._outbox.drain()
 
