@@ -166,4 +166,7 @@ def _in_order(noted: Sequence[Moment], deeds: Sequence[Happened]) -> list[Happen
     # Whoever does something is told of it at the same moment at the earliest.
     ordered += [(one.at, 0, one) for one in deeds]
     ordered.sort(key=lambda entry: entry[:2])
-    return [one for _, _, one in ordered]
+    happened = [one for _, _, one in ordered]
+    while happened and happened[-1].what is Deed.SILENCE_OVER:
+        happened.pop()  # it lasts longer than the record, which says nothing of that time
+    return happened

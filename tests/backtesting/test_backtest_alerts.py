@@ -108,6 +108,19 @@ def test_what_is_forgotten_is_left_out_and_named(lived: Path, tmp_path: Path) ->
     assert "3 runs are not on record any more, and are left out." in compared.notes
 
 
+def test_a_silence_that_lasts_longer_than_the_record_makes_no_messages_after_it(
+    lived: Path, tmp_path: Path
+) -> None:
+    begins, ends = (START + timedelta(hours=hours) for hours in (4.9, 100))
+    silence = text(
+        "INSERT INTO silence (id, matchers, author, comment, starts_at, ends_at, created_at) VALUES "
+        f"('s', '[\"service=nowhere\"]', 'ada', '', {begins.timestamp()}, {ends.timestamp()}, {begins.timestamp()})"
+    )
+    compared = backtest_alerts(deployment_of(), changed(lived, tmp_path, silence))
+    assert changed_lines(compared) == ()
+    assert compared.last < ends
+
+
 def test_nothing_on_record_is_told(tmp_path: Path) -> None:
     database = Database(tmp_path / "anchorwatch.sqlite")
     database.migrate()
