@@ -71,7 +71,7 @@ def test_a_payload_says_the_same_in_protobuf_and_in_json() -> None:
     scope = resource.scope_spans.add()
     for operation, is_error in (("chat", False), ("chat", True), ("execute_tool", False)):
         span = scope.spans.add(name="x")
-        span.status.code = 2 if is_error else 0
+        span.status.code = span.status.STATUS_CODE_ERROR if is_error else span.status.STATUS_CODE_OK
         said = {"operation.name": operation, "system": "openai", "request.model": "gpt-4o"}
         for key, text in said.items():
             span.attributes.add(key=f"gen_ai.{key}").value.string_value = text
