@@ -87,7 +87,7 @@ class MentionsConfig(_Strict):
 
 
 class SlackConfig(_Strict):
-    """A channel in Slack, written to by an app with the scope ``chat:write``."""
+    """A channel in Slack, written to by an app with the scopes ``chat:write`` and, for pictures, ``files:write``."""
 
     token: SecretStr = Field(description="bot token of the Slack app, xoxb-...")
     channel: str = Field(min_length=1, description="channel id (C0123456789) or name (#on-call)")
@@ -99,6 +99,10 @@ class SlackConfig(_Strict):
     )
     signing_secret: SecretStr | None = Field(
         default=None, description="for buttons by requests of Slack to /api/slack/actions"
+    )
+    picture: bool = Field(
+        default=True,
+        description="whether the first message is followed by a picture of what moved; needs the scope files:write",
     )
     base_url: str = Field(default="https://slack.com/api/", description="where the Slack API is")
 

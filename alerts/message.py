@@ -71,6 +71,14 @@ class Thread:
 
 
 @dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture of what a message is about. ``title`` says in a line what it shows, also to who cannot see it."""
+
+    png: bytes
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
 class Section:
     """A part of a report: its title and its lines."""
 

@@ -90,6 +90,8 @@ class Delivery:
     next_attempt_at: datetime | None = None
     is_receiver_wide: bool = False
     """Whether the receiver asked for a pause, which then holds for everything that waits for it."""
+    opened: Thread | None = None
+    """The thread that this message began, where it began one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +170,8 @@ class Outbox:
         except DeliveryError as error:
             delivery = after_failure(claim.notification, error, self.now(), self.rng)
         else:
-            delivery = Delivery(claim.notification, Outcome.SENT, self.now())
+            opened = None if thread == claim.thread else thread
+            delivery = Delivery(claim.notification, Outcome.SENT, self.now(), opened=opened)
         # Marked after sending: a crash in between repeats the message, which the receiver drops
         # by its id. Marking first would lose it.
         await self.database.awrite(lambda session: self._mark(session, delivery, thread))

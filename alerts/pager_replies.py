@@ -63,7 +63,8 @@ def _was_seen_there(incident: Incident) -> bool:
 def _about(session: Session, subject: str) -> tuple[Incident, ...]:
     members = group_store.members(session, subject)
     if members:
-        return tuple(one.incident for one in members)
+        # What joined a moment ago nobody there has heard of yet: it must still wake somebody.
+        return tuple(one.incident for one in members if one.is_known)
     try:
         return (actions.found(session, subject),)
     except AlertError:

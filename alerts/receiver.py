@@ -12,6 +12,9 @@ from pydantic import BaseModel, SecretStr
 
 from .config import CHANNEL_KINDS, ReceiverConfig
 
+NOT_THE_WAY = ("picture",)
+"""Settings of a receiver that say nothing of how it is reached: with another value it is as well known as before."""
+
 
 class ReceiverState(StrEnum):
     """Whether a receiver works, as far as anybody knows."""
@@ -75,7 +78,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, SecretStr):
         return value.get_secret_value()
     if isinstance(value, BaseModel):
-        return {name: _plain(getattr(value, name)) for name in type(value).model_fields}
+        names = (name for name in type(value).model_fields if name not in NOT_THE_WAY)
+        return {name: _plain(getattr(value, name)) for name in names}
     if isinstance(value, list | tuple):
         return [_plain(one) for one in value]
     return value if isinstance(value, str | int | float | bool | None) else str(value)

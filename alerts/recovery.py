@@ -49,14 +49,18 @@ class Recovery:
 
 
 def recovery(past: PastRollback, incident: Incident, rule: RollbackRule, now: datetime) -> Recovery | None:
-    """Whether the rollback helped; nothing where no order was taken. Pure."""
+    """Whether the rollback helped; nothing where no order was taken, or where nothing is known any more. Pure."""
     if past.delivered_at is None:
         return None
     until = past.delivered_at + timedelta(seconds=rule.recover_within_s)
-    ended = None if incident.is_open else incident.resolved_at
+    # One that may come back keeps its end until it fires again.
+    ended = None if incident.is_firing else incident.resolved_at
     if ended is not None and ended <= until:
         # One that ended while the order was on its way ended by itself; that is good news all the same.
         return Recovery(past, incident, Outcome.RECOVERED, max(0.0, _elapsed_s(past.delivered_at, ended)))
+    if incident.pending_since is not None and incident.pending_since > until:
+        # It was over until then, since when is forgotten: that it fires now says nothing of the rollback.
+        return None
     if now >= until:
         return Recovery(past, incident, Outcome.NOT_RECOVERED, rule.recover_within_s)
     return Recovery(past, incident, Outcome.OPEN)

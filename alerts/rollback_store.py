@@ -12,7 +12,18 @@ from .store import moment, unix
 from .tables import RollbackLockRow, RollbackRow
 
 HISTORY_LENGTH = 100
-"""How many of the latest decisions on one rollback the guard looks at."""
+"""How many of the latest decisions a history has, unless another length is asked for."""
+
+
+def weighed(session: Session, name: str, incident_id: str) -> tuple[PastRollback, ...]:
+    """What the guard weighs when an incident asks for the rollback: its own decision, and each that let something out.
+
+    In a storm hundreds are held back within minutes: they must not push the one out of sight that was sent.
+    """
+    is_own = col(RollbackRow.incident_id) == incident_id
+    acts = col(RollbackRow.action) != Action.SUPPRESSED.value
+    query = select(RollbackRow).where(RollbackRow.name == name, is_own | acts)
+    return tuple(_past_rollback(row) for row in session.exec(query.order_by(col(RollbackRow.decided_at))))
 
 
 def history(session: Session, name: str | None = None, limit: int = HISTORY_LENGTH) -> list[PastRollback]:

@@ -78,8 +78,8 @@ def ask(dispatcher: Dispatcher, incident: Incident, name: str, rules: Mapping[st
 def would_be(session: Session, name: str, incident: Incident, rule: RollbackRule, now: datetime) -> Decision:
     """What the guard would say if this incident asked for the rollback now."""
     request = RollbackRequest(name, incident.id, incident.severity)
-    history, lock = rollback_store.history(session, name), rollback_store.lock_on(session, name)
-    return decide(request, history, rule, now, lock)
+    earlier, lock = rollback_store.weighed(session, name, incident.id), rollback_store.lock_on(session, name)
+    return decide(request, earlier, rule, now, lock)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +116,9 @@ def approve(
     The first answer counts. Raises AlertError with who was faster, or with what keeps it from being sent.
     """
     incident, question = _asked(session, asked, name)
-    history, lock = (
-        rollback_store.history(session, question.name),
-        rollback_store.lock_on(session, question.name),
-    )
-    if problem := approval_problem(question, history, rules.get(question.name), now, lock):
+    earlier = rollback_store.weighed(session, question.name, incident.id)
+    lock = rollback_store.lock_on(session, question.name)
+    if problem := approval_problem(question, earlier, rules.get(question.name), now, lock):
         raise AlertError(problem)
     if not incident.is_firing:
         raise AlertError(f"the incident is over: rollback {question.name!r} is not sent any more")

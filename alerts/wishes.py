@@ -55,9 +55,9 @@ def grant(
     """
     if press.wish in (Wish.APPROVE, Wish.REJECT):
         return _answer(session, press, now, rollbacks or {})
-    incidents = _about(session, press.subject)
     if press.wish is Wish.ACKNOWLEDGE:
-        return _acknowledge(session, incidents, press.by, now)
+        return _acknowledge(session, press, now)
+    incidents = _about(session, press.subject)
     if press.wish in SILENCED_S:
         return _silence(session, incidents, press.by, now, SILENCED_S[press.wish])
     is_true = press.wish is Wish.RIGHT
@@ -86,17 +86,20 @@ def _answer(session: Session, press: Press, now: datetime, rollbacks: Mapping[st
 
 
 def _about(session: Session, subject: str) -> tuple[Incident, ...]:
+    """What the message told of: not what has joined its group since, which nobody has seen yet."""
     members = group_store.members(session, subject)
-    return tuple(one.incident for one in members) or (actions.found(session, subject),)
+    told = tuple(one.incident for one in members if one.told is not None)
+    return told or (actions.found(session, subject),)
 
 
-def _acknowledge(session: Session, incidents: tuple[Incident, ...], by: str, now: datetime) -> str:
-    firing = [one for one in incidents if one.is_firing]
+def _acknowledge(session: Session, press: Press, now: datetime) -> str:
+    unseen = {one.incident.id for one in group_store.members(session, press.subject) if not one.is_known}
+    firing = [one for one in _about(session, press.subject) if one.is_firing and one.id not in unseen]
     if not firing:
         raise AlertError("nothing of it fires any more: there is nothing to acknowledge")
     for incident in firing:
-        actions.acknowledge(session, incident.id, by, now)
-    return f"Acknowledged by {by}."
+        actions.acknowledge(session, incident.id, press.by, now)
+    return f"Acknowledged by {press.by}."
 
 
 def _silence(session: Session, incidents: tuple[Incident, ...], by: str, now: datetime, for_s: float) -> str:

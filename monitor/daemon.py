@@ -22,8 +22,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 import canaries.store as canary_store
 from alerts import decisions, group_store, outbox_store, silence_store
-from alerts.channels import Channel, Tools, open_channels
-from alerts.outbox import Outbox
+from alerts.channels import Channel, Tools, open_channels, picture_channels
+from alerts.outbox import Delivery, Outbox
 from canaries.clock import Clock, SystemClock
 from dashboards import StatusError
 from dashboards.app import build_app
@@ -50,8 +50,10 @@ from .telling.incident_desk import Desk
 from .telling.messenger import Messenger
 from .telling.outside_watch import open_outside_watch
 from .telling.pagerduty_replies import PagerDutyReplies, pagerduty_secrets
+from .telling.pictures import Pictures, artist_of
 from .telling.rollbacks import Rollbacks
 from .telling.verifying import LOOK_EVERY_S, Verifying
+from .telling.what_moved import WhatMoved
 from .traffic import StoreError
 from .traffic.checks import AnswerChecks
 from .traffic.config import TlsConfig
@@ -277,12 +279,18 @@ class Daemon:
         self._public_url = str(config.http.public_url) if config.http.public_url else None
         tools = Tools(telling, self.clock.now, self._public_url)
         channels = open_channels(config.receivers, config.rollbacks, tools)
+        self._pictures = Pictures(
+            picture_channels(config.receivers),
+            artist_of(self.database, WhatMoved(self.deployment, self._house)),
+            self.clock,
+            self._self,
+        )
         self._outbox = Outbox(
             self.database,
             channels,
             self.clock.now,
             self.rng,
-            self._messenger.delivered,
+            self._delivered,
             limits={name: one.max_per_minute for name, one in config.receivers.items()},
             fallbacks=config.fallbacks(),
             fingerprints=fingerprints(config, self._house.secret),
@@ -305,6 +313,10 @@ class Daemon:
         for client in (asking, telling):
             self._watchman.clocks.watch(client)
         await self._plan(now)
+
+    def _delivered(self, delivery: Delivery) -> None:
+        self._messenger.delivered(delivery)
+        self._pictures.offer(delivery)
 
     def _open_buttons(self, telling: httpx.AsyncClient) -> "SlackButtons | None":
         receivers = self.deployment.config.receivers
@@ -450,6 +462,8 @@ class Daemon:
                 self._grpc.serve(service), name="traces over gRPC"
             )
         tasks["outbox"] = asyncio.create_task(self._messenger.deliver(self._outbox), name="outbox")
+        if self._pictures.channels:
+            tasks["pictures"] = asyncio.create_task(self._pictures.serve(), name="pictures")
         if self._buttons:
             tasks["buttons"] = asyncio.create_task(self._buttons.serve(), name="buttons")
         if self.deployment.config.alertmanager:
@@ -480,7 +494,7 @@ class Daemon:
         self._messenger.close()
         ending = {tasks[name] for name in ("traces", "traces over gRPC", "outbox") if name in tasks}
         await asyncio.wait(ending, timeout=FLUSH_GRACE_S)
-        for name in ("outbox", "pulse", "watchman", "alertmanager", "buttons"):
+        for name in ("outbox", "pulse", "watchman", "alertmanager", "pictures", "buttons"):
             if name in tasks:
                 tasks[name].cancel()
         with contextlib.suppress(StoreError):  # what is not folded is in the journal, for the next start

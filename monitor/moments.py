@@ -1,6 +1,6 @@
 """When the daemon decided what: what a backtest needs to decide again at the same moments, in the same order.
 
-Each moment is written in the transaction of what was decided then. Nothing of the daemon itself ever reads one.
+Each moment is written in the transaction of what was decided then. The daemon itself only reads when its last look was.
 """
 
 from collections.abc import Iterator, Mapping

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import httpx
 
 from ..config import AppriseConfig, ReceiverConfig, RollbackConfig, SlackConfig
-from ..message import ROLLBACK_PREFIX, Message, Thread
+from ..message import ROLLBACK_PREFIX, Message, Picture, Thread
 from .pagerduty import PagerDutyChannel
 from .slack_webhook import SlackWebhookChannel
 from .webhook import RollbackChannel, WebhookChannel
@@ -26,6 +26,14 @@ class Channel(Protocol):
         ``thread`` is that place if it is known; ``is_repeat`` tells that an earlier attempt may have arrived.
         Raises DeliveryError when the message did not arrive, or may not have.
         """
+        ...
+
+
+class PictureChannel(Protocol):
+    """A way to add a picture to what was told."""
+
+    async def add(self, picture: Picture, thread: Thread) -> None:
+        """Add it to the thread. Raises DeliveryError when it was not taken, or may not have been."""
         ...
 
 
@@ -72,6 +80,19 @@ def open_channels(
     for name, rollback in rollbacks.items():
         channels[ROLLBACK_PREFIX + name] = RollbackChannel(rollback, tools.client, tools.now)
     return channels
+
+
+def picture_channels(receivers: Mapping[str, ReceiverConfig]) -> dict[str, PictureChannel]:
+    """The way of pictures to each receiver that is to have them, by its name."""
+    wanted = {
+        name: one.slack for name, one in receivers.items() if one.slack is not None and one.slack.picture
+    }
+    if not wanted:
+        return {}
+    # Imported here, as Slack's client is above.
+    from .slack_pictures import SlackPictures
+
+    return {name: SlackPictures(config) for name, config in wanted.items()}
 
 
 def _open(receiver: ReceiverConfig, tools: Tools) -> Channel:

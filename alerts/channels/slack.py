@@ -1,6 +1,6 @@
 """Slack by its Web API: the first message of an incident, and later states as replies to it and an update of it."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from typing import Any
 
 import aiohttp
@@ -97,7 +97,7 @@ class SlackChannel:
             unfurl_media=False,
             **{"channel": self._channel} | self._content(message) | place,
         )
-        answer = await _answer(post)
+        answer = await answer_of(post)
         return Thread(channel=answer["channel"], message=answer["ts"])
 
     async def _reply(self, message: Message, thread: Thread) -> Thread:
@@ -114,7 +114,7 @@ class SlackChannel:
 
     async def _update(self, message: Message, thread: Thread) -> None:
         try:
-            await _answer(
+            await answer_of(
                 self._client.chat_update(channel=thread.channel, ts=thread.message, **self._content(message))
             )
         except _RefusedError as refusal:
@@ -135,7 +135,7 @@ class SlackChannel:
         else:
             search = self._client.conversations_replies(ts=thread.message, **since)
         try:
-            messages = (await _answer(search))["messages"]
+            messages = (await answer_of(search))["messages"]
         except DeliveryError:
             return None
         for known in messages:
@@ -150,11 +150,17 @@ class SlackChannel:
         }
 
 
-async def _answer(call: Awaitable[AsyncSlackResponse]) -> Any:
+async def answer_of(
+    call: Awaitable[AsyncSlackResponse], what: str = "message", permanent: Mapping[str, str] = PERMANENT
+) -> Any:
+    """What Slack answers to a call about a ``what``. Raises DeliveryError when it refuses, or cannot be reached.
+
+    ``permanent`` are refusals that trying again cannot change, with what a person can do.
+    """
     try:
         return (await call).data
     except SlackApiError as error:
-        raise _refused(error) from error
+        raise _refused(error, what, permanent) from error
     except (aiohttp.ClientError, SlackClientError, TimeoutError, OSError) as error:
         raise DeliveryError(f"Slack could not be reached ({type(error).__name__})") from error
 
@@ -167,7 +173,7 @@ class _RefusedError(DeliveryError):
         self.code = code
 
 
-def _refused(error: SlackApiError) -> DeliveryError:
+def _refused(error: SlackApiError, what: str, permanent: Mapping[str, str]) -> DeliveryError:
     response = error.response
     # A body that is no JSON comes with the bare HTTP response instead of Slack's.
     data = getattr(response, "data", None)
@@ -178,8 +184,8 @@ def _refused(error: SlackApiError) -> DeliveryError:
         return _RefusedError(code, "Slack asks for a pause (429)", permanent=False, retry_after_s=wait_s)
     if not code:
         return DeliveryError(f"Slack answered {status or 'something that is no JSON'}")
-    advice = PERMANENT.get(code)
-    text = f"Slack refused the message: {code}" + (f"; {advice}" if advice else "")
+    advice = permanent.get(code)
+    text = f"Slack refused the {what}: {code}" + (f"; {advice}" if advice else "")
     return _RefusedError(code, text, permanent=advice is not None, retry_after_s=None)
 
 

@@ -1,4 +1,4 @@
-"""The part of Slack's Web API that paging needs: channels, threads, edits, rate limits."""
+"""The part of Slack's Web API that paging needs: channels, threads, edits, files, scopes, rate limits."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -8,12 +8,45 @@ from urllib.parse import parse_qsl
 
 import orjson
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 
 MAX_BLOCKS = 50
 """Slack's own limit of blocks in a message."""
 MAX_MESSAGES = 10_000
 """Messages that are kept; more is answered like a Slack that has run out of room."""
+MAX_FILES = 1_000
+"""Files that are kept, and begun."""
+FILE_BYTES_MAX = 1_000_000_000
+"""Slack's own limit of a file, a gigabyte."""
+
+SCOPES = ("chat:write", "channels:history", "files:write")
+"""What the bot may do, unless said otherwise."""
+
+NEEDED = {
+    "chat.postMessage": "chat:write",
+    "chat.update": "chat:write",
+    "conversations.history": "channels:history",
+    "conversations.replies": "channels:history",
+    "files.getUploadURLExternal": "files:write",
+    "files.completeUploadExternal": "files:write",
+}
+"""The scope that each method needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class SlackFile:
+    """A file: first what was said of it, then with its ``content``."""
+
+    id: str
+    name: str
+    length: int
+    title: str = ""
+    alt_txt: str = ""
+    content: bytes = b""
+
+    def to_json(self) -> dict[str, Any]:
+        """The file as Slack writes it where a message has one."""
+        return {"id": self.id, "name": self.name, "title": self.title or self.name, "size": self.length}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +59,7 @@ class SlackMessage:
     blocks: tuple[Mapping[str, Any], ...] = ()
     attachments: tuple[Mapping[str, Any], ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    files: tuple["SlackFile", ...] = ()
     thread_ts: str | None = None
     is_broadcast: bool = False
     edits: int = 0
@@ -38,6 +72,7 @@ class SlackMessage:
     def to_json(self) -> dict[str, Any]:
         """The message as Slack writes it."""
         threaded = {"thread_ts": self.thread_ts} if self.thread_ts else {}
+        files = {"files": [one.to_json() for one in self.files]} if self.files else {}
         edited = {"edited": {"user": "U0ANCHOR", "ts": self.ts}} if self.edits else {}
         return {
             "type": "message",
@@ -47,13 +82,19 @@ class SlackMessage:
             "blocks": list(self.blocks),
             "attachments": list(self.attachments),
             "metadata": dict(self.metadata),
+            **files,
             **threaded,
             **edited,
         }
 
 
 class SlackError(Exception):
-    """A refusal with one of Slack's error codes."""
+    """A refusal with one of Slack's error codes, and what else the answer says."""
+
+    def __init__(self, code: str, **more: str) -> None:
+        """``more`` are further fields of the answer."""
+        super().__init__(code)
+        self.more = more
 
 
 @dataclass(slots=True)
@@ -65,9 +106,13 @@ class FakeSlack:
     rate_limited_calls: int = 0
     """This many next calls are answered 429."""
     retry_after_s: int = 1
+    scopes: tuple[str, ...] = SCOPES
     _messages: dict[tuple[str, str], SlackMessage] = field(default_factory=dict)
     now: Callable[[], float] = time.time
     _last_ts: float = 0.0
+    _files: dict[str, SlackFile] = field(default_factory=dict)
+    """Files that are begun or here, and not in a channel yet, by their ids."""
+    _files_begun: int = 0
 
     def messages(self, channel: str | None = None) -> tuple[SlackMessage, ...]:
         """Every message, replies too, in the order of posting."""
@@ -85,10 +130,22 @@ class FakeSlack:
             "chat.update": self._update,
             "conversations.history": self._history,
             "conversations.replies": self._replies,
+            "files.getUploadURLExternal": self._begin_file,
+            "files.completeUploadExternal": self._complete_files,
         }
         if method not in answers:
             raise SlackError("unknown_method")
+        needed = NEEDED.get(method)
+        if needed is not None and needed not in self.scopes:
+            raise SlackError("missing_scope", needed=needed, provided=",".join(self.scopes))
         return answers[method](arguments)
+
+    def upload(self, file_id: str, content: bytes) -> None:
+        """Take the content of a file that was begun; SlackError when there is none, or it is not that long."""
+        file = self._files.get(file_id)
+        if file is None or file.content or len(content) != file.length:
+            raise SlackError("upload_refused")
+        self._files[file_id] = replace(file, content=content)
 
     def _auth_test(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         return {"team": "Practice", "user": "anchorwatch", "user_id": "U0ANCHOR", "bot_id": "B0ANCHOR"}
@@ -98,15 +155,11 @@ class FakeSlack:
         thread_ts = arguments.get("thread_ts")
         if thread_ts is not None and (channel, thread_ts) not in self._messages:
             raise SlackError("thread_not_found")
-        if len(self._messages) >= MAX_MESSAGES:
-            raise SlackError("message_limit_exceeded")
-        # A ts is the time of posting and the id of the message: no two are the same.
-        self._last_ts = max(self.now(), self._last_ts + 1e-6)
-        ts = f"{self._last_ts:.6f}"
+        ts = self._next_ts()
         is_broadcast = bool(arguments.get("reply_broadcast"))
         blank = SlackMessage(channel, ts, "", thread_ts=thread_ts, is_broadcast=is_broadcast)
         message = _written(blank, arguments)
-        self._messages[channel, ts] = message
+        self._keep(message)
         return {"channel": channel, "ts": ts, "message": message.to_json()}
 
     def _update(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -128,6 +181,48 @@ class FakeSlack:
     def _replies(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         known = self._message(arguments)
         return _read(self.thread(known.ts), arguments)
+
+    def _begin_file(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        name, length = str(arguments.get("filename") or ""), int(arguments.get("length") or 0)
+        if not name or not 0 < length <= FILE_BYTES_MAX:
+            raise SlackError("invalid_arguments")
+        if len(self._files) >= MAX_FILES:
+            raise SlackError("storage_limit_reached")
+        self._files_begun += 1
+        file = SlackFile(
+            f"F0{self._files_begun:08d}", name, length, alt_txt=str(arguments.get("alt_txt") or "")
+        )
+        self._files[file.id] = file
+        return {"upload_url": f"/upload/v1/{file.id}", "file_id": file.id}
+
+    def _complete_files(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        named = arguments.get("files")
+        if not isinstance(named, list) or not named:
+            raise SlackError("invalid_arguments")
+        channel = self._channel({"channel": arguments.get("channel_id")})
+        thread_ts = arguments.get("thread_ts")
+        if thread_ts is not None and (channel, thread_ts) not in self._messages:
+            raise SlackError("thread_not_found")
+        files = []
+        for one in named:
+            file = self._files.get(str(one.get("id")))
+            if file is None or not file.content:
+                raise SlackError("file_not_found")
+            files.append(replace(file, title=str(one.get("title") or "")))
+        for file in files:
+            del self._files[file.id]
+        self._keep(SlackMessage(channel, self._next_ts(), "", files=tuple(files), thread_ts=thread_ts))
+        return {"files": [{"id": one.id, "title": one.title} for one in files]}
+
+    def _next_ts(self) -> str:
+        # A ts is the time of posting and the id of the message: no two are the same.
+        self._last_ts = max(self.now(), self._last_ts + 1e-6)
+        return f"{self._last_ts:.6f}"
+
+    def _keep(self, message: SlackMessage) -> None:
+        if len(self._messages) >= MAX_MESSAGES:
+            raise SlackError("message_limit_exceeded")
+        self._messages[message.channel, message.ts] = message
 
     def _channel(self, arguments: Mapping[str, Any]) -> str:
         channel = str(arguments.get("channel", ""))
@@ -176,11 +271,27 @@ def slack_app(slack: FakeSlack) -> FastAPI:
         if bearer != f"Bearer {slack.token}":
             return JSONResponse({"ok": False, "error": "invalid_auth"})
         try:
-            return JSONResponse({"ok": True} | slack.call(method, arguments))
+            answer = slack.call(method, arguments)
         except SlackError as refusal:
-            return JSONResponse({"ok": False, "error": str(refusal)})
+            return JSONResponse({"ok": False, "error": str(refusal), **refusal.more})
+        if "upload_url" in answer:
+            # Slack's own is at another host, and is as good as a token: whoever has it may upload.
+            answer["upload_url"] = str(request.base_url).rstrip("/") + answer["upload_url"]
+        return JSONResponse({"ok": True} | answer)
+
+    @app.post("/upload/v1/{file_id}")
+    async def upload(file_id: str, request: Request) -> Response:
+        content = await request.body()
+        try:
+            slack.upload(file_id, content)
+        except SlackError as refusal:
+            return PlainTextResponse(str(refusal), status_code=400)
+        return PlainTextResponse(f"OK - {len(content)}")
 
     return app
+
+
+_NESTED = {"blocks", "attachments", "metadata", "files"}
 
 
 async def _arguments(request: Request) -> dict[str, Any]:
@@ -190,6 +301,8 @@ async def _arguments(request: Request) -> dict[str, Any]:
     if request.headers.get("content-type", "").startswith("application/json"):
         arguments.update(orjson.loads(body or b"{}"))
         return arguments
-    for name, value in parse_qsl(body.decode()):
-        arguments[name] = orjson.loads(value) if name in ("blocks", "attachments", "metadata") else value
+    arguments.update(parse_qsl(body.decode()))
+    for name in _NESTED & arguments.keys():
+        if isinstance(arguments[name], str):
+            arguments[name] = orjson.loads(arguments[name])
     return arguments

@@ -40,7 +40,11 @@ def show_message(message: SlackMessage, blocks_max: int | None = None) -> Render
     author = Text.assemble(
         ("anchorwatch", "bold"), (" APP", "dim"), (" (edited)" if message.edits else "", "dim")
     )
-    content = [*map(_block, message.blocks[:blocks_max]), *map(_attachment, message.attachments)]
+    content = [
+        *map(_block, message.blocks[:blocks_max]),
+        *map(_attachment, message.attachments),
+        *(Text(f"{one.name}: {one.title}", style="italic") for one in message.files),
+    ]
     return Group(author, *(content or [mrkdwn(message.text)]))
 
 

@@ -189,8 +189,8 @@ class Desk:
         parsed = _parsed(matchers)
 
         def work(session: Session, now: datetime) -> Silence:
-            start = (starts_at or now).astimezone(UTC)
             try:
+                start = (starts_at or now).astimezone(UTC)
                 end = start + timedelta(seconds=for_s)
             except OverflowError as error:
                 raise actions.MalformedError("that is longer than a calendar goes") from error

@@ -101,7 +101,7 @@ def _stamp(response: httpx.Response) -> datetime | None:
         return None
     try:
         stamp = parsedate_to_datetime(response.headers.get("date", ""))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
     return stamp if stamp.tzinfo else stamp.replace(tzinfo=UTC)
 

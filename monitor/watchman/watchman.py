@@ -63,10 +63,11 @@ class Watchman:
 
     async def watch(self) -> None:
         """Look for as long as the daemon lives."""
-        attended = self.self_watch.attended("the watch over the watch", self.look)
+        look = self.self_watch.attended("the watch over the watch", self.look)
+        tell_directly = self.self_watch.attended("telling directly", self.last_resort.look)
         while True:
-            await self.last_resort.look()
-            await attended()
+            await tell_directly()
+            await look()
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def look(self) -> None:

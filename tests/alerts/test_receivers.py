@@ -88,10 +88,13 @@ def test_a_receiver_that_is_gone_is_forgotten(database, clock, set_up) -> None:
     assert database.read(receiver_store.standings) == {}
 
 
+SLACK = {"token": "xoxb-1", "channel": "C0ONCALL"}
 CHANGES = {
     "nothing": ({}, True),
     "fewer messages": ({"max_per_minute": 5}, True),
     "a test": ({"self_test": "weekly"}, True),
+    "no pictures any more": ({"slack": SLACK | {"picture": False}}, True),
+    "another token": ({"slack": SLACK | {"token": "xoxb-2"}}, False),
     "another address": ({"webhook": {"url": "https://example.com/other", "secret": SECRET}}, False),
     "another secret": ({"webhook": WEBHOOK["webhook"] | {"secret": SECRET[:-4] + "AAAA"}}, False),
 }
@@ -99,7 +102,8 @@ CHANGES = {
 
 @pytest.mark.parametrize(("change", "is_same"), CHANGES.values(), ids=CHANGES)
 def test_what_names_the_way_to_a_receiver(change, is_same: bool) -> None:
-    before, after = (ReceiverConfig.model_validate(one) for one in (WEBHOOK, WEBHOOK | change))
+    known = {"slack": SLACK} if "slack" in change else WEBHOOK
+    before, after = (ReceiverConfig.model_validate(one) for one in (known, known | change))
     assert (fingerprint(before, b"key") == fingerprint(after, b"key")) is is_same
     assert fingerprint(before, b"key") != fingerprint(before, b"another key")
 

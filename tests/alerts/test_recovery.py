@@ -40,6 +40,12 @@ def ended(seconds: float) -> Incident:
         (ended(3601), 3602, Outcome.NOT_RECOVERED, "not recovered"),
         (ended(-5), 10, Outcome.RECOVERED, "recovered: the incident was over 0 s after"),
         (replace(FIRING, resolved_at=after(60)), 90, Outcome.OPEN, "too early"),
+        (
+            replace(ended(720), state=State.PENDING),
+            3600,
+            Outcome.RECOVERED,
+            "recovered: the incident was over 12 min",
+        ),
     ],
     ids=[
         "one second before the end",
@@ -51,6 +57,7 @@ def ended(seconds: float) -> Incident:
         "over too late",
         "over before the order was taken",
         "it fires again",
+        "it may come back",
     ],
 )
 def test_the_outcome(incident, now_s, outcome, said):
@@ -64,6 +71,12 @@ def test_the_outcome(incident, now_s, outcome, said):
 )
 def test_what_was_not_ordered_cannot_help(past):
     assert recovery(past, FIRING, RULE, after(9999)) is None
+
+
+def test_an_incident_that_comes_back_after_that_time_says_nothing_of_the_rollback():
+    again = replace(FIRING, pending_since=after(3601), firing_since=after(3660), reopened=1)
+    assert recovery(PAST, again, RULE, after(3700)) is None
+    assert recovery(PAST, replace(again, pending_since=after(3599)), RULE, after(3700)) is not None
 
 
 @pytest.fixture

@@ -34,11 +34,15 @@ class Bridge:
         return self.database.write(work)
 
     def breach(self, key: str = "watch/p95", rules=ASK) -> Incident:
+        [incident] = self.breach_all([key], rules)
+        return incident
+
+    def breach_all(self, keys: list[str], rules=ASK) -> list[Incident]:
         finding = Finding(Severity.PAGE, Source.WATCH, "p95 is above 8 s.", {"service": "chat"})
-        verdict = Verdict(key, Label.BREACHED, finding, wants_rollback=True)
+        verdicts = [(Verdict(key, Label.BREACHED, finding, wants_rollback=True), RULE) for key in keys]
         now = self.clock.now()
-        [transition] = self.write(lambda session: receive(session, [(verdict, RULE)], now, rules))
-        return transition.incident
+        transitions = self.write(lambda session: receive(session, verdicts, now, rules))
+        return [transition.incident for transition in transitions]
 
     def recover(self, key: str = "watch/p95") -> None:
         now = self.clock.now()
@@ -96,6 +100,16 @@ def test_who_approves_sends_the_order_under_their_name(bridge, clock):
     assert (past.action, past.answered_by, past.answered_at) == (Action.SEND, "ada", clock.now())
     said = [one.why for one in bridge.database.read(lambda session: decisions(session, incident.key))]
     assert any(why.startswith("ada approved it at 2026-") for why in said)
+
+
+def test_a_storm_does_not_make_the_guard_forget_what_was_sent(bridge, clock):
+    first, *storm, last = (f"watch/{number}" for number in range(rollback_store.HISTORY_LENGTH + 2))
+    for keys in ([first], storm, [last], [first]):
+        clock.advance(1)
+        bridge.breach_all(keys, {"deploy": RollbackRule(Mode.LIVE, cooldown_s=6 * 3600)})
+    decided = bridge.database.read(lambda session: rollback_store.history(session, "deploy", limit=1000))
+    assert [one.at for one in decided if one.action is Action.SEND] == [clock.now() - timedelta(seconds=3)]
+    assert {one.reason for one in decided[:-1]} == {RollbackReason.COOLDOWN}
 
 
 def test_who_rejects_keeps_it_from_being_sent_for_this_incident(bridge, clock):

@@ -44,6 +44,7 @@ class Harbour:
     """Who is told: a Slack channel and a deploy system, and what a configuration says of them."""
 
     def __init__(self) -> None:
+        self.picture = "false"
         self.slack = FakeSlack(token="xoxb-test", channels=(CHANNEL,))
         self.deploy = FakeDeploy(SECRET)
         self.slack_answers = Late(slack_app(self.slack))
@@ -56,7 +57,8 @@ class Harbour:
         return f"""
 receivers:
   oncall:
-    slack: {{token: xoxb-test, channel: {CHANNEL}, base_url: "{self.slack_server.url}/api/"}}
+    slack:
+      {{token: xoxb-test, channel: {CHANNEL}, picture: {self.picture}, base_url: "{self.slack_server.url}/api/"}}
 rollbacks:
   deploy: {{url: "{self.deploy_server.url}/rollback", secret: {SECRET}, mode: live, cooldown: 1s}}
 """

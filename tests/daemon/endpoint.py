@@ -48,11 +48,12 @@ class Endpoint:
         @app.post("/{target}/v1/chat/completions")
         async def chat(target: str, request: Request) -> Response:
             self.requests[target] += 1
+            number = self.requests[target]
             asked = await request.json()
             self.active[target] += 1
             try:
                 await asyncio.sleep(self.latency_s)
-                return await self._answer(self.moods.get(target, Mood.WELL), self.requests[target], asked)
+                return await self._answer(self.moods.get(target, Mood.WELL), number, asked)
             finally:
                 self.active[target] -= 1
 

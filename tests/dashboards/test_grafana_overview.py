@@ -147,7 +147,8 @@ def wait_for_scrapes(client: httpx.Client, process: "subprocess.Popen[bytes]", l
     deadline = time.monotonic() + READY_WITHIN_S
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            seen = client.get("/api/v1/query", params={"query": "sum(count_over_time(up[1m]))"}).json()
+            answer = client.get("/api/v1/query", params={"query": "sum(count_over_time(up[1m]))"})
+            seen = answer.json() if answer.is_success else {"data": {"result": []}}  # 503 while it starts
             if seen["data"]["result"] and float(seen["data"]["result"][0]["value"][1]) >= 4:
                 return
         except httpx.TransportError:

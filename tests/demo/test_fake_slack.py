@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import httpx
 import pytest
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
@@ -131,3 +132,62 @@ def test_a_broadcast_reply_stands_in_the_channel_too(client, slack):
         "ticket",
     ]
     assert [m.text for m in slack.thread(page["ts"])] == ["ticket", "now a page"]
+
+
+PNG = b"\x89PNG\r\n\x1a\n and more"
+
+
+async def test_a_file_that_is_uploaded_into_a_thread_is_a_reply_in_it(url, slack):
+    client = AsyncWebClient(token="xoxb-practice", base_url=url)
+    page = await client.chat_postMessage(channel=CHANNEL, text="page")
+    done = await client.files_upload_v2(
+        content=PNG, filename="a.png", title="A", alt_txt="an A", channel=CHANNEL, thread_ts=page["ts"]
+    )
+    [reply] = slack.thread(page["ts"])[1:]
+    [file] = reply.files
+    assert (file.name, file.title, file.alt_txt, file.content) == ("a.png", "A", "an A", PNG)
+    assert done["files"] == [{"id": file.id, "title": "A"}]
+    replies = (await client.conversations_replies(channel=CHANNEL, ts=page["ts"]))["messages"]
+    assert replies[1]["files"] == [{"id": file.id, "name": "a.png", "title": "A", "size": len(PNG)}]
+
+
+def test_a_missing_scope_is_named(client, slack):
+    slack.scopes = ("chat:write",)
+    client.chat_postMessage(channel=CHANNEL, text="page")
+    with pytest.raises(SlackApiError) as refusal:
+        client.files_upload_v2(content=PNG, filename="a.png", channel=CHANNEL)
+    answer = refusal.value.response
+    assert (answer["error"], answer["needed"], answer["provided"]) == (
+        "missing_scope",
+        "files:write",
+        "chat:write",
+    )
+    assert len(slack.messages()) == 1
+
+
+def test_a_file_is_shown_only_when_all_of_it_is_there_and_only_once(client, slack):
+    begun = client.files_getUploadURLExternal(filename="a.png", length=len(PNG))
+    complete = {"files": [{"id": begun["file_id"]}], "channel_id": CHANNEL}
+    with pytest.raises(SlackApiError, match="file_not_found"):
+        client.files_completeUploadExternal(**complete)
+    assert httpx.post(begun["upload_url"], content=PNG[:-1]).status_code == 400
+    accepted = httpx.post(begun["upload_url"], content=PNG)
+    assert (accepted.status_code, accepted.text) == (200, f"OK - {len(PNG)}")
+    client.files_completeUploadExternal(**complete)
+    with pytest.raises(SlackApiError, match="file_not_found"):
+        client.files_completeUploadExternal(**complete)
+    assert len(slack.messages()) == 1
+
+
+@pytest.mark.parametrize(
+    ("place", "code"),
+    [
+        ({"channel": "C0OTHER"}, "channel_not_found"),
+        ({"channel": CHANNEL, "thread_ts": "1.0"}, "thread_not_found"),
+    ],
+    ids=["no such channel", "no such thread"],
+)
+def test_a_file_for_a_place_that_is_not_there_is_refused(client, slack, place, code):
+    with pytest.raises(SlackApiError, match=code):
+        client.files_upload_v2(content=PNG, filename="a.png", **place)
+    assert slack.messages() == ()

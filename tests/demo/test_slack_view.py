@@ -2,7 +2,7 @@ import io
 
 from rich.console import Console
 
-from monitor.demo.fake_slack import SlackMessage
+from monitor.demo.fake_slack import SlackFile, SlackMessage
 from monitor.demo.slack_view import mrkdwn, show_thread
 
 BLOCKS = (
@@ -70,3 +70,8 @@ def test_markup_becomes_style_and_links_keep_their_label():
         "italic",
         "blue",
     }
+
+
+def test_a_file_is_named_with_its_title():
+    files = (SlackFile("F1", "what-moved.png", 9, title="errors: error_share"),)
+    assert "what-moved.png: errors: error_share" in lines(SlackMessage("C1", "1.1", "", files=files))

@@ -125,6 +125,13 @@ async def test_an_explanation_is_json_and_a_page(ask, incident_id):
         (
             "POST",
             "/api/v1/silences",
+            {"matchers": ["a=b"], "by": "ada", "for": "1h", "starts_at": "0001-01-01T00:00:00+05:00"},
+            400,
+            "calendar",
+        ),
+        (
+            "POST",
+            "/api/v1/silences",
             {"matchers": ["a=b"], "by": "ada", "for": "400d"},
             400,
             "366 days at most",

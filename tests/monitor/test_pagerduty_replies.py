@@ -9,8 +9,8 @@ import httpx
 import orjson
 import pytest
 
-from alerts import actions, outbox_store, store
-from alerts.channels.pagerduty import events
+from alerts import actions, group_store, outbox_store, store
+from alerts.channels.pagerduty import DEDUP_PREFIX, events
 from alerts.channels.pagerduty_replies import reply_of
 from alerts.config import ReceiverConfig
 from alerts.decisions import decisions
@@ -118,6 +118,15 @@ async def test_who_acknowledges_in_pagerduty_sees_to_it_here(office, post):
     assert (seen.state, seen.acknowledged_by) == (State.ACKNOWLEDGED, "Ada Lovelace in PagerDuty")
     assert office.told() == ["firing", "acknowledged"]
     assert office.woken == 1
+
+
+async def test_what_joined_the_alarm_and_was_not_told_yet_is_seen_by_nobody(office, post):
+    told, key = office.fire(), office.dedup_key()
+    fresh = office.fire("other")
+    group_id, now = key.removeprefix(DEDUP_PREFIX), office.clock.now()
+    office.database.write(lambda session: group_store.add_member(session, group_id, fresh.id, now))
+    await post(payload("incident.acknowledged", key))
+    assert [office.incident(one.id).state for one in (told, fresh)] == [State.ACKNOWLEDGED, State.FIRING]
 
 
 async def test_an_event_that_comes_again_does_nothing(office, post):

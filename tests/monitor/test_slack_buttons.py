@@ -13,16 +13,18 @@ import pytest
 from aiohttp import WSMsgType, web
 from slack_sdk.models.blocks import ButtonElement
 
-from alerts import outbox_store, rollback_store, silence_store, store
+from alerts import group_store, outbox_store, rollback_store, silence_store, store
 from alerts.channels.slack_blocks import slack_blocks
 from alerts.channels.slack_buttons import buttons
 from alerts.config import ReceiverConfig
 from alerts.finding import Finding, Label, Severity, Source, Verdict
 from alerts.incident import AlertRule, Incident, NoticeKind, State
 from alerts.intake import receive
+from alerts.matcher import KEY, Matcher, Operator
 from alerts.message import Message
 from alerts.rollback import Mode, RollbackRule
 from alerts.rolling_back import lock
+from alerts.wishes import Press, Wish, grant
 from dashboards.app import build_app
 from monitor.database import Database
 from monitor.self_watch import SelfWatch
@@ -332,3 +334,22 @@ async def test_a_request_that_slack_has_not_signed_now_is_refused(
 
 async def test_a_request_without_end_is_refused(post: Post) -> None:
     assert (await post({"type": "x" * 300_000})).status_code == 413
+
+
+@pytest.mark.parametrize("wish", [Wish.ACKNOWLEDGE, Wish.SILENCE_HOUR])
+async def test_what_joined_after_the_message_was_sent_is_neither_seen_nor_silenced(office, wish):
+    told, fresh = await office.fire(), await office.fire("watch/p95/search")
+    [first, *_], now = await office.told(), office.clock.now()
+    press = Press(wish, first.group_id, "ada")
+
+    def work(session):
+        group_store.add_member(session, first.group_id, fresh.id, now)
+        grant(session, press, now)
+        return [one.matchers for one in silence_store.silences(session)]
+
+    silenced = await office.database.awrite(work)
+    assert (await office.incident(fresh.id)).state is State.FIRING
+    if wish is Wish.ACKNOWLEDGE:
+        assert (await office.incident(told.id)).state is State.ACKNOWLEDGED
+    else:
+        assert silenced == [(Matcher(KEY, Operator.IS, told.key),)]

@@ -1,8 +1,10 @@
 """Minutes to hours to days: nothing is lost or doubled, whatever interrupts, and long spans are read from them."""
 
+import shutil
 from collections import Counter
 from collections.abc import Iterable
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -136,10 +138,12 @@ class StoppedError(Exception):
 
 async def test_whoever_is_stopped_at_any_statement_goes_on_as_if_nothing_had_been(tmp_path) -> None:
     minutes = [MIDNIGHT, MIDNIGHT + 60, MIDNIGHT + HOUR, MIDNIGHT + DAY]
+    empty = Database(tmp_path / "empty.sqlite")
+    empty.migrate()
+    empty.close()
     stopped_at, is_done = 0, False
     while not is_done:
-        database = Database(tmp_path / f"{stopped_at}.sqlite")
-        database.migrate()
+        database = Database(Path(shutil.copy(empty.path, tmp_path / f"{stopped_at}.sqlite")))
         rest = WindowsAtRest(database, Keep())
         await fold(
             rest, [window(minute, one) for minute in minutes for one in (SHOP, DESK)], now=NOON + 10 * DAY

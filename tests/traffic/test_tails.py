@@ -1,7 +1,6 @@
 """What a shift watch counts, and what it freezes as usual."""
 
 import math
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -103,7 +102,7 @@ def test_each_measure_counts_its_own_calls(measure: Measure, expected: tuple[int
 
 
 def test_only_calls_that_match_are_counted() -> None:
-    other = replace(SHOP, service="blog")
+    other = SHOP._replace(service="blog")
     windows = [Window(0, SHOP, calls=3), Window(0, other, calls=5), Window(60, SHOP, calls=2)]
     assert count(Measure.ERROR_SHARE, MatchConfig(service="shop"), windows).calls == 5
 
