@@ -97,5 +97,7 @@ def test_the_scanner_refuses_tables_and_numbers_that_do_not_fit() -> None:
         scanner.chain(tables, rows.records, voices[:1], facts[:1], 1, 0, 1)
     with pytest.raises(ValueError, match="no room"):
         scanner.chain(tables, bytes(128 * (chains.ROOM + 1)), voices, facts, 1, 0, 1)
+    with pytest.raises(ValueError, match="no room"):
+        scanner.chain(tables, rows.records, voices, facts, 2**63 - 1, 0, 1)
     with pytest.raises(BufferError):
         scanner.suspects((bytes(8), *tables[1:]), 1, 1, 1, 0, 0)

@@ -96,7 +96,7 @@ static PyObject *chain(PyObject *module, PyObject *arguments)
         return NULL;
     Py_ssize_t count = records.len / (Py_ssize_t)sizeof(Record), kinds = facts.len;
     int done = hold(&tables, arrays);
-    if (done && (first < 1 || count > tables.room || voices.len != 8 * kinds)) {
+    if (done && (first < 1 || count > tables.room || first > INT64_MAX - count || voices.len != 8 * kinds)) {
         PyErr_SetString(PyExc_ValueError, "there is no room for so many");
         done = 0;
     }
