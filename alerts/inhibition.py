@@ -6,11 +6,10 @@ about the same thing. Which rules there are is for whoever knows what the labels
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import translate
 
 from .finding import Finding
 from .incident import Incident
-from .matcher import SOURCE, Matcher, Operator, all_fit
+from .matcher import SOURCE, Matcher, Operator, all_fit, wildcard
 
 ANY = "?*"
 """The pattern for any value but none: the label is there."""
@@ -42,7 +41,7 @@ class InhibitRule:
 def matching(**labels: str | tuple[str, ...]) -> tuple[Matcher, ...]:
     """Matchers for all of these labels: any of the patterns, in which ``*`` and ``?`` stand for characters."""
     return tuple(
-        Matcher(name, Operator.LIKE, "|".join(translate(one) for one in _listed(patterns)))
+        Matcher(name, Operator.LIKE, "|".join(wildcard(one) for one in _listed(patterns)))
         for name, patterns in labels.items()
     )
 

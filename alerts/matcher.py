@@ -121,6 +121,16 @@ def all_fit(matchers: Iterable[Matcher], facts: Mapping[str, str]) -> bool:
     return all(matcher.fits(facts) for matcher in matchers)
 
 
+def literal(text: str) -> str:
+    """The pattern that only this text fits."""
+    return str(re2.escape(text))
+
+
+def wildcard(text: str) -> str:
+    """The pattern of a text in which ``*`` stands for any characters and ``?`` for one."""
+    return "".join({"*": ".*", "?": "."}.get(letter) or literal(letter) for letter in text)
+
+
 @lru_cache(maxsize=1000)
 def _compiled(pattern: str) -> Any:
     options = re2.Options()

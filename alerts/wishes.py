@@ -1,6 +1,5 @@
 """What people wish who press a button below a message, and what comes of it: done to all that the message was about."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,7 +9,7 @@ from sqlmodel import Session
 
 from . import AlertError, actions, group_store, rollback_store, rolling_back
 from .incident import Incident
-from .matcher import KEY, PATTERN_LENGTH_MAX, Matcher, Operator
+from .matcher import KEY, PATTERN_LENGTH_MAX, Matcher, Operator, literal
 from .rollback import RollbackRule
 
 
@@ -114,7 +113,7 @@ def _matchers(keys: list[str]) -> list[Matcher]:
     if len(keys) == 1:
         return [Matcher(KEY, Operator.IS, keys[0])]
     patterns: list[str] = []
-    for escaped in map(re.escape, keys):
+    for escaped in map(literal, keys):
         if patterns and len(patterns[-1]) + len(escaped) < PATTERN_LENGTH_MAX:
             patterns[-1] += f"|{escaped}"
         else:

@@ -1,6 +1,6 @@
 import pytest
 
-from alerts.matcher import Matcher, Operator, parse_matcher, parse_matchers
+from alerts.matcher import Matcher, Operator, literal, parse_matcher, parse_matchers, wildcard
 
 
 @pytest.mark.parametrize(
@@ -43,6 +43,20 @@ def test_what_is_no_matcher_says_what_would_be_right(text, told):
 
 def test_no_pattern_takes_longer_than_its_text():
     assert not parse_matcher(r"key=~([\w/-]+)+!").fits({"key": "a" * 100_000})
+
+
+@pytest.mark.parametrize("text", ["a b", "a|b", "ü.*", "a\\Z", "drift/bot [1]", "a\nb", "(x)"])
+def test_a_literal_is_fitted_by_itself_alone(text):
+    matcher = Matcher("key", Operator.LIKE, literal(text))
+    assert matcher.fits({"key": text})
+    assert not matcher.fits({"key": text + "x"})
+
+
+def test_a_wildcard_is_not_a_pattern():
+    fits = Matcher("key", Operator.LIKE, wildcard("watch/*.?-[a]")).fits
+    assert fits({"key": "watch/a/b.c-[a]"})
+    assert not fits({"key": "watch/a/bxc-[a]"})
+    assert not fits({"key": "watch/a/b.c-a"})
 
 
 def test_a_text_that_is_no_text_fits_like_any_other():
