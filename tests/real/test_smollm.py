@@ -38,7 +38,7 @@ targets:
     notify: [oncall]
     rollback: deploy
 receivers:
-  oncall: {slack: {token: "${SLACK_TOKEN}", channel: C0ONCALL, base_url: "${SLACK_URL}/api/"}}
+  oncall: {slack: {token: "${SLACK_TOKEN}", channel: C0ONCALL, base_url: "${SLACK_URL}/api/", picture: false}}
 rollbacks:
   deploy: {url: "${DEPLOY_URL}/rollback", secret: "${DEPLOY_SECRET}", mode: live}
 """
