@@ -45,12 +45,16 @@ class Matcher:
     value: str
 
     def fits(self, facts: Mapping[str, str]) -> bool:
-        """Whether these labels have such a value."""
+        """Whether these labels have such a value. A stored pattern that is none any more fits nothing."""
         actual = facts.get(self.name, "")
         if self.operator in (Operator.IS, Operator.IS_NOT):
             found = actual == self.value
         else:
-            found = _compiled(self.value).fullmatch(actual.encode(errors="replace")) is not None
+            try:
+                pattern = _compiled(self.value)
+            except re2.error:
+                return False
+            found = pattern.fullmatch(actual.encode(errors="replace")) is not None
         return found == (self.operator in (Operator.IS, Operator.LIKE))
 
     def __str__(self) -> str:
@@ -60,6 +64,13 @@ class Matcher:
 
 def parse_matcher(text: str) -> Matcher:
     """The matcher of ``service="checkout"`` or ``model=~gpt-.*``; ValueError says what would be right."""
+    matcher = read_matcher(text)
+    _check(matcher)
+    return matcher
+
+
+def read_matcher(text: str) -> Matcher:
+    """The matcher as it was once written, whether or not its value may still be used; ValueError where it is none."""
     written = _WRITTEN.fullmatch(text)
     if written is None:
         raise ValueError(
@@ -70,9 +81,7 @@ def parse_matcher(text: str) -> Matcher:
         value = value[1:-1]
     if len(value) > PATTERN_LENGTH_MAX:
         raise ValueError(f"{name}: the value of a matcher has {PATTERN_LENGTH_MAX} characters at most")
-    matcher = Matcher(name, Operator(operator), value)
-    _check(matcher)
-    return matcher
+    return Matcher(name, Operator(operator), value)
 
 
 def parse_matchers(text: str) -> tuple[Matcher, ...]:

@@ -215,7 +215,13 @@ def approval_problem(
     others = [past for past in history if past.incident_id != question.incident_id]
     request = RollbackRequest(question.name, question.incident_id, Severity.PAGE)
     found = decide(request, others, replace(rule, mode=Mode.LIVE), now, lock)
-    return "" if found.action is Action.SEND else held_back(found)
+    if found.action is Action.SEND:
+        return ""
+    why = held_back(found)
+    if lock is None:
+        return why
+    unlock = "anchorwatch rollback unlock" + ("" if lock.name == EVERY_ROLLBACK else f" {lock.name}")
+    return f"{why}. The question stays open: `{unlock}`, and approve again"
 
 
 def answer_problem(question: PastRollback, now: datetime) -> str:

@@ -9,7 +9,7 @@ import orjson
 from sqlalchemy import delete
 from sqlmodel import Session, col, select
 
-from .matcher import parse_matcher
+from .matcher import read_matcher
 from .silence import Silence
 from .tables import SilenceRow
 
@@ -62,7 +62,7 @@ def forget(session: Session, before: datetime) -> int:
 def _silence(row: SilenceRow) -> Silence:
     return Silence(
         id=row.id,
-        matchers=tuple(parse_matcher(text) for text in orjson.loads(row.matchers)),
+        matchers=tuple(read_matcher(text) for text in orjson.loads(row.matchers)),
         author=row.author,
         comment=row.comment,
         starts_at=datetime.fromtimestamp(row.starts_at, UTC),

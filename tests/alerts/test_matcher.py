@@ -1,6 +1,6 @@
 import pytest
 
-from alerts.matcher import Matcher, Operator, literal, parse_matcher, parse_matchers, wildcard
+from alerts.matcher import Matcher, Operator, literal, parse_matcher, parse_matchers, read_matcher, wildcard
 
 
 @pytest.mark.parametrize(
@@ -57,6 +57,11 @@ def test_a_wildcard_is_not_a_pattern():
     assert fits({"key": "watch/a/b.c-[a]"})
     assert not fits({"key": "watch/a/bxc-[a]"})
     assert not fits({"key": "watch/a/b.c-a"})
+
+
+@pytest.mark.parametrize("text", ["key=~(?=a)a", "key!~(?=a)a"])
+def test_a_stored_pattern_that_is_none_any_more_silences_nothing(text):
+    assert not read_matcher(text).fits({"key": "a"})
 
 
 def test_a_text_that_is_no_text_fits_like_any_other():

@@ -233,7 +233,10 @@ def test_what_the_configuration_has_come_to_say_counts(bridge, rules, problem):
 def test_a_lock_holds_back_what_is_asked_and_what_is_approved(bridge, clock, name):
     incident = bridge.breach()
     bridge.write(lambda session: lock(session, name, "eve", "freeze", clock.now()))
-    with pytest.raises(AlertError, match=r"it is locked by eve since .*: freeze"):
+    with pytest.raises(
+        AlertError,
+        match=r"locked by eve since .*: freeze. .* stays open: `anchorwatch rollback unlock( deploy)?`",
+    ):
         bridge.approve(incident)
     assert bridge.past(incident).is_open
     later = bridge.breach("watch/b")
