@@ -22,7 +22,7 @@ from alerts.message import Notification, Why
 from alerts.routing import Routing
 from alerts.routing_words import mute_time_words, told_words, tree_words, unreachable_routes
 from alerts.silence import Silence
-from alerts.sources import inhibiting
+from alerts.sources import inhibitors
 from canaries.clock import Clock
 from dashboards import StatusError
 from dashboards.desk import (
@@ -208,8 +208,7 @@ class Desk:
         return Quiet(
             silences=silence_store.silences(session, now),
             mute_times=self.told_by.mute_times,
-            inhibitions=self.inhibitions,
-            firing=inhibiting(session, self.inhibitions),
+            inhibitors=inhibitors(session, self.inhibitions),
         )
 
     def _line(self, one: Incident, quiet: Quiet, now: datetime) -> IncidentLine:

@@ -8,7 +8,7 @@ import pytest
 from alerts.finding import Finding, Severity, Source
 from alerts.grouping import Group, Member, Quiet, flush
 from alerts.incident import Incident, NoticeKind, State
-from alerts.inhibition import InhibitRule, matching
+from alerts.inhibition import Inhibitors, InhibitRule, matching
 from alerts.matcher import parse_matcher
 from alerts.message import Why
 from alerts.routing import EscalationStep, Policy
@@ -214,11 +214,11 @@ def test_a_mute_time_of_the_route_holds_everything_until_it_ends():
 def test_what_another_incident_explains_is_held_while_that_fires():
     down = incident(9, proof="down", target="bot")
     rule = InhibitRule(matching(proof="down"), matching(n="1"), equal=("target",))
-    story = Story(quiet=Quiet(inhibitions=(rule,), firing=(down,)))
+    story = Story(quiet=Quiet(inhibitors=Inhibitors((rule,), (down,))))
     story.joins(0, incident(1, target="bot"))
     story.until(100)
     assert (story.said, story.decided[0]) == ([], Why.INHIBITED)
-    story.quiet = Quiet(inhibitions=(rule,))
+    story.quiet = Quiet(inhibitors=Inhibitors((rule,)))
     story.until(150)
     assert [why for _, _, why in story.said] == [Why.FIRST]
 
