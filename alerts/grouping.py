@@ -17,8 +17,11 @@ from .message import Why
 from .routing import Policy
 from .silence import MuteTime, Silence, muted_until
 
-LOOK_AGAIN_S = 30.0
+LOOK_AGAIN_S, LOOK_AGAIN_MAX_S = 30.0, 300.0
 """How soon a group is looked at again of which something is inhibited: nothing tells it that the other has ended."""
+
+LOOK_AGAIN_SHARE = 0.1
+"""The same as a share of the time for which what is inhibited fires: some of it does so for weeks."""
 
 LONGEST_WAIT_S = 86_400.0
 """How far ahead a group is due at most. One that says later was written by a clock that ran ahead."""
@@ -178,7 +181,7 @@ def _not_ahead(group: Group, now: datetime) -> Group:
 def what_holds(incident: Incident, policy: Policy, quiet: Quiet, now: datetime) -> Held | None:
     """What keeps people from hearing of an incident by a route of this policy; nothing where nothing does."""
     if explained := quiet.inhibitors.explained(suspect(incident)):
-        return Held(Why.INHIBITED, explained.said, now + timedelta(seconds=LOOK_AGAIN_S))
+        return Held(Why.INHIBITED, explained.said, _look_again_at(incident, now))
     active = [one for one in quiet.silences if one.is_active(now) and one.fits(incident)]
     if active:
         last = max(active, key=lambda one: one.ends_at)
@@ -186,6 +189,11 @@ def what_holds(incident: Incident, policy: Policy, quiet: Quiet, now: datetime) 
         return Held(Why.SILENCED, said, last.ends_at)
     muted = muted_until(policy.mute_times, quiet.mute_times, now)
     return Held(Why.MUTED, f"mute time {muted[0]}", muted[1]) if muted else None
+
+
+def _look_again_at(incident: Incident, now: datetime) -> datetime:
+    fires_s = (now - (incident.firing_since or now)).total_seconds()
+    return now + timedelta(seconds=min(max(LOOK_AGAIN_S, LOOK_AGAIN_SHARE * fires_s), LOOK_AGAIN_MAX_S))
 
 
 @dataclass(frozen=True, slots=True)

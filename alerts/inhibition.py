@@ -68,10 +68,15 @@ class Explained:
 
 def matching(**labels: str | tuple[str, ...]) -> tuple[Matcher, ...]:
     """Matchers for all of these labels: any of the patterns, in which ``*`` and ``?`` stand for characters."""
-    return tuple(
-        Matcher(name, Operator.LIKE, "|".join(wildcard(one) for one in _listed(patterns)))
-        for name, patterns in labels.items()
-    )
+    return tuple(_matcher(name, _listed(patterns)) for name, patterns in labels.items())
+
+
+def _matcher(name: str, patterns: tuple[str, ...]) -> Matcher:
+    if patterns == (ANY,):
+        return Matcher(name, Operator.IS_NOT, "")
+    if len(patterns) == 1 and not set(patterns[0]) & set("*?"):
+        return Matcher(name, Operator.IS, patterns[0])
+    return Matcher(name, Operator.LIKE, "|".join(map(wildcard, patterns)))
 
 
 def _listed(patterns: str | tuple[str, ...]) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Protocol
 
 from alerts.finding import Severity, Source
+from alerts.inhibition_words import InhibitWords
 from alerts.routing_words import RouteWords, ToldWords
 from dashboards.view import DeliveryState, EvidenceLine, IncidentState, SeverityName
 
@@ -168,11 +169,15 @@ class UnreachableRoute:
 
 @dataclass(frozen=True, slots=True)
 class RoutingView:
-    """Who is told of what. Without ``routes`` each target and watch names its receivers itself."""
+    """Who is told of what, and which incidents explain which others away.
+
+    Without ``routes`` each target and watch names its receivers itself.
+    """
 
     routes: tuple[RouteWords, ...]
     mute_times: tuple[MuteTimeLine, ...] = ()
     unreachable: tuple[UnreachableRoute, ...] = ()
+    inhibitions: tuple[InhibitWords, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

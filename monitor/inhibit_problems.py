@@ -26,6 +26,9 @@ def dependency_problems(tree: Mapping[Any, Any], places: Places) -> Iterator[Pro
                     yield places.problem(
                         at, f'no target and no service is called "{one}"', _hint(list(known))
                     )
+    for name in needs["services"]:
+        if set(name) & set("*?"):
+            yield places.problem(("services", name), "is one service by its whole name, without * and ?")
     yield from _circles(needs, places)
 
 

@@ -5,7 +5,8 @@ from enum import StrEnum
 
 from alerts.finding import Severity, Source
 from alerts.inhibition import ANY, InhibitRule, matching
-from alerts.matcher import KEY, SEVERITY, Matcher, Operator, literal
+from alerts.inhibition_words import InhibitWords, inhibit_words
+from alerts.matcher import KEY, SEVERITY, Matcher, Operator
 from canaries.proofs import ProofKind
 
 from .dependencies import Dependants, Needs, dependants
@@ -104,13 +105,20 @@ def inhibitions_of(
     return (*built_in, *depending, *added)
 
 
+def shown(rules: Sequence[InhibitRule]) -> tuple[InhibitWords, ...]:
+    """The rules of a deployment in words, and the built-in ones that it does without."""
+    names = {rule.name for rule in rules}
+    off = (InhibitWords(one.value, SAID[one]) for one in BuiltIn if one.value not in names)
+    return (*inhibit_words(rules), *off)
+
+
 def _parent_rules(parent: str, below: Dependants) -> Iterator[InhibitRule]:
     """What is not believed of those that depend on a parent while nothing comes through that one."""
     named = ", ".join(dict.fromkeys((*below.targets, *below.services)))
     says = f"While nothing comes through {parent}, what is found of {named} says nothing."
     # That it drifts, or that its answers fail a check, says that something comes through.
-    is_down = (*matching(proof=ProofKind.ENDPOINT_DOWN.value), _one_of("target", [parent]))
-    is_silent = (*_A_SERVICE, _one_of("service", [parent]))
+    is_down = (*matching(proof=ProofKind.ENDPOINT_DOWN.value), *matching(target=parent))
+    is_silent = (*_A_SERVICE, *matching(service=parent))
     for source in (is_down, is_silent):
         for target in _dependent_findings(below):
             # Whoever rolls back what only stands behind something broken makes it worse.
@@ -120,14 +128,10 @@ def _parent_rules(parent: str, below: Dependants) -> Iterator[InhibitRule]:
 def _dependent_findings(below: Dependants) -> Iterator[tuple[Matcher, ...]]:
     """What a parent that is down would falsify, of targets and of services."""
     if below.targets:
-        targets = _one_of("target", below.targets)
+        targets = matching(target=below.targets)
         # Who answered, what it costs and whether the baseline fits is as true as ever.
-        yield targets, Matcher(KEY, Operator.LIKE, "drift/.*|coverage/.*|proof/.*/(endpoint_down|validator)")
+        yield *targets, Matcher(KEY, Operator.LIKE, "drift/.*|coverage/.*|proof/.*/(endpoint_down|validator)")
     if below.services:
-        services = _one_of("service", below.services)
-        yield *_A_WATCH, services
-        yield *_A_SERVICE, services
-
-
-def _one_of(label: str, names: Sequence[str]) -> Matcher:
-    return Matcher(label, Operator.LIKE, "|".join(map(literal, names)))
+        services = matching(service=below.services)
+        yield *_A_WATCH, *services
+        yield *_A_SERVICE, *services

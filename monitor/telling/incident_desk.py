@@ -44,6 +44,7 @@ from dashboards.desk import (
 from dashboards.view import DeliveryState, EvidenceLine, IncidentState
 
 from ..database import Database
+from ..inhibitions import shown
 from ..self_watch import why
 from .asked_route import incident_as_asked
 from .refusing import refused
@@ -138,6 +139,7 @@ class Desk:
                 for name, one in self.told_by.mute_times.items()
             ),
             unreachable=tuple(UnreachableRoute(*one) for one in unreachable_routes(self.told_by)),
+            inhibitions=shown(self.inhibitions),
         )
 
     async def would_tell(self, asked: Asked) -> WouldTell:

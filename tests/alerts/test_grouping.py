@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from alerts.finding import Finding, Severity, Source
-from alerts.grouping import Group, Member, Quiet, flush
+from alerts.grouping import Group, Member, Quiet, flush, what_holds
 from alerts.incident import Incident, NoticeKind, State
 from alerts.inhibition import Inhibitors, InhibitRule, matching
 from alerts.matcher import parse_matcher
@@ -221,6 +221,15 @@ def test_what_another_incident_explains_is_held_while_that_fires():
     story.quiet = Quiet(inhibitors=Inhibitors((rule,)))
     story.until(150)
     assert [why for _, _, why in story.said] == [Why.FIRST]
+
+
+@pytest.mark.parametrize(("fires_s", "wait_s"), [(0, 30), (300, 30), (600, 60), (3000, 300), (900_000, 300)])
+def test_what_is_inhibited_for_long_is_looked_at_less_often(fires_s, wait_s):
+    down = incident(9, proof="down")
+    known = Inhibitors([InhibitRule(matching(proof="down"), matching(n="1"))], [down])
+    held = what_holds(incident(1), POLICY, Quiet(inhibitors=known), at(fires_s))
+    assert held is not None
+    assert held.until == at(fires_s + wait_s)
 
 
 def test_what_fires_again_in_its_group_says_so():
