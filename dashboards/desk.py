@@ -135,6 +135,8 @@ class IncidentFile:
     groups: tuple[GroupLine, ...]
     messages: tuple[MessageLine, ...]
     decisions: tuple[DecisionLine, ...]
+    holds: tuple[IncidentLine, ...] = ()
+    """The open incidents that people do not hear of while it fires, as it explains them."""
 
 
 @dataclass(frozen=True, slots=True)

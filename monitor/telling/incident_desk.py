@@ -15,7 +15,7 @@ from alerts.evidence.ledger import QUARTER_S
 from alerts.explain import Explanation, explain
 from alerts.grouping import Group, Member, Quiet
 from alerts.incident import Incident, Reason
-from alerts.inhibition import InhibitRule
+from alerts.inhibition import Inhibitors, InhibitRule, suspect
 from alerts.kept_quiet import KeptQuiet, kept_quiet
 from alerts.matcher import Matcher, all_fit, facts_of, parse_matcher
 from alerts.message import Notification, Why
@@ -103,6 +103,7 @@ class Desk:
             quiet = self._quiet(session, now)
             groups = group_store.groups_of(session, one.id)
             explained = explain(session, one.id)
+            held = self._held_by(session, one, quiet.inhibitors)
             return IncidentFile(
                 at=now,
                 incident=self._line(one, quiet, now),
@@ -110,6 +111,7 @@ class Desk:
                 groups=tuple(_group(one, group_store.members(session, one.id)) for one in groups),
                 messages=tuple(_message(row) for row in outbox_store.notifications(session, one.id)),
                 decisions=_decisions(explained) if explained else (),
+                holds=tuple(map(_incident, held)),
             )
 
         return await self._read(work)
@@ -212,6 +214,14 @@ class Desk:
             mute_times=self.told_by.mute_times,
             inhibitors=inhibitors(session, self.inhibitions),
         )
+
+    def _held_by(self, session: Session, one: Incident, known: Inhibitors) -> list[Incident]:
+        """What the incident explains away, of the latest that are open."""
+        if one.key not in known:
+            return []
+        latest = alert_store.latest_open(session, LOOKED_AT_MAX)
+        explained = ((other, known.explained(suspect(other))) for other in latest)
+        return [other for other, why_held in explained if why_held and why_held.by.id == one.id]
 
     def _line(self, one: Incident, quiet: Quiet, now: datetime) -> IncidentLine:
         kept = kept_quiet(one, self.told_by, quiet, now)
