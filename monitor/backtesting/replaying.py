@@ -1,5 +1,6 @@
 """The past once more, under a proposed configuration: the daemon's own parts, at the moments at which it decided."""
 
+import asyncio
 import random
 from bisect import bisect_left
 from collections import Counter
@@ -49,7 +50,7 @@ from ..traffic_flow.watching import TrafficWatch
 from ..watched import House, Watched
 from ..watchman.on_record import from_plain as verdict_from_plain
 from ..watchman.watchman import take
-from .past import MESSAGES_MAX, NOT_OURS, AnsweredQuestion, Deed, Happened, Past
+from .past import MESSAGES_MAX, NOT_OURS, AnsweredQuestion, Deed, Happened, Past, downtimes
 from .recorded_database import RecordedDatabase
 from .recorded_windows import RecordedWindows
 from .scratch import Scratch
@@ -104,11 +105,15 @@ class _Recorded:
 
     sent: Mapping[str, Notification]
     failures: Counter[str]
+    places: Mapping[str, int]
     time: _Time
 
     async def deliver(self, message: Message, thread: Thread | None, *, is_repeat: bool) -> Thread | None:
         """Where the message lies: nowhere."""
         live = self.sent.get(message.id)
+        # Receivers are served side by side: meanwhile the others go on, and what ended before this one ends first.
+        for _ in range(self.places.get(message.id, 0)):
+            await asyncio.sleep(0)
         ended = live and (live.sent_at or live.failed_at)
         if ended and message.kind is NoticeKind.ROLLBACK:
             self.time.arrive(ended)  # people hear of it then
@@ -157,7 +162,7 @@ class Replay:
         self._problems: dict[str, None] = {}
         config = deployment.config
         names = (*config.receivers, *(ROLLBACK_PREFIX + name for name in config.rollbacks))
-        channel: Channel = _Recorded(past.sent, Counter(past.failures), self._time)
+        channel: Channel = _Recorded(past.sent, Counter(past.failures), past.places, self._time)
         self._outbox = Outbox(
             scratch,
             dict.fromkeys(names, channel),
@@ -171,8 +176,8 @@ class Replay:
     async def run(self, on_progress: OnProgress) -> Replayed:
         """Go through all of it."""
         happened = self._past.happened
-        for number, one in enumerate(happened):
-            await self._tell_until(one.at, is_down=_is_start(one))
+        for number, (one, is_down) in enumerate(zip(happened, downtimes(happened), strict=True)):
+            await self._tell_until(one.at, is_down=is_down)
             self._time.pass_to(one.at)
             await self._happen(one)
             on_progress(number + 1, len(happened))
@@ -402,7 +407,3 @@ class Replay:
             return
         if self._scratch.read(outbox_store.is_any_waiting):
             self._mail_due = await self._outbox.drain()
-
-
-def _is_start(one: Happened) -> bool:
-    return isinstance(one.what, Moment) and one.what.kind is MomentKind.START
