@@ -16,7 +16,7 @@ ANY = "?*"
 """The pattern for any value but none: the label is there."""
 
 FOLLOWED_MAX = 1_000
-"""How many incidents are looked at to see whether some hold one another; with more of them, what asks stays loud."""
+"""How often it is looked who holds whom to see whether some hold one another; beyond that, what asks stays loud."""
 
 _LAST = datetime.max.replace(tzinfo=UTC)
 
@@ -155,8 +155,9 @@ class Inhibitors:
 
     def explained(self, one: Suspect, *, doubted: bool = False) -> Explained | None:
         """What explains this away, the first there is; with ``doubted`` only what casts doubt on it as well."""
+        looks = iter(range(FOLLOWED_MAX))
         for source, rule in self._holding(one):
-            if (rule.doubts or not doubted) and not self._stays_loud(one, source):
+            if (rule.doubts or not doubted) and not self._stays_loud(one, source, looks):
                 return Explained(source.incident, rule)
         return None
 
@@ -180,7 +181,7 @@ class Inhibitors:
                 if not (is_source and all_fit(rule.target, source.suspect.facts)):
                     yield source, rule
 
-    def _stays_loud(self, one: Suspect, source: _Source) -> bool:
+    def _stays_loud(self, one: Suspect, source: _Source, looks: Iterator[int]) -> bool:
         """Whether this would, over others or at once, hold what is to hold it, and fired first.
 
         Of incidents that hold one another in a circle all are as loud as each other, and the first of them is held by
@@ -191,7 +192,7 @@ class Inhibitors:
         seen, waiting = {source.suspect.key}, [source.suspect]
         while waiting:
             for above, _ in self._holding(waiting.pop()):
-                if above.suspect.key == one.key or len(seen) >= FOLLOWED_MAX:
+                if above.suspect.key == one.key or next(looks, None) is None:
                     return True
                 if above.suspect.key not in seen:
                     seen.add(above.suspect.key)
