@@ -244,6 +244,23 @@ def test_nothing_is_rolled_back_for_what_stands_behind_a_parent_that_is_down(fro
     assert Action.SEND in {one.action for one in frozen_bot.database.read(rollback_store.history)}
 
 
+def test_who_stood_behind_a_parent_that_is_back_does_not_page_for_what_is_over(frozen_bot: Bot) -> None:
+    frozen_bot.house = house_of(inhibitions=inhibitions_of({"bot": ["gateway"], "gateway": []}, {}))
+    gateway = Bot(frozen_bot.database, watched_of(name="gateway"), frozen_bot.house, frozen_bot.hour)
+    down_after = gateway.watched.down_after
+    gateway.runs(down_after, DOWN)
+    frozen_bot.runs(down_after, DOWN)
+    gateway.runs(2)
+    frozen_bot.runs(1)  # one answered run is not yet enough to be up
+    assert frozen_bot.open() == {}
+    assert messages(frozen_bot) == [
+        ("firing", "proof/gateway/endpoint_down"),
+        ("resolved", "proof/gateway/endpoint_down"),
+    ]
+    frozen_bot.runs(down_after, DOWN)
+    assert messages(frozen_bot)[2:] == [("firing", "proof/bot/endpoint_down")]
+
+
 @pytest.mark.parametrize(
     ("needs", "name", "way"),
     [
