@@ -1,7 +1,7 @@
 """What a recorded database tells of the past: what was decided when, what people did, and what was sent."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -15,6 +15,7 @@ from alerts import store as alert_store
 from alerts.actions import Acknowledged
 from alerts.incident import NoticeKind
 from alerts.message import Notification, Why
+from alerts.outbox import stood_in_at
 from alerts.rollback import PastRollback
 from alerts.silence import Silence
 from canaries import baseline_events
@@ -30,6 +31,9 @@ from .recorded_database import RecordedDatabase
 
 MESSAGES_MAX = 1_000_000
 """How many messages of the live log are read at most, the latest ones."""
+
+SHORTLY_S = 3600.0
+"""How long after another message one may end whose place is counted from it."""
 
 NOT_OURS = (NoticeKind.TEST, NoticeKind.REPORT)
 """Messages that no watch and no run asks for."""
@@ -68,6 +72,7 @@ class Past:
     """What happened, in its order. ``told_at`` has the moments at which each group was told, by its id.
 
     ``sent`` are the messages of the live log by their ids, and ``failures`` how often those failed that did.
+    ``places`` says of those, and of orders to roll back, how many of them had ended shortly before.
     ``made_up_until`` is until when moments were not on record, and are made up here; ``None``: all were.
     """
 
@@ -76,6 +81,7 @@ class Past:
     told_at: Mapping[str, Sequence[datetime]]
     sent: Mapping[str, Notification]
     failures: Mapping[str, int]
+    places: Mapping[str, int]
     runs: Mapping[str, RunSummary] = field(default_factory=dict)
     made_up_until: datetime | None = None
 
@@ -94,6 +100,7 @@ def past_of(database: RecordedDatabase, until: datetime | None, watch_every_s: f
         made_up = [Moment(MomentKind.START, noted[0].at)]  # that one is forgotten
     log = database.read(lambda s: outbox_store.notifications(s, limit=MESSAGES_MAX))
     sent = {one.id: one for one in log if one.message.kind not in NOT_OURS}
+    failures = _failures(log)
     deeds = [one for one in database.read(lambda s: list(_people(s))) if until is None or one.at < until]
     told: dict[str, list[datetime]] = {}
     for one in noted:
@@ -105,7 +112,8 @@ def past_of(database: RecordedDatabase, until: datetime | None, watch_every_s: f
         happened=_in_order([*made_up, *noted], deeds),
         told_at=told,
         sent=sent,
-        failures=_failures(log),
+        failures=failures,
+        places=_places(log, failures, database.read(stood_in_at)),
         runs=runs,
         made_up_until=end if len(made_up) > 1 else None,
     )
@@ -140,9 +148,40 @@ def _failures(log: Sequence[Notification]) -> Counter[str]:
     failures: Counter[str] = Counter()
     for one in log:
         times = instead[one.message.group_id, one.message.created_at, one.receiver]
-        if times := max(times, one.failed_at is not None):
+        # What was given up and is due again begins anew; what it failed of stays when a digest tells of it.
+        is_due_again = one.sent_at is not None and one.attempts == 0 and one.last_error is not None
+        if times := max(times, one.failed_at is not None, is_due_again):
             failures[one.id] = times
     return failures
+
+
+def _places(
+    log: Sequence[Notification], failures: Collection[str], stood_in: Mapping[tuple[str, str, str], datetime]
+) -> dict[str, int]:
+    """By id, how many messages that failed or were orders had ended shortly before.
+
+    Their order matters: whoever fails first has the choice who stands in, and an order that has arrived is told.
+    """
+    instead = {
+        (one.message.group_id, one.message.created_at, one.message.tried[-1]): one.receiver
+        for one in log
+        if one.message.why is Why.FALLBACK and one.message.tried
+    }
+    ends: dict[str, datetime] = {}
+    for one in log:
+        if one.id not in failures and one.message.kind is not NoticeKind.ROLLBACK:
+            continue
+        group = one.message.group_id or ""
+        told = instead.get((one.message.group_id, one.message.created_at, one.receiver), "")
+        # A message that is due again has another end than that of which somebody else was told.
+        if ended := stood_in.get((group, one.receiver, told)) or one.failed_at or one.sent_at:
+            ends[one.id] = ended
+    places: dict[str, int] = {}
+    place, before = 0, datetime.min.replace(tzinfo=UTC)
+    for name, ended in sorted(ends.items(), key=lambda item: item[1]):
+        place = place + 1 if (ended - before).total_seconds() <= SHORTLY_S else 0
+        places[name], before = place, ended
+    return places
 
 
 def _made_up(

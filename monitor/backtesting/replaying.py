@@ -1,5 +1,6 @@
 """The past once more, under a proposed configuration: the daemon's own parts, at the moments at which it decided."""
 
+import asyncio
 import random
 from bisect import bisect_left
 from collections import Counter
@@ -104,11 +105,15 @@ class _Recorded:
 
     sent: Mapping[str, Notification]
     failures: Counter[str]
+    places: Mapping[str, int]
     time: _Time
 
     async def deliver(self, message: Message, thread: Thread | None, *, is_repeat: bool) -> Thread | None:
         """Where the message lies: nowhere."""
         live = self.sent.get(message.id)
+        # Receivers are served side by side: meanwhile the others go on, and what ended before this one ends first.
+        for _ in range(self.places.get(message.id, 0)):
+            await asyncio.sleep(0)
         ended = live and (live.sent_at or live.failed_at)
         if ended and message.kind is NoticeKind.ROLLBACK:
             self.time.arrive(ended)  # people hear of it then
@@ -157,7 +162,7 @@ class Replay:
         self._problems: dict[str, None] = {}
         config = deployment.config
         names = (*config.receivers, *(ROLLBACK_PREFIX + name for name in config.rollbacks))
-        channel: Channel = _Recorded(past.sent, Counter(past.failures), self._time)
+        channel: Channel = _Recorded(past.sent, Counter(past.failures), past.places, self._time)
         self._outbox = Outbox(
             scratch,
             dict.fromkeys(names, channel),
