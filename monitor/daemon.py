@@ -127,7 +127,7 @@ def run_daemon(
     database = Database(data / DATABASE_FILE)
     try:
         database.lock_for_daemon()
-        database.migrate()
+        database.migrate_apart()
         with _signals_as_before(), contextlib.ExitStack() as sockets:
             grpc_port = config.otlp.grpc_port if otlp_grpc_port is None else otlp_grpc_port
             wanted = [
@@ -150,7 +150,8 @@ def run_daemon(
             # by itself takes a quarter of the time of counting them.
             gc.set_threshold(*GARBAGE_THRESHOLDS)
             # What is there by now stays: two hundred thousand objects of modules, through which a look takes as long as
-            # nobody should wait for an answer.
+            # nobody should wait for an answer. What is garbage among them is not to stay with them.
+            gc.collect()
             gc.freeze()
             return uvloop.run(daemon.run())
     finally:
@@ -211,8 +212,11 @@ class Daemon:
         self._listen_for_grpc()
         # Two clients: an endpoint that hangs must not take the connections of those who are to be told. How many
         # requests there are at a time is for the targets to say: waiting for a connection would look like latency.
-        asking = httpx.AsyncClient(follow_redirects=False, limits=httpx.Limits(max_connections=None))
-        telling = httpx.AsyncClient(follow_redirects=False)
+        # What they trust is read once, as it takes 2 MB.
+        trusted = httpx.create_ssl_context()
+        every_one = httpx.Limits(max_connections=None)
+        asking = httpx.AsyncClient(verify=trusted, follow_redirects=False, limits=every_one)
+        telling = httpx.AsyncClient(verify=trusted, follow_redirects=False)
         async with asking, telling:
             try:
                 await self._open(asking, telling)

@@ -9,7 +9,8 @@ from alerts import group_store, outbox_store
 from alerts.finding import Label, Verdict
 from alerts.incident import AlertRule
 from alerts.intake import receive
-from monitor.database import Database, alembic_config
+from monitor.database import Database
+from monitor.migrating import alembic_config
 
 BEFORE = "0007"
 AT = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
