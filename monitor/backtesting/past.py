@@ -227,3 +227,13 @@ def _in_order(noted: Sequence[Moment], deeds: Sequence[Happened]) -> list[Happen
     while happened and happened[-1].what is Deed.SILENCE_OVER:
         happened.pop()  # it lasts longer than the record, which says nothing of that time
     return happened
+
+
+def downtimes(happened: Sequence[Happened]) -> list[bool]:
+    """For each thing that happened, whether nobody ran before it: the next that a daemon did was to start."""
+    found, is_down = [], False
+    for one in reversed(happened):
+        if isinstance(one.what, Moment):
+            is_down = one.what.kind is MomentKind.START
+        found.append(is_down)
+    return found[::-1]

@@ -50,7 +50,7 @@ from ..traffic_flow.watching import TrafficWatch
 from ..watched import House, Watched
 from ..watchman.on_record import from_plain as verdict_from_plain
 from ..watchman.watchman import take
-from .past import MESSAGES_MAX, NOT_OURS, AnsweredQuestion, Deed, Happened, Past
+from .past import MESSAGES_MAX, NOT_OURS, AnsweredQuestion, Deed, Happened, Past, downtimes
 from .recorded_database import RecordedDatabase
 from .recorded_windows import RecordedWindows
 from .scratch import Scratch
@@ -176,8 +176,8 @@ class Replay:
     async def run(self, on_progress: OnProgress) -> Replayed:
         """Go through all of it."""
         happened = self._past.happened
-        for number, one in enumerate(happened):
-            await self._tell_until(one.at, is_down=_is_start(one))
+        for number, (one, is_down) in enumerate(zip(happened, downtimes(happened), strict=True)):
+            await self._tell_until(one.at, is_down=is_down)
             self._time.pass_to(one.at)
             await self._happen(one)
             on_progress(number + 1, len(happened))
@@ -407,7 +407,3 @@ class Replay:
             return
         if self._scratch.read(outbox_store.is_any_waiting):
             self._mail_due = await self._outbox.drain()
-
-
-def _is_start(one: Happened) -> bool:
-    return isinstance(one.what, Moment) and one.what.kind is MomentKind.START
