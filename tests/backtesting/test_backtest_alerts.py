@@ -7,7 +7,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from alerts import DeliveryError, outbox_store
 from alerts.channels import Channel
-from alerts.message import Message, Thread
+from alerts.message import Message, Notification, Thread
 from monitor import DatabaseError, MonitorError
 from monitor.backtesting.backtest_alerts import backtest_alerts
 from monitor.backtesting.messages import changed_lines
@@ -145,6 +145,19 @@ def test_another_threshold_sends_something_else(lived: Path) -> None:
     assert compared.new == ()
     (note,) = compared.notes
     assert note.startswith("The daemon ran with another configuration all the time")
+
+
+def test_without_a_rule_of_inhibition_what_it_held_live_is_told_sooner(lived: Path) -> None:
+    def first_told(messages: tuple[Notification, ...]) -> datetime:
+        named = (
+            one.message for one in messages if "watch/shifted" in {line.key for line in one.message.members}
+        )
+        return min(message.created_at for message in named)
+
+    proposed, rule, _ = CONFIG.partition("inhibit:")
+    assert rule
+    compared = backtest_alerts(deployment_of(proposed), lived)
+    assert first_told(compared.proposed.messages) < first_told(compared.live.messages)
 
 
 @pytest.mark.slow
