@@ -1,7 +1,7 @@
 """Days of a deployment on a clock that is told the time: the daemon's own parts, and a world that goes wrong.
 
 Calls come, some of them late; latency and errors rise; a target drifts and goes down; people silence and acknowledge;
-receivers fail; the daemon is started anew. All of it is drawn from one seed.
+rollbacks are locked and unlocked; receivers fail; the daemon is started anew. All of it is drawn from one seed.
 """
 
 import contextlib
@@ -26,6 +26,7 @@ from alerts.incident import State
 from alerts.matcher import parse_matcher
 from alerts.message import ROLLBACK_PREFIX, Message, Thread
 from alerts.outbox import Outbox
+from alerts.rollback import EVERY_ROLLBACK
 from canaries.document import load_document_with_places
 from canaries.features import extract
 from monitor.canary_flow.planning import Asked, expected_spend, plan, settle_asked
@@ -132,6 +133,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)
+        self.locking = random.Random(f"locks of {self.seed}")
         self.numbers = itertools.count(1)
         self.database = Database(self.path)
 
@@ -174,6 +176,7 @@ class World:
         self.world_every(600, self.change_weather)
         self.world_every(150, self.calls)
         self.world_every(1800, self.people)
+        self.world_every(2000, self.see_to_locks)
         self.world_every(3.5 * 3600, self.restart)
         while self._jobs and self._jobs[0][0] < end:
             at, _, job = heapq.heappop(self._jobs)
@@ -389,7 +392,7 @@ class World:
 
                 async def expire() -> None:
                     at = self.clock.now()
-                    self.database.write(lambda s: actions.expire(s, made.id, at))
+                    self.database.write(lambda s: actions.expire(s, made.id, "ada", at))
                     self.after(self.rng.uniform(0, IDLE_OUTBOX_S), self.idle_turn)
 
                 self.after(600, expire)
@@ -406,6 +409,24 @@ class World:
                 self.database.write(lambda s: rolling_back.reject(s, incident, "ada", now))
             else:
                 self.database.write(lambda s: rolling_back.approve(s, incident, "ada", rules, now))
+                if self.locking.random() < 0.3:  # before the order is sent, or just after it
+                    self.after(self.locking.uniform(0, IDLE_OUTBOX_S), self.lock)
+
+    async def see_to_locks(self) -> None:
+        """Somebody takes a lock back, or locks a rollback or each of them; all of it over the command line."""
+        locked = self.database.read(rollback_store.locks)
+        if not locked:
+            if self.locking.random() < 0.6:
+                await self.lock()
+        elif self.locking.random() < 0.7:
+            name, now = self.locking.choice(locked).name, self.clock.now()
+            self.database.write(lambda s: rolling_back.unlock(s, name, "bob", now))
+
+    async def lock(self) -> None:
+        """Somebody does not want the rollback to act."""
+        name, now = self.locking.choice(["shop", EVERY_ROLLBACK]), self.clock.now()
+        with contextlib.suppress(AlertError):  # somebody else has locked it
+            self.database.write(lambda s: rolling_back.lock(s, name, "bob", "release freeze", now))
 
     async def idle_turn(self) -> None:
         if self.is_up:

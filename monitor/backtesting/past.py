@@ -15,7 +15,7 @@ from alerts import store as alert_store
 from alerts.actions import Acknowledged
 from alerts.incident import NoticeKind
 from alerts.message import Notification, Why
-from alerts.rollback import PastRollback
+from alerts.rollback import Lock, PastRollback
 from alerts.silence import Silence
 from canaries import baseline_events
 from canaries.baseline_events import Actor, BaselineEvent, Event
@@ -43,6 +43,8 @@ class Deed(StrEnum):
     ACKNOWLEDGED = "acknowledged"
     BASELINE = "baseline"
     ANSWERED = "a question whether to roll back is answered, or closed"
+    LOCKED = "a rollback, or each of them, is locked"
+    UNLOCKED = "it is unlocked"
     ORDERED = "an order to roll back that a person approved has arrived, or is given up"
 
 
@@ -60,7 +62,7 @@ class Happened:
 
     at: datetime
     what: Moment | Deed
-    about: Silence | Acknowledged | Event | AnsweredQuestion | None = None
+    about: Silence | Acknowledged | Event | AnsweredQuestion | Lock | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,10 @@ def _people(session: Session) -> Iterator[Happened]:
             yield Happened(past.answered_at, Deed.ANSWERED, AnsweredQuestion(past, incident.key))
         if past.answered_by and (ended := past.delivered_at or past.failed_at):
             yield Happened(ended, Deed.ORDERED)
+    for lock in rollback_store.every_lock(session):
+        yield Happened(lock.at, Deed.LOCKED, lock)
+        if lock.ended_at is not None:
+            yield Happened(lock.ended_at, Deed.UNLOCKED, lock)
     theirs = (BaselineEvent.FROZEN, BaselineEvent.RETIRED, BaselineEvent.RENEWED)
     for event in baseline_events.events(session):
         if event.actor is Actor.OPERATOR and event.event in theirs:

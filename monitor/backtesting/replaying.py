@@ -27,7 +27,7 @@ from alerts.channels import Channel
 from alerts.incident import NoticeKind
 from alerts.message import ROLLBACK_PREFIX, Message, Notification, Thread
 from alerts.outbox import Outbox
-from alerts.rollback import RollbackReason
+from alerts.rollback import Lock, RollbackReason
 from alerts.silence import Silence
 from canaries import BaselineError
 from canaries.baseline_events import Actor, BaselineEvent, Event
@@ -302,6 +302,8 @@ class Replay:
             self._acknowledge(session, about)
         elif isinstance(about, AnsweredQuestion):
             self._answer(session, about, one.at)
+        elif isinstance(about, Lock):
+            self._lock(session, about, one)
         elif isinstance(about, Event):
             self._see_to_baseline(session, about)
 
@@ -331,6 +333,13 @@ class Replay:
                     self._ordered_at = ended
         except AlertError:  # here nobody was asked, or what they said cannot be done
             rolling_back.close_questions(session, at)
+
+    @staticmethod
+    def _lock(session: Session, lock: Lock, one: Happened) -> None:
+        if one.what is Deed.LOCKED:
+            rollback_store.save_lock(session, lock)
+        else:
+            rollback_store.end_lock(session, lock.name, lock.ended_by, one.at)
 
     def _see_to_baseline(self, session: Session, event: Event) -> None:
         watched = self._watched.get(event.target)
