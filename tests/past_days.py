@@ -8,7 +8,7 @@ import contextlib
 import heapq
 import itertools
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,6 +20,7 @@ from sqlalchemy import event
 from watched_bot import DOWN, DRIFTED, STEADY, Answers, run_of, suite_of
 
 from alerts import AlertError, DeliveryError, actions, outbox_store, rollback_store, rolling_back, store
+from alerts.channels import Channel
 from alerts.finding import Finding, Label, Severity, Source, Verdict
 from alerts.group_store import next_due_at
 from alerts.incident import State
@@ -213,7 +214,7 @@ class World:
         )
         names = (*config.receivers, *(ROLLBACK_PREFIX + name for name in config.rollbacks))
         self.outbox = Outbox(
-            self.database, dict.fromkeys(names, Receiver(self)), self.clock.now, self.rng,
+            self.database, self.channels(names), self.clock.now, self.rng,
             limits={name: one.max_per_minute for name, one in config.receivers.items()},
             fallbacks=config.fallbacks(),
         )  # fmt: skip
@@ -228,6 +229,10 @@ class World:
         self.every(600, self.look_at_the_watch)
         self.every(600, self.round)
         await self.turn()
+
+    def channels(self, names: Iterable[str]) -> dict[str, Channel]:
+        """How those who are told are reached."""
+        return dict.fromkeys(names, Receiver(self))
 
     async def restart(self) -> None:
         """The daemon dies, and comes back after a while."""

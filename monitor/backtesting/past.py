@@ -1,7 +1,7 @@
 """What a recorded database tells of the past: what was decided when, what people did, and what was sent."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -15,6 +15,7 @@ from alerts import store as alert_store
 from alerts.actions import Acknowledged
 from alerts.incident import NoticeKind
 from alerts.message import Notification, Why
+from alerts.outbox import FALLBACK_AFTER_S
 from alerts.rollback import Lock, PastRollback
 from alerts.silence import Silence
 from canaries import baseline_events
@@ -30,6 +31,9 @@ from .recorded_database import RecordedDatabase
 
 MESSAGES_MAX = 1_000_000
 """How many messages of the live log are read at most, the latest ones."""
+
+SHORTLY_S = 3600.0
+"""How long after another message one may end whose place is counted from it."""
 
 NOT_OURS = (NoticeKind.TEST, NoticeKind.REPORT)
 """Messages that no watch and no run asks for."""
@@ -70,6 +74,7 @@ class Past:
     """What happened, in its order. ``told_at`` has the moments at which each group was told, by its id.
 
     ``sent`` are the messages of the live log by their ids, and ``failures`` how often those failed that did.
+    ``places`` says of those, and of orders to roll back, how many of them had ended shortly before.
     ``made_up_until`` is until when moments were not on record, and are made up here; ``None``: all were.
     """
 
@@ -78,6 +83,7 @@ class Past:
     told_at: Mapping[str, Sequence[datetime]]
     sent: Mapping[str, Notification]
     failures: Mapping[str, int]
+    places: Mapping[str, int]
     runs: Mapping[str, RunSummary] = field(default_factory=dict)
     made_up_until: datetime | None = None
 
@@ -96,6 +102,7 @@ def past_of(database: RecordedDatabase, until: datetime | None, watch_every_s: f
         made_up = [Moment(MomentKind.START, noted[0].at)]  # that one is forgotten
     log = database.read(lambda s: outbox_store.notifications(s, limit=MESSAGES_MAX))
     sent = {one.id: one for one in log if one.message.kind not in NOT_OURS}
+    failures = _failures(log)
     deeds = [one for one in database.read(lambda s: list(_people(s))) if until is None or one.at < until]
     told: dict[str, list[datetime]] = {}
     for one in noted:
@@ -107,7 +114,8 @@ def past_of(database: RecordedDatabase, until: datetime | None, watch_every_s: f
         happened=_in_order([*made_up, *noted], deeds),
         told_at=told,
         sent=sent,
-        failures=_failures(log),
+        failures=failures,
+        places=_places(log, failures),
         runs=runs,
         made_up_until=end if len(made_up) > 1 else None,
     )
@@ -149,6 +157,36 @@ def _failures(log: Sequence[Notification]) -> Counter[str]:
         if times := max(times, one.failed_at is not None):
             failures[one.id] = times
     return failures
+
+
+def _places(log: Sequence[Notification], failures: Collection[str]) -> dict[str, int]:
+    """By id, how many messages that failed or were orders had ended shortly before.
+
+    Their order matters: whoever fails first has the choice who stands in, and an order that has arrived is told.
+    """
+    failed = {
+        (one.message.group_id, one.message.created_at, one.receiver): one for one in log if one.id in failures
+    }
+    ends: dict[str, datetime] = {}
+    latest = datetime.min.replace(tzinfo=UTC)
+    for one in log:
+        if one.message.why is not Why.FALLBACK or not one.message.tried:
+            continue
+        # In the order in which somebody stood in, which is on record even where the time is not.
+        if first := failed.get((one.message.group_id, one.message.created_at, one.message.tried[-1])):
+            late = one.message.created_at + timedelta(seconds=FALLBACK_AFTER_S)
+            latest = max(latest, first.failed_at or late)
+            ends.setdefault(first.id, latest)
+    for one in log:
+        ended = one.sent_at or one.failed_at
+        if ended and (one.id in failures or one.message.kind is NoticeKind.ROLLBACK):
+            ends.setdefault(one.id, ended)
+    places: dict[str, int] = {}
+    place, before = 0, datetime.min.replace(tzinfo=UTC)
+    for name, ended in sorted(ends.items(), key=lambda item: item[1]):
+        place = place + 1 if (ended - before).total_seconds() <= SHORTLY_S else 0
+        places[name], before = place, ended
+    return places
 
 
 def _made_up(

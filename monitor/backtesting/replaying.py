@@ -1,9 +1,10 @@
 """The past once more, under a proposed configuration: the daemon's own parts, at the moments at which it decided."""
 
+import asyncio
 import random
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -104,11 +105,15 @@ class _Recorded:
 
     sent: Mapping[str, Notification]
     failures: Counter[str]
+    places: Mapping[str, int]
     time: _Time
 
     async def deliver(self, message: Message, thread: Thread | None, *, is_repeat: bool) -> Thread | None:
         """Where the message lies: nowhere."""
         live = self.sent.get(message.id)
+        # Receivers are served side by side: meanwhile the others go on, and what ended before this one ends first.
+        for _ in range(self.places.get(message.id, 0)):
+            await asyncio.sleep(0)
         ended = live and (live.sent_at or live.failed_at)
         if ended and message.kind is NoticeKind.ROLLBACK:
             self.time.arrive(ended)  # people hear of it then
@@ -157,7 +162,7 @@ class Replay:
         self._problems: dict[str, None] = {}
         config = deployment.config
         names = (*config.receivers, *(ROLLBACK_PREFIX + name for name in config.rollbacks))
-        channel: Channel = _Recorded(past.sent, Counter(past.failures), self._time)
+        channel: Channel = _Recorded(past.sent, Counter(past.failures), past.places, self._time)
         self._outbox = Outbox(
             scratch,
             dict.fromkeys(names, channel),
@@ -165,14 +170,15 @@ class Replay:
             random.Random(0),  # noqa: S311 - nothing here is tried twice
             limits={name: one.max_per_minute for name, one in config.receivers.items()},
             fallbacks=config.fallbacks(),
+            lock_on=self._lock_on,
         )
         scratch.write(lambda session: store.save_secret(session, past.secret))
 
     async def run(self, on_progress: OnProgress) -> Replayed:
         """Go through all of it."""
         happened = self._past.happened
-        for number, one in enumerate(happened):
-            await self._tell_until(one.at, is_down=_is_start(one))
+        for number, (one, is_down) in enumerate(zip(happened, _downs(happened), strict=True)):
+            await self._tell_until(one.at, is_down=is_down)
             self._time.pass_to(one.at)
             await self._happen(one)
             on_progress(number + 1, len(happened))
@@ -334,6 +340,11 @@ class Replay:
         except AlertError:  # here nobody was asked, or what they said cannot be done
             rolling_back.close_questions(session, at)
 
+    def _lock_on(self, session: Session, order: Notification) -> Lock | None:
+        """What holds an order that live did not write; of the others it is on record whether they were held."""
+        name = order.message.rollback or ""
+        return None if order.id in self._past.sent else rollback_store.lock_on(session, name)
+
     @staticmethod
     def _lock(session: Session, lock: Lock, one: Happened) -> None:
         if one.what is Deed.LOCKED:
@@ -413,5 +424,14 @@ class Replay:
             self._mail_due = await self._outbox.drain()
 
 
-def _is_start(one: Happened) -> bool:
-    return isinstance(one.what, Moment) and one.what.kind is MomentKind.START
+def _downs(happened: Sequence[Happened]) -> list[bool]:
+    """For each, whether nobody ran just before: then the next that the daemon decided is a start.
+
+    People act as well while it does not run.
+    """
+    downs, is_start_next = [], False
+    for one in reversed(happened):
+        if isinstance(one.what, Moment):
+            is_start_next = one.what.kind is MomentKind.START
+        downs.append(is_start_next)
+    return downs[::-1]

@@ -5,6 +5,8 @@ import hashlib
 import json
 import shutil
 from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,6 +15,9 @@ from past_days import CONFIG, START, World, deployment_of
 from sqlalchemy import delete, text
 from typer.testing import CliRunner
 
+from alerts import DeliveryError, outbox_store
+from alerts.channels import Channel
+from alerts.message import Message, Thread
 from monitor import DatabaseError, MonitorError
 from monitor.backtesting.backtest_alerts import backtest_alerts
 from monitor.backtesting.messages import changed_lines
@@ -78,6 +83,55 @@ def test_what_people_answered_of_rollbacks_is_answered_again(
     assert changed_lines(compared) == ()
     notes = " ".join(one.message.note for one in compared.live.messages)
     assert all(part in notes for part in said), notes
+
+
+@dataclass
+class OutOfReach:
+    """A receiver that nobody reaches; what is sent to it fails after what is sent to another."""
+
+    world: World
+    after: str | None = None
+
+    async def deliver(self, message: Message, thread: Thread | None, *, is_repeat: bool) -> Thread | None:
+        while self.after and not self._has_fallen_back(message.group_id):  # noqa: ASYNC110 - for a row
+            await asyncio.sleep(0)
+        self.world.wait(0.3)
+        raise DeliveryError("no such channel", permanent=True)
+
+    def _has_fallen_back(self, group: str | None) -> bool:
+        log = self.world.database.read(outbox_store.notifications)
+        return any(one.message.group_id == group and one.message.tried == (self.after,) for one in log)
+
+
+class WorldOfPagersOutOfReach(World):
+    """One in which two receivers of the same pages fail side by side, the later one in the order of names first."""
+
+    def channels(self, names: Iterable[str]) -> dict[str, Channel]:
+        reached: dict[str, Channel] = dict.fromkeys(names, Reached(self))
+        return reached | {"lead": OutOfReach(self, after="pager"), "pager": OutOfReach(self)}
+
+
+@dataclass
+class Reached:
+    """A receiver that hears everything."""
+
+    world: World
+
+    async def deliver(self, message: Message, thread: Thread | None, *, is_repeat: bool) -> Thread | None:
+        self.world.wait(0.3)
+        return thread
+
+
+def test_who_fell_back_first_does_so_again(tmp_path: Path) -> None:
+    path = tmp_path / "anchorwatch.sqlite"
+    both = CONFIG.replace("receivers: [pager]", "receivers: [pager, lead]").replace(
+        "      continue: true\n", ""
+    )
+    asyncio.run(WorldOfPagersOutOfReach(path, seed=1, config=both).live(hours=0.8))
+    compared = backtest_alerts(deployment_of(both), path)
+    assert changed_lines(compared) == ()
+    first = {one.message.tried[0]: one.receiver for one in compared.live.messages if one.message.tried}
+    assert first == {"pager": "slack", "lead": "mail"}
 
 
 def test_another_threshold_sends_something_else(lived: Path) -> None:
