@@ -8,6 +8,7 @@ import contextlib
 import heapq
 import itertools
 import random
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -106,15 +107,26 @@ class Moving:
         return self.at.timestamp()
 
 
+class Even(random.Random):
+    """No chance at all: whoever draws first would else change what becomes of the others."""
+
+    def random(self) -> float:
+        return 0.5
+
+
 @dataclass
 class Receiver:
     """One that is now and then out of reach, for a moment or for good."""
 
     world: "World"
+    tried: Counter[str] = field(default_factory=Counter)
 
     async def deliver(self, message: Message, thread: Thread | None, *, is_repeat: bool) -> Thread | None:
-        self.world.wait(0.3)  # the answer takes its time
-        chance = self.world.rng.random()
+        self.tried[message.id] += 1
+        # Of its own chance: receivers are served side by side, in an order that nobody knows beforehand.
+        rng = random.Random(f"{self.world.seed} {message.id} {self.tried[message.id]}")
+        self.world.wait(0.3, rng)  # the answer takes its time
+        chance = rng.random()
         if chance < 0.05:
             raise DeliveryError("no such channel", permanent=True)
         if chance < 0.12:
@@ -152,9 +164,9 @@ class World:
 
     # Time
 
-    def wait(self, at_most_s: float) -> None:
+    def wait(self, at_most_s: float, rng: random.Random | None = None) -> None:
         """A little time passes."""
-        self.clock.at += timedelta(seconds=self.rng.uniform(0.001, at_most_s))
+        self.clock.at += timedelta(seconds=(rng or self.rng).uniform(0.001, at_most_s))
 
     def after(self, seconds: float, job: Job) -> None:
         heapq.heappush(self._jobs, (self.clock.at + timedelta(seconds=seconds), next(self.numbers), job))
@@ -214,7 +226,7 @@ class World:
         )
         names = (*config.receivers, *(ROLLBACK_PREFIX + name for name in config.rollbacks))
         self.outbox = Outbox(
-            self.database, self.channels(names), self.clock.now, self.rng,
+            self.database, self.channels(names), self.clock.now, Even(),
             limits={name: one.max_per_minute for name, one in config.receivers.items()},
             fallbacks=config.fallbacks(),
         )  # fmt: skip
@@ -414,20 +426,21 @@ class World:
                 self.database.write(lambda s: rolling_back.reject(s, incident, "ada", now))
             else:
                 self.database.write(lambda s: rolling_back.approve(s, incident, "ada", rules, now))
-                if self.locking.random() < 0.3:  # before the order is sent, or just after it
-                    self.after(self.locking.uniform(0, IDLE_OUTBOX_S), self.lock)
+                if self.locking.random() < 0.5:  # before the order is sent
+                    self.wait(5, self.locking)
+                    self.lock()
 
     async def see_to_locks(self) -> None:
         """Somebody takes a lock back, or locks a rollback or each of them; all of it over the command line."""
         locked = self.database.read(rollback_store.locks)
         if not locked:
             if self.locking.random() < 0.6:
-                await self.lock()
+                self.lock()
         elif self.locking.random() < 0.7:
             name, now = self.locking.choice(locked).name, self.clock.now()
             self.database.write(lambda s: rolling_back.unlock(s, name, "bob", now))
 
-    async def lock(self) -> None:
+    def lock(self) -> None:
         """Somebody does not want the rollback to act."""
         name, now = self.locking.choice(["shop", EVERY_ROLLBACK]), self.clock.now()
         with contextlib.suppress(AlertError):  # somebody else has locked it

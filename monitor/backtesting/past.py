@@ -225,8 +225,8 @@ def _in_order(noted: Sequence[Moment], deeds: Sequence[Happened]) -> list[Happen
     for one in noted:
         latest = max(latest, one.at)
         ordered.append((latest, 1, Happened(one.at, one)))
-    # Whoever does something is told of it at the same moment at the earliest.
-    ordered += [(one.at, 0, one) for one in deeds]
+    # Whoever does something is told of it at the same moment at the earliest; an order ends after what was decided then.
+    ordered += [(one.at, 2 if one.what is Deed.ORDERED else 0, one) for one in deeds]
     ordered.sort(key=lambda entry: entry[:2])
     happened = [one for _, _, one in ordered]
     while happened and happened[-1].what is Deed.SILENCE_OVER:

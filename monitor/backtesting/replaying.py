@@ -67,6 +67,8 @@ DIGESTED_WITHIN_S = 5.0
 LOOKED_BACK_S = 3600.0
 """A look is left out when the first minute on record is so much later: the calls of its time were forgotten."""
 
+_NEVER = datetime.min.replace(tzinfo=UTC)
+
 OnProgress = Callable[[int, int], None]
 """Told how many moments have passed, and of how many."""
 
@@ -76,7 +78,7 @@ class _Time:
 
     def __init__(self, log: Iterable[Notification]) -> None:
         """Begin before everything."""
-        self.at = datetime.min.replace(tzinfo=UTC)
+        self.at = _NEVER
         self._arriving: datetime | None = None
         self._digests = sorted(one.message.created_at for one in log if one.message.kind is NoticeKind.DIGEST)
 
@@ -150,7 +152,7 @@ class Replay:
         self._time = _Time(past.sent.values())
         self._has_started = False
         self._mail_due: datetime | None = None
-        self._ordered_at = datetime.min.replace(tzinfo=UTC)
+        self._ordered_at = _NEVER
         self._watched: dict[str, Watched] = {}
         self._deeds = frozenset(one.at for one in past.happened if isinstance(one.what, Deed))
         self._answered = {
@@ -201,6 +203,8 @@ class Replay:
         else:
             self._scratch.write(lambda session: self._do(session, one))
             if one.what is Deed.ORDERED:
+                if self._ordered_at <= one.at:
+                    self._ordered_at = _NEVER
                 await self._deliver()
 
     # What the daemon decides
@@ -418,7 +422,7 @@ class Replay:
     async def _deliver(self) -> None:
         """Send what waits; not before an order that somebody approved was taken live, which may be after a look."""
         self._mail_due = None
-        if self._time.at < self._ordered_at:
+        if self._time.at <= self._ordered_at:
             return
         if self._scratch.read(outbox_store.is_any_waiting):
             self._mail_due = await self._outbox.drain()
