@@ -107,6 +107,15 @@ def taken(session: Session, what: str) -> tuple[Decision, ...]:
     return tuple(_decision(row) for row in session.connection().execute(query))
 
 
+def begun_with(session: Session, beginning: str) -> tuple[Decision, ...]:
+    """All decisions whose ``what`` begins so, in the order in which they were taken."""
+    what = _DECISION.c.what
+    query = (
+        select(_DECISION).where(what.startswith(beginning, autoescape=True)).order_by(_DECISION.c.position)
+    )
+    return tuple(_decision(row) for row in session.connection().execute(query))
+
+
 def forget(session: Session, before: datetime, limit: int = FORGOTTEN_AT_ONCE) -> int:
     """How many decisions were deleted, ``limit`` at most: those that were last taken before then."""
     connection = session.connection()

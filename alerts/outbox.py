@@ -8,6 +8,7 @@ in their order.
 
 import asyncio
 import random
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -18,7 +19,7 @@ from sqlmodel import Session
 
 from . import DeliveryError, outbox_store, receiver_store, rollback_store, store
 from .channels import Channel
-from .decisions import record
+from .decisions import begun_with, record
 from .digest import WINDOW_S, allowance, gather
 from .incident import NoticeKind
 from .message import Notification, Thread, Why, addressed, receiver_test
@@ -61,6 +62,9 @@ DEFAULT_MAX_AGE_S = 86_400.0
 
 _FALL_BACK = (*ALARMS, NoticeKind.DIGEST)
 """What somebody has to hear."""
+
+_FALLBACK_OF = "fallback of "
+_TOLD_INSTEAD = re.compile("told to (.+) instead")
 
 
 class Database(Protocol):
@@ -240,7 +244,7 @@ class Outbox:
             return
         spare = (one for one in fallbacks if one not in (*message.tried, *knows))
         receiver = next(spare, None)
-        what = f"fallback of {row.receiver}"
+        what = f"{_FALLBACK_OF}{row.receiver}"
         if receiver is None:
             why = "it could not be reached, and there is nobody else who does not know"
             record(session, delivery.at, what, why, group_id=message.group_id)
@@ -254,6 +258,16 @@ class Outbox:
         )
         outbox_store.enqueue(session, [addressed(news, receiver, len(news.tried))])
         record(session, delivery.at, what, f"told to {receiver} instead", group_id=message.group_id)
+
+
+def stood_in_at(session: Session) -> dict[tuple[str, str, str], datetime]:
+    """When it was decided that somebody stands in, by group, the receiver that was not reached, and who stood in."""
+    return {
+        (one.group_id, name, receiver): one.first_at
+        for one in begun_with(session, _FALLBACK_OF)
+        if one.group_id and (name := one.what.removeprefix(_FALLBACK_OF))
+        for receiver in _TOLD_INSTEAD.findall(one.why)
+    }
 
 
 def after_failure(row: Notification, error: DeliveryError, now: datetime, rng: random.Random) -> Delivery:

@@ -30,6 +30,7 @@ from alerts.outbox import Outbox
 from alerts.routing_config import RouteConfig, routing_of
 from canaries.clock import SystemClock
 from dashboards.app import build_app
+from dashboards.view import Readiness
 from monitor.audit.nightly import StoredAudits
 from monitor.config import DATABASE_FILE, Config, Deployment
 from monitor.daemon import GAUGES_EVERY_S, PAGES
@@ -95,7 +96,7 @@ async def _serve(pipe: Connection, folder: Path, findings: int, storm_s: float, 
         Deployment(Config(), {}), database, clock, metrics, schedule, house, watch.problems, clock.now()
     )
 
-    async def readiness():  # type: ignore[no-untyped-def]
+    async def readiness() -> Readiness:
         return watch.readiness()
 
     desk = Desk(database, clock, messenger.wake, house.routing, house.inhibitions)

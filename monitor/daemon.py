@@ -436,7 +436,7 @@ class Daemon:
             ),
             token.get_secret_value() if token else None,
             self._buttons,
-            Rollbacks(self.database, self.clock, self.deployment.config.rollbacks, self._messenger.wake),
+            Rollbacks(self.database, self.clock, self._messenger.wake, self.deployment.config.rollbacks),
             self.clock,
             self._public_url,
             self._open_replies(),

@@ -14,9 +14,6 @@ MAX_ANSWER_BYTES = 4096
 """How much of an answer is read: enough to say what was wrong, whatever its size."""
 
 
-_HEADERS = {"content-type": "application/json", "user-agent": "anchorwatch", "accept-encoding": "identity"}
-
-
 @dataclass(frozen=True, slots=True)
 class Posted:
     """What was answered. ``text`` is its beginning; ``retry_after_s`` the wait that it asks for, if it does."""

@@ -15,7 +15,7 @@ from alerts import store as alert_store
 from alerts.actions import Acknowledged
 from alerts.incident import NoticeKind
 from alerts.message import Notification, Why
-from alerts.outbox import FALLBACK_AFTER_S
+from alerts.outbox import stood_in_at
 from alerts.rollback import Lock, PastRollback
 from alerts.silence import Silence
 from canaries import baseline_events
@@ -115,7 +115,7 @@ def past_of(database: RecordedDatabase, until: datetime | None, watch_every_s: f
         told_at=told,
         sent=sent,
         failures=failures,
-        places=_places(log, failures),
+        places=_places(log, failures, database.read(stood_in_at)),
         runs=runs,
         made_up_until=end if len(made_up) > 1 else None,
     )
@@ -154,33 +154,34 @@ def _failures(log: Sequence[Notification]) -> Counter[str]:
     failures: Counter[str] = Counter()
     for one in log:
         times = instead[one.message.group_id, one.message.created_at, one.receiver]
-        if times := max(times, one.failed_at is not None):
+        # What was given up and is due again begins anew; what it failed of stays when a digest tells of it.
+        is_due_again = one.sent_at is not None and one.attempts == 0 and one.last_error is not None
+        if times := max(times, one.failed_at is not None, is_due_again):
             failures[one.id] = times
     return failures
 
 
-def _places(log: Sequence[Notification], failures: Collection[str]) -> dict[str, int]:
+def _places(
+    log: Sequence[Notification], failures: Collection[str], stood_in: Mapping[tuple[str, str, str], datetime]
+) -> dict[str, int]:
     """By id, how many messages that failed or were orders had ended shortly before.
 
     Their order matters: whoever fails first has the choice who stands in, and an order that has arrived is told.
     """
-    failed = {
-        (one.message.group_id, one.message.created_at, one.receiver): one for one in log if one.id in failures
+    instead = {
+        (one.message.group_id, one.message.created_at, one.message.tried[-1]): one.receiver
+        for one in log
+        if one.message.why is Why.FALLBACK and one.message.tried
     }
     ends: dict[str, datetime] = {}
-    latest = datetime.min.replace(tzinfo=UTC)
     for one in log:
-        if one.message.why is not Why.FALLBACK or not one.message.tried:
+        if one.id not in failures and one.message.kind is not NoticeKind.ROLLBACK:
             continue
-        # In the order in which somebody stood in, which is on record even where the time is not.
-        if first := failed.get((one.message.group_id, one.message.created_at, one.message.tried[-1])):
-            late = one.message.created_at + timedelta(seconds=FALLBACK_AFTER_S)
-            latest = max(latest, first.failed_at or late)
-            ends.setdefault(first.id, latest)
-    for one in log:
-        ended = one.sent_at or one.failed_at
-        if ended and (one.id in failures or one.message.kind is NoticeKind.ROLLBACK):
-            ends.setdefault(one.id, ended)
+        group = one.message.group_id or ""
+        told = instead.get((one.message.group_id, one.message.created_at, one.receiver), "")
+        # A message that is due again has another end than that of which somebody else was told.
+        if ended := stood_in.get((group, one.receiver, told)) or one.failed_at or one.sent_at:
+            ends[one.id] = ended
     places: dict[str, int] = {}
     place, before = 0, datetime.min.replace(tzinfo=UTC)
     for name, ended in sorted(ends.items(), key=lambda item: item[1]):
@@ -232,3 +233,13 @@ def _in_order(noted: Sequence[Moment], deeds: Sequence[Happened]) -> list[Happen
     while happened and happened[-1].what is Deed.SILENCE_OVER:
         happened.pop()  # it lasts longer than the record, which says nothing of that time
     return happened
+
+
+def downtimes(happened: Sequence[Happened]) -> list[bool]:
+    """For each thing that happened, whether nobody ran before it: the next that a daemon did was to start."""
+    found, is_down = [], False
+    for one in reversed(happened):
+        if isinstance(one.what, Moment):
+            is_down = one.what.kind is MomentKind.START
+        found.append(is_down)
+    return found[::-1]

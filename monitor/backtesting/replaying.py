@@ -4,7 +4,7 @@ import asyncio
 import random
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -50,7 +50,7 @@ from ..traffic_flow.watching import TrafficWatch
 from ..watched import House, Watched
 from ..watchman.on_record import from_plain as verdict_from_plain
 from ..watchman.watchman import take
-from .past import MESSAGES_MAX, NOT_OURS, AnsweredQuestion, Deed, Happened, Past
+from .past import MESSAGES_MAX, NOT_OURS, AnsweredQuestion, Deed, Happened, Past, downtimes
 from .recorded_database import RecordedDatabase
 from .recorded_windows import RecordedWindows
 from .scratch import Scratch
@@ -179,7 +179,7 @@ class Replay:
     async def run(self, on_progress: OnProgress) -> Replayed:
         """Go through all of it."""
         happened = self._past.happened
-        for number, (one, is_down) in enumerate(zip(happened, _downs(happened), strict=True)):
+        for number, (one, is_down) in enumerate(zip(happened, downtimes(happened), strict=True)):
             await self._tell_until(one.at, is_down=is_down)
             self._time.pass_to(one.at)
             await self._happen(one)
@@ -426,16 +426,3 @@ class Replay:
             return
         if self._scratch.read(outbox_store.is_any_waiting):
             self._mail_due = await self._outbox.drain()
-
-
-def _downs(happened: Sequence[Happened]) -> list[bool]:
-    """For each, whether nobody ran just before: then the next that the daemon decided is a start.
-
-    People act as well while it does not run.
-    """
-    downs, is_start_next = [], False
-    for one in reversed(happened):
-        if isinstance(one.what, Moment):
-            is_start_next = one.what.kind is MomentKind.START
-        downs.append(is_start_next)
-    return downs[::-1]

@@ -4,13 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import TypeVar
 
-from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session
 
 import alerts.store as alert_store
-from alerts import AlertError, actions, group_store, outbox_store, silence_store
+from alerts import actions, group_store, outbox_store, silence_store
 from alerts.evidence.ledger import QUARTER_S
 from alerts.explain import Explanation, explain
 from alerts.grouping import Group, Member, Quiet
@@ -23,8 +21,6 @@ from alerts.routing import Routing
 from alerts.routing_words import mute_time_words, told_words, tree_words, unreachable_routes
 from alerts.silence import Silence
 from alerts.sources import inhibiting
-from canaries.clock import Clock
-from dashboards import StatusError
 from dashboards.desk import (
     Asked,
     DecisionLine,
@@ -43,10 +39,8 @@ from dashboards.desk import (
 )
 from dashboards.view import DeliveryState, EvidenceLine, IncidentState
 
-from ..database import Database
-from ..self_watch import why
 from .asked_route import incident_as_asked
-from .refusing import refused
+from .database_desk import DatabaseDesk
 
 LOOKED_AT_MAX = 2_000
 """How many of the latest incidents are searched for those that fit."""
@@ -54,20 +48,15 @@ LOOKED_AT_MAX = 2_000
 OPEN_LOOKED_AT_MAX = 20_000
 """The same of the open ones."""
 
-T = TypeVar("T")
-
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class Desk(DatabaseDesk):
     """Incidents and silences in the database. ``wake`` is called when somebody may have to be told.
 
     ``told_by`` and ``inhibitions`` are those by which people are told; ``notified`` gives whom the rule of these labels
     names.
     """
 
-    database: Database
-    clock: Clock
-    wake: Callable[[], None]
     told_by: Routing = field(default_factory=Routing)
     inhibitions: Sequence[InhibitRule] = ()
     notified: Callable[[Mapping[str, str]], Sequence[str]] = lambda labels: ()
@@ -91,7 +80,7 @@ class Desk:
             quiet = self._quiet(session, now)
             return tuple(self._line(one, quiet, now) for one in islice(filter(fits, found), limit))
 
-        return await self._read(work)
+        return await self.read(work)
 
     async def incident(self, asked: str) -> IncidentFile:
         """All that is on record of the incident with this id, or of the latest one with this key."""
@@ -111,11 +100,11 @@ class Desk:
                 decisions=_decisions(explained) if explained else (),
             )
 
-        return await self._read(work)
+        return await self.read(work)
 
     async def explain(self, asked: str) -> ExplanationView:
         """Why people were told of an incident or a key, or not."""
-        found = await self._read(lambda session: explain(session, asked))
+        found = await self.read(lambda session: explain(session, asked))
         if found is None:
             raise DeskError(f"nothing was decided about {asked!r}", is_unknown=True)
         return ExplanationView(
@@ -125,7 +114,7 @@ class Desk:
     async def paged(self) -> tuple[IncidentLine, ...]:
         """The incidents that were pages this quarter, the newest first."""
         since = self.clock.now() - timedelta(seconds=QUARTER_S)
-        found = await self._read(lambda session: alert_store.pages_since(session, since))
+        found = await self.read(lambda session: alert_store.pages_since(session, since))
         return tuple(_incident(one) for one in reversed(found))
 
     async def routing(self) -> RoutingView:
@@ -150,11 +139,11 @@ class Desk:
             quiet = self._quiet(session, now)
             return tuple(_held(kept) for kept in kept_quiet(one, self.told_by, quiet, now))
 
-        return WouldTell(tuple(told_words(way, self.told_by, now) for way in told), await self._read(work))
+        return WouldTell(tuple(told_words(way, self.told_by, now) for way in told), await self.read(work))
 
     async def acknowledge(self, incident: str, by: str) -> IncidentLine:
         """The incident, to which ``by`` sees from now on."""
-        done = await self._change(lambda session, now: actions.acknowledge(session, incident, by, now))
+        done = await self.change(lambda session, now: actions.acknowledge(session, incident, by, now))
         if done.incident is None or done.reason is Reason.NOT_FIRING:
             raise DeskError(done.reason.value)
         return _incident(done.incident)
@@ -162,19 +151,19 @@ class Desk:
     async def mark(self, incident: str, is_true: bool, by: str) -> IncidentLine:
         """The incident, of which ``by`` has said whether something was wrong."""
         return _incident(
-            await self._change(lambda session, now: actions.mark(session, incident, is_true, by, now))
+            await self.change(lambda session, now: actions.mark(session, incident, is_true, by, now))
         )
 
     async def silences(self, everything: bool) -> tuple[SilenceView, ...]:
         """The silences that hold or will (or all)."""
         now = self.clock.now()
-        found = await self._read(lambda session: silence_store.silences(session, None if everything else now))
+        found = await self.read(lambda session: silence_store.silences(session, None if everything else now))
         return tuple(_silence(one, now) for one in found)
 
     async def preview(self, matchers: Sequence[str]) -> tuple[IncidentLine, ...]:
         """The open incidents that a silence with these matchers would hold now."""
         parsed, now = _parsed(matchers), self.clock.now()
-        held = await self._read(lambda session: actions.would_silence(session, parsed, now))
+        held = await self.read(lambda session: actions.would_silence(session, parsed, now))
         return tuple(_incident(one) for one in held[:LOOKED_AT_MAX])
 
     async def silence(
@@ -196,11 +185,11 @@ class Desk:
                 raise actions.MalformedError("that is longer than a calendar goes") from error
             return actions.silence(session, parsed, by, comment, start, end, now)
 
-        return _silence(await self._change(work), self.clock.now())
+        return _silence(await self.change(work), self.clock.now())
 
     async def expire(self, silence: str, by: str) -> SilenceView:
         """The silence, which ``by`` has ended now."""
-        ended = await self._change(lambda session, now: actions.expire(session, silence, by, now))
+        ended = await self.change(lambda session, now: actions.expire(session, silence, by, now))
         return _silence(ended, self.clock.now())
 
     def _quiet(self, session: Session, now: datetime) -> Quiet:
@@ -215,25 +204,6 @@ class Desk:
     def _line(self, one: Incident, quiet: Quiet, now: datetime) -> IncidentLine:
         kept = kept_quiet(one, self.told_by, quiet, now)
         return replace(_incident(one), held=tuple(_held(reason) for reason in kept))
-
-    async def _read(self, work: Callable[[Session], T]) -> T:
-        try:
-            return await self.database.aread(work)
-        except AlertError as error:
-            raise refused(error) from error
-        except SQLAlchemyError as error:
-            raise StatusError(f"the database cannot be read: {why(error)}") from error
-
-    async def _change(self, work: Callable[[Session, datetime], T]) -> T:
-        now = self.clock.now()
-        try:
-            changed = await self.database.awrite(lambda session: work(session, now))
-        except AlertError as error:
-            raise refused(error) from error
-        except SQLAlchemyError as error:
-            raise StatusError(f"the database cannot be written: {why(error)}") from error
-        self.wake()
-        return changed
 
 
 def _parsed(texts: Sequence[str]) -> tuple[Matcher, ...]:

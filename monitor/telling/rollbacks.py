@@ -1,31 +1,23 @@
 """Where rollbacks are seen to over HTTP and by the command line: the deployment's ``RollbackDesk``."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
 
 import orjson
-from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session
 
-from alerts import AlertError, rollback_store, rolling_back
+from alerts import rollback_store, rolling_back
 from alerts.actions import UnknownError
 from alerts.channels.webhook import webhook_body
 from alerts.config import RollbackConfig
 from alerts.recovery import Recovery, recovery_of
 from alerts.rollback import EVERY_ROLLBACK, Action, Lock, PastRollback, RollbackRule, held_back
-from canaries.clock import Clock
-from dashboards import StatusError
 from dashboards.rollback_desk import ConfiguredRollback, DryRun, LockLine, RollbackLine, RollbackOverview
 from dashboards.view import RollbackMode
 
-from ..database import Database
-from ..self_watch import why
 from ..status import rollback_state
-from .refusing import refused
-
-T = TypeVar("T")
+from .database_desk import DatabaseDesk
 
 Configured = Mapping[str, RollbackConfig]
 
@@ -104,23 +96,20 @@ def _configured(session: Session, name: str, config: RollbackConfig, now: dateti
 
 
 @dataclass(frozen=True, slots=True)
-class Rollbacks:
+class Rollbacks(DatabaseDesk):
     """Rollbacks of the configuration and the database. ``wake`` is called when somebody has to be told."""
 
-    database: Database
-    clock: Clock
     configured: Configured
-    wake: Callable[[], None]
 
     async def overview(self, limit: int) -> RollbackOverview:
         """What there is, what was decided (the latest), and what is locked."""
         now = self.clock.now()
-        return await self._read(lambda session: overview(session, self.configured, limit, now))
+        return await self.read(lambda session: overview(session, self.configured, limit, now))
 
     async def dry_run(self, rollback: str, incident: str | None) -> DryRun:
         """What would happen if the incident (or a made-up page) asked for the rollback now; nothing is changed."""
         now = self.clock.now()
-        return await self._read(lambda session: dry_run(session, self.configured, rollback, incident, now))
+        return await self.read(lambda session: dry_run(session, self.configured, rollback, incident, now))
 
     async def approve(self, incident: str, by: str, rollback: str | None) -> RollbackLine:
         """The rollback that the incident waited with, whose order is on its way."""
@@ -129,7 +118,7 @@ class Rollbacks:
         def work(session: Session, now: datetime) -> PastRollback:
             return rolling_back.approve(session, incident, by, rules, now, rollback)
 
-        return rollback_line(await self._change(work))
+        return rollback_line(await self.change(work))
 
     async def reject(self, incident: str, by: str, rollback: str | None) -> RollbackLine:
         """The rollback that the incident waited with, which is not sent."""
@@ -137,7 +126,7 @@ class Rollbacks:
         def work(session: Session, now: datetime) -> PastRollback:
             return rolling_back.reject(session, incident, by, now, rollback)
 
-        return rollback_line(await self._change(work))
+        return rollback_line(await self.change(work))
 
     async def lock(self, rollback: str, by: str, comment: str) -> LockLine:
         """The lock, which holds from now on."""
@@ -146,7 +135,7 @@ class Rollbacks:
             name = known(self.configured, rollback, or_every=True)
             return rolling_back.lock(session, name, by, comment, now)
 
-        return lock_line(await self._change(work))
+        return lock_line(await self.change(work))
 
     async def unlock(self, rollback: str, by: str) -> LockLine:
         """The lock, which ``by`` has taken back now."""
@@ -154,23 +143,4 @@ class Rollbacks:
         def work(session: Session, now: datetime) -> Lock:
             return rolling_back.unlock(session, rollback, by, now)
 
-        return lock_line(await self._change(work))
-
-    async def _read(self, work: Callable[[Session], T]) -> T:
-        try:
-            return await self.database.aread(work)
-        except AlertError as error:
-            raise refused(error) from error
-        except SQLAlchemyError as error:
-            raise StatusError(f"the database cannot be read: {why(error)}") from error
-
-    async def _change(self, work: Callable[[Session, datetime], T]) -> T:
-        now = self.clock.now()
-        try:
-            changed = await self.database.awrite(lambda session: work(session, now))
-        except AlertError as error:
-            raise refused(error) from error
-        except SQLAlchemyError as error:
-            raise StatusError(f"the database cannot be written: {why(error)}") from error
-        self.wake()
-        return changed
+        return lock_line(await self.change(work))

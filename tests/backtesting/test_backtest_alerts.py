@@ -21,8 +21,10 @@ from alerts.message import Message, Thread
 from monitor import DatabaseError, MonitorError
 from monitor.backtesting.backtest_alerts import backtest_alerts
 from monitor.backtesting.messages import changed_lines
+from monitor.backtesting.past import Deed, Happened, downtimes
 from monitor.cli import app
 from monitor.database import Database
+from monitor.moments import Moment, MomentKind
 from monitor.tables import MomentRow
 
 EARLY = START + timedelta(hours=3.5)
@@ -183,6 +185,12 @@ def test_what_is_forgotten_is_left_out_and_named(lived: Path, tmp_path: Path) ->
     assert compared.runs > 3
     assert compared.looks > 10
     assert "3 runs are not on record any more, and are left out." in compared.notes
+
+
+def test_what_people_do_while_the_daemon_is_down_does_not_make_it_run() -> None:
+    kinds = (MomentKind.START, MomentKind.LOOK, None, None, MomentKind.START, None, MomentKind.RUN, None)
+    happened = [Happened(START, Moment(kind, START) if kind else Deed.ACKNOWLEDGED) for kind in kinds]
+    assert downtimes(happened) == [True, False, True, True, True, False, False, False]
 
 
 def test_a_silence_that_lasts_longer_than_the_record_makes_no_messages_after_it(

@@ -32,7 +32,7 @@ def client(database, clock, view) -> httpx.AsyncClient:
         view.is_ready,
         view,
         Desk(database, clock, lambda: None),
-        rollbacks=Rollbacks(database, clock, configured, lambda: None),
+        rollbacks=Rollbacks(database, clock, lambda: None, configured),
         clock=clock,
     )
     transport = httpx.ASGITransport(app)

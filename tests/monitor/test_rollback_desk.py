@@ -56,7 +56,7 @@ def woken() -> list[str]:
 def client(database, clock, woken) -> httpx.AsyncClient:
     configured = {"deploy": RollbackConfig.model_validate({"url": URL, "secret": SECRET, "mode": "ask"})}
     view = Bare()
-    desk = Rollbacks(database, clock, configured, lambda: woken.append("woken"))
+    desk = Rollbacks(database, clock, lambda: woken.append("woken"), configured)
     app = build_app(view, lambda: b"", view.is_ready, view, rollbacks=desk)
     transport = httpx.ASGITransport(app, client=("127.0.0.1", 4711))
     return httpx.AsyncClient(transport=transport, base_url="http://localhost:8700")
