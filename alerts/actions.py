@@ -124,8 +124,10 @@ def expire(session: Session, silence_id: str, by: str, now: datetime) -> Silence
             f"there is no silence {silence_id!r}; `anchorwatch alerts silence list` shows them"
         )
     if known.ends_at <= now:
-        ended = f"{known.ended_by} ended it" if known.ended_by else "was over"
-        raise AlertError(f"silence {silence_id} {ended} at {known.ends_at:%Y-%m-%d %H:%M} UTC")
+        ending = f"{known.ended_by} ended it" if known.ended_by else "it was over"
+        raise AlertError(
+            f"silence {silence_id} holds no more: {ending} at {known.ends_at:%Y-%m-%d %H:%M} UTC"
+        )
     ended = replace(known, starts_at=min(known.starts_at, now), ends_at=now, ended_by=who)
     silence_store.save_silence(session, ended)
     group_store.look_again(session, now)

@@ -226,7 +226,7 @@ def _in_order(noted: Sequence[Moment], deeds: Sequence[Happened]) -> list[Happen
     for one in noted:
         latest = max(latest, one.at)
         ordered.append((latest, 1, Happened(one.at, one)))
-    # Whoever does something is told of it at the same moment at the earliest; an order ends after what was decided then.
+    # Whoever does something is told of it at the same moment at the earliest; an order ends after what was decided.
     ordered += [(one.at, 2 if one.what is Deed.ORDERED else 0, one) for one in deeds]
     ordered.sort(key=lambda entry: entry[:2])
     happened = [one for _, _, one in ordered]

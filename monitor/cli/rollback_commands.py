@@ -234,8 +234,8 @@ def _show(found: "RollbackOverview") -> None:
         why = "; ".join(part for part in (line.reason, line.afterwards) if part)
         decided.add_row(line.rollback, line.incident, line.state.value, at, why)
     console.print(decided if found.decisions else "nothing was decided about a rollback yet")
-    for one in found.past_locks:
-        console.print(_past_lock(one))
+    for past in found.past_locks:
+        console.print(_past_lock(past))
 
 
 def _past_lock(lock: "LockLine") -> str:

@@ -83,7 +83,7 @@ def list_(
         return
     table = Table("silence", "state", "until", "by", "what", "why")
     for one in found:
-        until = f"{one.ends_at:%Y-%m-%d %H:%M} UTC" + (f", ended by {one.ended_by}" if one.ended_by else "")
+        until = f"{one.ends_at:%Y-%m-%d %H:%M} UTC" + (f"\nended by {one.ended_by}" if one.ended_by else "")
         table.add_row(one.id, one.state(now), until, one.author, one.said, one.comment)
     plain_console().print(table if found else "nothing is silenced")
 
