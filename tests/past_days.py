@@ -409,7 +409,8 @@ class World:
 
                 async def expire() -> None:
                     at = self.clock.now()
-                    self.database.write(lambda s: actions.expire(s, made.id, "ada", at))
+                    with contextlib.suppress(AlertError):  # while the daemon was down it ended by itself
+                        self.database.write(lambda s: actions.expire(s, made.id, "ada", at))
                     self.after(self.rng.uniform(0, IDLE_OUTBOX_S), self.idle_turn)
 
                 self.after(600, expire)

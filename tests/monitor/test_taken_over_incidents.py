@@ -10,7 +10,8 @@ from alerts.finding import Label, Verdict
 from alerts.incident import AlertRule
 from alerts.intake import receive
 from alerts.rollback import EVERY_ROLLBACK, Lock
-from monitor.database import Database, alembic_config
+from monitor.database import Database
+from monitor.migrating import alembic_config
 
 BEFORE_GROUPS, BEFORE_PAST_LOCKS = "0007", "0012"
 AT = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
