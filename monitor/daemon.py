@@ -21,7 +21,7 @@ import uvloop
 from sqlalchemy.exc import SQLAlchemyError
 
 import canaries.store as canary_store
-from alerts import decisions, group_store, outbox_store, silence_store
+from alerts import decisions, group_store, outbox_store, rollback_store, silence_store
 from alerts.channels import Channel, Tools, open_channels, picture_channels
 from alerts.outbox import Delivery, Outbox
 from canaries.clock import Clock, SystemClock
@@ -564,6 +564,7 @@ class Daemon:
             outbox_store.forget,
             group_store.forget,
             silence_store.forget,
+            rollback_store.forget_locks,
             decisions.forget,
             moments.forget,
             forget_audits,
