@@ -141,7 +141,7 @@ class IncidentFile:
 
 @dataclass(frozen=True, slots=True)
 class SilenceView:
-    """A silence: ``state`` is pending, active or expired."""
+    """A silence: ``state`` is pending, active or expired. ``ended_by`` is who ended it before its time was over."""
 
     id: str
     state: str
@@ -150,6 +150,7 @@ class SilenceView:
     comment: str
     starts_at: datetime
     ends_at: datetime
+    ended_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +257,6 @@ class IncidentDesk(Protocol):
         """The silence, which holds for so long from then, or from now on."""
         ...
 
-    async def expire(self, silence: str) -> SilenceView:
-        """The silence, which is over now."""
+    async def expire(self, silence: str, by: str) -> SilenceView:
+        """The silence, which ``by`` has ended now."""
         ...

@@ -10,18 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, TypeVar
 
-from alembic import command
-from alembic.config import Config as AlembicConfig
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util.exc import CommandError
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlmodel import Session
 
-from . import DatabaseError
+from . import DatabaseError, migrating
 
 T = TypeVar("T")
 
@@ -34,6 +29,15 @@ Exporters of traces wait ten seconds for their answer: they are to be told to co
 REFUSED_TIMEOUT_MS = 100
 """How long it waits when the one before it gave up: whoever stands in line hears at once that it does not move."""
 
+LOG_PAGES = 1_000
+"""When the write-ahead log has so many pages (4 MB), it is begun anew after they were copied into the database file."""
+
+LOG_PAGES_MAX = 8_192
+"""After so many (32 MB) whoever commits copies them, and waits for it: nobody did it beside the commits."""
+
+COPY_AFTER_COMMITS = 32
+"""After so few commits there is hardly anything to be copied."""
+
 
 class Database:
     """Transactions on one SQLite file.
@@ -42,6 +46,9 @@ class Database:
     (``BEGIN IMMEDIATE``), so what a unit of work read is still true when it writes. ``write`` and ``read`` are for
     commands and tests; the daemon awaits ``awrite`` and ``aread``, which keep the event loop free: all writes of a
     process queue up on one thread. ``commit`` is for what is written many times a second by a thread of its own.
+
+    What is committed is in SQLite's write-ahead log. Await ``copy_log`` every second or so: to copy it into the file
+    takes up to hundreds of milliseconds, and would otherwise be done within some commit.
     """
 
     def __init__(self, path: Path) -> None:
@@ -54,6 +61,8 @@ class Database:
         self._writing = threading.Lock()
         self._often: Connection | None = None
         self._is_closed = False
+        self._commits = 0
+        """Since the log was last copied."""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -64,6 +73,7 @@ class Database:
         self.engine = _engine(path)
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="db-writer")
         self._readers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="db-reader")
+        self._copier = ThreadPoolExecutor(max_workers=1, thread_name_prefix="db-copier")
 
     def lock_for_daemon(self) -> None:
         """Take the file for this daemon for as long as the process lives.
@@ -87,29 +97,37 @@ class Database:
 
     def migrate(self) -> None:
         """Bring the tables to the shape this version needs. Raises DatabaseError when that cannot be done."""
-        config = alembic_config()
         try:
             # One connection stays open: SQLite removes the files that all of them share when the last one closes (a
             # failed commit closes one), and on a full disk nobody could make them again, not even to read. It opens
             # those files at its first look into the database.
             self._kept = self._kept or self.engine.connect()
             self._kept.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar()
-            with self.engine.connect() as connection:
-                current = MigrationContext.configure(connection).get_current_revision()
-                if current == ScriptDirectory.from_config(config).get_current_head():
-                    return
+            if self._is_migrated():
+                return
             with self.engine.begin() as connection:
                 # Tables are made as rows are: all or none, even by a process that is killed half-way.
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
-                config.attributes["connection"] = connection
-                command.upgrade(config, "head")
-        except CommandError as error:
-            raise DatabaseError(
-                f"{self.path}: written by a newer Anchorwatch than this one ({error}). "
-                "Install that version, or give this one another folder with --data."
-            ) from error
+                migrating.upgrade(connection)
         except DBAPIError as error:
             raise DatabaseError(f"{self.path}: cannot be used: {error.orig}") from error
+        except DatabaseError as error:
+            raise DatabaseError(
+                f"{self.path}: {error}. Install that version, or give this one another folder with --data."
+            ) from error
+
+    def migrate_apart(self) -> None:
+        """The same, for a process that goes on for long: where it can be, another one does what there is to do."""
+        with contextlib.suppress(DBAPIError):  # whatever is wrong, ``migrate`` says it
+            if not self._is_migrated():
+                # No process may use a connection that another one opened.
+                self.engine.dispose()
+                migrating.apart(self.migrate)
+        self.migrate()
+
+    def _is_migrated(self) -> bool:
+        with self.engine.connect() as connection:
+            return migrating.current_revision(connection) == migrating.newest_revision()
 
     def write(self, work: Callable[[Session], T]) -> T:
         """What ``work`` gives, after everything it changed is stored; when it raises, nothing is."""
@@ -122,6 +140,7 @@ class Database:
                 # A commit that failed may have left its transaction open: nobody is to get that connection again.
                 session.invalidate()
                 raise
+            self._commits += 1
             return result
 
     def commit(self, work: Callable[[Connection], T]) -> T:
@@ -129,7 +148,7 @@ class Database:
         with self._writing:
             if self._is_closed:
                 raise RuntimeError("the database is closed")
-            connection = self._often = self._often or self.engine.connect()
+            connection = self._often = self._often or self._opened_often()
             try:
                 self._begin(connection)
                 result = work(connection)
@@ -139,7 +158,15 @@ class Database:
                 connection.invalidate()
                 connection.close()
                 raise
+            self._commits += 1
             return result
+
+    def _opened_often(self) -> Connection:
+        connection = self.engine.connect()
+        # Some builds of SQLite write zeros over all that is deleted. Here this would be as much again as was written:
+        # FAST does it in pages that are written anyway.
+        connection.exec_driver_sql("PRAGMA secure_delete=FAST").close()
+        return connection
 
     def _begin(self, connection: Connection) -> None:
         if self._was_refused:
@@ -169,8 +196,23 @@ class Database:
         """``read``, beside the event loop."""
         return await asyncio.get_running_loop().run_in_executor(self._readers, self.read, work)
 
+    async def copy_log(self) -> None:
+        """Copy what is in the write-ahead log into the database file, beside those who commit."""
+        if self._commits >= COPY_AFTER_COMMITS:
+            await asyncio.get_running_loop().run_in_executor(self._copier, self._copy_log)
+
+    def _copy_log(self) -> None:
+        self._commits = 0
+        with self.engine.connect() as connection:
+            if _copied(connection) >= LOG_PAGES:
+                # What was committed meanwhile is little. Once nothing is left to be copied, whoever writes next begins
+                # the log anew: while all write without a pause, that moment never comes by itself, and it would grow.
+                with self._writing:
+                    _copied(connection)
+
     def close(self) -> None:
         """Finish what is queued and let go of the file."""
+        self._copier.shutdown(wait=True)
         self._writer.shutdown(wait=True)
         self._readers.shutdown(wait=True)
         with self._writing:
@@ -187,6 +229,12 @@ class Database:
             self._daemon_lock = None
 
 
+def _copied(connection: Connection) -> int:
+    """How many pages the write-ahead log has; all but those that somebody still reads in another state are copied."""
+    _, pages, _ = connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)").one()
+    return int(pages)
+
+
 def _engine(path: Path) -> Engine:
     url = URL.create("sqlite", database=str(path))  # as text, a "?" in the path would begin the options
     engine = create_engine(
@@ -200,7 +248,12 @@ def _engine(path: Path) -> Engine:
         # The driver's own BEGIN comes late and is never IMMEDIATE: we say it ourselves.
         connection.isolation_level = None
         cursor = connection.cursor()
-        for pragma in ("synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_TIMEOUT_MS}"):
+        for pragma in (
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            f"busy_timeout={BUSY_TIMEOUT_MS}",
+            f"wal_autocheckpoint={LOG_PAGES_MAX}",
+        ):
             cursor.execute(f"PRAGMA {pragma}")
         # Nobody waits for this one: it fails at once when another process is just setting it, which serves us too.
         with contextlib.suppress(sqlite3.OperationalError):
@@ -208,10 +261,3 @@ def _engine(path: Path) -> Engine:
         cursor.close()
 
     return engine
-
-
-def alembic_config() -> AlembicConfig:
-    """What Alembic needs to know of our migrations."""
-    config = AlembicConfig()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    return config

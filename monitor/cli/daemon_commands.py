@@ -45,6 +45,9 @@ def run(
     Example: anchorwatch run -c anchorwatch.yaml --data /var/lib/anchorwatch
     """
     from monitor import MonitorError
+    from monitor.left_out import leave_out_command_lines
+
+    leave_out_command_lines()  # before anything imports them
     from monitor.daemon import run_daemon
     from monitor.telemetry import set_up_logging
 

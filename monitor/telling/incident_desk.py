@@ -191,9 +191,9 @@ class Desk(DatabaseDesk):
 
         return _silence(await self.change(work), self.clock.now())
 
-    async def expire(self, silence: str) -> SilenceView:
-        """The silence, which is over now."""
-        ended = await self.change(lambda session, now: actions.expire(session, silence, now))
+    async def expire(self, silence: str, by: str) -> SilenceView:
+        """The silence, which ``by`` has ended now."""
+        ended = await self.change(lambda session, now: actions.expire(session, silence, by, now))
         return _silence(ended, self.clock.now())
 
     def _quiet(self, session: Session, now: datetime) -> Quiet:
@@ -285,4 +285,5 @@ def _silence(one: Silence, now: datetime) -> SilenceView:
         comment=one.comment,
         starts_at=one.starts_at,
         ends_at=one.ends_at,
+        ended_by=one.ended_by,
     )

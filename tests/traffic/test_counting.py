@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +14,7 @@ from monitor.traffic.rows import EVERYDAY_MAX, rows_of
 from monitor.traffic.sightings import FACTS, Shapes, Sighting, call_of
 from monitor.traffic.watches.config import WatchConfig
 from monitor.traffic.watches.marking import Marking
+from monitor.traffic.windows import heap
 from monitor.traffic.windows.exemplars import Kind
 from monitor.traffic.windows.series import OVERFLOW
 from monitor.traffic.windows.tallies import Tally
@@ -134,6 +136,25 @@ def test_many_calls_count_as_each_does_by_itself(many: list[Sighting]) -> None:
     book = WindowBook()
     counting.copy_to(book, 0, 10**10)
     assert told(book) == told(one_by_one(many))
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(sightings(), min_size=1, max_size=4), st.integers(0, 12))
+def test_calls_are_counted_in_steps_and_others_come_in_between(
+    parts: list[list[Sighting]], steps: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(heap, "HEAP_MAX", 1)
+        counting = Counting()
+        for number, part in enumerate(parts, start=1):
+            counting.count(counting.settle(rows_of(part), NOON), number, NOON)
+            for _ in range(steps):
+                counting.step()
+        unfolded = counting.take(NOON)
+        while counting.finish(unfolded):
+            assert unfolded.windows.is_counting
+    expected = one_by_one([one for part in parts for one in part])
+    assert told(unfolded.windows) == told(expected)
 
 
 @settings(max_examples=100, deadline=None)

@@ -1,7 +1,8 @@
 """Calls that wait to be counted in their windows: many are counted together in hardly more time than a few.
 
 A call takes microseconds to be counted in six histograms by itself, and a tenth of that among thousands. What is
-heaped here is counted when somebody looks, or when there is enough of it.
+heaped here is counted when somebody looks, or when there is enough of it: then in steps, as requests wait for the
+thread that does it, and all of a heap at once would take tens of milliseconds.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,7 +19,7 @@ from .tallies import count
 from .window import Window
 
 HEAP_MAX = 65_536
-"""How many calls may be heaped; beyond it they are counted. Some 6 MB, and as many again while they are counted."""
+"""How many calls may be heaped; beyond it they are counted. Some 6 MB, and twice as many again while they are."""
 
 Group = tuple[int, Shape, Series]
 """The minute in which calls ended, their shape, and the series in which they are counted."""
@@ -52,6 +53,9 @@ class Heap:
         self._chunks: list[Records] = []
         self._groups: dict[Group, int] = {}
         self._n = 0
+        self._steps: Iterator[None] = iter(())
+        self.is_counting = False
+        """Whether some calls are counted in part: ``step`` goes on with them."""
 
     def __len__(self) -> int:
         """How many windows the calls belong to, at most."""
@@ -77,11 +81,37 @@ class Heap:
         self._chunks.append(calls)
         self._n += len(rows)
 
-    def count(self, window_of: Callable[[int, Series], Window]) -> None:
-        """Count all calls in the windows of their minutes and series; none is left."""
+    def begin(self, window_of: Callable[[int, Series], Window]) -> None:
+        """Begin to count all calls in the windows of their minutes and series; follow with ``step``."""
+        self._finish()
         if self._chunks:
-            _Count(self._chunks, list(self._groups)).into(window_of)
+            self._steps = _steps(self._chunks, list(self._groups), window_of)
+            self.is_counting = True
         self._chunks, self._groups, self._n = [], {}, 0
+
+    def step(self) -> None:
+        """Go on with what was begun, for a few milliseconds."""
+        self.is_counting = next(self._steps, _NO_MORE) is not _NO_MORE
+
+    def count(self, window_of: Callable[[int, Series], Window]) -> None:
+        """Count all calls now; none is left."""
+        self.begin(window_of)
+        self._finish()
+
+    def _finish(self) -> None:
+        while self.is_counting:
+            self.step()
+
+
+_NO_MORE = object()
+
+
+def _steps(
+    chunks: Sequence[Records], groups: Sequence[Group], window_of: Callable[[int, Series], Window]
+) -> Iterator[None]:
+    counting = _Count(chunks, groups)
+    yield
+    yield from counting.into(window_of)
 
 
 class _Count:
@@ -103,11 +133,13 @@ class _Count:
         self._speed = tokens_per_s(self._output, self._duration, self._ttft)
         self._is_error = np.array([shape.error for _, shape, _ in groups], np.bool_)[self._group]
 
-    def into(self, window_of: Callable[[int, Series], Window]) -> None:
+    def into(self, window_of: Callable[[int, Series], Window]) -> Iterator[None]:
         windows = [window_of(minute, series) for minute, series in self._places]
         self._count_kinds([windows[place] for place in self._place_of])
+        yield
         for name, values, is_told in self._measures():
             self._fill([getattr(window, name) for window in windows], values, is_told)
+            yield
         for kind, values, is_meant in (
             (Kind.SLOWEST, self._duration, ~self._is_error),
             (Kind.DEAREST, self._cost, self._cost > 0),
@@ -116,6 +148,7 @@ class _Count:
             least = np.array([window.exemplars.least(kind) for window in windows])
             for place, best in self._best(values, is_meant & (values >= least[self._window])):
                 self._offer(windows[place].exemplars, kind, best)
+            yield
 
     def _measures(self) -> Iterator[tuple[str, Floats, Marks]]:
         is_timeout = [shape.error_class is ErrorClass.TIMEOUT for _, shape, _ in self._groups]

@@ -33,7 +33,23 @@ class WindowBook:
         """Count the calls of the rows, each in its group, with what it cost and how sure that is, by number."""
         self._heap.add(rows, group, groups, cost_usd, basis)
         if self._heap.is_full:
-            self._heap.count(self._at)
+            self._heap.begin(self._at)
+
+    @property
+    def is_counting(self) -> bool:
+        """Whether some calls are counted in part: ``step`` goes on with them. Who reads windows gets them whole."""
+        return self._heap.is_counting
+
+    def step(self, *, with_few: bool = False) -> bool:
+        """Go on with counting, for a few milliseconds; gives whether there is more to do.
+
+        ``with_few`` begins with what waits to be counted, too, however few that are.
+        """
+        if with_few and not self._heap.is_counting:
+            self._heap.begin(self._at)
+        else:
+            self._heap.step()
+        return self._heap.is_counting
 
     def add_matched(self, minute: int, series: Series, names: Iterable[str], calls: int) -> None:
         """Count calls of the rows under these names, too."""
