@@ -82,8 +82,6 @@ receivers:
   lead: {webhook: {url: "https://example.org/lead", secret: whsec_c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0}}
 rollbacks:
   shop: {url: "https://example.org/back", secret: whsec_c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0, mode: live}
-inhibit:
-  rules: [{name: slow-first, source_matchers: [watch=slow], target_matchers: [watch=shifted]}]
 
 """
 

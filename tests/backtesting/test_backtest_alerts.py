@@ -7,7 +7,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -164,17 +164,35 @@ def test_another_threshold_sends_something_else(lived: Path) -> None:
     assert note.startswith("The daemon ran with another configuration all the time")
 
 
-def test_without_a_rule_of_inhibition_what_it_held_live_is_told_sooner(lived: Path) -> None:
-    def first_told(messages: tuple[Notification, ...]) -> datetime:
-        named = (
-            one.message for one in messages if "watch/shifted" in {line.key for line in one.message.members}
-        )
-        return min(message.created_at for message in named)
+class WorldThatIsSlowFirst(World):
+    """One in which calls are slow and fail all the time, and nobody does anything."""
 
-    proposed, rule, _ = CONFIG.partition("inhibit:")
-    assert rule
-    compared = backtest_alerts(deployment_of(proposed), lived)
-    assert first_told(compared.proposed.messages) < first_told(compared.live.messages)
+    async def change_weather(self) -> None:
+        self.weather = {"slow": 8.0, "failing": 0.6}
+
+    async def people(self) -> None:
+        """They sleep."""
+
+    def channels(self, names: Iterable[str]) -> dict[str, Channel]:
+        return dict.fromkeys(names, Reached(self))
+
+
+HELD = CONFIG.replace("min_calls: 5, for: 5m", "min_calls: 5").replace("over: 10m", "over: 10m, for: 10m") + (
+    "inhibit: {rules: [{name: slow-first, source_matchers: [watch=slow], target_matchers: [watch=errors]}]}"
+)
+
+
+def test_a_rule_of_inhibition_holds_in_a_backtest_what_it_held_live(tmp_path: Path) -> None:
+    def told(messages: tuple[Notification, ...]) -> set[str]:
+        return {line.key for one in messages for line in one.message.members} & {"watch/slow", "watch/errors"}
+
+    path = tmp_path / "anchorwatch.sqlite"
+    asyncio.run(WorldThatIsSlowFirst(path, seed=1, config=HELD).live(hours=0.8))
+    compared = backtest_alerts(deployment_of(HELD), path)
+    assert changed_lines(compared) == ()
+    assert told(compared.live.messages) == {"watch/slow"}
+    without = backtest_alerts(deployment_of(HELD.partition("inhibit:")[0]), path)
+    assert told(without.proposed.messages) == {"watch/slow", "watch/errors"}
 
 
 @pytest.mark.slow

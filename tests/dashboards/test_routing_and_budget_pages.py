@@ -63,7 +63,7 @@ async def test_what_explains_what_away_stands_below_the_tree(client):
         "While an endpoint does not answer, it is no model that has changed",
         "Meanwhile nothing comes of what is held: no incident, no rollback.",
         "While nothing comes through gateway, what is found of bot says nothing.",
-        "<td>service=~&#34;.*&#34;</td> <td>severity=&#34;ticket&#34;</td> <td>service</td>",
+        "<td>service=~&#34;.*&#34;</td><td>severity=&#34;ticket&#34;</td><td>service</td>",
         "One of your own. Meanwhile people do not hear of what is held",
         "failing checks follow from that. <em>Switched off.</em>",
     ):
