@@ -167,6 +167,8 @@ def measured(tools: Tools, folder: Path, *more: str) -> dict[str, Beyond]:
     found: dict[str, tuple[float, float]] = {}
     try:
         with asking(folder, port.get(timeout=START_MAX_S)) as daemon:
+            # The first runs also load what runs need.
+            time.sleep(EVERY_S)
             for what in ("idle", "full load"):
                 began = time.time()
                 if what == "idle":
