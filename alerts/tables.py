@@ -1,10 +1,15 @@
-"""The tables of the alert arm; rows never leave its stores. Columns that end in ``_at`` are unix seconds."""
+"""The tables of the alert arm; rows never leave its stores. Columns that end in ``_at`` are unix seconds.
+
+What an index leaves out is said for SQLite. For PostgreSQL the migrations say it: here, every process would load the
+drivers, which take 4 MB.
+"""
 
 from sqlalchemy import Index, text
 from sqlmodel import Field, SQLModel
 
 _OPEN = text("state != 'resolved'")
 _UNCLOSED = text("closed_at IS NULL")
+_HELD = text("unlocked_at IS NULL")
 _WAITING = text("sent_at IS NULL AND failed_at IS NULL")
 
 
@@ -12,9 +17,7 @@ class IncidentRow(SQLModel, table=True):
     """The life of one finding; the database itself refuses a second open one of the same key."""
 
     __tablename__ = "incident"
-    __table_args__ = (
-        Index("uq_incident_open_key", "key", unique=True, sqlite_where=_OPEN, postgresql_where=_OPEN),
-    )
+    __table_args__ = (Index("uq_incident_open_key", "key", unique=True, sqlite_where=_OPEN),)
 
     id: str = Field(primary_key=True)
     key: str = Field(index=True)
@@ -51,7 +54,6 @@ class NotificationRow(SQLModel, table=True):
             "receiver",
             "position",
             sqlite_where=_WAITING,
-            postgresql_where=_WAITING,
         ),
         # Tells whether an earlier message of the group still waits: by the index above that would be a look through all
         # that waits for the receiver.
@@ -61,7 +63,6 @@ class NotificationRow(SQLModel, table=True):
             "receiver",
             "position",
             sqlite_where=_WAITING,
-            postgresql_where=_WAITING,
         ),
     )
 
@@ -94,7 +95,6 @@ class GroupRow(SQLModel, table=True):
             "labels",
             unique=True,
             sqlite_where=_UNCLOSED,
-            postgresql_where=_UNCLOSED,
         ),
     )
 
@@ -139,6 +139,7 @@ class SilenceRow(SQLModel, table=True):
     starts_at: float
     ends_at: float = Field(index=True)
     created_at: float
+    ended_by: str = ""
 
 
 class DecisionRow(SQLModel, table=True):
@@ -175,14 +176,20 @@ class RollbackRow(SQLModel, table=True):
 
 
 class RollbackLockRow(SQLModel, table=True):
-    """That a rollback (or each of them) must not act until somebody unlocks it."""
+    """That a rollback (or each of them) must not act, or must not have, until somebody unlocked it."""
 
     __tablename__ = "rollback_lock"
+    __table_args__ = (
+        Index("uq_rollback_lock_held", "name", unique=True, sqlite_where=_HELD, postgresql_where=_HELD),
+    )
 
-    name: str = Field(primary_key=True)
+    position: int | None = Field(default=None, primary_key=True)
+    name: str
     locked_by: str
     locked_at: float
     comment: str = ""
+    unlocked_at: float | None = Field(default=None, index=True)
+    unlocked_by: str = ""
 
 
 class LedgerRow(SQLModel, table=True):

@@ -21,7 +21,7 @@ import uvloop
 from sqlalchemy.exc import SQLAlchemyError
 
 import canaries.store as canary_store
-from alerts import decisions, group_store, outbox_store, silence_store
+from alerts import decisions, group_store, outbox_store, rollback_store, silence_store
 from alerts.channels import Channel, Tools, open_channels, picture_channels
 from alerts.outbox import Delivery, Outbox
 from canaries.clock import Clock, SystemClock
@@ -130,7 +130,7 @@ def run_daemon(
     database = Database(data / DATABASE_FILE)
     try:
         database.lock_for_daemon()
-        database.migrate()
+        database.migrate_apart()
         with _signals_as_before(), contextlib.ExitStack() as sockets:
             grpc_port = config.otlp.grpc_port if otlp_grpc_port is None else otlp_grpc_port
             wanted = [
@@ -153,7 +153,8 @@ def run_daemon(
             # by itself takes a quarter of the time of counting them.
             gc.set_threshold(*GARBAGE_THRESHOLDS)
             # What is there by now stays: two hundred thousand objects of modules, through which a look takes as long as
-            # nobody should wait for an answer.
+            # nobody should wait for an answer. What is garbage among them is not to stay with them.
+            gc.collect()
             gc.freeze()
             return uvloop.run(daemon.run())
     finally:
@@ -214,8 +215,11 @@ class Daemon:
         self._listen_for_grpc()
         # Two clients: an endpoint that hangs must not take the connections of those who are to be told. How many
         # requests there are at a time is for the targets to say: waiting for a connection would look like latency.
-        asking = httpx.AsyncClient(follow_redirects=False, limits=httpx.Limits(max_connections=None))
-        telling = httpx.AsyncClient(follow_redirects=False)
+        # What they trust is read once, as it takes 2 MB.
+        trusted = httpx.create_ssl_context()
+        every_one = httpx.Limits(max_connections=None)
+        asking = httpx.AsyncClient(verify=trusted, follow_redirects=False, limits=every_one)
+        telling = httpx.AsyncClient(verify=trusted, follow_redirects=False)
         async with asking, telling:
             try:
                 await self._open(asking, telling)
@@ -560,6 +564,7 @@ class Daemon:
             outbox_store.forget,
             group_store.forget,
             silence_store.forget,
+            rollback_store.forget_locks,
             decisions.forget,
             moments.forget,
             forget_audits,

@@ -10,18 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, TypeVar
 
-from alembic import command
-from alembic.config import Config as AlembicConfig
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util.exc import CommandError
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlmodel import Session
 
-from . import DatabaseError
+from . import DatabaseError, migrating
 
 T = TypeVar("T")
 
@@ -102,29 +97,37 @@ class Database:
 
     def migrate(self) -> None:
         """Bring the tables to the shape this version needs. Raises DatabaseError when that cannot be done."""
-        config = alembic_config()
         try:
             # One connection stays open: SQLite removes the files that all of them share when the last one closes (a
             # failed commit closes one), and on a full disk nobody could make them again, not even to read. It opens
             # those files at its first look into the database.
             self._kept = self._kept or self.engine.connect()
             self._kept.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar()
-            with self.engine.connect() as connection:
-                current = MigrationContext.configure(connection).get_current_revision()
-                if current == ScriptDirectory.from_config(config).get_current_head():
-                    return
+            if self._is_migrated():
+                return
             with self.engine.begin() as connection:
                 # Tables are made as rows are: all or none, even by a process that is killed half-way.
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
-                config.attributes["connection"] = connection
-                command.upgrade(config, "head")
-        except CommandError as error:
-            raise DatabaseError(
-                f"{self.path}: written by a newer Anchorwatch than this one ({error}). "
-                "Install that version, or give this one another folder with --data."
-            ) from error
+                migrating.upgrade(connection)
         except DBAPIError as error:
             raise DatabaseError(f"{self.path}: cannot be used: {error.orig}") from error
+        except DatabaseError as error:
+            raise DatabaseError(
+                f"{self.path}: {error}. Install that version, or give this one another folder with --data."
+            ) from error
+
+    def migrate_apart(self) -> None:
+        """The same, for a process that goes on for long: where it can be, another one does what there is to do."""
+        with contextlib.suppress(DBAPIError):  # whatever is wrong, ``migrate`` says it
+            if not self._is_migrated():
+                # No process may use a connection that another one opened.
+                self.engine.dispose()
+                migrating.apart(self.migrate)
+        self.migrate()
+
+    def _is_migrated(self) -> bool:
+        with self.engine.connect() as connection:
+            return migrating.current_revision(connection) == migrating.newest_revision()
 
     def write(self, work: Callable[[Session], T]) -> T:
         """What ``work`` gives, after everything it changed is stored; when it raises, nothing is."""
@@ -258,10 +261,3 @@ def _engine(path: Path) -> Engine:
         cursor.close()
 
     return engine
-
-
-def alembic_config() -> AlembicConfig:
-    """What Alembic needs to know of our migrations."""
-    config = AlembicConfig()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    return config

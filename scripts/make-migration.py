@@ -9,7 +9,8 @@ from pathlib import Path
 
 from alembic import command
 
-from monitor.database import Database, alembic_config
+from monitor.database import Database
+from monitor.migrating import alembic_config
 
 
 def main() -> None:

@@ -6,14 +6,12 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
 
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session
 
 from .. import DatabaseError
-from ..database import alembic_config
+from ..migrating import current_revision, newest_revision
 
 T = TypeVar("T")
 
@@ -59,8 +57,7 @@ class RecordedDatabase:
         self._engine.dispose()
 
     def _check_version(self, path: Path) -> None:
-        current = MigrationContext.configure(self._session.connection()).get_current_revision()
-        newest = ScriptDirectory.from_config(alembic_config()).get_current_head()
+        current, newest = current_revision(self._session.connection()), newest_revision()
         if current != newest:
             self.close()
             raise DatabaseError(
