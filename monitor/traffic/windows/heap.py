@@ -65,6 +65,11 @@ class Heap:
         return len(self._groups)
 
     @property
+    def is_empty(self) -> bool:
+        """No call waits to be counted, but for those that ``step`` goes on with."""
+        return not self._chunks
+
+    @property
     def is_full(self) -> bool:
         """There is enough to be counted."""
         return self._n >= HEAP_MAX
