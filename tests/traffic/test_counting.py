@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from monitor.traffic.calls import ErrorClass, FinishReason, Operation
@@ -134,6 +134,19 @@ def test_many_calls_count_as_each_does_by_itself(many: list[Sighting]) -> None:
     book = WindowBook()
     counting.copy_to(book, 0, 10**10)
     assert told(book) == told(one_by_one(many))
+
+
+@settings(max_examples=25, deadline=None)
+@given(sightings(), st.integers(1, 40))
+def test_calls_that_wait_in_little_room_count_as_those_in_much(many: list[Sighting], room: int) -> None:
+    plain = Counting().settle(rows_of(many), NOON).many
+    assume(plain is not None)
+    narrow, wide = WindowBook(heap_max=room), WindowBook()
+    for book in (narrow, wide):
+        for _ in range(3):
+            book.add_rows(plain.rows, plain.group, plain.groups, plain.cost_usd, plain.basis)
+    assert told(narrow) == told(wide)
+    assert sum(one.calls for one in narrow) == 3 * len(plain.rows)
 
 
 @settings(max_examples=100, deadline=None)

@@ -18,7 +18,7 @@ from .tallies import count
 from .window import Window
 
 HEAP_MAX = 65_536
-"""How many calls may be heaped; beyond it they are counted. Some 6 MB, and as many again while they are counted."""
+"""How many calls may be heaped; with more of them they are counted. Some 5 MB, and as many again meanwhile."""
 
 Group = tuple[int, Shape, Series]
 """The minute in which calls ended, their shape, and the series in which they are counted."""
@@ -47,9 +47,10 @@ _CALL = np.dtype(
 class Heap:
     """Calls to be counted."""
 
-    def __init__(self) -> None:
-        """Start with none."""
-        self._chunks: list[Records] = []
+    def __init__(self, calls_max: int = HEAP_MAX) -> None:
+        """Start with none; more than so many at a time are only taken where they come together."""
+        self._calls_max = calls_max
+        self._calls: Records = np.empty(0, _CALL)
         self._groups: dict[Group, int] = {}
         self._n = 0
 
@@ -57,43 +58,48 @@ class Heap:
         """How many windows the calls belong to, at most."""
         return len(self._groups)
 
-    @property
-    def is_full(self) -> bool:
-        """There is enough to be counted."""
-        return self._n >= HEAP_MAX
+    def has_room(self, calls: int) -> bool:
+        """Whether so many more calls can be heaped before those here are counted."""
+        return not self._n or self._n + calls <= self._calls_max
 
     def add(
         self, rows: Rows, group: Integers, groups: Sequence[Group], cost_usd: Floats, basis: Integers
     ) -> None:
-        """Heap the calls of the rows, each in its group, with what it cost and how sure that is, by number."""
+        """Heap the calls of the rows, each in its group, with what it cost and how sure that is, by number.
+
+        There must be room for them.
+        """
+        needed = max(self._calls_max, len(rows))
+        if not self._n and len(self._calls) < needed:
+            # All the room at once: what is not used of it takes no memory.
+            self._calls = np.empty(needed, _CALL)
         known = self._groups
         numbers = np.array([known.setdefault(one, len(known)) for one in groups], np.int32)
-        calls = np.empty(len(rows), _CALL)
+        calls = self._calls[self._n : self._n + len(rows)]
         calls["ids"] = np.ndarray(len(rows), "V24", rows.records.data, 0, rows.records.strides)
         for name in ("ttft_s", "end_ns", "input_tokens", "cached_input_tokens", "output_tokens"):
             calls[name] = rows.column(name)
         calls["duration_s"] = rows.duration_s
         calls["cost_usd"], calls["basis"], calls["group"] = cost_usd, basis, numbers[group]
-        self._chunks.append(calls)
         self._n += len(rows)
 
     def count(self, window_of: Callable[[int, Series], Window]) -> None:
         """Count all calls in the windows of their minutes and series; none is left."""
-        if self._chunks:
-            _Count(self._chunks, list(self._groups)).into(window_of)
-        self._chunks, self._groups, self._n = [], {}, 0
+        if self._n:
+            _Count(self._calls[: self._n], list(self._groups)).into(window_of)
+        self._groups, self._n = {}, 0
 
 
 class _Count:
-    """The calls of all chunks, one after the other."""
+    """The calls of a heap, which stay there meanwhile."""
 
-    def __init__(self, chunks: Sequence[Records], groups: Sequence[Group]) -> None:
+    def __init__(self, calls: Records, groups: Sequence[Group]) -> None:
         self._groups = groups
         # Several groups are counted in one window: shapes tell more apart than series do.
         places: dict[tuple[int, Series], int] = {}
         self._place_of = [places.setdefault((minute, series), len(places)) for minute, _, series in groups]
         self._places = list(places)
-        calls = self._calls = np.concatenate(chunks)
+        self._calls = calls
         self._group = calls["group"].astype(np.int64)
         self._window = np.array(self._place_of, np.int64)[self._group]
         self._cost, self._basis = calls["cost_usd"], calls["basis"]
@@ -170,9 +176,13 @@ class _Count:
         if len(self._places) < 2**16:
             windows = windows.astype(np.uint16)
         order = order[np.argsort(windows, kind="stable")]
+        # The last ones of each window: another window stands where there would be one more of this.
+        windows = self._window[order]
+        is_best = np.ones(len(order), np.bool_)
+        is_best[:-EXEMPLARS_MAX] = windows[EXEMPLARS_MAX:] != windows[:-EXEMPLARS_MAX]
+        order = order[is_best]
         rows, ordered = order.tolist(), values[order].tolist()
-        for place, begin, end in _runs(self._window[order]):
-            begin = max(begin, end - EXEMPLARS_MAX)
+        for place, begin, end in _runs(windows[is_best]):
             yield place, list(zip(ordered[begin:end], rows[begin:end], strict=True))
 
     def _offer(self, exemplars: Exemplars, kind: Kind, best: Iterable[tuple[float, int]]) -> None:
