@@ -115,16 +115,20 @@ def silence(
     return added
 
 
-def expire(session: Session, silence_id: str, now: datetime) -> Silence:
-    """The silence, which ends now. Raises AlertError when there is none, or it was over."""
+def expire(session: Session, silence_id: str, by: str, now: datetime) -> Silence:
+    """The silence, which ``by`` ends now. Raises AlertError when there is none, it was over, or there is no name."""
+    who = person(by)
     known = silence_store.silence(session, silence_id)
     if known is None:
         raise UnknownError(
             f"there is no silence {silence_id!r}; `anchorwatch alerts silence list` shows them"
         )
     if known.ends_at <= now:
-        raise AlertError(f"silence {silence_id} was over at {known.ends_at:%Y-%m-%d %H:%M} UTC")
-    ended = replace(known, starts_at=min(known.starts_at, now), ends_at=now)
+        ending = f"{known.ended_by} ended it" if known.ended_by else "it was over"
+        raise AlertError(
+            f"silence {silence_id} holds no more: {ending} at {known.ends_at:%Y-%m-%d %H:%M} UTC"
+        )
+    ended = replace(known, starts_at=min(known.starts_at, now), ends_at=now, ended_by=who)
     silence_store.save_silence(session, ended)
     group_store.look_again(session, now)
     return ended

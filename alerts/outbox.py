@@ -24,9 +24,13 @@ from .digest import WINDOW_S, allowance, gather
 from .incident import NoticeKind
 from .message import Notification, Thread, Why, addressed, receiver_test
 from .outbox_store import ALARMS, MAX_WAIT_S, Claim
+from .rollback import Lock
 from .rolling_back import BY_HAND, tell_people
 
 T = TypeVar("T")
+
+LockOn = Callable[[Session, Notification], Lock | None]
+"""What keeps this order to roll back from going out."""
 
 MAX_PER_DRAIN = 100
 """How many messages one receiver gets in one drain; what is left is due at once."""
@@ -105,7 +109,8 @@ class Outbox:
     ``channels`` is what ``open_channels`` gives. ``on_delivery`` hears of every attempt, after it is on
     record: that is where failures become metrics and log lines. ``limits`` says how many messages a receiver gets in
     a minute before the rest becomes a digest, ``fallbacks`` who hears what a receiver could not be told, and
-    ``fingerprints`` how each is set up: of those it is kept whether anything ever arrived.
+    ``fingerprints`` how each is set up: of those it is kept whether anything ever arrived. ``lock_on`` is asked about
+    each order to roll back before it goes out.
     """
 
     database: Database
@@ -117,6 +122,7 @@ class Outbox:
     fallbacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     fingerprints: Mapping[str, str] = field(default_factory=dict)
     delivery_timeout_s: float = DELIVERY_TIMEOUT_S
+    lock_on: LockOn = lambda session, order: rollback_store.lock_on(session, order.message.rollback or "")
 
     async def drain(self) -> datetime | None:
         """When the next message is due, after what is due now has been tried; ``None``: nothing waits.
@@ -203,11 +209,10 @@ class Outbox:
 
     async def _check_order(self, row: Notification) -> None:
         """Raises DeliveryError when an order that has waited must not go out any more."""
-        name = row.message.rollback or ""
         if _age_s(row, self.now()) > max_age_s(row):
             raise DeliveryError("too late: a rollback is not sent when it is old", permanent=True)
         # Somebody may have locked it since the order was written; a lock that comes later than this comes too late.
-        if lock := await self.database.aread(lambda session: rollback_store.lock_on(session, name)):
+        if lock := await self.database.aread(lambda session: self.lock_on(session, row)):
             raise DeliveryError(f"it is {lock.said}", permanent=True)
 
     def _mark(self, session: Session, delivery: Delivery, thread: Thread | None) -> None:

@@ -85,12 +85,17 @@ class RollbackRule:
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """That nobody wants a rollback to act: ``name`` is its name, or ``EVERY_ROLLBACK``."""
+    """That nobody wants a rollback to act: ``name`` is its name, or ``EVERY_ROLLBACK``.
+
+    ``ended_at`` is when somebody took it back, and ``ended_by`` who; until then it holds.
+    """
 
     name: str
     by: str
     at: datetime
     comment: str = ""
+    ended_at: datetime | None = None
+    ended_by: str = ""
 
     @property
     def said(self) -> str:

@@ -5,6 +5,7 @@ Every function takes the session of the caller's transaction and never commits.
 
 from datetime import UTC, datetime
 
+from sqlalchemy import delete
 from sqlmodel import Session, col, select
 
 from .rollback import EVERY_ROLLBACK, Action, Lock, PastRollback, RollbackReason
@@ -12,7 +13,9 @@ from .store import moment, unix
 from .tables import RollbackLockRow, RollbackRow
 
 HISTORY_LENGTH = 100
-"""How many of the latest decisions a history has, unless another length is asked for."""
+"""How many of the latest decisions, or of past locks, a history has, unless another length is asked for."""
+
+_HELD = select(RollbackLockRow).where(col(RollbackLockRow.unlocked_at).is_(None))
 
 
 def weighed(session: Session, name: str, incident_id: str) -> tuple[PastRollback, ...]:
@@ -94,36 +97,64 @@ def mark_failed(session: Session, name: str, incident_id: str, now: datetime) ->
 
 def locks(session: Session) -> tuple[Lock, ...]:
     """What is locked now, by name."""
-    rows = session.exec(select(RollbackLockRow).order_by(col(RollbackLockRow.name)))
-    return tuple(_lock(row) for row in rows)
+    return tuple(_lock(row) for row in session.exec(_HELD.order_by(col(RollbackLockRow.name))))
 
 
 def lock_on(session: Session, name: str) -> Lock | None:
     """What keeps this rollback from acting: its own lock, or the one on all of them."""
-    rows = (session.get(RollbackLockRow, known) for known in (name, EVERY_ROLLBACK))
-    return next((_lock(row) for row in rows if row is not None), None)
+    query = _HELD.where(col(RollbackLockRow.name).in_((name, EVERY_ROLLBACK)))
+    held = {row.name: _lock(row) for row in session.exec(query)}
+    return held.get(name) or held.get(EVERY_ROLLBACK)
 
 
 def save_lock(session: Session, lock: Lock) -> None:
-    """Keep this lock, in place of an earlier one of the same name."""
-    session.merge(
+    """Keep this lock, which holds from now on."""
+    session.add(
         RollbackLockRow(
             name=lock.name, locked_by=lock.by, locked_at=lock.at.timestamp(), comment=lock.comment
         )
     )
 
 
-def drop_lock(session: Session, name: str) -> Lock | None:
-    """The lock of this name, which is gone now; nothing where there was none."""
-    row = session.get(RollbackLockRow, name)
+def end_lock(session: Session, name: str, by: str, now: datetime) -> Lock | None:
+    """The lock of this name, which holds no longer; nothing where there was none."""
+    row = session.exec(_HELD.where(RollbackLockRow.name == name)).first()
     if row is None:
         return None
-    session.delete(row)
+    row.unlocked_at, row.unlocked_by = now.timestamp(), by
+    session.add(row)
     return _lock(row)
 
 
+def past_locks(session: Session, limit: int = HISTORY_LENGTH) -> tuple[Lock, ...]:
+    """The locks that somebody took back, the last of them first."""
+    taken_back = col(RollbackLockRow.unlocked_at)
+    query = select(RollbackLockRow).where(taken_back.is_not(None)).order_by(taken_back.desc()).limit(limit)
+    return tuple(_lock(row) for row in session.exec(query))
+
+
+def every_lock(session: Session) -> tuple[Lock, ...]:
+    """Every lock on record, in the order in which they were set."""
+    query = select(RollbackLockRow).order_by(col(RollbackLockRow.locked_at), col(RollbackLockRow.position))
+    return tuple(_lock(row) for row in session.exec(query))
+
+
+def forget_locks(session: Session, before: datetime) -> int:
+    """Delete the locks that were taken back before then. Never more than people set: gives 0, all are gone."""
+    is_past = col(RollbackLockRow.unlocked_at) < before.timestamp()
+    session.connection().execute(delete(RollbackLockRow).where(is_past))
+    return 0
+
+
 def _lock(row: RollbackLockRow) -> Lock:
-    return Lock(row.name, row.locked_by, datetime.fromtimestamp(row.locked_at, UTC), row.comment)
+    return Lock(
+        row.name,
+        row.locked_by,
+        datetime.fromtimestamp(row.locked_at, UTC),
+        row.comment,
+        moment(row.unlocked_at),
+        row.unlocked_by,
+    )
 
 
 def _past_rollback(row: RollbackRow) -> PastRollback:

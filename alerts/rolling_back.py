@@ -186,8 +186,9 @@ def lock(session: Session, name: str, by: str, comment: str, now: datetime) -> L
 
 
 def unlock(session: Session, name: str, by: str, now: datetime) -> Lock:
-    """The lock that held until now. Raises AlertError when there is none of this name."""
-    who, known = person(by), rollback_store.drop_lock(session, name)
+    """The lock, which ``by`` has taken back now. Raises AlertError when there is none of this name."""
+    who = person(by)
+    known = rollback_store.end_lock(session, name, who, now)
     if known is None:
         others = ", ".join(lockable(one.name) for one in rollback_store.locks(session)) or "nothing"
         raise UnknownError(f"{lockable(name)} is not locked by itself; locked: {others}")

@@ -20,7 +20,10 @@ WEEK_DAYS = 7
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """A time in which nobody wants to hear of what all of its matchers fit."""
+    """A time in which nobody wants to hear of what all of its matchers fit.
+
+    ``ended_by`` is who ended it at ``ends_at``, before its time was over; empty where nobody did.
+    """
 
     id: str
     matchers: tuple[Matcher, ...]
@@ -29,6 +32,7 @@ class Silence:
     starts_at: datetime
     ends_at: datetime
     created_at: datetime
+    ended_by: str = ""
 
     def is_active(self, now: datetime) -> bool:
         """Whether it holds now."""

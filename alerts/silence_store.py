@@ -28,6 +28,7 @@ def save_silence(session: Session, silence: Silence) -> None:
             starts_at=silence.starts_at.timestamp(),
             ends_at=silence.ends_at.timestamp(),
             created_at=silence.created_at.timestamp(),
+            ended_by=silence.ended_by,
         )
     )
     session.flush()
@@ -68,4 +69,5 @@ def _silence(row: SilenceRow) -> Silence:
         starts_at=datetime.fromtimestamp(row.starts_at, UTC),
         ends_at=datetime.fromtimestamp(row.ends_at, UTC),
         created_at=datetime.fromtimestamp(row.created_at, UTC),
+        ended_by=row.ended_by,
     )

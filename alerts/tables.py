@@ -9,6 +9,7 @@ from sqlmodel import Field, SQLModel
 
 _OPEN = text("state != 'resolved'")
 _UNCLOSED = text("closed_at IS NULL")
+_HELD = text("unlocked_at IS NULL")
 _WAITING = text("sent_at IS NULL AND failed_at IS NULL")
 
 
@@ -138,6 +139,7 @@ class SilenceRow(SQLModel, table=True):
     starts_at: float
     ends_at: float = Field(index=True)
     created_at: float
+    ended_by: str = ""
 
 
 class DecisionRow(SQLModel, table=True):
@@ -174,14 +176,20 @@ class RollbackRow(SQLModel, table=True):
 
 
 class RollbackLockRow(SQLModel, table=True):
-    """That a rollback (or each of them) must not act until somebody unlocks it."""
+    """That a rollback (or each of them) must not act, or must not have, until somebody unlocked it."""
 
     __tablename__ = "rollback_lock"
+    __table_args__ = (
+        Index("uq_rollback_lock_held", "name", unique=True, sqlite_where=_HELD, postgresql_where=_HELD),
+    )
 
-    name: str = Field(primary_key=True)
+    position: int | None = Field(default=None, primary_key=True)
+    name: str
     locked_by: str
     locked_at: float
     comment: str = ""
+    unlocked_at: float | None = Field(default=None, index=True)
+    unlocked_by: str = ""
 
 
 class LedgerRow(SQLModel, table=True):

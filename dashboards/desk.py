@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Protocol
 
 from alerts.finding import Severity, Source
+from alerts.inhibition_words import InhibitWords
 from alerts.routing_words import RouteWords, ToldWords
 from dashboards.view import DeliveryState, EvidenceLine, IncidentState, SeverityName
 
@@ -134,11 +135,13 @@ class IncidentFile:
     groups: tuple[GroupLine, ...]
     messages: tuple[MessageLine, ...]
     decisions: tuple[DecisionLine, ...]
+    holds: tuple[IncidentLine, ...] = ()
+    """The open incidents that people do not hear of while it fires, as it explains them."""
 
 
 @dataclass(frozen=True, slots=True)
 class SilenceView:
-    """A silence: ``state`` is pending, active or expired."""
+    """A silence: ``state`` is pending, active or expired. ``ended_by`` is who ended it before its time was over."""
 
     id: str
     state: str
@@ -147,6 +150,7 @@ class SilenceView:
     comment: str
     starts_at: datetime
     ends_at: datetime
+    ended_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,11 +172,15 @@ class UnreachableRoute:
 
 @dataclass(frozen=True, slots=True)
 class RoutingView:
-    """Who is told of what. Without ``routes`` each target and watch names its receivers itself."""
+    """Who is told of what, and which incidents explain which others away.
+
+    Without ``routes`` each target and watch names its receivers itself.
+    """
 
     routes: tuple[RouteWords, ...]
     mute_times: tuple[MuteTimeLine, ...] = ()
     unreachable: tuple[UnreachableRoute, ...] = ()
+    inhibitions: tuple[InhibitWords, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +257,6 @@ class IncidentDesk(Protocol):
         """The silence, which holds for so long from then, or from now on."""
         ...
 
-    async def expire(self, silence: str) -> SilenceView:
-        """The silence, which is over now."""
+    async def expire(self, silence: str, by: str) -> SilenceView:
+        """The silence, which ``by`` has ended now."""
         ...

@@ -78,10 +78,12 @@ class NewSilence(Matching):
     comment: str = Field(default="", max_length=1000, description="Why.")
 
 
-class Nothing(BaseModel):
-    """Nothing more need be said."""
+class Ending(BaseModel):
+    """Who ends something."""
 
-    model_config = body_like({})
+    model_config = body_like({"by": "ada"})
+
+    by: str = Field(min_length=1, max_length=200, description="Who you are.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +143,7 @@ def _add_questions(router: APIRouter, desk: IncidentDesk) -> None:
 
     @router.get("/routing", summary="Who is told of what", responses=LOOKUPS)
     async def routing() -> RoutingView:
-        """The tree of routes, the mute times, and routes that nothing reaches."""
+        """The tree of routes, the mute times, routes that nothing reaches, and what explains what away."""
         return await desk.routing()
 
     @router.get("/routing/told", summary="Who would be told", responses=LOOKUPS)
@@ -197,7 +199,7 @@ def _add_changes(router: APIRouter, desk: IncidentDesk, guard: WriteGuard) -> No
     )
     async def expire(
         silence: Annotated[str, Path(description="Its id.", examples=["3f2a91c07b5d"])],
-        asked: Nothing | None = None,
+        asked: Ending,
     ) -> SilenceView:
         """It is over now."""
-        return await desk.expire(silence)
+        return await desk.expire(silence, asked.by)

@@ -12,12 +12,14 @@ from dashboards.view import RollbackMode, RollbackState
 
 @dataclass(frozen=True, slots=True)
 class LockLine:
-    """A lock: ``rollback`` is what it is on, ``*`` for every rollback."""
+    """A lock: ``rollback`` is what it is on, ``*`` for every rollback. ``ended_by`` took it back at ``ended_at``."""
 
     rollback: str
     by: str
     at: datetime
     comment: str
+    ended_at: datetime | None = None
+    ended_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +51,15 @@ class RollbackLine:
 
 @dataclass(frozen=True, slots=True)
 class RollbackOverview:
-    """Rollbacks that there are, what was decided about them (the newest first), and what is locked."""
+    """Rollbacks that there are, what was decided about them (the newest first), and what is locked.
+
+    ``past_locks`` are those that somebody took back, the last of them first.
+    """
 
     configured: tuple[ConfiguredRollback, ...]
     decisions: tuple[RollbackLine, ...]
     locks: tuple[LockLine, ...]
+    past_locks: tuple[LockLine, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,5 +102,5 @@ class RollbackDesk(Protocol):
         ...
 
     async def unlock(self, rollback: str, by: str) -> LockLine:
-        """The lock that held until now."""
+        """The lock, which ``by`` has taken back now."""
         ...

@@ -16,6 +16,9 @@ from dashboards.view import RollbackState
 DECISIONS_SHOWN_MAX = 100
 """How many of the latest decisions the page shows; the API has more."""
 
+PAST_LOCKS_SHOWN_MAX = 20
+"""How many of the locks that were taken back the page shows; the API has more."""
+
 Text = Annotated[str, Query(max_length=500)]
 
 
@@ -38,6 +41,8 @@ def _add_pages(router: APIRouter, desk: RollbackDesk, guard: FormGuard) -> None:
             configured=overview.configured,
             decisions=overview.decisions,
             locks={lock.rollback: lock for lock in overview.locks},
+            past_locks=overview.past_locks[:PAST_LOCKS_SHOWN_MAX],
+            past_locks_max=PAST_LOCKS_SHOWN_MAX,
             every=EVERY_ROLLBACK,
             shown_max=DECISIONS_SHOWN_MAX,
             done=incident_words.DONE.get(done, ""),

@@ -130,8 +130,10 @@ def silence_pages(desk: IncidentDesk, guard: FormGuard) -> APIRouter:
 
     @router.post("/silences/{silence}/expire")
     async def expire(request: Request, silence: str) -> RedirectResponse:
-        await guard.form(request)
-        await desk.expire(silence)
-        return RedirectResponse("../../silences?done=expired", status.HTTP_303_SEE_OTHER)
+        by = said_name(await guard.form(request), guard.visitor(request))
+        await desk.expire(silence, by)
+        answer = RedirectResponse("../../silences?done=expired", status.HTTP_303_SEE_OTHER)
+        guard.remember(request, answer, by)
+        return answer
 
     return router

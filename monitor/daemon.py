@@ -21,7 +21,7 @@ import uvloop
 from sqlalchemy.exc import SQLAlchemyError
 
 import canaries.store as canary_store
-from alerts import decisions, group_store, outbox_store, silence_store
+from alerts import decisions, group_store, outbox_store, rollback_store, silence_store
 from alerts.channels import Channel, Tools, open_channels, picture_channels
 from alerts.outbox import Delivery, Outbox
 from canaries.clock import Clock, SystemClock
@@ -95,6 +95,9 @@ ROLL_UP_EVERY_S = 60.0
 
 GAUGES_EVERY_S = 5.0
 """How often the gauges at ``/metrics`` are brought up to date."""
+
+COPY_LOG_EVERY_S = 1.0
+"""How often what was committed is copied into the database file."""
 
 AUDIT_LOOK_EVERY_S = 60.0
 """How often it is looked whether the audit of a night is due; the first time soon after the start."""
@@ -391,6 +394,7 @@ class Daemon:
         jobs: list[tuple[str, float, Job]] = [
             ("windows", FOLD_EVERY_S, self._fold),
             ("roll-ups", ROLL_UP_EVERY_S, self._roll_up),
+            ("write-ahead log", COPY_LOG_EVERY_S, self.database.copy_log),
             ("gauges", GAUGES_EVERY_S, self._show),
             ("sensitivity", SENSITIVITY_EVERY_S, self._measure),
             ("watches", config.watch_every, self._look),
@@ -562,6 +566,7 @@ class Daemon:
             outbox_store.forget,
             group_store.forget,
             silence_store.forget,
+            rollback_store.forget_locks,
             decisions.forget,
             moments.forget,
             forget_audits,

@@ -29,6 +29,15 @@ Exporters of traces wait ten seconds for their answer: they are to be told to co
 REFUSED_TIMEOUT_MS = 100
 """How long it waits when the one before it gave up: whoever stands in line hears at once that it does not move."""
 
+LOG_PAGES = 1_000
+"""When the write-ahead log has so many pages (4 MB), it is begun anew after they were copied into the database file."""
+
+LOG_PAGES_MAX = 8_192
+"""After so many (32 MB) whoever commits copies them, and waits for it: nobody did it beside the commits."""
+
+COPY_AFTER_COMMITS = 32
+"""After so few commits there is hardly anything to be copied."""
+
 
 class Database:
     """Transactions on one SQLite file.
@@ -37,6 +46,9 @@ class Database:
     (``BEGIN IMMEDIATE``), so what a unit of work read is still true when it writes. ``write`` and ``read`` are for
     commands and tests; the daemon awaits ``awrite`` and ``aread``, which keep the event loop free: all writes of a
     process queue up on one thread. ``commit`` is for what is written many times a second by a thread of its own.
+
+    What is committed is in SQLite's write-ahead log. Await ``copy_log`` every second or so: to copy it into the file
+    takes up to hundreds of milliseconds, and would otherwise be done within some commit.
     """
 
     def __init__(self, path: Path) -> None:
@@ -49,6 +61,8 @@ class Database:
         self._writing = threading.Lock()
         self._often: Connection | None = None
         self._is_closed = False
+        self._commits = 0
+        """Since the log was last copied."""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -59,6 +73,7 @@ class Database:
         self.engine = _engine(path)
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="db-writer")
         self._readers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="db-reader")
+        self._copier = ThreadPoolExecutor(max_workers=1, thread_name_prefix="db-copier")
 
     def lock_for_daemon(self) -> None:
         """Take the file for this daemon for as long as the process lives.
@@ -125,6 +140,7 @@ class Database:
                 # A commit that failed may have left its transaction open: nobody is to get that connection again.
                 session.invalidate()
                 raise
+            self._commits += 1
             return result
 
     def commit(self, work: Callable[[Connection], T]) -> T:
@@ -132,7 +148,7 @@ class Database:
         with self._writing:
             if self._is_closed:
                 raise RuntimeError("the database is closed")
-            connection = self._often = self._often or self.engine.connect()
+            connection = self._often = self._often or self._opened_often()
             try:
                 self._begin(connection)
                 result = work(connection)
@@ -142,7 +158,15 @@ class Database:
                 connection.invalidate()
                 connection.close()
                 raise
+            self._commits += 1
             return result
+
+    def _opened_often(self) -> Connection:
+        connection = self.engine.connect()
+        # Some builds of SQLite write zeros over all that is deleted. Here this would be as much again as was written:
+        # FAST does it in pages that are written anyway.
+        connection.exec_driver_sql("PRAGMA secure_delete=FAST").close()
+        return connection
 
     def _begin(self, connection: Connection) -> None:
         if self._was_refused:
@@ -172,8 +196,23 @@ class Database:
         """``read``, beside the event loop."""
         return await asyncio.get_running_loop().run_in_executor(self._readers, self.read, work)
 
+    async def copy_log(self) -> None:
+        """Copy what is in the write-ahead log into the database file, beside those who commit."""
+        if self._commits >= COPY_AFTER_COMMITS:
+            await asyncio.get_running_loop().run_in_executor(self._copier, self._copy_log)
+
+    def _copy_log(self) -> None:
+        self._commits = 0
+        with self.engine.connect() as connection:
+            if _copied(connection) >= LOG_PAGES:
+                # What was committed meanwhile is little. Once nothing is left to be copied, whoever writes next begins
+                # the log anew: while all write without a pause, that moment never comes by itself, and it would grow.
+                with self._writing:
+                    _copied(connection)
+
     def close(self) -> None:
         """Finish what is queued and let go of the file."""
+        self._copier.shutdown(wait=True)
         self._writer.shutdown(wait=True)
         self._readers.shutdown(wait=True)
         with self._writing:
@@ -190,6 +229,12 @@ class Database:
             self._daemon_lock = None
 
 
+def _copied(connection: Connection) -> int:
+    """How many pages the write-ahead log has; all but those that somebody still reads in another state are copied."""
+    _, pages, _ = connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)").one()
+    return int(pages)
+
+
 def _engine(path: Path) -> Engine:
     url = URL.create("sqlite", database=str(path))  # as text, a "?" in the path would begin the options
     engine = create_engine(
@@ -203,7 +248,12 @@ def _engine(path: Path) -> Engine:
         # The driver's own BEGIN comes late and is never IMMEDIATE: we say it ourselves.
         connection.isolation_level = None
         cursor = connection.cursor()
-        for pragma in ("synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_TIMEOUT_MS}"):
+        for pragma in (
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            f"busy_timeout={BUSY_TIMEOUT_MS}",
+            f"wal_autocheckpoint={LOG_PAGES_MAX}",
+        ):
             cursor.execute(f"PRAGMA {pragma}")
         # Nobody waits for this one: it fails at once when another process is just setting it, which serves us too.
         with contextlib.suppress(sqlite3.OperationalError):

@@ -1,13 +1,14 @@
 """Days of a deployment on a clock that is told the time: the daemon's own parts, and a world that goes wrong.
 
 Calls come, some of them late; latency and errors rise; a target drifts and goes down; people silence and acknowledge;
-receivers fail; the daemon is started anew. All of it is drawn from one seed.
+rollbacks are locked and unlocked; receivers fail; the daemon is started anew. All of it is drawn from one seed.
 """
 
 import contextlib
 import heapq
 import itertools
 import random
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -27,6 +28,7 @@ from alerts.incident import State
 from alerts.matcher import parse_matcher
 from alerts.message import ROLLBACK_PREFIX, Message, Thread
 from alerts.outbox import Outbox
+from alerts.rollback import EVERY_ROLLBACK
 from canaries.document import load_document_with_places
 from canaries.features import extract
 from monitor.canary_flow.planning import Asked, expected_spend, plan, settle_asked
@@ -80,6 +82,8 @@ receivers:
   lead: {webhook: {url: "https://example.org/lead", secret: whsec_c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0}}
 rollbacks:
   shop: {url: "https://example.org/back", secret: whsec_c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0, mode: live}
+inhibit:
+  rules: [{name: slow-first, source_matchers: [watch=slow], target_matchers: [watch=shifted]}]
 
 """
 
@@ -105,15 +109,26 @@ class Moving:
         return self.at.timestamp()
 
 
+class Even(random.Random):
+    """No chance at all: whoever draws first would else change what becomes of the others."""
+
+    def random(self) -> float:
+        return 0.5
+
+
 @dataclass
 class Receiver:
     """One that is now and then out of reach, for a moment or for good."""
 
     world: "World"
+    tried: Counter[str] = field(default_factory=Counter)
 
     async def deliver(self, message: Message, thread: Thread | None, *, is_repeat: bool) -> Thread | None:
-        self.world.wait(0.3)  # the answer takes its time
-        chance = self.world.rng.random()
+        self.tried[message.id] += 1
+        # Of its own chance: receivers are served side by side, in an order that nobody knows beforehand.
+        rng = random.Random(f"{self.world.seed} {message.id} {self.tried[message.id]}")
+        self.world.wait(0.3, rng)  # the answer takes its time
+        chance = rng.random()
         if chance < 0.05:
             raise DeliveryError("no such channel", permanent=True)
         if chance < 0.12:
@@ -133,6 +148,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)
+        self.locking = random.Random(f"locks of {self.seed}")
         self.numbers = itertools.count(1)
         self.database = Database(self.path)
 
@@ -150,9 +166,9 @@ class World:
 
     # Time
 
-    def wait(self, at_most_s: float) -> None:
+    def wait(self, at_most_s: float, rng: random.Random | None = None) -> None:
         """A little time passes."""
-        self.clock.at += timedelta(seconds=self.rng.uniform(0.001, at_most_s))
+        self.clock.at += timedelta(seconds=(rng or self.rng).uniform(0.001, at_most_s))
 
     def after(self, seconds: float, job: Job) -> None:
         heapq.heappush(self._jobs, (self.clock.at + timedelta(seconds=seconds), next(self.numbers), job))
@@ -175,6 +191,7 @@ class World:
         self.world_every(600, self.change_weather)
         self.world_every(150, self.calls)
         self.world_every(1800, self.people)
+        self.world_every(2000, self.see_to_locks)
         self.world_every(3.5 * 3600, self.restart)
         while self._jobs and self._jobs[0][0] < end:
             at, _, job = heapq.heappop(self._jobs)
@@ -211,7 +228,7 @@ class World:
         )
         names = (*config.receivers, *(ROLLBACK_PREFIX + name for name in config.rollbacks))
         self.outbox = Outbox(
-            self.database, self.channels(names), self.clock.now, self.rng,
+            self.database, self.channels(names), self.clock.now, Even(),
             limits={name: one.max_per_minute for name, one in config.receivers.items()},
             fallbacks=config.fallbacks(),
         )  # fmt: skip
@@ -394,7 +411,8 @@ class World:
 
                 async def expire() -> None:
                     at = self.clock.now()
-                    self.database.write(lambda s: actions.expire(s, made.id, at))
+                    with contextlib.suppress(AlertError):  # while the daemon was down it ended by itself
+                        self.database.write(lambda s: actions.expire(s, made.id, "ada", at))
                     self.after(self.rng.uniform(0, IDLE_OUTBOX_S), self.idle_turn)
 
                 self.after(600, expire)
@@ -411,6 +429,25 @@ class World:
                 self.database.write(lambda s: rolling_back.reject(s, incident, "ada", now))
             else:
                 self.database.write(lambda s: rolling_back.approve(s, incident, "ada", rules, now))
+                if self.locking.random() < 0.5:  # before the order is sent
+                    self.wait(5, self.locking)
+                    self.lock()
+
+    async def see_to_locks(self) -> None:
+        """Somebody takes a lock back, or locks a rollback or each of them; all of it over the command line."""
+        locked = self.database.read(rollback_store.locks)
+        if not locked:
+            if self.locking.random() < 0.6:
+                self.lock()
+        elif self.locking.random() < 0.7:
+            name, now = self.locking.choice(locked).name, self.clock.now()
+            self.database.write(lambda s: rolling_back.unlock(s, name, "bob", now))
+
+    def lock(self) -> None:
+        """Somebody does not want the rollback to act."""
+        name, now = self.locking.choice(["shop", EVERY_ROLLBACK]), self.clock.now()
+        with contextlib.suppress(AlertError):  # somebody else has locked it
+            self.database.write(lambda s: rolling_back.lock(s, name, "bob", "release freeze", now))
 
     async def idle_turn(self) -> None:
         if self.is_up:

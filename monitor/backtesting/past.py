@@ -16,7 +16,7 @@ from alerts.actions import Acknowledged
 from alerts.incident import NoticeKind
 from alerts.message import Notification, Why
 from alerts.outbox import stood_in_at
-from alerts.rollback import PastRollback
+from alerts.rollback import Lock, PastRollback
 from alerts.silence import Silence
 from canaries import baseline_events
 from canaries.baseline_events import Actor, BaselineEvent, Event
@@ -47,6 +47,8 @@ class Deed(StrEnum):
     ACKNOWLEDGED = "acknowledged"
     BASELINE = "baseline"
     ANSWERED = "a question whether to roll back is answered, or closed"
+    LOCKED = "a rollback, or each of them, is locked"
+    UNLOCKED = "it is unlocked"
     ORDERED = "an order to roll back that a person approved has arrived, or is given up"
 
 
@@ -64,7 +66,7 @@ class Happened:
 
     at: datetime
     what: Moment | Deed
-    about: Silence | Acknowledged | Event | AnsweredQuestion | None = None
+    about: Silence | Acknowledged | Event | AnsweredQuestion | Lock | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,10 @@ def _people(session: Session) -> Iterator[Happened]:
             yield Happened(past.answered_at, Deed.ANSWERED, AnsweredQuestion(past, incident.key))
         if past.answered_by and (ended := past.delivered_at or past.failed_at):
             yield Happened(ended, Deed.ORDERED)
+    for lock in rollback_store.every_lock(session):
+        yield Happened(lock.at, Deed.LOCKED, lock)
+        if lock.ended_at is not None:
+            yield Happened(lock.ended_at, Deed.UNLOCKED, lock)
     theirs = (BaselineEvent.FROZEN, BaselineEvent.RETIRED, BaselineEvent.RENEWED)
     for event in baseline_events.events(session):
         if event.actor is Actor.OPERATOR and event.event in theirs:
@@ -220,8 +226,8 @@ def _in_order(noted: Sequence[Moment], deeds: Sequence[Happened]) -> list[Happen
     for one in noted:
         latest = max(latest, one.at)
         ordered.append((latest, 1, Happened(one.at, one)))
-    # Whoever does something is told of it at the same moment at the earliest.
-    ordered += [(one.at, 0, one) for one in deeds]
+    # Whoever does something is told of it at the same moment at the earliest; an order ends after what was decided.
+    ordered += [(one.at, 2 if one.what is Deed.ORDERED else 0, one) for one in deeds]
     ordered.sort(key=lambda entry: entry[:2])
     happened = [one for _, _, one in ordered]
     while happened and happened[-1].what is Deed.SILENCE_OVER:

@@ -28,7 +28,7 @@ from alerts.channels import Channel
 from alerts.incident import NoticeKind
 from alerts.message import ROLLBACK_PREFIX, Message, Notification, Thread
 from alerts.outbox import Outbox
-from alerts.rollback import RollbackReason
+from alerts.rollback import Lock, RollbackReason
 from alerts.silence import Silence
 from canaries import BaselineError
 from canaries.baseline_events import Actor, BaselineEvent, Event
@@ -67,6 +67,8 @@ DIGESTED_WITHIN_S = 5.0
 LOOKED_BACK_S = 3600.0
 """A look is left out when the first minute on record is so much later: the calls of its time were forgotten."""
 
+_NEVER = datetime.min.replace(tzinfo=UTC)
+
 OnProgress = Callable[[int, int], None]
 """Told how many moments have passed, and of how many."""
 
@@ -76,7 +78,7 @@ class _Time:
 
     def __init__(self, log: Iterable[Notification]) -> None:
         """Begin before everything."""
-        self.at = datetime.min.replace(tzinfo=UTC)
+        self.at = _NEVER
         self._arriving: datetime | None = None
         self._digests = sorted(one.message.created_at for one in log if one.message.kind is NoticeKind.DIGEST)
 
@@ -150,7 +152,7 @@ class Replay:
         self._time = _Time(past.sent.values())
         self._has_started = False
         self._mail_due: datetime | None = None
-        self._ordered_at = datetime.min.replace(tzinfo=UTC)
+        self._ordered_at = _NEVER
         self._watched: dict[str, Watched] = {}
         self._deeds = frozenset(one.at for one in past.happened if isinstance(one.what, Deed))
         self._answered = {
@@ -170,6 +172,7 @@ class Replay:
             random.Random(0),  # noqa: S311 - nothing here is tried twice
             limits={name: one.max_per_minute for name, one in config.receivers.items()},
             fallbacks=config.fallbacks(),
+            lock_on=self._lock_on,
         )
         scratch.write(lambda session: store.save_secret(session, past.secret))
 
@@ -200,6 +203,8 @@ class Replay:
         else:
             self._scratch.write(lambda session: self._do(session, one))
             if one.what is Deed.ORDERED:
+                if self._ordered_at <= one.at:
+                    self._ordered_at = _NEVER
                 await self._deliver()
 
     # What the daemon decides
@@ -307,6 +312,8 @@ class Replay:
             self._acknowledge(session, about)
         elif isinstance(about, AnsweredQuestion):
             self._answer(session, about, one.at)
+        elif isinstance(about, Lock):
+            self._lock(session, about, one)
         elif isinstance(about, Event):
             self._see_to_baseline(session, about)
 
@@ -336,6 +343,18 @@ class Replay:
                     self._ordered_at = ended
         except AlertError:  # here nobody was asked, or what they said cannot be done
             rolling_back.close_questions(session, at)
+
+    def _lock_on(self, session: Session, order: Notification) -> Lock | None:
+        """What holds an order that live did not write; of the others it is on record whether they were held."""
+        name = order.message.rollback or ""
+        return None if order.id in self._past.sent else rollback_store.lock_on(session, name)
+
+    @staticmethod
+    def _lock(session: Session, lock: Lock, one: Happened) -> None:
+        if one.what is Deed.LOCKED:
+            rollback_store.save_lock(session, lock)
+        else:
+            rollback_store.end_lock(session, lock.name, lock.ended_by, one.at)
 
     def _see_to_baseline(self, session: Session, event: Event) -> None:
         watched = self._watched.get(event.target)
@@ -403,7 +422,7 @@ class Replay:
     async def _deliver(self) -> None:
         """Send what waits; not before an order that somebody approved was taken live, which may be after a look."""
         self._mail_due = None
-        if self._time.at < self._ordered_at:
+        if self._time.at <= self._ordered_at:
             return
         if self._scratch.read(outbox_store.is_any_waiting):
             self._mail_due = await self._outbox.drain()

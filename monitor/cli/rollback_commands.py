@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sqlmodel import Session
 
     from alerts.rollback import PastRollback
-    from dashboards.rollback_desk import RollbackOverview
+    from dashboards.rollback_desk import LockLine, RollbackOverview
     from monitor.config import Config
 
 IncidentArgument = Annotated[
@@ -51,10 +51,12 @@ app = typer.Typer(
 def list_(
     config: ConfigOption = None,
     data: DataOption = HERE,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many decisions at most.")] = 20,
+    limit: Annotated[
+        int, typer.Option(min=1, max=1000, help="How many decisions and past locks at most.")
+    ] = 20,
     as_json: JsonOption = False,
 ) -> None:
-    """Rollbacks of the configuration, what was decided (the newest first), and what is locked.
+    """Rollbacks of the configuration, what was decided (the newest first), what is locked and what was.
 
     Example: anchorwatch rollback list --json
     """
@@ -232,3 +234,14 @@ def _show(found: "RollbackOverview") -> None:
         why = "; ".join(part for part in (line.reason, line.afterwards) if part)
         decided.add_row(line.rollback, line.incident, line.state.value, at, why)
     console.print(decided if found.decisions else "nothing was decided about a rollback yet")
+    for past in found.past_locks:
+        console.print(_past_lock(past))
+
+
+def _past_lock(lock: "LockLine") -> str:
+    from alerts.rolling_back import lockable
+
+    until = f"{lock.ended_at:%Y-%m-%d %H:%M}" if lock.ended_at else ""
+    times = f"from {lock.at:%Y-%m-%d %H:%M} to {until} UTC"
+    why = f": {lock.comment}" if lock.comment else ""
+    return f"{lockable(lock.rollback)} was locked by {lock.by} {times}, unlocked by {lock.ended_by}{why}"

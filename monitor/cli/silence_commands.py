@@ -83,7 +83,7 @@ def list_(
         return
     table = Table("silence", "state", "until", "by", "what", "why")
     for one in found:
-        until = f"{one.ends_at:%Y-%m-%d %H:%M} UTC"
+        until = f"{one.ends_at:%Y-%m-%d %H:%M} UTC" + (f"\nended by {one.ended_by}" if one.ended_by else "")
         table.add_row(one.id, one.state(now), until, one.author, one.said, one.comment)
     plain_console().print(table if found else "nothing is silenced")
 
@@ -91,19 +91,20 @@ def list_(
 @app.command()
 def expire(
     silence: Annotated[str, typer.Argument(help="Its id.")],
+    by: ByOption = None,
     data: DataOption = HERE,
 ) -> None:
-    """End a silence now.
+    """End a silence now. Who did, and when, is on record.
 
-    Example: anchorwatch alerts silence expire 3f2a91c07b5d
+    Example: anchorwatch alerts silence expire 3f2a91c07b5d --by ada
     """
     from alerts import actions
     from canaries.clock import SystemClock
 
     now = SystemClock().now()
     with existing_database(data) as database:
-        ended = database.write(lambda session: actions.expire(session, silence, now))
-    typer.echo(f"silence {ended.id} is over: {ended.said}")
+        ended = database.write(lambda session: actions.expire(session, silence, whoami(by), now))
+    typer.echo(f"silence {ended.id} was ended by {ended.ended_by}: {ended.said}")
 
 
 @app.command()
@@ -136,6 +137,7 @@ def plain_silence(one: "Silence", now: datetime) -> dict[str, object]:
         "comment": one.comment,
         "starts_at": one.starts_at,
         "ends_at": one.ends_at,
+        "ended_by": one.ended_by,
     }
 
 

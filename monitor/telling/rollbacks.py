@@ -23,7 +23,7 @@ Configured = Mapping[str, RollbackConfig]
 
 
 def overview(session: Session, configured: Configured, limit: int, now: datetime) -> RollbackOverview:
-    """What there is, what was decided (the latest), and what is locked."""
+    """What there is, what was decided (the latest), what is locked, and what was."""
     rules = rules_of(configured)
     return RollbackOverview(
         tuple(_configured(session, name, one, now) for name, one in configured.items()),
@@ -32,6 +32,7 @@ def overview(session: Session, configured: Configured, limit: int, now: datetime
             for past in rollback_store.history(session, limit=limit)
         ),
         tuple(lock_line(one) for one in rollback_store.locks(session)),
+        tuple(lock_line(one) for one in rollback_store.past_locks(session, limit)),
     )
 
 
@@ -85,7 +86,7 @@ def rules_of(configured: Configured) -> dict[str, RollbackRule]:
 
 def lock_line(lock: Lock) -> LockLine:
     """A lock as it is shown."""
-    return LockLine(lock.name, lock.by, lock.at, lock.comment)
+    return LockLine(lock.name, lock.by, lock.at, lock.comment, lock.ended_at, lock.ended_by)
 
 
 def _configured(session: Session, name: str, config: RollbackConfig, now: datetime) -> ConfiguredRollback:
@@ -137,7 +138,7 @@ class Rollbacks(DatabaseDesk):
         return lock_line(await self.change(work))
 
     async def unlock(self, rollback: str, by: str) -> LockLine:
-        """The lock that held until now."""
+        """The lock, which ``by`` has taken back now."""
 
         def work(session: Session, now: datetime) -> Lock:
             return rolling_back.unlock(session, rollback, by, now)

@@ -4,7 +4,8 @@ Nothing here waits for anything: ``intake`` calls one method after the other, an
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Protocol
@@ -230,10 +231,16 @@ class Counting:
     def count(self, batch: Batch, entry_id: int, now: float) -> None:
         """Count what was settled and is stored in this entry of the journal."""
         self._recent.keep(batch.settled, entry_id, now, batch.value)
-        is_whole, self._is_whole = self._is_whole, False
-        self._add_batch(batch)
-        self._is_whole = is_whole
+        with self._wholly():
+            self._add_batch(batch)
         self._through = entry_id
+
+    @contextmanager
+    def _wholly(self) -> Iterator[None]:
+        """When this fails, no fold passes by the journal any more."""
+        is_whole, self._is_whole = self._is_whole, False
+        yield
+        self._is_whole = is_whole
 
     def _add_batch(self, batch: Batch) -> None:
         if many := batch.many:
@@ -298,6 +305,21 @@ class Counting:
         oldest = self._recent.oldest_entry
         cut_before = self._through + 1 if oldest is None else min(oldest, self._through + 1)
         return Unfolded(windows, self._through, cut_before)
+
+    @property
+    def is_counting(self) -> bool:
+        """Whether something is left to be done of the calls that were counted: ``step`` does a little of it."""
+        return self._unfolded.is_counting
+
+    def step(self) -> None:
+        """Go on with it, for a few milliseconds. Who reads windows finds them whole in any case."""
+        with self._wholly():
+            self._unfolded.step()
+
+    def finish(self, unfolded: Unfolded) -> bool:
+        """Go on with what is left to be done of windows that were taken; gives whether that was not all."""
+        with self._wholly():
+            return unfolded.windows.step(with_few=True)
 
     def put_back(self, unfolded: Unfolded) -> None:
         """Count what could not be folded, for the next time."""

@@ -75,6 +75,9 @@ FOLD_EVERY_S = 15.0
 FOLD_AFTER_CALLS = 500_000
 """After so many calls the intake folds by itself: a restart counts again what is not folded, in a few seconds."""
 
+CUT_ENTRIES = 32
+"""So many entries are cut from the journal with one transaction: requests wait while that writes."""
+
 _STORE_ERRORS = (SQLAlchemyError, RuntimeError)
 """What a write that did not happen raises; RuntimeError is how the executor of a closed database says it."""
 
@@ -250,7 +253,9 @@ class Intake:
             now = self._clock.now().timestamp()
             self._calls_unfolded = 0
             unfolded, first_request = await self._in_turn(partial(self._unfolded, now))
-            folding = Folding(unfolded.through, unfolded.cut_before, first_request)
+            while await self._in_turn(partial(self._counting.finish, unfolded)):
+                pass  # a little at a time: requests have their turn in between
+            folding = Folding(unfolded.through, first_request)
             try:
                 await self._stored.fold(unfolded.windows, folding, now)
             except Exception as error:
@@ -258,7 +263,17 @@ class Intake:
                 if not isinstance(error, _STORE_ERRORS):
                     raise
                 raise StoreError(f"windows could not be stored: {_why(error)}") from error
-            return len(unfolded.windows)
+        await self._cut(unfolded.cut_before)
+        return len(unfolded.windows)
+
+    async def _cut(self, before: int) -> None:
+        """Cut from the journal what nobody needs any more, a little at a time; what is left the next fold cuts."""
+        work = partial(store.cut, before=before, entries=CUT_ENTRIES)
+        try:
+            while await self._in_turn(partial(self._database.commit, work)) == CUT_ENTRIES:
+                pass
+        except _STORE_ERRORS as error:
+            raise StoreError(f"the journal could not be cut: {_why(error)}") from error
 
     def _unfolded(self, now: float) -> tuple[Unfolded, int]:
         """What is to be folded, and the journal entry before which no request is remembered any more."""
@@ -280,16 +295,29 @@ class Intake:
                 self._tell(group, commits)
                 # Bodies are large: no longer than they are needed.
                 group.clear()
+                if self._counting.is_counting:
+                    await self._go_on()
         finally:
             self._committing = None
 
+    async def _go_on(self) -> None:
+        """Do a little of what is left of the calls that were answered: who comes next waits for it."""
+        try:
+            await self._in_turn(self._counting.step)
+        except Exception:
+            # As for a call that is stored and cannot be counted: the next start counts them.
+            _LOG.exception("calls are stored and could not be counted")
+
     async def _gather(self) -> None:
         """Wait a little for those who will come, too, as far as that can be known."""
-        if len(self._waiting) < self._together:
+        if (waiting := len(self._waiting)) < self._together:
             self._are_together.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(GATHER_S):
                     await self._are_together.wait()
+            if len(self._waiting) == waiting:
+                # Nobody came at all: they do not send again as soon as they are answered.
+                self._together = waiting
         # One fewer each time that not all of them came: some may have gone for good.
         self._together = max(len(self._waiting), self._together - 1)
 

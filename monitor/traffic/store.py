@@ -184,10 +184,16 @@ def _few(rows: Sequence[Mapping[str, Any]]) -> Iterator[Sequence[Mapping[str, An
         yield rows[at : at + WRITTEN_AT_A_TIME]
 
 
-def note_fold(session: Session, through: int, cut_before: int) -> None:
-    """Note that the stored windows hold the journal up to ``through``, and cut what is before another entry."""
+def note_fold(session: Session, through: int) -> None:
+    """Note that the stored windows hold the journal up to ``through``."""
     session.merge(TrafficFoldRow(id=1, folded_through=through))
-    session.connection().execute(delete(TrafficJournalRow).where(col(TrafficJournalRow.id) < cut_before))
+
+
+def cut(connection: Connection, before: int, entries: int) -> int:
+    """Cut the first entries off the journal, ``entries`` at most and none from ``before`` on; gives how many."""
+    ids = col(TrafficJournalRow.id)
+    first = select(ids).where(ids < before).order_by(ids).limit(entries)
+    return connection.execute(delete(TrafficJournalRow).where(ids.in_(first))).rowcount
 
 
 def rolled(session: Session) -> Rolled:

@@ -39,12 +39,10 @@ log = structlog.get_logger()
 class Folding:
     """What a fold writes beside windows: they then hold the journal up to ``through``.
 
-    What lies before the entry ``cut_before`` of the journal nobody needs any more, and no request of an entry before
-    ``first_request``.
+    No request of an entry before ``first_request`` is remembered any more.
     """
 
     through: int
-    cut_before: int
     first_request: int
 
 
@@ -95,7 +93,7 @@ class WindowsAtRest:
         def work(session: Session) -> None:
             for one in changes:
                 store.write(session, one)
-            store.note_fold(session, folding.through, folding.cut_before)
+            store.note_fold(session, folding.through)
             store.forget_requests(session, folding.first_request)
 
         await self._database.awrite(work)

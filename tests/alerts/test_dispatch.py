@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from alerts import AlertError, actions, group_store, outbox_store, rollback_store, store
+from alerts import AlertError, actions, group_store, outbox_store, rollback_store, silence_store, store
 from alerts.actions import acknowledge, expire, mark, rule_records, silence, would_silence
 from alerts.dispatch import flush_due
 from alerts.explain import explain
@@ -208,13 +208,29 @@ def test_a_silence_that_is_ended_early_tells_at_once(watch):
     added = silenced(watch, "target=bot", 6000)
     watch.take(finding(1))
     watch.passes(100)
-    watch.write(lambda s: expire(s, added.id, watch.clock.now()))
+    ended = watch.write(lambda s: expire(s, added.id, " bob ", watch.clock.now()))
+    assert (ended.ended_by, ended.ends_at) == ("bob", watch.clock.now())
     watch.passes(1)
     assert watch.told() == [("pager", "firing", "FIRST")]
-    with pytest.raises(AlertError, match="was over"):
-        watch.write(lambda s: expire(s, added.id, watch.clock.now()))
+    with pytest.raises(AlertError, match="bob ended it at 2026-"):
+        watch.write(lambda s: expire(s, added.id, "eve", watch.clock.now()))
     with pytest.raises(AlertError, match="there is no silence"):
-        watch.write(lambda s: expire(s, "nope", watch.clock.now()))
+        watch.write(lambda s: expire(s, "nope", "bob", watch.clock.now()))
+
+
+def test_a_silence_whose_time_is_over_was_ended_by_nobody(watch):
+    added = silenced(watch, "target=bot", 600)
+    watch.passes(600)
+    with pytest.raises(AlertError, match="was over at 2026-"):
+        watch.write(lambda s: expire(s, added.id, "bob", watch.clock.now()))
+    [known] = watch.database.read(silence_store.all_made)
+    assert known.ended_by == ""
+
+
+def test_nobody_ends_a_silence_without_a_name(watch):
+    added = silenced(watch, "target=bot", 600)
+    with pytest.raises(AlertError, match="say who does it"):
+        watch.write(lambda s: expire(s, added.id, " ", watch.clock.now()))
 
 
 def test_it_is_shown_beforehand_what_a_silence_would_hold(watch):

@@ -15,7 +15,7 @@ from alerts.finding import Finding, Label, Severity, Source, Verdict
 from alerts.incident import AlertRule, Incident, NoticeKind
 from alerts.intake import receive
 from alerts.message import Message
-from alerts.rollback import EVERY_ROLLBACK, Action, Mode, PastRollback, RollbackReason, RollbackRule
+from alerts.rollback import EVERY_ROLLBACK, Action, Lock, Mode, PastRollback, RollbackReason, RollbackRule
 from alerts.rolling_back import approve, close_questions, lock, next_closing, reject, unlock
 from monitor.database import Database
 
@@ -321,3 +321,22 @@ def test_of_many_who_answer_at_the_same_moment_from_two_processes_one_is_heeded(
     [winner] = [one for one in said if one.startswith("person")]
     assert sum(f"waits for nobody: {winner} approved it" in one for one in said) == 5
     assert [one.approved_by for one in bridge.sent(NoticeKind.ROLLBACK)] == [winner]
+
+
+def test_who_locked_and_unlocked_stays_on_record_until_it_is_forgotten(bridge, clock):
+    first = clock.now()
+    bridge.write(lambda session: lock(session, "deploy", "ada", "freeze", clock.now()))
+    clock.advance(60)
+    bridge.write(lambda session: unlock(session, "deploy", "bob", clock.now()))
+    ended = Lock("deploy", "ada", first, "freeze", clock.now(), "bob")
+    clock.advance(60)
+    again = bridge.write(lambda session: lock(session, "deploy", "eve", "", clock.now()))
+    assert bridge.database.read(rollback_store.locks) == (again,)
+    assert bridge.database.read(rollback_store.past_locks) == (ended,)
+    assert bridge.database.read(rollback_store.every_lock) == (ended, again)
+
+    later = clock.now() + timedelta(days=400)
+    bridge.write(lambda session: rollback_store.forget_locks(session, ended.ended_at))
+    assert bridge.database.read(rollback_store.past_locks) == (ended,)
+    bridge.write(lambda session: rollback_store.forget_locks(session, later))
+    assert bridge.database.read(rollback_store.every_lock) == (again,)

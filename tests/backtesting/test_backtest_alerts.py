@@ -7,7 +7,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from alerts import DeliveryError, outbox_store
 from alerts.channels import Channel
-from alerts.message import Message, Thread
+from alerts.message import Message, Notification, Thread
 from monitor import DatabaseError, MonitorError
 from monitor.backtesting.backtest_alerts import backtest_alerts
 from monitor.backtesting.messages import changed_lines
@@ -35,7 +35,7 @@ EARLY = START + timedelta(hours=3.5)
 def lived(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database after some hours in which much went wrong."""
     path = tmp_path_factory.mktemp("lived") / "anchorwatch.sqlite"
-    asyncio.run(World(path, seed=1).live(hours=5))
+    asyncio.run(World(path, seed=5).live(hours=5))
     return path
 
 
@@ -61,14 +61,23 @@ def test_the_configuration_that_ran_sends_what_was_sent(lived: Path) -> None:
     assert len(whys) >= 5, whys
     assert len({one.message.key for one in compared.live.messages}) >= 3
     assert {one.message.kind.value for one in compared.live.messages} >= {"rollback", "rollback_news"}
+    assert any("was not sent: it is locked by bob" in one.message.note for one in compared.live.messages)
     assert hashlib.sha256(lived.read_bytes()).digest() == before
 
 
 @pytest.mark.parametrize(
     ("seed", "said"),
     [
-        (2, ("was approved by ada", "was rejected by ada")),
-        pytest.param(5, ("nobody answered in time",), marks=pytest.mark.slow),
+        (
+            22,
+            (
+                "approved by ada",
+                "rejected by ada",
+                "not sent: it is locked",
+                "not be delivered: it is locked",
+            ),
+        ),
+        pytest.param(14, ("rejected by ada", "nobody answered in time"), marks=pytest.mark.slow),
     ],
 )
 def test_what_people_answered_of_rollbacks_is_answered_again(
@@ -85,6 +94,14 @@ def test_what_people_answered_of_rollbacks_is_answered_again(
     assert changed_lines(compared) == ()
     notes = " ".join(one.message.note for one in compared.live.messages)
     assert all(part in notes for part in said), notes
+
+
+def test_a_lock_that_was_taken_back_before_holds_nothing(lived: Path, tmp_path: Path) -> None:
+    past = changed(lived, tmp_path, text("UPDATE rollback_lock SET unlocked_at = locked_at"))
+    compared = backtest_alerts(deployment_of(), past)
+    held = [line for line in changed_lines(compared) if "it is locked by bob" in line]
+    assert held
+    assert all(line.startswith("- ") for line in held)
 
 
 @dataclass
@@ -145,6 +162,19 @@ def test_another_threshold_sends_something_else(lived: Path) -> None:
     assert compared.new == ()
     (note,) = compared.notes
     assert note.startswith("The daemon ran with another configuration all the time")
+
+
+def test_without_a_rule_of_inhibition_what_it_held_live_is_told_sooner(lived: Path) -> None:
+    def first_told(messages: tuple[Notification, ...]) -> datetime:
+        named = (
+            one.message for one in messages if "watch/shifted" in {line.key for line in one.message.members}
+        )
+        return min(message.created_at for message in named)
+
+    proposed, rule, _ = CONFIG.partition("inhibit:")
+    assert rule
+    compared = backtest_alerts(deployment_of(proposed), lived)
+    assert first_told(compared.proposed.messages) < first_told(compared.live.messages)
 
 
 @pytest.mark.slow
@@ -260,7 +290,8 @@ def test_the_command_gives_json_of_a_part_of_the_time(lived: Path, folder: Path)
     times = [one["message"]["created_at"] for one in found["proposed"]["messages"]]
     assert times
     assert all(since <= at < until for at in (*times, found["until"]))
-    assert found["proposed"]["tickets"] == found["live"]["tickets"] + len(found["new"]) - len(found["gone"])
+    new, gone = ([one["severity"] for one in found[some]].count("TICKET") for some in ("new", "gone"))
+    assert found["proposed"]["tickets"] == found["live"]["tickets"] + new - gone
 
 
 def test_a_difference_is_an_exit_code(lived: Path, folder: Path) -> None:

@@ -87,7 +87,7 @@ async def test_the_reference_shows_what_is_sent_as_it_is_typed(browser: Browser)
         """curl localhost:8700/api/v1/incidents/5f1b9c0e7a42d386/mark --json '{"is_true": false, "by": "ada"}'""",
         """curl localhost:8700/api/v1/incidents/5f1b9c0e7a42d386/rollback/approve --json '{"by": "ada"}'""",
         """curl localhost:8700/api/v1/rollbacks/deploy/lock --json '{"by": "ada", "comment": "database""",
-        """curl localhost:8700/api/v1/silences/3f2a91c07b5d/expire --json '{}'""",
+        """curl localhost:8700/api/v1/silences/3f2a91c07b5d/expire --json '{"by": "ada"}'""",
         """curl localhost:8700/api/v1/incidents --get --data-urlencode 'match=service=checkout'""",
         """silences --json '{"matchers": ["service=checkout"], "for": "2h", "by": "ada", "comment": "moving""",
     ):

@@ -166,11 +166,17 @@ async def test_a_silence_is_ended_from_the_list(open_pages, incidents, database,
         )
     )
     async with open_pages() as client:
+        nameless = (await client.get("/silences")).text
+        assert "Say who you are" in nameless
+        assert f"silences/{held.id}/expire" not in nameless
+        await client.post("/you", data={"name": "bob", "next": ""})
         assert f"silences/{held.id}/expire" in (await client.get("/silences")).text
         ended = await client.post(f"/silences/{held.id}/expire", data={"": ""})
         assert "The silence is over" in (await client.send(ended.next_request)).text
         assert held.id not in (await client.get("/silences")).text
-        assert held.id in (await client.get("/silences?all=1")).text
+        past = (await client.get("/silences?all=1")).text
+    assert held.id in past
+    assert "ended by bob" in past
 
 
 async def test_the_list_says_of_each_what_keeps_it_quiet(open_pages, incidents, database, clock):
@@ -188,6 +194,13 @@ async def test_the_list_says_of_each_what_keeps_it_quiet(open_pages, incidents, 
         shown = read(await client.get("/incidents"))
         quiet = read(await client.get("/incidents?quiet=1"))
         lines = (await client.get("/api/v1/incidents")).json()
+        ids = {one["key"]: one["id"] for one in lines}
+        cause, drifting = ids["proof/bot/endpoint_down"], ids["drift/bot"]
+        explaining = read(await client.get(f"/incidents/{cause}"))
+        holds = (await client.get(f"/api/v1/incidents/{cause}")).json()["holds"]
+    assert "While it fires, people do not hear of what it explains:" in explaining
+    assert f'incidents/{drifting}">drift/bot</a>.' in explaining
+    assert [one["key"] for one in holds] == ["drift/bot"]
     assert "of ada (moving), until 2026-03-02 15:00:00 UTC at most" in shown
     assert "muted by mute time nights, until 2026-03-02 13:00:00 UTC at most" in shown
     assert "another incident explains it: proof/bot/endpoint_down" in shown
@@ -240,7 +253,8 @@ IMPOSSIBLE: tuple[tuple[str, str, dict[str, str] | None, int, str], ...] = (
     ("POST", "/incidents/gone/acknowledge", {"by": "ada"}, 404, "There is no incident"),
     ("POST", "/incidents/CHAT/acknowledge", {"by": " "}, 400, "Say who does it"),
     ("POST", "/incidents/CHAT/mark", {"by": "ada"}, 400, "false for a false alarm"),
-    ("POST", "/silences/gone/expire", {"x": ""}, 404, "There is no silence"),
+    ("POST", "/silences/gone/expire", {"by": "ada"}, 404, "There is no silence"),
+    ("POST", "/silences/gone/expire", {"x": ""}, 400, "Say who does it"),
     ("POST", "/silences/new", {"matchers": "a=b", "previewed": "a=b", "by": ""}, 400, "needs an author"),
     ("POST", "/silences/new", {"matchers": "a=b", "by": "x" * 70_000}, 413, "65,536 bytes at most"),
     ("POST", "/you", {"name": ""}, 400, "Say who you are"),

@@ -95,7 +95,11 @@ async def test_a_lock_holds_an_approval_until_it_is_taken_back(client, incident,
     async with client:
         assert said in await sent(client, "lock", rollback=name, comment="freeze", by="ada")
         assert "locked by ada" in await sent(client, "approve", **about)
-        assert "Unlocked: it may act again" in await sent(client, "unlock", rollback=name)
+        assert "What was locked" not in (await client.get("/rollbacks")).text
+        unlocked = await sent(client, "unlock", rollback=name, by="bob")
+        assert "Unlocked: it may act again" in unlocked
+        assert "What was locked" in unlocked
+        assert "<td>ada</td> <td>bob</td> <td>freeze</td>" in unlocked
         assert "Approved" in await sent(client, "approve", **about)
 
 

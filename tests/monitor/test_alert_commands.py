@@ -110,9 +110,12 @@ def test_a_silence_is_previewed_added_listed_and_ended(say, slow):
     [listed] = json.loads(say("alerts", "silence", "list", "--json")[1])
     assert (listed["state"], listed["author"], listed["comment"]) == ("active", "ada", "moving")
     assert listed["id"] in say("alerts", "silence", "list")[1]
-    assert say("alerts", "silence", "expire", listed["id"])[0] == 0
+    code, said = say("alerts", "silence", "expire", listed["id"], "--by", "bob")
+    assert (code, "was ended by bob" in said) == (0, True)
     assert "nothing is silenced" in say("alerts", "silence", "list")[1]
-    assert json.loads(say("alerts", "silence", "list", "--all", "--json")[1])[0]["state"] == "expired"
+    assert "ended by bob" in " ".join(say("alerts", "silence", "list", "--all")[1].split())
+    [ended] = json.loads(say("alerts", "silence", "list", "--all", "--json")[1])
+    assert (ended["state"], ended["ended_by"]) == ("expired", "bob")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from sqlalchemy.exc import OperationalError
 from sqlmodel import Session
 
 from monitor import DatabaseError, schema
-from monitor.database import BUSY_TIMEOUT_MS, REFUSED_TIMEOUT_MS, Database
+from monitor.database import BUSY_TIMEOUT_MS, COPY_AFTER_COMMITS, REFUSED_TIMEOUT_MS, Database
 
 
 def set_to(session: Session, name: str, value: str) -> None:
@@ -151,6 +151,56 @@ def test_only_the_first_in_line_waits_long_for_a_lock(database: Database, beside
     for _ in range(2):
         beside.write(lambda session: None)
     assert patience == [BUSY_TIMEOUT_MS, REFUSED_TIMEOUT_MS, REFUSED_TIMEOUT_MS, BUSY_TIMEOUT_MS]
+
+
+def in_the_file_itself(database: Database) -> str:
+    """The value of ``count`` without what is in the write-ahead log only."""
+    alone = sqlite3.connect(f"file:{database.path}?immutable=1", uri=True)
+    try:
+        value: str = alone.execute("SELECT value FROM setting WHERE name = 'count'").fetchone()[0]
+        return value
+    finally:
+        alone.close()
+
+
+async def test_what_was_committed_is_copied_into_the_file_beside_the_commits(database: Database) -> None:
+    count = text("UPDATE setting SET value = value + 1 WHERE name = 'count'")
+    database.write(lambda session: set_to(session, "count", "0"))
+    with database.engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)").close()
+    for _ in range(COPY_AFTER_COMMITS - 3):
+        database.commit(lambda connection: connection.execute(count))
+    await database.copy_log()
+    assert in_the_file_itself(database) == "0"  # few commits wait for more
+    for _ in range(3):
+        database.commit(lambda connection: connection.execute(count))
+    await database.copy_log()
+    assert in_the_file_itself(database) == str(COPY_AFTER_COMMITS)
+
+
+async def test_the_log_does_not_grow_though_somebody_commits_at_every_moment(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("monitor.database.LOG_PAGES", 1)
+    log = database.path.with_name(database.path.name + "-wal")
+    count = text("UPDATE setting SET value = value + 1 WHERE name = 'count'")
+    meanwhile = []
+
+    @event.listens_for(database.engine, "after_cursor_execute")
+    def commit_meanwhile(connection, cursor, statement: str, *_: object) -> None:
+        if "wal_checkpoint" in statement and not meanwhile:
+            meanwhile.append(database.commit(lambda connection: connection.execute(count)))
+
+    sizes = []
+    database.write(lambda session: set_to(session, "count", "0"))
+    for _ in range(4):
+        for _ in range(COPY_AFTER_COMMITS):
+            database.commit(lambda connection: connection.execute(count))
+        meanwhile.clear()
+        await database.copy_log()
+        assert meanwhile
+        sizes.append(log.stat().st_size)
+    assert sizes[-1] == sizes[0]
 
 
 def impatient(one: Database) -> None:

@@ -97,8 +97,8 @@ async def test_a_silence_is_previewed_made_listed_and_ended(ask, incident_id):
         )
         [listed] = (await client.get("/api/v1/silences")).json()
         assert listed == made.json()
-        ended = await client.post(f"/api/v1/silences/{listed['id']}/expire", json={})
-        assert ended.json()["state"] == "expired"
+        ended = await client.post(f"/api/v1/silences/{listed['id']}/expire", json={"by": "bob"})
+        assert (ended.json()["state"], ended.json()["ended_by"]) == ("expired", "bob")
         assert (await client.get("/api/v1/silences")).json() == []
         assert len((await client.get("/api/v1/silences", params={"all": True})).json()) == 1
 
@@ -117,7 +117,8 @@ async def test_an_explanation_is_json_and_a_page(ask, incident_id):
     ("method", "path", "body", "code", "told"),
     [
         ("POST", "/api/v1/incidents/gone/acknowledge", {"by": "ada"}, 404, "there is no incident 'gone'"),
-        ("POST", "/api/v1/silences/gone/expire", {}, 404, "there is no silence 'gone'"),
+        ("POST", "/api/v1/silences/gone/expire", {}, 422, "Field required"),
+        ("POST", "/api/v1/silences/gone/expire", {"by": "ada"}, 404, "there is no silence 'gone'"),
         ("GET", "/api/v1/explain?incident=gone", None, 404, "nothing was decided about 'gone'"),
         ("GET", "/api/v1/incidents?match=nonsense", None, 400, "write it like service=checkout"),
         ("POST", "/api/v1/silences", {"matchers": ["a!=b"], "by": "ada"}, 400, "fit everything that lacks"),

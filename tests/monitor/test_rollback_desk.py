@@ -87,7 +87,11 @@ async def test_a_lock_over_http_holds_an_approval_until_it_is_taken_back(client,
         held = await client.post(f"/api/v1/incidents/{incident}/rollback/approve", json=BY)
         assert (held.status_code, "it is locked by ada" in held.json()["detail"]) == (409, True)
         assert (await client.get("/api/v1/rollbacks")).json()["locks"] == [locked.json()]
-        assert (await client.post("/api/v1/rollbacks/*/unlock", json=BY)).status_code == 200
+        clock.advance(60)
+        ended = (await client.post("/api/v1/rollbacks/*/unlock", json={"by": "bob"})).json()
+        assert ended == locked.json() | {"ended_by": "bob", "ended_at": "2026-03-02T12:01:00Z"}
+        after = (await client.get("/api/v1/rollbacks")).json()
+        assert (after["locks"], after["past_locks"]) == ([], [ended])
         assert (
             await client.post(f"/api/v1/incidents/{incident}/rollback/approve", json=BY)
         ).status_code == 200
@@ -191,8 +195,11 @@ def test_locks_are_set_shown_and_taken_back_one_by_one(say, waiting):
     code, said = say("unlock", "deploy")
     assert (code, "still: every rollback is locked by eve" in said) == (0, True)
     assert "it is locked by eve since" in say("approve", waiting)[1]
-    assert say("unlock")[0] == 0
+    assert say("unlock", "--by", "bob")[0] == 0
     assert say("approve", waiting)[0] == 0
+    said = say("list")[1]
+    assert "every rollback was locked by eve from 20" in said
+    assert "UTC, unlocked by bob: freeze" in said
 
 
 def test_everything_can_be_locked_while_the_configuration_is_broken(say, waiting, tmp_path):

@@ -1,18 +1,19 @@
-"""A database from before there were groups: what people know of already ends in the thread in which it began."""
+"""Databases of earlier versions: what people know of already ends in its thread, and what they locked stays so."""
 
 from datetime import UTC, datetime
 
 from alembic import command
 from sqlalchemy import text
 
-from alerts import group_store, outbox_store
+from alerts import group_store, outbox_store, rollback_store
 from alerts.finding import Label, Verdict
 from alerts.incident import AlertRule
 from alerts.intake import receive
+from alerts.rollback import EVERY_ROLLBACK, Lock
 from monitor.database import Database
 from monitor.migrating import alembic_config
 
-BEFORE = "0007"
+BEFORE_GROUPS, BEFORE_PAST_LOCKS = "0007", "0012"
 AT = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 INCIDENT = (
     "INSERT INTO incident (id, key, state, severity, source, finding_severity, summary, labels, evidence, opened_at,"
@@ -25,15 +26,24 @@ MESSAGE = (
 )
 
 
-def test_an_incident_from_before_ends_in_its_thread(tmp_path):
+LOCK = "INSERT INTO rollback_lock (name, locked_by, locked_at, comment) VALUES ('*', 'ada', :at, 'freeze')"
+
+
+def from_before(tmp_path, version, *statements) -> Database:
+    """A database of that version with what was written to it, as this version finds it."""
     database = Database(tmp_path / "a.sqlite")
     config = alembic_config()
     with database.engine.begin() as connection:
         config.attributes["connection"] = connection
-        command.upgrade(config, BEFORE)
-        for statement in (INCIDENT, MESSAGE):
+        command.upgrade(config, version)
+        for statement in statements:
             connection.execute(text(statement), {"at": AT.timestamp()})
     database.migrate()
+    return database
+
+
+def test_an_incident_from_before_ends_in_its_thread(tmp_path):
+    database = from_before(tmp_path, BEFORE_GROUPS, INCIDENT, MESSAGE)
     assert database.read(lambda session: group_store.pages_since(session, AT)) == 1
     steady = Verdict("drift/bot", Label.STEADY)
     database.write(lambda session: receive(session, [(steady, AlertRule())], AT))
@@ -45,4 +55,13 @@ def test_an_incident_from_before_ends_in_its_thread(tmp_path):
         ).all()
     assert rows == [("i1", "oncall", "firing"), ("i1", "oncall", "resolved")]
     assert database.read(group_store.open_groups) == ()
+    database.close()
+
+
+def test_a_lock_from_before_holds_and_can_be_taken_back(tmp_path):
+    database = from_before(tmp_path, BEFORE_PAST_LOCKS, LOCK)
+    held = database.read(lambda session: rollback_store.lock_on(session, "deploy"))
+    assert held == Lock(EVERY_ROLLBACK, "ada", AT, "freeze")
+    database.write(lambda session: rollback_store.end_lock(session, EVERY_ROLLBACK, "bob", AT))
+    assert database.read(rollback_store.locks) == ()
     database.close()

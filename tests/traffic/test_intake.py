@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from exported_spans import START_NS, payload_of, span_of
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlmodel import Session, func, select
 
 from monitor.database import Database
@@ -20,6 +20,7 @@ from monitor.traffic.pricing.book import PriceBook
 from monitor.traffic.tables import TrafficJournalRow
 from monitor.traffic.watches.config import WatchConfig
 from monitor.traffic.watches.marking import Marking
+from monitor.traffic.windows import heap
 from monitor.traffic.windows.series import SERIES_MAX, Series, minute_of
 from monitor.traffic.windows.tallies import OTHER_VALUES, VALUES_MAX
 from monitor.traffic.windows.window import Window
@@ -104,6 +105,41 @@ async def test_the_journal_is_not_cut_before_it_is_in_the_windows(
     with pytest.raises(StoreError):
         await taking.fold()
     assert journal_entries(database) == 1
+
+
+async def test_a_long_journal_is_cut_little_by_little(
+    taking, database, clock, make_payload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "CUT_ENTRIES", 2)
+    pieces = []
+
+    @event.listens_for(database.engine, "after_cursor_execute")
+    def record(connection, cursor, statement: str, *_: object) -> None:
+        if statement.startswith("DELETE FROM traffic_journal"):
+            pieces.append(cursor.rowcount)
+
+    for _ in range(5):
+        await taking.accept(make_payload(), PROTOBUF)
+    clock.advance(KEEP_S + 1)
+    await taking.fold()
+    assert (pieces, journal_entries(database)) == ([2, 2, 1], 0)
+
+
+async def test_a_journal_that_cannot_be_cut_is_cut_by_the_next_fold_and_counted_once(
+    taking, database, clock, make_payload
+) -> None:
+    await taking.accept(make_payload(spans=3), PROTOBUF)
+    clock.advance(KEEP_S + 1)
+    trigger = (
+        "CREATE TRIGGER broken BEFORE DELETE ON traffic_journal BEGIN SELECT RAISE(FAIL, 'disk full'); END"
+    )
+    database.write(lambda session: session.connection().execute(text(trigger)))
+    with pytest.raises(StoreError, match="could not be cut: disk full"):
+        await taking.fold()
+    assert (journal_entries(database), await counted(taking)) == (1, 3)
+    mend_writes(database)
+    await taking.fold()
+    assert (journal_entries(database), await counted(taking)) == (0, 3)
 
 
 def told_by(scope: str, trace: int, number: int, **told: object) -> bytes:
@@ -586,3 +622,21 @@ async def test_stored_calls_that_could_not_be_counted_are_counted_by_the_next_st
     assert await after.recover() == 5
     await after.fold()
     assert sum(window.calls for window in stored_windows(database)) == 5
+
+
+async def test_calls_that_can_be_counted_in_part_only_are_counted_by_the_next_start(
+    taking, database, clock, make_payload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as broken:
+        broken.setattr(heap, "HEAP_MAX", 1)
+        broken.setattr(taking._counting, "_unfolded", WindowBook())
+        broken.setattr(taking._counting._unfolded, "step", fail)
+        assert (await taking.accept(make_payload(spans=3), PROTOBUF)).calls == 3
+        assert (await taking.accept(make_payload(spans=2), PROTOBUF)).calls == 2
+    with pytest.raises(StoreError, match="a restart counts them"):
+        await taking.fold()
+    after = Intake(database, clock, CountingMetrics())
+    assert await after.recover() == 5

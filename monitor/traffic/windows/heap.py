@@ -1,7 +1,8 @@
 """Calls that wait to be counted in their windows: many are counted together in hardly more time than a few.
 
 A call takes microseconds to be counted in six histograms by itself, and a tenth of that among thousands. What is
-heaped here is counted when somebody looks, or when there is enough of it.
+heaped here is counted when somebody looks, or when there is enough of it: then in steps, as requests wait for the
+thread that does it, and all of a heap at once would take tens of milliseconds.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,7 +19,7 @@ from .tallies import count
 from .window import Window
 
 HEAP_MAX = 65_536
-"""How many calls may be heaped; with more of them they are counted. Some 5 MB, and as many again meanwhile."""
+"""How many calls may be heaped; beyond it they are counted. Some 6 MB, and twice as many again while they are."""
 
 Group = tuple[int, Shape, Series]
 """The minute in which calls ended, their shape, and the series in which they are counted."""
@@ -47,59 +48,82 @@ _CALL = np.dtype(
 class Heap:
     """Calls to be counted."""
 
-    def __init__(self, calls_max: int = HEAP_MAX) -> None:
-        """Start with none; more than so many at a time are only taken where they come together."""
-        self._calls_max = calls_max
-        self._calls: Records = np.empty(0, _CALL)
+    def __init__(self) -> None:
+        """Start with none."""
+        self._chunks: list[Records] = []
         self._groups: dict[Group, int] = {}
         self._n = 0
+        self._steps: Iterator[None] = iter(())
+        self.is_counting = False
+        """Whether some calls are counted in part: ``step`` goes on with them."""
 
     def __len__(self) -> int:
         """How many windows the calls belong to, at most."""
         return len(self._groups)
 
-    def has_room(self, calls: int) -> bool:
-        """Whether so many more calls can be heaped before those here are counted."""
-        return not self._n or self._n + calls <= self._calls_max
+    @property
+    def is_full(self) -> bool:
+        """There is enough to be counted."""
+        return self._n >= HEAP_MAX
 
     def add(
         self, rows: Rows, group: Integers, groups: Sequence[Group], cost_usd: Floats, basis: Integers
     ) -> None:
-        """Heap the calls of the rows, each in its group, with what it cost and how sure that is, by number.
-
-        There must be room for them.
-        """
-        needed = max(self._calls_max, len(rows))
-        if not self._n and len(self._calls) < needed:
-            # All the room at once: what is not used of it takes no memory.
-            self._calls = np.empty(needed, _CALL)
+        """Heap the calls of the rows, each in its group, with what it cost and how sure that is, by number."""
         known = self._groups
         numbers = np.array([known.setdefault(one, len(known)) for one in groups], np.int32)
-        calls = self._calls[self._n : self._n + len(rows)]
+        calls = np.empty(len(rows), _CALL)
         calls["ids"] = np.ndarray(len(rows), "V24", rows.records.data, 0, rows.records.strides)
         for name in ("ttft_s", "end_ns", "input_tokens", "cached_input_tokens", "output_tokens"):
             calls[name] = rows.column(name)
         calls["duration_s"] = rows.duration_s
         calls["cost_usd"], calls["basis"], calls["group"] = cost_usd, basis, numbers[group]
+        self._chunks.append(calls)
         self._n += len(rows)
 
+    def begin(self, window_of: Callable[[int, Series], Window]) -> None:
+        """Begin to count all calls in the windows of their minutes and series; follow with ``step``."""
+        self._finish()
+        if self._chunks:
+            self._steps = _steps(self._chunks, list(self._groups), window_of)
+            self.is_counting = True
+        self._chunks, self._groups, self._n = [], {}, 0
+
+    def step(self) -> None:
+        """Go on with what was begun, for a few milliseconds."""
+        self.is_counting = next(self._steps, _NO_MORE) is not _NO_MORE
+
     def count(self, window_of: Callable[[int, Series], Window]) -> None:
-        """Count all calls in the windows of their minutes and series; none is left."""
-        if self._n:
-            _Count(self._calls[: self._n], list(self._groups)).into(window_of)
-        self._groups, self._n = {}, 0
+        """Count all calls now; none is left."""
+        self.begin(window_of)
+        self._finish()
+
+    def _finish(self) -> None:
+        while self.is_counting:
+            self.step()
+
+
+_NO_MORE = object()
+
+
+def _steps(
+    chunks: Sequence[Records], groups: Sequence[Group], window_of: Callable[[int, Series], Window]
+) -> Iterator[None]:
+    counting = _Count(chunks, groups)
+    yield
+    yield from counting.into(window_of)
 
 
 class _Count:
-    """The calls of a heap, which stay there meanwhile."""
+    """The calls of all chunks, one after the other."""
 
-    def __init__(self, calls: Records, groups: Sequence[Group]) -> None:
+    def __init__(self, chunks: Sequence[Records], groups: Sequence[Group]) -> None:
         self._groups = groups
         # Several groups are counted in one window: shapes tell more apart than series do.
         places: dict[tuple[int, Series], int] = {}
         self._place_of = [places.setdefault((minute, series), len(places)) for minute, _, series in groups]
         self._places = list(places)
-        self._calls = calls
+        calls = self._calls = np.concatenate(chunks)
         self._group = calls["group"].astype(np.int64)
         self._window = np.array(self._place_of, np.int64)[self._group]
         self._cost, self._basis = calls["cost_usd"], calls["basis"]
@@ -109,11 +133,13 @@ class _Count:
         self._speed = tokens_per_s(self._output, self._duration, self._ttft)
         self._is_error = np.array([shape.error for _, shape, _ in groups], np.bool_)[self._group]
 
-    def into(self, window_of: Callable[[int, Series], Window]) -> None:
+    def into(self, window_of: Callable[[int, Series], Window]) -> Iterator[None]:
         windows = [window_of(minute, series) for minute, series in self._places]
         self._count_kinds([windows[place] for place in self._place_of])
+        yield
         for name, values, is_told in self._measures():
             self._fill([getattr(window, name) for window in windows], values, is_told)
+            yield
         for kind, values, is_meant in (
             (Kind.SLOWEST, self._duration, ~self._is_error),
             (Kind.DEAREST, self._cost, self._cost > 0),
@@ -122,6 +148,7 @@ class _Count:
             least = np.array([window.exemplars.least(kind) for window in windows])
             for place, best in self._best(values, is_meant & (values >= least[self._window])):
                 self._offer(windows[place].exemplars, kind, best)
+            yield
 
     def _measures(self) -> Iterator[tuple[str, Floats, Marks]]:
         is_timeout = [shape.error_class is ErrorClass.TIMEOUT for _, shape, _ in self._groups]
@@ -176,13 +203,9 @@ class _Count:
         if len(self._places) < 2**16:
             windows = windows.astype(np.uint16)
         order = order[np.argsort(windows, kind="stable")]
-        # The last ones of each window: another window stands where there would be one more of this.
-        windows = self._window[order]
-        is_best = np.ones(len(order), np.bool_)
-        is_best[:-EXEMPLARS_MAX] = windows[EXEMPLARS_MAX:] != windows[:-EXEMPLARS_MAX]
-        order = order[is_best]
         rows, ordered = order.tolist(), values[order].tolist()
-        for place, begin, end in _runs(windows[is_best]):
+        for place, begin, end in _runs(self._window[order]):
+            begin = max(begin, end - EXEMPLARS_MAX)
             yield place, list(zip(ordered[begin:end], rows[begin:end], strict=True))
 
     def _offer(self, exemplars: Exemplars, kind: Kind, best: Iterable[tuple[float, int]]) -> None:

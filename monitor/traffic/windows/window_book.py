@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from ..calls import Call
 from ..rows import Floats, Integers, Rows
-from .heap import HEAP_MAX, Group, Heap
+from .heap import Group, Heap
 from .series import Series, minute_of
 from .tallies import VALUES_MAX, Tallies, Tally, count
 from .window import Window
@@ -13,16 +13,14 @@ from .window import Window
 class WindowBook:
     """What was counted since the book was opened."""
 
-    def __init__(
-        self, windows: Iterable[Window] = (), values_max: int = VALUES_MAX, heap_max: int = HEAP_MAX
-    ) -> None:
+    def __init__(self, windows: Iterable[Window] = (), values_max: int = VALUES_MAX) -> None:
         """Start with the given windows; those of one minute and series are added up.
 
-        Each will tell apart so many values of an attribute. So many calls wait until they are counted together.
+        Each will tell apart so many values of an attribute.
         """
         self._values_max = values_max
         self._windows: dict[tuple[int, Series], Window] = {}
-        self._heap = Heap(heap_max)
+        self._heap = Heap()
         self.merge(windows)
 
     def add(self, call: Call, series: Series) -> None:
@@ -33,9 +31,25 @@ class WindowBook:
         self, rows: Rows, group: Integers, groups: Sequence[Group], cost_usd: Floats, basis: Integers
     ) -> None:
         """Count the calls of the rows, each in its group, with what it cost and how sure that is, by number."""
-        if not self._heap.has_room(len(rows)):
-            self._heap.count(self._at)
         self._heap.add(rows, group, groups, cost_usd, basis)
+        if self._heap.is_full:
+            self._heap.begin(self._at)
+
+    @property
+    def is_counting(self) -> bool:
+        """Whether some calls are counted in part: ``step`` goes on with them. Who reads windows gets them whole."""
+        return self._heap.is_counting
+
+    def step(self, *, with_few: bool = False) -> bool:
+        """Go on with counting, for a few milliseconds; gives whether there is more to do.
+
+        ``with_few`` begins with what waits to be counted, too, however few that are.
+        """
+        if with_few and not self._heap.is_counting:
+            self._heap.begin(self._at)
+        else:
+            self._heap.step()
+        return self._heap.is_counting
 
     def add_matched(self, minute: int, series: Series, names: Iterable[str], calls: int) -> None:
         """Count calls of the rows under these names, too."""
