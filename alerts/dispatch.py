@@ -5,7 +5,7 @@ all. When a group is due next is a column of its row, so a restart forgets no wa
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlmodel import Session
@@ -14,33 +14,25 @@ from . import group_store, outbox_store, silence_store
 from .decisions import record
 from .grouping import Flushed, Group, Member, Notice, Quiet, due_after, flush, group_id
 from .incident import Incident
-from .inhibition import InhibitRule, may_inhibit
+from .inhibition import Inhibitors, InhibitRule
 from .message import Why, about_group, addressed
 from .routing import BY_RULE, Routing, Told
 from .silence import Silence
-from .sources import inhibiting
+from .sources import inhibitors
 
 
 @dataclass
 class Dispatcher:
     """Tells of incidents within one transaction, at one moment.
 
-    ``sources`` are the open incidents that may explain others away, by their keys; whoever changes one keeps it so.
+    ``inhibitors`` are the open incidents that may explain others away; whoever changes an incident lets them know.
     """
 
     session: Session
     routing: Routing
-    inhibitions: Sequence[InhibitRule]
+    inhibitors: Inhibitors
     now: datetime
-    sources: dict[str, Incident] = field(default_factory=dict)
     _silences: tuple[Silence, ...] | None = None
-
-    def knows(self, incident: Incident) -> None:
-        """Take note of an incident as it is now, as what may explain others away."""
-        if may_inhibit(incident, self.inhibitions):
-            self.sources[incident.key] = incident
-        else:
-            self.sources.pop(incident.key, None)
 
     def follow(self, incident: Incident, notify: Sequence[str] = (), *, is_new: bool = False) -> int:
         """How many pages it made that the incident has changed. ``notify`` is whom its rule names.
@@ -112,9 +104,7 @@ class Dispatcher:
 
     def _flush(self, group: Group, *, at_once: bool = False) -> int:
         before = group_store.members(self.session, group.id)
-        quiet = Quiet(
-            self._all_silences(), self.routing.mute_times, self.inhibitions, tuple(self.sources.values())
-        )
+        quiet = Quiet(self._all_silences(), self.routing.mute_times, self.inhibitors)
         flushed = flush(group, before, quiet, self.now, at_once=at_once)
         self._save(group, before, flushed)
         return int(flushed.is_page)
@@ -173,7 +163,5 @@ def flush_due(
     """How many pages the groups made that are due now, and when the next is due. To be called until that is later."""
     if not group_store.groups_due(session, now, limit=1):
         return 0, group_store.next_due_at(session, now)
-    dispatcher = Dispatcher(session, routing, inhibitions, now)
-    for incident in inhibiting(session, inhibitions):
-        dispatcher.knows(incident)
+    dispatcher = Dispatcher(session, routing, inhibitors(session, inhibitions), now)
     return dispatcher.flush_due(), group_store.next_due_at(session, now)

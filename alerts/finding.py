@@ -52,8 +52,9 @@ class Verdict:
     ``key`` names the thing for ever (``drift/support-bot``, ``watch/chat-p95/checkout``): one key has at most
     one open incident. ``finding`` is set exactly when ``label`` is ``BREACHED``. ``wants_rollback`` tells
     that the evidence is also strong enough for the rollback that the rule names. ``is_doubtful`` goes with
-    ``STEADY``: it seems wrong and is not surely so, which opens no incident and ends none. ``labels`` say what it is
-    about where there is no finding to say so.
+    ``STEADY``: it seems wrong and is not surely so, which opens no incident and ends none. ``is_passing`` goes with
+    ``BREACHED``: it stands, and the last look did not see it any more, which opens no incident either. ``labels`` say
+    what it is about where there is no finding to say so.
     """
 
     key: str
@@ -62,6 +63,7 @@ class Verdict:
     wants_rollback: bool = False
     note: str = ""
     is_doubtful: bool = False
+    is_passing: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -12,13 +12,16 @@ from hashlib import blake2b
 
 from .finding import Severity
 from .incident import Incident, NoticeKind, State
-from .inhibition import InhibitRule, inhibitor
+from .inhibition import Inhibitors, suspect
 from .message import Why
 from .routing import Policy
 from .silence import MuteTime, Silence, muted_until
 
-LOOK_AGAIN_S = 30.0
+LOOK_AGAIN_S, LOOK_AGAIN_MAX_S = 30.0, 300.0
 """How soon a group is looked at again of which something is inhibited: nothing tells it that the other has ended."""
+
+LOOK_AGAIN_SHARE = 0.1
+"""The same as a share of the time for which what is inhibited fires: some of it does so for weeks."""
 
 LONGEST_WAIT_S = 86_400.0
 """How far ahead a group is due at most. One that says later was written by a clock that ran ahead."""
@@ -71,9 +74,7 @@ class Quiet:
 
     silences: Sequence[Silence] = ()
     mute_times: Mapping[str, MuteTime] = field(default_factory=dict)
-    inhibitions: Sequence[InhibitRule] = ()
-    firing: Sequence[Incident] = ()
-    """The incidents that may explain others away."""
+    inhibitors: Inhibitors = field(default_factory=Inhibitors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,11 +180,8 @@ def _not_ahead(group: Group, now: datetime) -> Group:
 
 def what_holds(incident: Incident, policy: Policy, quiet: Quiet, now: datetime) -> Held | None:
     """What keeps people from hearing of an incident by a route of this policy; nothing where nothing does."""
-    source = inhibitor(incident.key, incident.finding, quiet.firing, quiet.inhibitions)
-    if source is not None:
-        return Held(
-            Why.INHIBITED, f"{source.key} (incident {source.id})", now + timedelta(seconds=LOOK_AGAIN_S)
-        )
+    if explained := quiet.inhibitors.explained(suspect(incident)):
+        return Held(Why.INHIBITED, explained.said, _look_again_at(incident, now))
     active = [one for one in quiet.silences if one.is_active(now) and one.fits(incident)]
     if active:
         last = max(active, key=lambda one: one.ends_at)
@@ -191,6 +189,11 @@ def what_holds(incident: Incident, policy: Policy, quiet: Quiet, now: datetime) 
         return Held(Why.SILENCED, said, last.ends_at)
     muted = muted_until(policy.mute_times, quiet.mute_times, now)
     return Held(Why.MUTED, f"mute time {muted[0]}", muted[1]) if muted else None
+
+
+def _look_again_at(incident: Incident, now: datetime) -> datetime:
+    fires_s = (now - (incident.firing_since or now)).total_seconds()
+    return now + timedelta(seconds=min(max(LOOK_AGAIN_S, LOOK_AGAIN_SHARE * fires_s), LOOK_AGAIN_MAX_S))
 
 
 @dataclass(frozen=True, slots=True)
@@ -392,7 +395,7 @@ class _Look:
     def untold(self) -> tuple[Decided, ...]:
         """Why people do not hear of some: of those that are held, and those that ended too soon."""
         return tuple(
-            Decided(reason.why, f"held by {reason.by}, until {_moment(reason.until)} at most", one.incident)
+            Decided(reason.why, _held_words(reason), one.incident)
             for one in self.members
             if (reason := self.held.get(one.incident.id)) is not None and not one.is_known
         ) + tuple(
@@ -412,6 +415,13 @@ class _Look:
 
 def _since(start: datetime | None, wait_s: float, now: datetime) -> datetime:
     return min(start or now, now) + timedelta(seconds=wait_s)
+
+
+def _held_words(held: Held) -> str:
+    if held.why is Why.INHIBITED:
+        # Without the moment of the next look, which is another one each time: the same answer is kept once.
+        return f"inhibited by {held.by}, while it fires"
+    return f"held by {held.by}, until {_moment(held.until)} at most"
 
 
 def _counted(notice: Notice) -> str:

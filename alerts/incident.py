@@ -62,6 +62,7 @@ class Reason(StrEnum):
     NO_DATA = "too little data to tell: the state is held"
     NO_DATA_RESOLVED = "too little data to tell, for as long as the rule wants: it counts as steady"
     NO_DATA_ALERT = "too little data to tell, which the rule wants to be told of"
+    PASSING = "wrong before, and not in the last look: it opens nothing"
     WAITING = "wrong, but not yet for as long as the rule wants"
     FIRED = "wrong for as long as the rule wants"
     STILL_FIRING = "still wrong; people know"
@@ -182,6 +183,8 @@ def step(
     if verdict.label is Label.NO_DATA:
         return _without_data(incident, verdict, rule, now, earlier, last)
     if verdict.finding is not None:
+        if incident is None and verdict.is_passing:
+            return Transition(None, (), Reason.PASSING)
         current = incident or _opened(verdict.key, verdict.finding, rule, now, earlier, last)
         return _breached(replace(current, no_data_since=None), verdict.finding, rule, now)
     if incident is None:

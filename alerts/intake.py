@@ -11,11 +11,11 @@ from .decisions import record
 from .dispatch import Dispatcher
 from .finding import Label, Verdict
 from .incident import AlertRule, Incident, Reason, Transition, step
-from .inhibition import InhibitRule, inhibitor
+from .inhibition import InhibitRule, suspected
 from .rollback import RollbackRule
 from .rolling_back import ask
 from .routing import Routing
-from .sources import inhibiting
+from .sources import inhibitors
 
 
 def receive(
@@ -28,12 +28,13 @@ def receive(
 ) -> tuple[Transition, ...]:
     """What each verdict did, in order. Incidents, messages and rollback decisions are saved, not committed.
 
-    ``rollbacks`` holds the rule of every rollback that an alert rule may name. A breach that a firing incident
-    inhibits changes nothing; a verdict may inhibit those after it, so what inhibits comes first. Without ``routing``
-    each rule names who is told.
+    ``rollbacks`` holds the rule of every rollback that an alert rule may name. A breach on which a firing incident
+    casts doubt changes nothing; one that it only explains is taken as any other, and people do not hear of it. What
+    inhibits comes first, as a verdict may inhibit those after it. Without ``routing`` each rule names who is told.
     """
     keys = {verdict.key for verdict, _ in verdicts}
-    intake = _Intake(Dispatcher(session, routing or Routing(), inhibitions, now), rollbacks or {}, keys)
+    dispatcher = Dispatcher(session, routing or Routing(), inhibitors(session, inhibitions), now)
+    intake = _Intake(dispatcher, rollbacks or {}, keys)
     return tuple(intake.take(verdict, rule) for verdict, rule in verdicts)
 
 
@@ -48,18 +49,11 @@ class _Intake:
         self._open = {incident.key: incident for incident in store.open_of(self._session, keys)}
         self._keys: Set[str] = keys - self._open.keys()
         self._earlier: dict[str, int] = {}
-        for incident in inhibiting(self._session, dispatcher.inhibitions):
-            dispatcher.knows(incident)
 
     def take(self, verdict: Verdict, rule: AlertRule) -> Transition:
         """What the verdict did."""
-        sources, rules = self._dispatcher.sources.values(), self._dispatcher.inhibitions
-        source = inhibitor(verdict.key, verdict.finding, sources, rules)
         before = self._open.get(verdict.key)
-        if source is not None:
-            held = Transition(before, (), Reason.INHIBITED, source)
-            why = f"{Reason.INHIBITED.value}: {source.key} (incident {source.id})"
-            record(self._session, self._now, "incident held", why, key=verdict.key)
+        if held := self._held(before, verdict):
             return held
         transition = self._stepped(before, verdict, rule)
         if transition.incident is None or not transition.incident.is_open:
@@ -67,6 +61,17 @@ class _Intake:
         else:
             self._open[verdict.key] = transition.incident
         return transition
+
+    def _held(self, before: Incident | None, verdict: Verdict) -> Transition | None:
+        if verdict.finding is None:
+            return None
+        found = suspected(verdict.key, verdict.finding, before)
+        explained = self._dispatcher.inhibitors.explained(found, doubted=True)
+        if explained is None:
+            return None
+        why = f"{Reason.INHIBITED.value}: inhibited by {explained.said}"
+        record(self._session, self._now, "incident held", why, key=verdict.key)
+        return Transition(before, (), Reason.INHIBITED, explained.by)
 
     def _stepped(self, before: Incident | None, verdict: Verdict, rule: AlertRule) -> Transition:
         session = self._session
@@ -85,7 +90,7 @@ class _Intake:
                 store.drop_incident(session, before.id)
             return transition
         store.save_incident(session, incident)
-        self._dispatcher.knows(incident)
+        self._dispatcher.inhibitors.knows(incident)
         pages = 0
         if _is_news(transition):
             is_new = transition.reason is Reason.FIRED

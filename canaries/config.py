@@ -244,6 +244,11 @@ class TargetConfig(_Config):
     proofs: dict[ProofName, SeverityName] = Field(
         default_factory=dict, description="how loud each proof is, where it should not be as usual"
     )
+    depends_on: list[str] = Field(
+        default_factory=list,
+        max_length=50,
+        description="targets and services without which this one cannot answer, by name",
+    )
     notify: list[str] = Field(default_factory=list, description="receivers of this target's pages")
     rollback: str | None = Field(None, description="the rollback that a page about this target may fire")
 

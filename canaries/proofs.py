@@ -30,7 +30,7 @@ class Proof:
     ``key`` names the thing for ever, within its target. A thing that a run says nothing about, and that is not
     breached, has no proof in its judgement. ``restarts_collection`` asks to begin the collecting baseline anew, as
     its runs are of something else. ``is_confirmed`` tells that a broken check failed on, for longer than its page
-    needs.
+    needs. ``clean_runs`` of a breached one are those since that did not show it.
     """
 
     key: str
@@ -41,6 +41,7 @@ class Proof:
     severity_hint: Loudness = Loudness.PAGE
     restarts_collection: bool = False
     is_confirmed: bool = False
+    clean_runs: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +155,7 @@ def _repeated(key: str, held: Held) -> Proof:
         summary=held.summary,
         evidence=(*held.evidence, *clean),
         severity_hint=Loudness.PAGE if held.is_page else Loudness.TICKET,
+        clean_runs=held.clean_runs,
     )
 
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Protocol
 
 from alerts.finding import Severity, Source
+from alerts.inhibition_words import InhibitWords
 from alerts.routing_words import RouteWords, ToldWords
 from dashboards.view import DeliveryState, EvidenceLine, IncidentState, SeverityName
 
@@ -134,6 +135,8 @@ class IncidentFile:
     groups: tuple[GroupLine, ...]
     messages: tuple[MessageLine, ...]
     decisions: tuple[DecisionLine, ...]
+    holds: tuple[IncidentLine, ...] = ()
+    """The open incidents that people do not hear of while it fires, as it explains them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,11 +172,15 @@ class UnreachableRoute:
 
 @dataclass(frozen=True, slots=True)
 class RoutingView:
-    """Who is told of what. Without ``routes`` each target and watch names its receivers itself."""
+    """Who is told of what, and which incidents explain which others away.
+
+    Without ``routes`` each target and watch names its receivers itself.
+    """
 
     routes: tuple[RouteWords, ...]
     mute_times: tuple[MuteTimeLine, ...] = ()
     unreachable: tuple[UnreachableRoute, ...] = ()
+    inhibitions: tuple[InhibitWords, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,7 +143,7 @@ def _add_questions(router: APIRouter, desk: IncidentDesk) -> None:
 
     @router.get("/routing", summary="Who is told of what", responses=LOOKUPS)
     async def routing() -> RoutingView:
-        """The tree of routes, the mute times, and routes that nothing reaches."""
+        """The tree of routes, the mute times, routes that nothing reaches, and what explains what away."""
         return await desk.routing()
 
     @router.get("/routing/told", summary="Who would be told", responses=LOOKUPS)

@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from alerts.config import AlertmanagerConfig, BudgetConfig, HeartbeatConfig, ReceiverConfig, RollbackConfig
+from alerts.inhibition import InhibitRule
 from alerts.routing import Routing
 from alerts.routing_config import MuteTimeConfig, RouteConfig, routing_of
 from canaries.abilities import unsupported
@@ -40,6 +41,10 @@ from monitor.traffic.watches.config import WatchConfig
 from monitor.watchman.config import WatchmanConfig
 
 from . import MonitorError
+from .dependencies import ServiceConfig
+from .inhibit_config import InhibitConfig
+from .inhibit_problems import dependency_problems, rule_problems
+from .inhibitions import inhibitions_of
 from .schedule import Cron, Every, cron_problem, slot_s
 
 DEFAULT_FILE = "anchorwatch.yaml"
@@ -166,6 +171,9 @@ class Config(BaseModel):
     otlp: OtlpConfig = Field(default_factory=OtlpConfig, description="The receiver of production traces.")
     storage: StorageConfig = Field(default_factory=StorageConfig, description="What is kept.")
     targets: dict[str, TargetConfig] = Field(default_factory=dict, description="Model endpoints under watch.")
+    services: dict[str, ServiceConfig] = Field(
+        default_factory=dict, description="Services of which something is known, by their service.name."
+    )
     gate: GateConfig = Field(
         default_factory=GateConfig,
         description="What `anchorwatch gate` asks of a release; a suite's own wins.",
@@ -194,6 +202,9 @@ class Config(BaseModel):
     mute_times: dict[str, MuteTimeConfig] = Field(
         default_factory=dict, description="Times that come back, in which routes that name them tell nobody."
     )
+    inhibit: InhibitConfig = Field(
+        default_factory=InhibitConfig, description="Which incidents explain which others away."
+    )
     reopen_within: Annotated[Duration, Field(ge=0, le=86_400)] = Field(
         REOPEN_WITHIN_S,
         description="What is wrong again so soon after its end is the same incident once more.",
@@ -214,6 +225,15 @@ class Config(BaseModel):
     def routing(self) -> Routing:
         """Who is told of what, as the alert arm knows it."""
         return routing_of(self.route, self.mute_times, self.reopen_within)
+
+    def inhibitions(self) -> tuple[InhibitRule, ...]:
+        """Which incidents explain which others away, as the alert arm knows it."""
+        return inhibitions_of(
+            {name: one.depends_on for name, one in self.targets.items()},
+            {name: one.depends_on for name, one in self.services.items()},
+            [one.rule() for one in self.inhibit.rules],
+            self.inhibit.without,
+        )
 
     def fallbacks(self) -> dict[str, tuple[str, ...]]:
         """Who hears what a receiver could not be told, by its name: all others, unless it says who."""
@@ -396,6 +416,9 @@ def _cross_references(tree: Any, places: Places) -> Iterator[Problem]:
     yield from _repeated_names(tree, places, "watches", "watch")
     yield from _repeated_names(tree, places, "validators", "validator")
     yield from _repeated_prices(tree, places)
+    if isinstance(tree, dict):
+        yield from dependency_problems(tree, places)
+        yield from rule_problems(tree, places)
 
 
 def _repeated_names(tree: Any, places: Places, section: str, word: str) -> Iterator[Problem]:

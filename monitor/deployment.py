@@ -40,7 +40,7 @@ def house_of(deployment: Deployment, secret: bytes) -> House:
     """What the targets of the deployment share."""
     config = deployment.config
     rollbacks = {name: one.rule() for name, one in config.rollbacks.items()}
-    return House(secret, budgets_of(config.budget), rollbacks, routing=config.routing())
+    return House(secret, budgets_of(config.budget), rollbacks, config.inhibitions(), config.routing())
 
 
 def budgets_of(budget: BudgetConfig) -> Budgets:

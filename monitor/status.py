@@ -14,10 +14,10 @@ from alerts import actions, group_store, outbox_store, rollback_store
 from alerts import incident as incidents
 from alerts.evidence.ledger import QUARTER_S, Ledger
 from alerts.finding import Label
-from alerts.inhibition import InhibitRule, inhibitor
+from alerts.inhibition import Inhibitors, suspect, suspected
 from alerts.recovery import recovery_of
 from alerts.rollback import Action, PastRollback
-from alerts.sources import inhibiting
+from alerts.sources import inhibitors
 from canaries.baseline import BaselineStatus
 from canaries.baseline_store import BaselineSummary
 from canaries.clock import Clock
@@ -140,7 +140,7 @@ class Status:
         now, config = self.clock.now(), self.deployment.config
         # Never all that are open: in a storm those are thousands.
         open_now = {one.key: one for one in alert_store.open_of(session, self._keys())}
-        sources, rules = inhibiting(session, self.house.inhibitions), self.house.inhibitions
+        sources = inhibitors(session, self.house.inhibitions)
         quarter = now - timedelta(seconds=QUARTER_S)
         pages = group_store.pages_since(session, quarter)
         shown = {
@@ -160,12 +160,10 @@ class Status:
             budget=Budget(config.budget.pages_per_quarter, pages, _rules(session, quarter)),
             targets=tuple(self._target(session, name, open_now) for name in config.targets),
             watches=(
-                *(_watch(one, open_now, sources, rules) for one in self.looks),
+                *(_watch(one, open_now, sources) for one in self.looks),
                 *(_tail(one, open_now) for one in self.tails.values()),
             ),
-            incidents=tuple(
-                _incident(one, fates[one.id], _holder(one, sources, rules)) for one in shown.values()
-            ),
+            incidents=tuple(_incident(one, fates[one.id], _holder(one, sources)) for one in shown.values()),
             outbox=OutboxStatus(
                 waiting=backlog.waiting,
                 failed=backlog.failed,
@@ -345,28 +343,22 @@ def _services(look: SilenceLook | None) -> tuple[ServiceStatus, ...]:
     )
 
 
-def _holder(
-    one: incidents.Incident, sources: Sequence[incidents.Incident], rules: Sequence[InhibitRule]
-) -> str:
+def _holder(one: incidents.Incident, sources: Inhibitors) -> str:
     """The key of the firing incident for which an open one is held; empty where there is none."""
-    source = inhibitor(one.key, one.finding, sources, rules) if one.is_open else None
-    return source.key if source else ""
+    explained = sources.explained(suspect(one)) if one.is_open else None
+    return explained.by.key if explained else ""
 
 
-def _watch(
-    one: Look,
-    open_now: Mapping[str, incidents.Incident],
-    sources: Sequence[incidents.Incident],
-    rules: Sequence[InhibitRule],
-) -> WatchStatus:
+def _watch(one: Look, open_now: Mapping[str, incidents.Incident], sources: Inhibitors) -> WatchStatus:
     watch, judgement = one.watch, one.judgement
     incident, reason = open_now.get(incident_key(watch)), judgement.reason
-    source = inhibitor(incident_key(watch), one.verdict().finding, sources, rules)
-    if source is not None:
-        reason = f"held while {source.key} fires: {reason}"
+    found = one.verdict().finding
+    explained = sources.explained(suspected(incident_key(watch), found, incident)) if found else None
+    if explained is not None:
+        reason = f"held while {explained.by.key} fires: {reason}"
     if incident is not None:
         state = WatchState(incident.state.value)
-    elif source is not None:
+    elif explained is not None:
         state = WatchState.INHIBITED
     else:
         state = WatchState.NO_DATA if judgement.label is Label.NO_DATA else WatchState.STEADY

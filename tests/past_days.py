@@ -82,6 +82,8 @@ receivers:
   lead: {webhook: {url: "https://example.org/lead", secret: whsec_c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0}}
 rollbacks:
   shop: {url: "https://example.org/back", secret: whsec_c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0, mode: live}
+inhibit:
+  rules: [{name: slow-first, source_matchers: [watch=slow], target_matchers: ['watch=~"shifted|errors"']}]
 
 """
 
@@ -146,6 +148,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)
+        self.attempts: Counter[str] = Counter()
         self.locking = random.Random(f"locks of {self.seed}")
         self.numbers = itertools.count(1)
         self.database = Database(self.path)

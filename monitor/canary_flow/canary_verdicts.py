@@ -72,7 +72,14 @@ def _proven(watched: Watched, key: str, kind: ProofKind, proofs: list[Proof], se
     # Rolling our release back brings neither the provider's old model nor its endpoint back; a check that never
     # failed and now always does may well be our own doing.
     is_confirmed = any(proof.is_confirmed for proof in proofs)
-    return Verdict(key, Label.BREACHED, finding, wants_rollback=kind is ProofKind.VALIDATOR and is_confirmed)
+    return Verdict(
+        key,
+        Label.BREACHED,
+        finding,
+        wants_rollback=kind is ProofKind.VALIDATOR and is_confirmed,
+        # What was not believed for a while, and is over by the time it could be, is no news.
+        is_passing=all(proof.clean_runs for proof in proofs),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,11 +112,13 @@ def check_config(config: ConfigOption = None, data: DataOption = HERE, as_json: 
     """
     import orjson
 
+    from alerts.inhibition_words import inhibit_lines
     from alerts.routing_words import tree_lines, unreachable_routes
     from canaries.clock import SystemClock
     from monitor import MonitorError
     from monitor.advice import advice, spending
     from monitor.config import DEFAULT_FILE, ConfigError
+    from monitor.inhibitions import shown
 
     try:
         deployment = deployment_at(config)
@@ -139,6 +141,7 @@ def check_config(config: ConfigOption = None, data: DataOption = HERE, as_json: 
         "confirmed": {one.name: one.state == "confirmed" for one in receivers},
         "route": tree_lines(routing.tree) if routing.tree else [],
         "unreachable_routes": [f"{name}: {why}" for name, why in unreachable_routes(routing)],
+        "inhibitions": inhibit_lines(shown(deployment.config.inhibitions())),
         "rollbacks": {name: one.mode for name, one in deployment.config.rollbacks.items()},
         "spending": spending(deployment, now),
         "advice": [*advice(deployment, now), *proofs_missing(receivers)],
@@ -161,6 +164,8 @@ def check_config(config: ConfigOption = None, data: DataOption = HERE, as_json: 
         typer.echo(f"  {line}")
     for line in facts["unreachable_routes"]:
         typer.echo(f"  consider: nothing ever reaches {line}")
+    for line in facts["inhibitions"]:
+        typer.echo(f"  {line}")
     for sentence in facts["advice"]:
         typer.echo(f"  consider: {sentence}")
 

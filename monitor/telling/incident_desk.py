@@ -13,14 +13,14 @@ from alerts.evidence.ledger import QUARTER_S
 from alerts.explain import Explanation, explain
 from alerts.grouping import Group, Member, Quiet
 from alerts.incident import Incident, Reason
-from alerts.inhibition import InhibitRule
+from alerts.inhibition import Inhibitors, InhibitRule, suspect
 from alerts.kept_quiet import KeptQuiet, kept_quiet
 from alerts.matcher import Matcher, all_fit, facts_of, parse_matcher
 from alerts.message import Notification, Why
 from alerts.routing import Routing
 from alerts.routing_words import mute_time_words, told_words, tree_words, unreachable_routes
 from alerts.silence import Silence
-from alerts.sources import inhibiting
+from alerts.sources import inhibitors
 from dashboards.desk import (
     Asked,
     DecisionLine,
@@ -39,6 +39,7 @@ from dashboards.desk import (
 )
 from dashboards.view import DeliveryState, EvidenceLine, IncidentState
 
+from ..inhibitions import shown
 from .asked_route import incident_as_asked
 from .database_desk import DatabaseDesk
 
@@ -91,6 +92,7 @@ class Desk(DatabaseDesk):
             quiet = self._quiet(session, now)
             groups = group_store.groups_of(session, one.id)
             explained = explain(session, one.id)
+            held = self._held_by(session, one, quiet.inhibitors)
             return IncidentFile(
                 at=now,
                 incident=self._line(one, quiet, now),
@@ -98,6 +100,7 @@ class Desk(DatabaseDesk):
                 groups=tuple(_group(one, group_store.members(session, one.id)) for one in groups),
                 messages=tuple(_message(row) for row in outbox_store.notifications(session, one.id)),
                 decisions=_decisions(explained) if explained else (),
+                holds=tuple(map(_incident, held)),
             )
 
         return await self.read(work)
@@ -127,6 +130,7 @@ class Desk(DatabaseDesk):
                 for name, one in self.told_by.mute_times.items()
             ),
             unreachable=tuple(UnreachableRoute(*one) for one in unreachable_routes(self.told_by)),
+            inhibitions=shown(self.inhibitions),
         )
 
     async def would_tell(self, asked: Asked) -> WouldTell:
@@ -197,9 +201,16 @@ class Desk(DatabaseDesk):
         return Quiet(
             silences=silence_store.silences(session, now),
             mute_times=self.told_by.mute_times,
-            inhibitions=self.inhibitions,
-            firing=inhibiting(session, self.inhibitions),
+            inhibitors=inhibitors(session, self.inhibitions),
         )
+
+    def _held_by(self, session: Session, one: Incident, known: Inhibitors) -> list[Incident]:
+        """What the incident explains away, of the latest that are open."""
+        if one.key not in known:
+            return []
+        latest = alert_store.latest_open(session, LOOKED_AT_MAX)
+        explained = ((other, known.explained(suspect(other))) for other in latest)
+        return [other for other, why_held in explained if why_held and why_held.by.id == one.id]
 
     def _line(self, one: Incident, quiet: Quiet, now: datetime) -> IncidentLine:
         kept = kept_quiet(one, self.told_by, quiet, now)

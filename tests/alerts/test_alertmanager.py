@@ -1,6 +1,5 @@
 import asyncio
 import json
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -10,8 +9,7 @@ from typing import Any
 import httpx
 import orjson
 import pytest
-import stamina
-from real_parts import program, require
+from real_parts import program, running_alertmanager
 
 from alerts import DeliveryError
 from alerts.alertmanager import RESENT_FOR_S, WATCHDOG, Exporter, alerts_of
@@ -115,27 +113,9 @@ async def test_every_alert_goes_out_though_there_are_many() -> None:
 def alertmanager(endpoint: FakeEndpoint, tmp_path: Path, unused_tcp_port: int) -> Iterator[str]:
     """Where a real Alertmanager is that tells ``endpoint``."""
     route = {"receiver": "us", "group_by": ["alertname"], "group_wait": "1s", "group_interval": "1s"}
-    path = tmp_path / "alertmanager.yml"
     receivers = [{"name": "us", "webhook_configs": [{"url": endpoint.url}]}]
-    path.write_text(json.dumps({"route": route, "receivers": receivers}))  # JSON is YAML
-    template = Path("/usr/share/prometheus/alertmanager/email.tmpl")
-    require("a template of the Alertmanager", template.exists(), "scripts/install-real-parts.sh, as root")
-    url, package = f"http://127.0.0.1:{unused_tcp_port}", "prometheus-alertmanager"
-    command = [
-        program(package, package),
-        f"--config.file={path}",
-        f"--storage.path={tmp_path / 'data'}",
-        f"--web.listen-address=127.0.0.1:{unused_tcp_port}",
-        "--cluster.listen-address=",
-    ]
-    with (tmp_path / "log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
-        try:
-            for attempt in stamina.retry_context(on=httpx.HTTPError, attempts=None, timeout=30, wait_max=0.2):
-                with attempt:
-                    httpx.get(f"{url}/-/ready").raise_for_status()
-            yield url
-        finally:
-            process.terminate()
+    with running_alertmanager({"route": route, "receivers": receivers}, tmp_path, unused_tcp_port) as url:
+        yield url
 
 
 @pytest.mark.real

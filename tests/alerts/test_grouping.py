@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from alerts.finding import Finding, Severity, Source
-from alerts.grouping import Group, Member, Quiet, flush
+from alerts.grouping import Group, Member, Quiet, flush, what_holds
 from alerts.incident import Incident, NoticeKind, State
-from alerts.inhibition import InhibitRule, matching
+from alerts.inhibition import Inhibitors, InhibitRule, matching
 from alerts.matcher import parse_matcher
 from alerts.message import Why
 from alerts.routing import EscalationStep, Policy
@@ -214,13 +214,22 @@ def test_a_mute_time_of_the_route_holds_everything_until_it_ends():
 def test_what_another_incident_explains_is_held_while_that_fires():
     down = incident(9, proof="down", target="bot")
     rule = InhibitRule(matching(proof="down"), matching(n="1"), equal=("target",))
-    story = Story(quiet=Quiet(inhibitions=(rule,), firing=(down,)))
+    story = Story(quiet=Quiet(inhibitors=Inhibitors((rule,), (down,))))
     story.joins(0, incident(1, target="bot"))
     story.until(100)
     assert (story.said, story.decided[0]) == ([], Why.INHIBITED)
-    story.quiet = Quiet(inhibitions=(rule,))
+    story.quiet = Quiet(inhibitors=Inhibitors((rule,)))
     story.until(150)
     assert [why for _, _, why in story.said] == [Why.FIRST]
+
+
+@pytest.mark.parametrize(("fires_s", "wait_s"), [(0, 30), (300, 30), (600, 60), (3000, 300), (900_000, 300)])
+def test_what_is_inhibited_for_long_is_looked_at_less_often(fires_s, wait_s):
+    down = incident(9, proof="down")
+    known = Inhibitors([InhibitRule(matching(proof="down"), matching(n="1"))], [down])
+    held = what_holds(incident(1), POLICY, Quiet(inhibitors=known), at(fires_s))
+    assert held is not None
+    assert held.until == at(fires_s + wait_s)
 
 
 def test_what_fires_again_in_its_group_says_so():

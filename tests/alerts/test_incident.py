@@ -19,6 +19,7 @@ def breached(severity: Severity = Severity.PAGE, summary: str = "support-bot ans
 STEADY = Verdict(KEY, Label.STEADY)
 NO_DATA = Verdict(KEY, Label.NO_DATA)
 DOUBTFUL = Verdict(KEY, Label.STEADY, is_doubtful=True)
+PASSING = replace(breached(), is_passing=True)
 
 
 def life(rule: AlertRule, *looks: tuple[float, Verdict]) -> list[Transition]:
@@ -50,6 +51,8 @@ def told(transitions: list[Transition]) -> list[NoticeKind]:
         (AT_ONCE, [(0, breached())], [Reason.FIRED]),
         (AT_ONCE, [(0, DOUBTFUL)], [Reason.NOTHING_WRONG]),
         (AT_ONCE, [(0, breached()), (1, DOUBTFUL)], [Reason.FIRED, Reason.DOUBTFUL]),
+        (AT_ONCE, [(0, PASSING), (1, breached())], [Reason.PASSING, Reason.FIRED]),
+        (AT_ONCE, [(0, breached()), (1, PASSING)], [Reason.FIRED, Reason.STILL_FIRING]),
         (
             SLOW,
             [(0, breached()), (59, DOUBTFUL), (60, breached())],
@@ -97,6 +100,8 @@ def told(transitions: list[Transition]) -> list[NoticeKind]:
         "fires at once without a wait",
         "doubt opens nothing",
         "doubt ends nothing",
+        "what is passing opens nothing",
+        "nor does it end anything",
         "doubt holds a pending incident",
         "doubt starts keep firing again",
         "a second breach is no second firing",

@@ -10,10 +10,10 @@ from alerts.incident import AlertRule
 from alerts.inhibition import ANY, InhibitRule, matching, source_labels
 from alerts.intake import receive
 from alerts.message import addressed, receiver_test
-from alerts.sources import inhibiting
+from alerts.sources import inhibitors
 
 RULE = AlertRule(notify=("pager",))
-DOWN = InhibitRule(matching(proof="endpoint_down"), matching(source="ledger"), equal=("target",))
+DOWN = InhibitRule(matching(proof="endpoint_down"), matching(source="ledger"), equal=("target",), doubts=True)
 SILENT = InhibitRule(matching(silence="service", service=ANY), matching(watch=ANY), equal=("service",))
 
 
@@ -71,18 +71,22 @@ def test_only_what_can_explain_something_away_is_read(database, take) -> None:
         breach("silence/service/a", Source.SELF_CHECK, silence="service", service="a"),
         breach("silence/traffic", Source.SELF_CHECK, silence="no_traffic"),
     )
-    assert source_labels((DOWN, SILENT)) == ({"proof"}, {"silence", "service"})
+    assert source_labels((DOWN, SILENT)) == ({"proof", "target"}, {"silence", "service"})
     labelled = database.read(lambda session: store.open_labelled(session, [{"proof"}]))
     assert sorted(keys(labelled)) == ["proof/bot/endpoint_down", "proof/bot/model"]
-    found = database.read(lambda session: inhibiting(session, (DOWN, SILENT)))
-    assert sorted(keys(found)) == ["proof/bot/endpoint_down", "silence/service/a"]
-    assert database.read(lambda session: inhibiting(session, ())) == ()
+    everything = keys(database.read(store.open_incidents))
+    found = database.read(lambda session: inhibitors(session, (DOWN, SILENT)))
+    assert {key for key in everything if key in found} == {"proof/bot/endpoint_down", "silence/service/a"}
+    nothing = database.read(lambda session: inhibitors(session, ()))
+    assert not any(key in nothing for key in everything)
 
 
 def test_a_rule_that_needs_no_label_looks_at_all(database, take) -> None:
     take(breach("drift/bot"), breach("proof/bot", Source.PROOF))
-    rule = InhibitRule(matching(source="proof"), matching(source="ledger"))
-    assert keys(database.read(lambda session: inhibiting(session, (rule,)))) == ["proof/bot"]
+    rule = InhibitRule((*matching(source="proof"), *matching(severity="page")), matching(source="ledger"))
+    assert source_labels((rule,)) == (frozenset(),)
+    found = database.read(lambda session: inhibitors(session, (rule,)))
+    assert [key in found for key in ("drift/bot", "proof/bot")] == [False, True]
 
 
 def test_what_explains_a_finding_away_is_found_among_what_was_open_before(take) -> None:

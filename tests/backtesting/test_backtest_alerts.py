@@ -15,12 +15,12 @@ from past_days import CONFIG, START, World, deployment_of
 from sqlalchemy import delete, text
 from typer.testing import CliRunner
 
-from alerts import DeliveryError, outbox_store
+from alerts import DeliveryError, decisions, outbox_store
 from alerts.channels import Channel
-from alerts.message import Message, Thread
+from alerts.message import Message, Thread, Why
 from monitor import DatabaseError, MonitorError
 from monitor.backtesting.backtest_alerts import backtest_alerts
-from monitor.backtesting.messages import changed_lines
+from monitor.backtesting.messages import changed_lines, line_of
 from monitor.backtesting.past import Deed, Happened, downtimes
 from monitor.cli import app
 from monitor.database import Database
@@ -35,7 +35,7 @@ EARLY = START + timedelta(hours=3.5)
 def lived(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database after some hours in which much went wrong."""
     path = tmp_path_factory.mktemp("lived") / "anchorwatch.sqlite"
-    asyncio.run(World(path, seed=5).live(hours=5))
+    asyncio.run(World(path, seed=3).live(hours=5))
     return path
 
 
@@ -162,6 +162,19 @@ def test_another_threshold_sends_something_else(lived: Path) -> None:
     assert compared.new == ()
     (note,) = compared.notes
     assert note.startswith("The daemon ran with another configuration all the time")
+
+
+def test_without_a_rule_of_inhibition_what_it_held_live_is_told(lived: Path) -> None:
+    database = Database(lived)
+    held = database.read(lambda session: decisions.begun_with(session, Why.INHIBITED.value))[0]
+    database.close()
+    proposed, rule, _ = CONFIG.partition("inhibit:")
+    assert rule
+    compared = backtest_alerts(deployment_of(proposed), lived)
+    new = set(compared.proposed.lines) - set(compared.live.lines)
+    told = [one.message for one in compared.proposed.messages if line_of(one) in new]
+    meanwhile = [one for one in told if held.first_at <= one.created_at <= held.last_at]
+    assert held.key in {line.key for one in meanwhile for line in one.members}
 
 
 @pytest.mark.slow

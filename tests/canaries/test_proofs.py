@@ -344,6 +344,7 @@ def test_an_answered_run_is_told_of_while_the_endpoint_still_counts_as_down() ->
     assert proof is not None
     assert proof.summary == "The endpoint does not answer: 3 runs in a row without any answer"
     assert proof.evidence[-1] == ("clean", "in the last run, over after 2")
+    assert proof.clean_runs == 1
 
 
 def test_whether_the_endpoint_answers_can_be_asked_alone_and_the_rest_is_kept() -> None:

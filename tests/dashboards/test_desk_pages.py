@@ -194,6 +194,13 @@ async def test_the_list_says_of_each_what_keeps_it_quiet(open_pages, incidents, 
         shown = read(await client.get("/incidents"))
         quiet = read(await client.get("/incidents?quiet=1"))
         lines = (await client.get("/api/v1/incidents")).json()
+        ids = {one["key"]: one["id"] for one in lines}
+        cause, drifting = ids["proof/bot/endpoint_down"], ids["drift/bot"]
+        explaining = read(await client.get(f"/incidents/{cause}"))
+        holds = (await client.get(f"/api/v1/incidents/{cause}")).json()["holds"]
+    assert "While it fires, people do not hear of what it explains:" in explaining
+    assert f'incidents/{drifting}">drift/bot</a>.' in explaining
+    assert [one["key"] for one in holds] == ["drift/bot"]
     assert "of ada (moving), until 2026-03-02 15:00:00 UTC at most" in shown
     assert "muted by mute time nights, until 2026-03-02 13:00:00 UTC at most" in shown
     assert "another incident explains it: proof/bot/endpoint_down" in shown

@@ -8,12 +8,14 @@ import pytest
 
 from alerts import silence_store
 from alerts.finding import Severity
+from alerts.inhibition import InhibitRule, matching
 from alerts.matcher import parse_matchers
 from alerts.routing_config import MuteTimeConfig, RouteConfig, routing_of
 from alerts.silence import Silence
 from dashboards.app import build_app
 from dashboards.desk import IncidentLine
 from dashboards.view import Budget, IncidentState, RulePrecision
+from monitor.inhibitions import inhibitions_of
 from monitor.telling.incident_desk import Desk
 
 TREE: dict[str, Any] = {
@@ -29,13 +31,19 @@ TREE: dict[str, Any] = {
         {"match": ["service=batch-x", "severity=page"]},
     ],
 }
+INHIBITIONS = inhibitions_of(
+    {"bot": ["gateway"], "gateway": []},
+    {},
+    [InhibitRule(matching(service="*"), matching(severity="ticket"), ("service",), name="louder")],
+    ["identity"],
+)
 NIGHTS = MuteTimeConfig(weekdays=["monday-friday"], times=["11:00-13:00", "22:00-24:00"])
 
 
 @pytest.fixture
 def client(database, clock, view) -> httpx.AsyncClient:
     routing = routing_of(RouteConfig.model_validate(TREE), {"nights": NIGHTS}, 600.0)
-    return client_of(Desk(database, clock, lambda: None, routing), view)
+    return client_of(Desk(database, clock, lambda: None, routing, INHIBITIONS), view)
 
 
 def client_of(desk: Any, view: Any) -> httpx.AsyncClient:
@@ -47,6 +55,27 @@ async def shown(client: httpx.AsyncClient, path: str, code: int = 200, **asked: 
     answer = await client.get(path, params=asked)
     assert answer.status_code == code
     return " ".join(answer.text.split())
+
+
+async def test_what_explains_what_away_stands_below_the_tree(client):
+    page = await shown(client, "/routes")
+    for said in (
+        "While an endpoint does not answer, it is no model that has changed",
+        "nothing comes of it meanwhile: no incident, no rollback",
+        "While nothing comes through gateway, what is found of bot says nothing.",
+        "<td>service=~&#34;.*&#34;</td> <td>severity=&#34;ticket&#34;</td> <td>service</td>",
+        "switched off",
+    ):
+        assert said in page
+    answer = (await client.get("/api/v1/routing")).json()
+    ways = {one["name"]: one["ways"] for one in answer["inhibitions"]}
+    assert list(ways) == [
+        "ingest_broken", "no_traffic", "service_silent", "endpoint_down", "depends_on", "louder", "identity",
+    ]  # fmt: skip
+    assert ways["identity"] == []
+    assert ways["louder"] == [
+        {"while_fires": 'service=~".*"', "holds": 'severity="ticket"', "same": "service"}
+    ]
 
 
 async def test_the_tree_stands_there_with_its_mute_times_and_what_nothing_reaches(client):

@@ -79,7 +79,7 @@ async def fire(database: Database, watch: WatchConfig, seen: list[Window], now: 
     """The message about an incident of the watch, whose windows are stored."""
     rest = WindowsAtRest(database, Keep())
     async with rest.lock:
-        await rest.fold(seen, Folding(0, 0, 0), seen[-1].minute)
+        await rest.fold(seen, Folding(0, 0), seen[-1].minute)
     look = Look(watch, judge(watch, seen, now))
     [transition] = database.write(lambda session: receive(session, [(look.verdict(), look.rule())], now))
     assert transition.incident is not None

@@ -45,7 +45,7 @@ def rest(database: Database) -> WindowsAtRest:
 
 async def fold(rest: WindowsAtRest, windows: Iterable[Window] = (), now: float = NOON) -> None:
     async with rest.lock:
-        await rest.fold(windows, Folding(0, 0, 0), now)
+        await rest.fold(windows, Folding(0, 0), now)
 
 
 async def read(
