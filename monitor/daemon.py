@@ -58,6 +58,7 @@ from .traffic import StoreError
 from .traffic.checks import AnswerChecks
 from .traffic.config import TlsConfig
 from .traffic.intake import FOLD_EVERY_S, Intake
+from .traffic.pricing import price_list
 from .traffic.pricing.book import PriceBook
 from .traffic.receiving.body import InFlight
 from .traffic.receiving.http_receiver import TraceReceiver
@@ -131,6 +132,7 @@ def run_daemon(
     try:
         database.lock_for_daemon()
         database.migrate_apart()
+        price_list.spare_memory()
         with _signals_as_before(), contextlib.ExitStack() as sockets:
             grpc_port = config.otlp.grpc_port if otlp_grpc_port is None else otlp_grpc_port
             wanted = [

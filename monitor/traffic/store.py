@@ -34,6 +34,9 @@ IDS_MAX = 500
 FORGOTTEN_AT_A_TIME = 2_000
 """How many windows are deleted with one transaction: others write in between."""
 
+WRITTEN_AT_A_TIME = 500
+"""How many windows a statement writes."""
+
 _SERIES = Series._fields
 _MINUTES = SQLModel.metadata.tables["traffic_window"]
 _ROLL_UPS = SQLModel.metadata.tables["traffic_roll_up"]
@@ -162,17 +165,23 @@ def write(session: Session, changes: Changes) -> None:
     """Write down what ``added`` or ``rolled_up`` gave."""
     table, _ = _table(changes.resolution)
     connection = session.connection()
-    if changes.new:
-        connection.execute(insert(table), changes.new)
-    if changes.seen:
-        connection.execute(insert(_SEEN), changes.seen)
+    for some in _few(changes.new):
+        connection.execute(insert(table), some)
+    for some in _few(changes.seen):
+        connection.execute(insert(_SEEN), some)
     place = table.c.id == bindparam("of")
-    if more := [one for one in changes.more if one["now"] > 0]:
-        counted: dict[str, Any] = {"calls": bindparam("now"), "body": bindparam("counted")}
-        connection.execute(update(table).where(place).values(counted), more)
+    counted: dict[str, Any] = {"calls": bindparam("now"), "body": bindparam("counted")}
+    for some in _few([one for one in changes.more if one["now"] > 0]):
+        connection.execute(update(table).where(place).values(counted), some)
     # Of which all calls were taken back: without calls it would still name a minute and a series.
     if empty := [{"of": one["of"]} for one in changes.more if one["now"] <= 0]:
         connection.execute(delete(table).where(place), empty)
+
+
+def _few(rows: Sequence[Mapping[str, Any]]) -> Iterator[Sequence[Mapping[str, Any]]]:
+    """The rows, few at a time: SQLAlchemy makes several copies of all that it is handed at once."""
+    for at in range(0, len(rows), WRITTEN_AT_A_TIME):
+        yield rows[at : at + WRITTEN_AT_A_TIME]
 
 
 def note_fold(session: Session, through: int) -> None:

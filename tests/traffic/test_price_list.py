@@ -10,7 +10,7 @@ from genai_prices.data import providers
 from genai_prices.types import ModelInfo, Provider
 
 from monitor.traffic.calls import Call, CostBasis
-from monitor.traffic.pricing import price_list
+from monitor.traffic.pricing import list_apart, price_list
 from monitor.traffic.pricing.book import cost_of
 from monitor.traffic.pricing.rates import cost
 
@@ -116,3 +116,12 @@ def test_no_price_is_fetched(make_call: MakeCall, monkeypatch: pytest.MonkeyPatc
     for remembered in (price_list._offers, price_list._sellers, price_list._provider):
         remembered.cache_clear()
     assert cost_of(make_call())[1] is CostBasis.EXACT
+
+
+def test_another_process_reads_the_same_list() -> None:
+    assert list_apart.providers_read_apart() == providers
+
+
+@pytest.mark.parametrize("python", ["/nowhere/python", "/bin/false"])
+def test_where_another_process_cannot_read_the_list_it_says_so(python: str) -> None:
+    assert list_apart.providers_read_apart(python) is None
