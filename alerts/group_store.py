@@ -28,6 +28,7 @@ _INCIDENT = SQLModel.metadata.tables["incident"]
 
 # Built once: SQLAlchemy takes longer to build a statement than SQLite to answer it.
 _UPDATE_GROUP = update(_GROUP).where(_GROUP.c.id == bindparam("this_id"))
+_EARLIEST_DUE = select(func.min(_GROUP.c.due_at)).where(_GROUP.c.closed_at.is_(None))
 _INSERT_GROUP, _INSERT_MEMBER = insert(_GROUP), insert(_MEMBER)
 _OPEN_GROUP = select(_GROUP).where(
     _GROUP.c.route == bindparam("of_route"),
@@ -92,8 +93,7 @@ def groups_due(session: Session, now: datetime, limit: int = DUE_AT_ONCE) -> tup
 
 def next_due_at(session: Session, now: datetime) -> datetime | None:
     """When the next group has to be looked at (not before ``now``), or ``None`` when none waits."""
-    query = select(func.min(_GROUP.c.due_at)).where(_GROUP.c.closed_at.is_(None))
-    earliest = session.connection().execute(query).scalar_one()
+    earliest = session.connection().execute(_EARLIEST_DUE).scalar_one()
     if earliest is None:
         return None
     is_late = earliest > now.timestamp() + LONGEST_WAIT_S

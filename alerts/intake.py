@@ -1,6 +1,6 @@
 """Verdicts become incidents, messages and rollbacks, all in the caller's transaction."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from datetime import datetime
 
@@ -41,14 +41,14 @@ def receive(
 class _Intake:
     """Verdicts on their way in, within one transaction."""
 
-    def __init__(
-        self, dispatcher: Dispatcher, rollbacks: Mapping[str, RollbackRule], keys: Collection[str]
-    ) -> None:
+    def __init__(self, dispatcher: Dispatcher, rollbacks: Mapping[str, RollbackRule], keys: Set[str]) -> None:
         self._dispatcher = dispatcher
         self._session, self._now = dispatcher.session, dispatcher.now
         self._rollbacks = rollbacks
         # Only what these verdicts are about, and what could explain it: in a storm thousands are open.
         self._open = {incident.key: incident for incident in store.open_of(self._session, keys)}
+        self._keys: Set[str] = keys - self._open.keys()
+        self._earlier: dict[str, int] = {}
 
     def take(self, verdict: Verdict, rule: AlertRule) -> Transition:
         """What the verdict did."""
@@ -76,10 +76,11 @@ class _Intake:
     def _stepped(self, before: Incident | None, verdict: Verdict, rule: AlertRule) -> Transition:
         session = self._session
         is_new = before is None and verdict.label is not Label.STEADY
-        earlier = store.count_incidents(session, verdict.key) if is_new else 0
+        earlier = self._count(verdict.key) if is_new else 0
         last = store.latest_of(session, verdict.key) if earlier else None
         reopen_s = max(rule.reopen_s, self._dispatcher.routing.reopen_s)
-        rule = replace(rule, reopen_s=reopen_s)
+        if reopen_s != rule.reopen_s:
+            rule = replace(rule, reopen_s=reopen_s)
         transition = step(before, verdict, rule, self._now, earlier, last)
         incident = transition.incident
         if before is not None or incident is not None:
@@ -97,6 +98,13 @@ class _Intake:
         if verdict.wants_rollback and rule.rollback is not None and incident.is_firing:
             pages += ask(self._dispatcher, incident, rule.rollback, self._rollbacks)
         return replace(transition, pages=pages)
+
+    def _count(self, key: str) -> int:
+        """How many incidents of the key there were: asked at once for all that have none open, and good once."""
+        if self._keys:
+            self._earlier, self._keys = store.counts_of(self._session, self._keys), frozenset()
+        known = self._earlier.pop(key, None)
+        return store.count_incidents(self._session, key) if known is None else known
 
     def _record(self, key: str, transition: Transition, note: str) -> None:
         incident, reason = transition.incident, transition.reason

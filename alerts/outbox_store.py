@@ -6,6 +6,7 @@ Every function takes the session of the caller's transaction and never commits.
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 import orjson
@@ -47,6 +48,15 @@ FORGOTTEN_AT_ONCE = 500
 _NOTIFICATION = SQLModel.metadata.tables["notification"]
 _IS_THERE = select(_NOTIFICATION.c.id).where(_NOTIFICATION.c.id == bindparam("this_id"))
 _INSERT = insert(_NOTIFICATION)
+_ANY_WAITING = (
+    select(_NOTIFICATION.c.position)
+    .where(
+        _NOTIFICATION.c.sent_at.is_(None),
+        _NOTIFICATION.c.failed_at.is_(None),
+        _NOTIFICATION.c.digest_id.is_(None),
+    )
+    .limit(1)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,7 +306,7 @@ def release_claims(session: Session) -> int:
 
 def is_any_waiting(session: Session) -> bool:
     """Whether anything still has to go out."""
-    return session.exec(select(NotificationRow.position).where(_is_waiting()).limit(1)).first() is not None
+    return session.connection().execute(_ANY_WAITING).first() is not None
 
 
 def requeue(session: Session, notification_id: str) -> bool:
@@ -394,6 +404,7 @@ def _fate(row: Row[Any]) -> Fate:
     )
 
 
+@cache
 def _is_waiting() -> ColumnElement[bool]:
     is_open = col(NotificationRow.sent_at).is_(None) & col(NotificationRow.failed_at).is_(None)
     return is_open & col(NotificationRow.digest_id).is_(None)
@@ -412,6 +423,7 @@ def _digestible(receiver: str) -> tuple[ColumnElement[bool], ...]:
     return col(NotificationRow.receiver) == receiver, _is_waiting(), is_kind, is_free
 
 
+@cache
 def _is_head() -> ColumnElement[bool]:
     earlier = aliased(NotificationRow)
     blocked = (

@@ -15,6 +15,10 @@ from .tables import RollbackLockRow, RollbackRow
 HISTORY_LENGTH = 100
 """How many of the latest decisions, or of past locks, a history has, unless another length is asked for."""
 
+# Built once: SQLAlchemy takes longer to build a statement than SQLite to answer it.
+_OPEN_QUESTIONS = (
+    select(RollbackRow).where(RollbackRow.action == Action.ASK.value).order_by(col(RollbackRow.decided_at))
+)
 _HELD = select(RollbackLockRow).where(col(RollbackLockRow.unlocked_at).is_(None))
 
 
@@ -51,8 +55,7 @@ def delivered_since(session: Session, since: datetime) -> tuple[PastRollback, ..
 
 def open_questions(session: Session) -> tuple[PastRollback, ...]:
     """The rollbacks that wait for a person, the oldest first."""
-    query = select(RollbackRow).where(RollbackRow.action == Action.ASK.value)
-    return tuple(_past_rollback(row) for row in session.exec(query.order_by(col(RollbackRow.decided_at))))
+    return tuple(_past_rollback(row) for row in session.exec(_OPEN_QUESTIONS))
 
 
 def no_longer_open(session: Session) -> tuple[PastRollback, ...]:

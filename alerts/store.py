@@ -39,10 +39,23 @@ _INCIDENT = SQLModel.metadata.tables["incident"]
 _UPDATE_INCIDENT = update(_INCIDENT).where(_INCIDENT.c.id == bindparam("this_id"))
 _INSERT_INCIDENT = insert(_INCIDENT)
 _ONE_INCIDENT = select(_INCIDENT).where(_INCIDENT.c.id == bindparam("this_id"))
+_COUNTS = (
+    select(_INCIDENT.c.key, func.count())
+    .where(_INCIDENT.c.key.in_(bindparam("keys", expanding=True)))
+    .group_by(_INCIDENT.c.key)
+)
+_LAST_ENDS = (
+    select(_INCIDENT.c.key, func.max(_INCIDENT.c.resolved_at))
+    .where(
+        _INCIDENT.c.key.in_(bindparam("keys", expanding=True)), _INCIDENT.c.resolved_at >= bindparam("since")
+    )
+    .group_by(_INCIDENT.c.key)
+)
 _COUNT_OF_KEY = select(func.count()).select_from(_INCIDENT).where(_INCIDENT.c.key == bindparam("this_key"))
 # Written out, not a bound value: only so the index of open incidents serves.
 _IS_OPEN = col(IncidentRow.state) != literal_column(f"'{State.RESOLVED.value}'")
 _OPEN_INCIDENTS = select(_INCIDENT).where(_IS_OPEN).order_by(col(IncidentRow.opened_at), col(IncidentRow.id))
+_OPEN_OF = _OPEN_INCIDENTS.where(_INCIDENT.c.key.in_(bindparam("keys", expanding=True)))
 _THIS_LEDGER = (
     col(LedgerRow.scope) == bindparam("in_scope"),
     col(LedgerRow.baseline_id) == bindparam("of_baseline"),
@@ -76,8 +89,8 @@ def open_of(session: Session, keys: Collection[str]) -> tuple[Incident, ...]:
     """The open incidents of these keys: of each there is one at most."""
     wanted, found = list(keys), []
     for start in range(0, len(wanted), KEYS_AT_ONCE):
-        query = _OPEN_INCIDENTS.where(col(IncidentRow.key).in_(wanted[start : start + KEYS_AT_ONCE]))
-        found += [incident_of(row) for row in session.connection().execute(query)]
+        rows = session.connection().execute(_OPEN_OF, {"keys": wanted[start : start + KEYS_AT_ONCE]})
+        found += [incident_of(row) for row in rows]
     return tuple(found)
 
 
@@ -128,9 +141,7 @@ def incidents_of(session: Session, keys: Collection[str], since: datetime) -> tu
 
 def last_ends(session: Session, keys: Collection[str], since: datetime) -> dict[str, datetime]:
     """When the last incident of each of these keys ended, where that was at ``since`` or later."""
-    key, ended = col(IncidentRow.key), col(IncidentRow.resolved_at)
-    query = select(key, func.max(ended)).where(key.in_(keys), ended >= since.timestamp()).group_by(key)
-    found = session.connection().execute(query)
+    found = session.connection().execute(_LAST_ENDS, {"keys": list(keys), "since": since.timestamp()})
     return {name: datetime.fromtimestamp(at, UTC) for name, at in found if at is not None}
 
 
@@ -143,6 +154,15 @@ def incident(session: Session, incident_id: str) -> Incident | None:
 def count_incidents(session: Session, key: str) -> int:
     """How many incidents of this key are on record."""
     return session.connection().execute(_COUNT_OF_KEY, {"this_key": key}).scalar_one()
+
+
+def counts_of(session: Session, keys: Collection[str]) -> dict[str, int]:
+    """How many incidents of each of these keys are on record."""
+    wanted, found = list(keys), dict.fromkeys(keys, 0)
+    for start in range(0, len(wanted), KEYS_AT_ONCE):
+        rows = session.connection().execute(_COUNTS, {"keys": wanted[start : start + KEYS_AT_ONCE]})
+        found |= {row[0]: row[1] for row in rows}
+    return found
 
 
 def latest_of(session: Session, key: str) -> Incident | None:

@@ -113,6 +113,8 @@ class WatchConfig(BaseModel):
     @property
     def looks(self) -> Looks:
         """What it looks at."""
+        if self.measured is not None:  # nearly all do, and every look asks often
+            return Looks.MEASURE
         return next(one for one in Looks if self._section(one) is not None)
 
     @property
