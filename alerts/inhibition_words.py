@@ -7,8 +7,8 @@ from itertools import groupby
 from .inhibition import InhibitRule
 from .matcher import Matcher
 
-DOUBTED = "nothing comes of it meanwhile: no incident, no rollback"
-HELD = "people do not hear of it meanwhile; it is on file, and may ask for a rollback"
+DOUBTED = "nothing comes of what is held: no incident, no rollback"
+HELD = "people do not hear of what is held; it is on file, and may ask for a rollback"
 """What becomes of what a rule holds."""
 
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -115,8 +115,8 @@ class InhibitConfig(BaseModel):
     rules: Annotated[list[InhibitRuleConfig], Field(max_length=RULES_MAX)] = Field(
         default_factory=list, description="Your own rules."
     )
-    without: list[Literal["ingest_broken", "no_traffic", "service_silent", "endpoint_down", "identity"]] = (
-        Field(default_factory=list, description="Built-in rules that are not to hold anything, by name.")
+    without: list[BuiltIn] = Field(
+        default_factory=list, description="Built-in rules that are not to hold anything, by name."
     )
 
 

@@ -21,13 +21,14 @@ def dependency_problems(tree: Mapping[Any, Any], places: Places) -> Iterator[Pro
     for section, depending in needs.items():
         for name, above in depending.items():
             for index, one in enumerate(above):
-                if one not in known:
+                if one and one not in known:
                     at = (section, name, "depends_on", index)
                     yield places.problem(
                         at, f'no target and no service is called "{one}"', _hint(list(known))
                     )
     for name in needs["services"]:
-        if set(name) & set("*?"):
+        # One without a name would be every watch that is of no service.
+        if not name or set(name) & set("*?"):
             yield places.problem(("services", name), "is one service by its whole name, without * and ?")
     yield from _circles(needs, places)
 

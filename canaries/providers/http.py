@@ -15,6 +15,7 @@ from ..completion import Outcome
 from ..config import TargetConfig
 from ..dialects import DIALECTS
 from . import reading
+from .arrival import unread_s
 from .base import Answer, ChatRequest, RequestFailed, Sender
 from .errors import ErrorBody, error_of, failure, read_error, wait_s
 from .parts import AnswerParts, too_large
@@ -146,10 +147,11 @@ class HttpProvider(ABC):
         if request.stream and not is_json:
             return await self._read_stream(request, response, started)
         parts = self._begun(request, response)
-        body = b"".join(
-            [chunk async for chunk in _whole(response, _wire_limit(request), request.max_answer_bytes)]
-        )
-        ended = self._clock.monotonic()
+        ended, chunks = started, []
+        async for chunk in _whole(response, _wire_limit(request), request.max_answer_bytes):
+            ended = self._came(response, ended)
+            chunks.append(chunk)
+        body = b"".join(chunks)
         if not body.strip():
             raise RequestFailed(Outcome.EMPTY_BODY, f"HTTP {response.status_code} with an empty body")
         self._add(parts, body, request, response)
@@ -161,7 +163,7 @@ class HttpProvider(ABC):
         async with aclosing(_whole(response, _wire_limit(request), request.max_answer_bytes)) as body:
             async for chunk in body:
                 # Before it is read: what reading takes is ours, and many answers may come at once.
-                came = self._clock.monotonic()
+                came = self._came(response, came)
                 is_done = self._take(events.feed(chunk), parts, request, response)
                 if parts.has_begun and ttft_s is None:
                     ttft_s = came - started
@@ -172,6 +174,10 @@ class HttpProvider(ABC):
         if parts.finish_reason is None:
             raise _unfinished(events, is_done, response)
         return parts.answer(came - started, ttft_s)
+
+    def _came(self, response: httpx.Response, before: float) -> float:
+        """When the bytes came that are read now, after ``before``: something may have kept us from them for a while."""
+        return max(before, self._clock.monotonic() - unread_s(response))
 
     def _begun(self, request: ChatRequest, response: httpx.Response) -> AnswerParts:
         parts = self.parts(request)

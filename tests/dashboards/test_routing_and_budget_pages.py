@@ -61,10 +61,11 @@ async def test_what_explains_what_away_stands_below_the_tree(client):
     page = await shown(client, "/routes")
     for said in (
         "While an endpoint does not answer, it is no model that has changed",
-        "nothing comes of it meanwhile: no incident, no rollback",
+        "Meanwhile nothing comes of what is held: no incident, no rollback.",
         "While nothing comes through gateway, what is found of bot says nothing.",
-        "<td>service=~&#34;.*&#34;</td> <td>severity=&#34;ticket&#34;</td> <td>service</td>",
-        "switched off",
+        "<td>service=~&#34;.*&#34;</td><td>severity=&#34;ticket&#34;</td><td>service</td>",
+        "One of your own. Meanwhile people do not hear of what is held",
+        "failing checks follow from that. <em>Switched off.</em>",
     ):
         assert said in page
     answer = (await client.get("/api/v1/routing")).json()

@@ -311,18 +311,20 @@ services:
     depends_on:
       - gateway
   "s*": {}
+  "": {}
 """
 
 
 def test_names_that_nothing_has_and_circles_are_told_with_their_places(problems: Problems) -> None:
     assert problems(DEPENDING) == [
         '2:51  targets.bot.depends_on[0]: no target and no service is called "gatway"; targets and services have: '
-        "bot, gateway, lark, cloud, shop, s*; a service is named below `services`",
+        "bot, gateway, lark, cloud, shop, s*, ; a service is named below `services`",
         "3:55  targets.gateway.depends_on[0]: depends on itself: gateway > cloud > shop > gateway; while one of them "
         "is down, who would be told?",
         "4:52  targets.lark.depends_on[0]: depends on itself: lark > lark; while one of them is down, who would be "
         "told?",
         "10:3  services.s*: is one service by its whole name, without * and ?",
+        "11:3  services.: is one service by its whole name, without * and ?",
     ]
 
 

@@ -18,8 +18,11 @@ from .series import Series
 from .tallies import count
 from .window import Window
 
-HEAP_MAX = 65_536
-"""How many calls may be heaped; beyond it they are counted. Some 6 MB, and twice as many again while they are."""
+HEAP_MAX = 32_768
+"""How many calls may be heaped; beyond it they are counted. Some 3 MB, and twice as many again while they are."""
+
+RANKED_MAX = 8_192
+"""So many calls at a time are looked through for the slowest and dearest: sorting takes longer than all else does."""
 
 Group = tuple[int, Shape, Series]
 """The minute in which calls ended, their shape, and the series in which they are counted."""
@@ -60,6 +63,11 @@ class Heap:
     def __len__(self) -> int:
         """How many windows the calls belong to, at most."""
         return len(self._groups)
+
+    @property
+    def is_empty(self) -> bool:
+        """No call waits to be counted, but for those that ``step`` goes on with."""
+        return not self._chunks
 
     @property
     def is_full(self) -> bool:
@@ -145,9 +153,13 @@ class _Count:
             (Kind.DEAREST, self._cost, self._cost > 0),
             (Kind.FAILED, self._end / 1e9, self._is_error),
         ):
-            least = np.array([window.exemplars.least(kind) for window in windows])
-            for place, best in self._best(values, is_meant & (values >= least[self._window])):
-                self._offer(windows[place].exemplars, kind, best)
+            for begin in range(0, len(values), RANKED_MAX):
+                # Hardly any of those that come behind is slower than the slowest before.
+                few = slice(begin, begin + RANKED_MAX)
+                least = np.array([window.exemplars.least(kind) for window in windows])
+                meant = np.flatnonzero(is_meant[few] & (values[few] >= least[self._window[few]])) + begin
+                for place, best in self._best(values, meant):
+                    self._offer(windows[place].exemplars, kind, best)
             yield
 
     def _measures(self) -> Iterator[tuple[str, Floats, Marks]]:
@@ -194,9 +206,8 @@ class _Count:
             counted = dict(zip(numbers[begin:end], times[begin:end], strict=True))
             histograms[place].add_counts(counted, sums[place])
 
-    def _best(self, values: Floats, is_meant: Marks) -> Iterator[tuple[int, list[tuple[float, int]]]]:
-        """The largest values of each window, with the places of the calls that have them."""
-        meant = np.flatnonzero(is_meant)
+    def _best(self, values: Floats, meant: Integers) -> Iterator[tuple[int, list[tuple[float, int]]]]:
+        """The largest values of each window among those that are meant, with the places of the calls that have them."""
         order = meant[np.argsort(values[meant])]
         # Small numbers are sorted by their digits, in a tenth of the time.
         windows = self._window[order]

@@ -49,7 +49,7 @@ class WindowBook:
             self._heap.begin(self._at)
         else:
             self._heap.step()
-        return self._heap.is_counting
+        return self._heap.is_counting or (with_few and not self._heap.is_empty)
 
     def add_matched(self, minute: int, series: Series, names: Iterable[str], calls: int) -> None:
         """Count calls of the rows under these names, too."""
