@@ -143,11 +143,6 @@ def test_many_calls_count_as_each_does_by_itself(many: list[Sighting]) -> None:
 def test_calls_are_counted_in_steps_and_others_come_in_between(
     many: list[Sighting], at_a_time: int, steps: int
 ) -> None:
-    # Spans of several parts with the same ids would be the same spans, sent again.
-    parts = [
-        [one._replace(trace_id=bytes([number]) + one.trace_id[1:]) for one in part]
-        for number, part in enumerate(parts)
-    ]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(heap, "HEAP_MAX", 4)
         counting = Counting()
