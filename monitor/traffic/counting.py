@@ -25,6 +25,7 @@ from .watches.marking import Marking
 from .windows.heap import Group
 from .windows.series import MINUTE_S, OVERFLOW, Admission, Series, minute_of, series_of
 from .windows.tallies import ALL_VALUES, Tally, nano
+from .windows.window import Window
 from .windows.window_book import WindowBook
 
 LATE_S = 120.0
@@ -323,19 +324,25 @@ class Counting:
 
     def put_back(self, unfolded: Unfolded) -> None:
         """Count what could not be folded, for the next time."""
-        self._unfolded.merge(unfolded.windows)
+        with self._wholly():
+            self._unfolded.merge(unfolded.windows)
 
     def copy_to(self, book: WindowBook, first_minute: int, last_minute: int) -> None:
         """Add to ``book`` what is not folded of the minutes from one to another, both included."""
-        book.merge(one for one in self._unfolded if first_minute <= one.minute <= last_minute)
+        book.merge(one for one in self._windows() if first_minute <= one.minute <= last_minute)
 
     def active_minutes(self, first_minute: int, last_minute: int) -> set[tuple[int, str]]:
         """The minutes that are not folded, from one to another, in which a service had calls: each with its name."""
         return {
             (one.minute, one.series.service)
-            for one in self._unfolded
+            for one in self._windows()
             if first_minute <= one.minute <= last_minute and one.calls > 0
         }
+
+    def _windows(self) -> list[Window]:
+        """The windows that are not folded; calls that wait to be counted in them are counted first."""
+        with self._wholly():
+            return list(self._unfolded)
 
 
 def _grouped(rows: Rows, is_over: Marks | None = None) -> tuple[list[int], list[int], Integers]:

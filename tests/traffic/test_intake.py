@@ -640,3 +640,21 @@ async def test_calls_that_can_be_counted_in_part_only_are_counted_by_the_next_st
         await taking.fold()
     after = Intake(database, clock, CountingMetrics())
     assert await after.recover() == 5
+
+
+async def test_calls_that_could_not_be_counted_for_a_reader_are_counted_by_the_next_start(
+    taking, database, clock, make_payload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    await taking.accept(make_payload(spans=3), PROTOBUF)
+    with monkeypatch.context() as broken:
+        broken.setattr(heap, "tokens_per_s", fail)
+        with pytest.raises(MemoryError):
+            await counted(taking)
+    with pytest.raises(StoreError, match="a restart counts them"):
+        await taking.fold()
+    after = Intake(database, clock, CountingMetrics())
+    assert await after.recover() == 3
+    assert await counted(after) == 3
