@@ -3,6 +3,7 @@
 import random
 import socket
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from genai_prices import Usage
@@ -122,6 +123,15 @@ def test_another_process_reads_the_same_list() -> None:
     assert list_apart.providers_read_apart() == providers
 
 
-@pytest.mark.parametrize("python", ["/nowhere/python", "/bin/false"])
+def test_another_process_imports_nothing_from_the_folder_in_which_it_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pickle.py").write_text("raise SystemExit('not this one')")
+    monkeypatch.chdir(tmp_path)
+    assert list_apart.providers_read_apart() == providers
+
+
+# What succeeds and says something else is as good as what fails.
+@pytest.mark.parametrize("python", ["/nowhere/python", "/bin/false", "/bin/true", "/bin/echo"])
 def test_where_another_process_cannot_read_the_list_it_says_so(python: str) -> None:
     assert list_apart.providers_read_apart(python) is None

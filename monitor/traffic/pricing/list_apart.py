@@ -31,10 +31,13 @@ def is_compiled() -> bool:
 
 def providers_read_apart(python: str = sys.executable) -> "list[Provider] | None":
     """The price list, as another process has read it; ``None`` when it could not."""
-    command = [python, "-c", _READING]
+    # Safely (-P): by itself "-c" imports what lies in the folder in which a daemon happens to be started.
+    command = [python, "-P", "-c", _READING]
     try:
         read = subprocess.run(command, capture_output=True, check=True, timeout=READ_MAX_S)  # noqa: S603 - our own
-    except (OSError, subprocess.SubprocessError):
+        providers: list[Provider] = pickle.loads(read.stdout)  # noqa: S301 - the same
+    except Exception:
+        # It could not run; or it said more than the list, as some start every Python with words of theirs, and what is
+        # no pickle fails in any way there is. Nothing is lost: the list is read here.
         return None
-    providers: list[Provider] = pickle.loads(read.stdout)  # noqa: S301 - the same
     return providers
