@@ -4,6 +4,7 @@ Alembic does that, and takes 10 MB with all that it imports. So it is looked up 
 do, and a daemon has another process do it.
 """
 
+import contextlib
 import os
 import threading
 from collections.abc import Callable
@@ -59,13 +60,18 @@ def apart(work: Callable[[], None]) -> None:
     """Do it in a process of its own, which takes with it what it imported; says nothing of what came of it.
 
     It is not done at all where a process cannot be doubled safely: once it has other threads, or on a system on which
-    libraries do not bear it.
+    libraries do not bear it; nor where there may be no more processes.
     """
     if threading.active_count() > 1 or os.uname().sysname != "Linux":
         return
-    child = os.fork()
+    try:
+        child = os.fork()
+    except OSError:
+        return
     if child:
-        os.waitpid(child, 0)
+        # Where whoever started us has children ignored (SIGCHLD), this waits all the same, and then finds none.
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(child, 0)
         return
     try:
         work()
