@@ -3,6 +3,7 @@
 import json
 import socket
 import struct
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -79,6 +80,12 @@ def test_where_nobody_knows_bytes_came_when_they_are_read() -> None:
     assert unread_s(response_over(one)) == 0  # closed
     assert unread_s(response_over(None)) == 0
     assert unread_s(httpx.Response(200)) == 0
+
+
+@needs_tcp_info
+def test_another_kernel_is_not_read_as_if_it_were_linux(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "freebsd14")
+    assert unread_s(response_over(Told(500_000))) == 0
 
 
 class Clock(SystemClock):
