@@ -179,9 +179,7 @@ class RollbackLockRow(SQLModel, table=True):
     """That a rollback (or each of them) must not act, or must not have, until somebody unlocked it."""
 
     __tablename__ = "rollback_lock"
-    __table_args__ = (
-        Index("uq_rollback_lock_held", "name", unique=True, sqlite_where=_HELD, postgresql_where=_HELD),
-    )
+    __table_args__ = (Index("uq_rollback_lock_held", "name", unique=True, sqlite_where=_HELD),)
 
     position: int | None = Field(default=None, primary_key=True)
     name: str
