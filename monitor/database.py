@@ -38,6 +38,9 @@ LOG_PAGES_MAX = 8_192
 COPY_AFTER_COMMITS = 32
 """After so few commits there is hardly anything to be copied."""
 
+COPY_WAIT_S = 0.5
+"""How long the log's copying is waited for: on a slow disk it takes longer, and goes on by itself."""
+
 
 class Database:
     """Transactions on one SQLite file.
@@ -63,6 +66,7 @@ class Database:
         self._is_closed = False
         self._commits = 0
         """Since the log was last copied."""
+        self._copying: asyncio.Future[None] | None = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -197,9 +201,16 @@ class Database:
         return await asyncio.get_running_loop().run_in_executor(self._readers, self.read, work)
 
     async def copy_log(self) -> None:
-        """Copy what is in the write-ahead log into the database file, beside those who commit."""
-        if self._commits >= COPY_AFTER_COMMITS:
-            await asyncio.get_running_loop().run_in_executor(self._copier, self._copy_log)
+        """Copy what is in the write-ahead log into the database file, beside those who commit.
+
+        What takes long goes on: a later call waits for it, too, begins nothing beside it, and raises what it raised.
+        """
+        if self._copying is None and self._commits >= COPY_AFTER_COMMITS:
+            self._copying = asyncio.get_running_loop().run_in_executor(self._copier, self._copy_log)
+        if self._copying is None or not (await asyncio.wait({self._copying}, timeout=COPY_WAIT_S))[0]:
+            return
+        copied, self._copying = self._copying, None
+        copied.result()
 
     def _copy_log(self) -> None:
         self._commits = 0

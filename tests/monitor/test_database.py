@@ -203,6 +203,35 @@ async def test_the_log_does_not_grow_though_somebody_commits_at_every_moment(
     assert sizes[-1] == sizes[0]
 
 
+async def test_a_log_that_takes_long_to_be_copied_holds_up_nobody_and_is_copied_once_at_a_time(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("monitor.database.COPY_WAIT_S", 0.0)
+    may_go_on, begun = threading.Event(), []
+
+    @event.listens_for(database.engine, "before_cursor_execute")
+    def take_long(connection, cursor, statement: str, *_: object) -> None:
+        if "wal_checkpoint" in statement:
+            begun.append(may_go_on.wait(30))
+            raise sqlite3.OperationalError("disk full")
+
+    def commit_often() -> None:
+        for _ in range(COPY_AFTER_COMMITS):
+            database.commit(
+                lambda connection: connection.execute(text("DELETE FROM setting WHERE name = ''"))
+            )
+
+    commit_often()
+    await database.copy_log()
+    commit_often()
+    await database.copy_log()  # as the first goes on, this is at once over
+    monkeypatch.setattr("monitor.database.COPY_WAIT_S", 30.0)
+    may_go_on.set()
+    with pytest.raises(OperationalError, match="disk full"):
+        await database.copy_log()
+    assert begun == [True]
+
+
 def impatient(one: Database) -> None:
     """Let the database give up on a lock at once."""
 
