@@ -35,6 +35,12 @@ MESSAGES_MAX = 1_000_000
 SHORTLY_S = 3600.0
 """How long after another message one may end whose place is counted from it."""
 
+PLACES_FEW, APART_S, PLACES_MAX = 50, 60.0, 1_000
+"""After so many places a pause of so long is enough to count anew, and beyond ``PLACES_MAX`` all have the last one.
+
+Each place is waited for: where a receiver fails for weeks, that would take longer than all else does.
+"""
+
 NOT_OURS = (NoticeKind.TEST, NoticeKind.REPORT)
 """Messages that no watch and no run asks for."""
 
@@ -115,7 +121,7 @@ def past_of(database: RecordedDatabase, until: datetime | None, watch_every_s: f
         told_at=told,
         sent=sent,
         failures=failures,
-        places=_places(log, failures, database.read(stood_in_at)),
+        places=places_of(log, failures, database.read(stood_in_at)),
         runs=runs,
         made_up_until=end if len(made_up) > 1 else None,
     )
@@ -161,7 +167,7 @@ def _failures(log: Sequence[Notification]) -> Counter[str]:
     return failures
 
 
-def _places(
+def places_of(
     log: Sequence[Notification], failures: Collection[str], stood_in: Mapping[tuple[str, str, str], datetime]
 ) -> dict[str, int]:
     """By id, how many messages that failed or were orders had ended shortly before.
@@ -185,9 +191,14 @@ def _places(
     places: dict[str, int] = {}
     place, before = 0, datetime.min.replace(tzinfo=UTC)
     for name, ended in sorted(ends.items(), key=lambda item: item[1]):
-        place = place + 1 if (ended - before).total_seconds() <= SHORTLY_S else 0
+        place = _place_after(place, (ended - before).total_seconds())
         places[name], before = place, ended
     return places
+
+
+def _place_after(place: int, pause_s: float) -> int:
+    is_apart = pause_s > (SHORTLY_S if place < PLACES_FEW else APART_S)
+    return 0 if is_apart else min(place + 1, PLACES_MAX)
 
 
 def _made_up(

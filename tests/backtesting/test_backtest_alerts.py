@@ -17,11 +17,12 @@ from typer.testing import CliRunner
 
 from alerts import DeliveryError, decisions, outbox_store
 from alerts.channels import Channel
-from alerts.message import Message, Thread, Why
+from alerts.incident import NoticeKind
+from alerts.message import Message, Notification, Thread, Why
 from monitor import DatabaseError, MonitorError
 from monitor.backtesting.backtest_alerts import backtest_alerts
 from monitor.backtesting.messages import changed_lines, line_of
-from monitor.backtesting.past import Deed, Happened, downtimes
+from monitor.backtesting.past import APART_S, PLACES_FEW, PLACES_MAX, Deed, Happened, downtimes, places_of
 from monitor.cli import app
 from monitor.database import Database
 from monitor.moments import Moment, MomentKind
@@ -221,6 +222,27 @@ def test_what_people_do_while_the_daemon_is_down_does_not_make_it_run() -> None:
     kinds = (MomentKind.START, MomentKind.LOOK, None, None, MomentKind.START, None, MomentKind.RUN, None)
     happened = [Happened(START, Moment(kind, START) if kind else Deed.ACKNOWLEDGED) for kind in kinds]
     assert downtimes(happened) == [True, False, True, True, True, False, False, False]
+
+
+@pytest.mark.parametrize(
+    ("pause_s", "most"),
+    [(1.0, PLACES_MAX), (APART_S, PLACES_MAX), (APART_S + 1, PLACES_FEW)],
+    ids=["a storm", "one a minute", "with pauses"],
+)
+def test_what_a_receiver_that_fails_for_weeks_is_waited_for_is_bounded(pause_s: float, most: int) -> None:
+    log = [
+        Notification(
+            str(number),
+            "ops",
+            Message(str(number), NoticeKind.FIRING, "It is down.", START),
+            failed_at=START + timedelta(seconds=number * pause_s),
+        )
+        for number in range(PLACES_MAX + 500)
+    ]
+    places = places_of(log, {one.id for one in log}, {})
+    assert max(places.values()) == most
+    # Of a few that ended shortly one after the other each has the next place, whatever lies between them.
+    assert [places[str(number)] for number in range(PLACES_FEW)] == list(range(PLACES_FEW))
 
 
 def test_a_silence_that_lasts_longer_than_the_record_makes_no_messages_after_it(
