@@ -245,6 +245,15 @@ def test_what_a_receiver_that_fails_for_weeks_is_waited_for_is_bounded(pause_s: 
     assert [places[str(number)] for number in range(PLACES_FEW)] == list(range(PLACES_FEW))
 
 
+def test_locks_that_overlap_as_a_clock_was_set_back_are_gone_through(lived: Path, tmp_path: Path) -> None:
+    early, later, last = ((START + timedelta(hours=hours)).timestamp() for hours in (1.0, 1.2, 1.5))
+    locks = text(
+        "INSERT INTO rollback_lock (name, locked_by, locked_at, comment, unlocked_at, unlocked_by) VALUES "
+        f"('elsewhere', 'ada', {early}, '', {last}, 'ada'), ('elsewhere', 'eve', {later}, '', NULL, '')"
+    )
+    assert changed_lines(backtest_alerts(deployment_of(), changed(lived, tmp_path, locks), until=EARLY)) == ()
+
+
 def test_a_silence_that_lasts_longer_than_the_record_makes_no_messages_after_it(
     lived: Path, tmp_path: Path
 ) -> None:
