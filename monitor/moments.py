@@ -21,6 +21,9 @@ FORGOTTEN_AT_ONCE = 2000
 READ_AT_ONCE = 1000
 """How many rows are in memory at a time while they are read."""
 
+FIRST = "first"
+"""The fact of a start that no daemon was there before: calls may have ended earlier, and nobody looked at them then."""
+
 _MOMENT = SQLModel.metadata.tables["moment"]
 # Built once: SQLAlchemy takes longer to build a statement than SQLite to answer it.
 _INSERT = insert(_MOMENT)

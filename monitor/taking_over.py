@@ -20,7 +20,7 @@ from . import store
 from .canary_flow.canary_verdicts import incident_keys
 from .config import Config, Deployment
 from .deployment import house_of
-from .moments import Moment, MomentKind, note
+from .moments import FIRST, Moment, MomentKind, note
 from .pulse import absence
 from .traffic_flow.watch_silence import KEY as SILENCE_KEY
 from .traffic_flow.watch_traffic import incident_key
@@ -46,10 +46,12 @@ def take_over(
 
     ``problem`` is told what is amiss, ``happened`` that nobody watched for a while.
     """
-    if gap := absence(store.alive_at(session), now):
+    alive_at = store.alive_at(session)
+    if gap := absence(alive_at, now):
         happened(Trouble.ABSENCE, gap)
     store.save_alive(session, now)
-    note(session, Moment(MomentKind.START, now, facts={"config": deployment.fingerprint}))
+    facts = {"config": deployment.fingerprint, FIRST: alive_at is None}
+    note(session, Moment(MomentKind.START, now, facts=facts))
     if interrupted := canary_store.mark_interrupted(session, now):
         problem("Runs were interrupted when the last daemon ended; the log names them.")
         log.info("interrupted when the last daemon ended", runs=interrupted)

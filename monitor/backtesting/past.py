@@ -103,7 +103,8 @@ def past_of(database: RecordedDatabase, until: datetime | None, watch_every_s: f
     first_minute = database.read(partial(traffic_store.first_from, resolution=Resolution.MINUTE, start=0))
     last_minute = database.read(traffic_store.last_minute)
     end = noted[0].at if noted else until or _end_of(runs, last_minute)
-    made_up = _made_up(noted, runs, first_minute, end, watch_every_s) if end else []
+    is_whole = bool(noted and noted[0].facts.get(moments.FIRST))
+    made_up = _made_up(noted, runs, first_minute, end, watch_every_s) if end and not is_whole else []
     if noted and not made_up and noted[0].kind is not MomentKind.START:
         made_up = [Moment(MomentKind.START, noted[0].at)]  # that one is forgotten
     log = database.read(lambda s: outbox_store.notifications(s, limit=MESSAGES_MAX))

@@ -202,6 +202,14 @@ def test_a_past_without_moments_has_looks_made_up_and_says_so(lived: Path, tmp_p
     assert "it is not on record when the daemon looked" in note
 
 
+def test_calls_from_before_the_first_start_make_up_no_looks(lived: Path, tmp_path: Path) -> None:
+    older = text(
+        "UPDATE traffic_window SET minute = minute - 7200 WHERE id = (SELECT min(id) FROM traffic_window)"
+    )
+    compared = backtest_alerts(deployment_of(), changed(lived, tmp_path, older), until=EARLY)
+    assert compared.notes == ()
+
+
 def test_what_is_forgotten_is_left_out_and_named(lived: Path, tmp_path: Path) -> None:
     some = "run_id IN (SELECT id FROM run WHERE position BETWEEN 3 AND 5)"
     path = changed(
