@@ -11,6 +11,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from alerts.incident import NoticeKind
+from monitor.backtesting.backtest_alerts import backtest_alerts
+from monitor.backtesting.messages import changed_lines
+from monitor.config import load
 from monitor.demo.serving import LocalServer
 
 from .conftest import CHANNEL, Harbour, otlp_json, write_suite
@@ -132,6 +136,7 @@ def test_a_few_kills_over_a_page_a_rollback_and_a_baseline(voyage: Voyage, harbo
         come_to_rest(voyage)
     voyage_left_everything_right(voyage, harbour, sender)
     assert len(harbour.deploy.deliveries) == 2  # of one order, which the second time is known
+    a_backtest_sends_the_same(voyage.daemon)
 
 
 @pytest.mark.slow
@@ -239,6 +244,14 @@ def each_rollback_is_ordered_once(daemon: RunningDaemon, harbour: Harbour) -> No
         orders = [one for one in harbour.deploy.deliveries if one.payload.get("incident") == incident]
         assert len({one.id for one in orders}) == 1
     assert all(one.is_verified for one in harbour.deploy.deliveries)
+
+
+def a_backtest_sends_the_same(daemon: RunningDaemon) -> None:
+    deployment = load(daemon.folder / "anchorwatch.yaml", {})
+    compared = backtest_alerts(deployment, daemon.data / "anchorwatch.sqlite")
+    assert changed_lines(compared) == ()
+    kinds = {one.message.kind for one in compared.live.messages}
+    assert kinds >= {NoticeKind.FIRING, NoticeKind.ROLLBACK, NoticeKind.ROLLBACK_NEWS}
 
 
 def unix(at: str) -> float:
