@@ -41,10 +41,10 @@ from monitor.traffic.watches.config import WatchConfig
 from monitor.watchman.config import WatchmanConfig
 
 from . import MonitorError
-from .dependencies import ServiceConfig
-from .inhibit_config import InhibitConfig
-from .inhibit_problems import dependency_problems, rule_problems
-from .inhibitions import inhibitions_of
+from .inhibiting.config import InhibitConfig
+from .inhibiting.dependencies import ServiceConfig
+from .inhibiting.inhibitions import inhibitions_of
+from .inhibiting.problems import dependency_problems, rule_problems
 from .schedule import Cron, Every, cron_problem, slot_s
 
 DEFAULT_FILE = "anchorwatch.yaml"

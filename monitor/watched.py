@@ -22,7 +22,7 @@ from canaries.store import Content
 from canaries.suite import Suite
 from canaries.thinning import is_thinned
 
-from .inhibitions import RULES
+from .inhibiting.inhibitions import RULES
 
 
 @dataclass(frozen=True, slots=True)

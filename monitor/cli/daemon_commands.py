@@ -118,7 +118,7 @@ def check_config(config: ConfigOption = None, data: DataOption = HERE, as_json: 
     from monitor import MonitorError
     from monitor.advice import advice, spending
     from monitor.config import DEFAULT_FILE, ConfigError
-    from monitor.inhibitions import shown
+    from monitor.inhibiting.inhibitions import shown
 
     try:
         deployment = deployment_at(config)

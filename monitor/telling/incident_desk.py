@@ -39,7 +39,7 @@ from dashboards.desk import (
 )
 from dashboards.view import DeliveryState, EvidenceLine, IncidentState
 
-from ..inhibitions import shown
+from ..inhibiting.inhibitions import shown
 from .asked_route import incident_as_asked
 from .database_desk import DatabaseDesk
 

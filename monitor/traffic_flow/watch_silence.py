@@ -15,7 +15,7 @@ from alerts.finding import Finding, Label, Severity, Source, Verdict
 from alerts.incident import AlertRule
 from dashboards.view import Hearing
 
-from ..inhibitions import BROKEN, EXTENT, INGEST, NO_TRAFFIC, PARTLY, SERVICE, SILENCE, SPANS
+from ..inhibiting.inhibitions import BROKEN, EXTENT, INGEST, NO_TRAFFIC, PARTLY, SERVICE, SILENCE, SPANS
 from ..traffic.silence.active_minutes import ALL, ActiveMinutes
 from ..traffic.silence.config import SilenceConfig
 from ..traffic.silence.ingest_counts import IngestCounts

@@ -14,7 +14,7 @@ from alerts.matcher import parse_matchers
 from alerts.routing_config import MuteTimeConfig, RouteConfig, routing_of
 from dashboards.app import build_app
 from dashboards.incident_pages import SHOWN_MAX
-from monitor.inhibitions import RULES
+from monitor.inhibiting.inhibitions import RULES
 from monitor.telling.incident_desk import Desk
 
 TOKEN = "a-long-token-of-ours"

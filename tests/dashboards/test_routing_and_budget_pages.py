@@ -15,7 +15,7 @@ from alerts.silence import Silence
 from dashboards.app import build_app
 from dashboards.desk import IncidentLine
 from dashboards.view import Budget, IncidentState, RulePrecision
-from monitor.inhibitions import inhibitions_of
+from monitor.inhibiting.inhibitions import inhibitions_of
 from monitor.telling.incident_desk import Desk
 
 TREE: dict[str, Any] = {

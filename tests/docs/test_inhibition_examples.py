@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from monitor.config import load
-from monitor.inhibit_config import InhibitConfig, InhibitRuleConfig
-from monitor.inhibitions import DEPENDS_ON, RULES
+from monitor.inhibiting.config import InhibitConfig, InhibitRuleConfig
+from monitor.inhibiting.inhibitions import DEPENDS_ON, RULES
 
 DOCUMENT = (Path(__file__).parents[2] / "docs/inhibition.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"^```yaml\n(.*?)^```", DOCUMENT, re.MULTILINE | re.DOTALL)

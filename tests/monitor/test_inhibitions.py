@@ -17,8 +17,8 @@ from alerts.rollback import Action
 from canaries.proofs import ProofKind
 from monitor.cli import app
 from monitor.config import ConfigError, load
-from monitor.dependencies import circle, dependants
-from monitor.inhibitions import RULES, SAID, BuiltIn, inhibitions_of, shown
+from monitor.inhibiting.dependencies import circle, dependants
+from monitor.inhibiting.inhibitions import RULES, SAID, BuiltIn, inhibitions_of, shown
 from monitor.telling.messenger import tell_groups
 
 # --- an identity that is proven

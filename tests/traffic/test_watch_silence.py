@@ -12,7 +12,7 @@ from alerts.incident import AlertRule, State
 from alerts.intake import receive
 from dashboards.view import Hearing
 from monitor.database import Database
-from monitor.inhibitions import RULES
+from monitor.inhibiting.inhibitions import RULES
 from monitor.traffic.silence.config import SilenceConfig
 from monitor.traffic.silence.ingest_counts import Arrived, IngestCounts, Loss
 from monitor.traffic.silence.judging import Extent

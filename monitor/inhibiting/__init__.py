@@ -1,0 +1,1 @@
+"""Which incidents explain which others away: the rules of all, who depends on whom, and what a configuration adds."""
