@@ -198,7 +198,10 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """One row of the outbox: a message on its way to one receiver."""
+    """One row of the outbox: a message on its way to one receiver.
+
+    ``attempts`` are those since it was last due anew, ``given_up`` how often it was given up before that.
+    """
 
     id: str
     receiver: str
@@ -209,6 +212,7 @@ class Notification:
     sent_at: datetime | None = None
     failed_at: datetime | None = None
     last_error: str | None = None
+    given_up: int = 0
 
     @property
     def is_waiting(self) -> bool:

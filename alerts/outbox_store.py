@@ -315,6 +315,7 @@ def requeue(session: Session, notification_id: str) -> bool:
     if row is None or row.failed_at is None:
         return False
     row.failed_at, row.next_attempt_at, row.attempts, row.digest_id = None, None, 0, None
+    row.given_up += 1
     return True
 
 
@@ -504,6 +505,7 @@ def _notification(row: NotificationRow) -> Notification:
         receiver=row.receiver,
         message=Message.from_json(row.payload),
         attempts=row.attempts,
+        given_up=row.given_up,
         next_attempt_at=moment(row.next_attempt_at),
         claimed_at=moment(row.claimed_at),
         sent_at=moment(row.sent_at),

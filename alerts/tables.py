@@ -75,6 +75,7 @@ class NotificationRow(SQLModel, table=True):
     payload: str
     created_at: float
     attempts: int = 0
+    given_up: int = 0
     next_attempt_at: float | None = None
     claimed_at: float | None = None
     sent_at: float | None = None

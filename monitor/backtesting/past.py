@@ -161,9 +161,7 @@ def _failures(log: Sequence[Notification]) -> Counter[str]:
     failures: Counter[str] = Counter()
     for one in log:
         times = instead[one.message.group_id, one.message.created_at, one.receiver]
-        # What was given up and is due again begins anew; what it failed of stays when a digest tells of it.
-        is_due_again = one.sent_at is not None and one.attempts == 0 and one.last_error is not None
-        if times := max(times, one.failed_at is not None, is_due_again):
+        if times := max(times, one.given_up + (one.failed_at is not None)):
             failures[one.id] = times
     return failures
 

@@ -1,4 +1,4 @@
-"""locks that were taken back, and who ended a silence."""
+"""locks that were taken back, who ended a silence, and how often a message was given up."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,6 +12,9 @@ depends_on = None
 def upgrade() -> None:
     with op.batch_alter_table("silence", schema=None) as batch_op:
         batch_op.add_column(sa.Column("ended_by", sa.String(), nullable=False, server_default=""))
+
+    with op.batch_alter_table("notification", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("given_up", sa.Integer(), nullable=False, server_default="0"))
 
     op.rename_table("rollback_lock", "rollback_lock_held")
     op.create_table(
