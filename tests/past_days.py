@@ -116,6 +116,13 @@ class Even(random.Random):
         return 0.5
 
 
+class Middle(random.Random):
+    """Chance that is the same in whatever order it is asked."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return (a + b) / 2
+
+
 @dataclass
 class Receiver:
     """One that is now and then out of reach, for a moment or for good."""
