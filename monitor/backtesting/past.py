@@ -49,7 +49,7 @@ class Deed(StrEnum):
     """What is done at a moment of a backtest beside what the daemon decided."""
 
     SILENCED = "silenced"
-    SILENCE_OVER = "a silence is over"
+    SILENCE_OVER = "somebody has ended a silence"
     ACKNOWLEDGED = "acknowledged"
     BASELINE = "baseline"
     ANSWERED = "a question whether to roll back is answered, or closed"
@@ -132,7 +132,8 @@ def _people(session: Session) -> Iterator[Happened]:
     """What people did, as far as it is on record."""
     for silence in silence_store.all_made(session):
         yield Happened(silence.created_at, Deed.SILENCED, silence)
-        yield Happened(silence.ends_at, Deed.SILENCE_OVER, silence)
+        if silence.ended_by:  # who is held by one that ends by itself is looked at then in any case
+            yield Happened(silence.ends_at, Deed.SILENCE_OVER, silence)
     for one in actions.acknowledgements(session):
         yield Happened(one.at, Deed.ACKNOWLEDGED, one)
     for past in rollback_store.no_longer_open(session):
@@ -239,10 +240,7 @@ def _in_order(noted: Sequence[Moment], deeds: Sequence[Happened]) -> list[Happen
     # Whoever does something is told of it at the same moment at the earliest; an order ends after what was decided.
     ordered += [(one.at, 2 if one.what is Deed.ORDERED else 0, one) for one in deeds]
     ordered.sort(key=lambda entry: entry[:2])
-    happened = [one for _, _, one in ordered]
-    while happened and happened[-1].what is Deed.SILENCE_OVER:
-        happened.pop()  # it lasts longer than the record, which says nothing of that time
-    return happened
+    return [one for _, _, one in ordered]
 
 
 def downtimes(happened: Sequence[Happened]) -> list[bool]:
