@@ -8,7 +8,6 @@ in their order.
 
 import asyncio
 import random
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -64,7 +63,8 @@ _FALL_BACK = (*ALARMS, NoticeKind.DIGEST)
 """What somebody has to hear."""
 
 _FALLBACK_OF = "fallback of "
-_TOLD_INSTEAD = re.compile("told to (.+) instead")
+_TOLD_TO, _INSTEAD = "told to ", " instead"
+"""How a decision says for whom somebody stands in, and who does."""
 
 
 class Database(Protocol):
@@ -257,16 +257,15 @@ class Outbox:
             note=f"{row.receiver} was to have this and could not be reached.",
         )
         outbox_store.enqueue(session, [addressed(news, receiver, len(news.tried))])
-        record(session, delivery.at, what, f"told to {receiver} instead", group_id=message.group_id)
+        record(session, delivery.at, what, f"{_TOLD_TO}{receiver}{_INSTEAD}", group_id=message.group_id)
 
 
 def stood_in_at(session: Session) -> dict[tuple[str, str, str], datetime]:
     """When it was decided that somebody stands in, by group, the receiver that was not reached, and who stood in."""
     return {
-        (one.group_id, name, receiver): one.first_at
+        (one.group_id, one.what.removeprefix(_FALLBACK_OF), receiver): one.first_at
         for one in begun_with(session, _FALLBACK_OF)
-        if one.group_id and (name := one.what.removeprefix(_FALLBACK_OF))
-        for receiver in _TOLD_INSTEAD.findall(one.why)
+        if one.group_id and (receiver := one.why.removeprefix(_TOLD_TO).removesuffix(_INSTEAD)) != one.why
     }
 
 

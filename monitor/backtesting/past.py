@@ -49,7 +49,7 @@ class Deed(StrEnum):
     """What is done at a moment of a backtest beside what the daemon decided."""
 
     SILENCED = "silenced"
-    SILENCE_OVER = "somebody has ended a silence"
+    SILENCE_ENDED = "somebody has ended a silence"
     ACKNOWLEDGED = "acknowledged"
     BASELINE = "baseline"
     ANSWERED = "a question whether to roll back is answered, or closed"
@@ -133,7 +133,7 @@ def _people(session: Session) -> Iterator[Happened]:
     for silence in silence_store.all_made(session):
         yield Happened(silence.created_at, Deed.SILENCED, silence)
         if silence.ended_by:  # who is held by one that ends by itself is looked at then in any case
-            yield Happened(silence.ends_at, Deed.SILENCE_OVER, silence)
+            yield Happened(silence.ends_at, Deed.SILENCE_ENDED, silence)
     for one in actions.acknowledgements(session):
         yield Happened(one.at, Deed.ACKNOWLEDGED, one)
     for past in rollback_store.no_longer_open(session):

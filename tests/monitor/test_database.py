@@ -13,6 +13,7 @@ from sqlalchemy.exc import OperationalError
 from sqlmodel import Session
 
 from monitor import DatabaseError, schema
+from monitor import database as database_module
 from monitor.database import BUSY_TIMEOUT_MS, COPY_AFTER_COMMITS, REFUSED_TIMEOUT_MS, Database
 
 
@@ -181,7 +182,7 @@ async def test_what_was_committed_is_copied_into_the_file_beside_the_commits(dat
 async def test_the_log_does_not_grow_though_somebody_commits_at_every_moment(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("monitor.database.LOG_PAGES", 1)
+    monkeypatch.setattr(database_module, "LOG_PAGES", 1)
     log = database.path.with_name(database.path.name + "-wal")
     count = text("UPDATE setting SET value = value + 1 WHERE name = 'count'")
     meanwhile = []
@@ -206,7 +207,7 @@ async def test_the_log_does_not_grow_though_somebody_commits_at_every_moment(
 async def test_a_log_that_takes_long_to_be_copied_holds_up_nobody_and_is_copied_once_at_a_time(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("monitor.database.COPY_WAIT_S", 0.0)
+    monkeypatch.setattr(database_module, "COPY_WAIT_S", 0.0)
     may_go_on, begun = threading.Event(), []
 
     @event.listens_for(database.engine, "before_cursor_execute")
@@ -225,7 +226,7 @@ async def test_a_log_that_takes_long_to_be_copied_holds_up_nobody_and_is_copied_
     await database.copy_log()
     commit_often()
     await database.copy_log()  # as the first goes on, this is at once over
-    monkeypatch.setattr("monitor.database.COPY_WAIT_S", 30.0)
+    monkeypatch.setattr(database_module, "COPY_WAIT_S", 30.0)
     may_go_on.set()
     with pytest.raises(OperationalError, match="disk full"):
         await database.copy_log()
