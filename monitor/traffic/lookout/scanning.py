@@ -113,7 +113,7 @@ class ScanningReader(ProtobufReader):
         choose = self._choose if self._chosen_keys else None
         try:
             records, texts, sessions, chosen, left, others, amiss = self._scanner.scan(
-                body, jobs, choose, found.earliest_ns, found.latest_ns, found.rows.kinds
+                body, jobs, choose, found.earliest_ns, found.latest_ns, found.rows.kinds.numbers
             )
         except ValueError as error:
             raise OtlpError(f"not a protobuf ExportTraceServiceRequest: {error}") from error
