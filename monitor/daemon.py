@@ -517,8 +517,8 @@ class Daemon:
             "watching",
             targets=len(self.deployment.config.targets),
             watches=len(self.deployment.config.watches),
+            spans_are_read=how_spans_are_read,
         )
-        log.info("spans are read", how=how_spans_are_read)
         scheme = "https" if self.traces_tls else "http"
         places = {"pages and API": address(self.pages), "OTLP/HTTP": address(self.traces, scheme)}
         if self._grpc:
