@@ -22,12 +22,12 @@ from ..sightings import Shapes, Sighting
 from ..silence.ingest_counts import Loss
 from . import slim
 from .book import Group, NoCalls
-from .build_scanner import source_mark
 from .found import TOO_EARLY, TOO_LATE, Found, Watch
 from .origin import Chosen, Home, Origin
 from .packing import Entry, packed
 from .plans import Plan
 from .protobuf import LARGE, ProtobufReader
+from .scanner_building import source_mark
 from .watched import vocabulary
 
 _HOW_TO_BUILD = (
