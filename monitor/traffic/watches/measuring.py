@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..calls import CostBasis
+from ..calls import CostBasis, ErrorClass
 from ..windows.exemplars import Exemplars
 from ..windows.exemplars import Kind as ExemplarKind
 from ..windows.histogram import Histogram, merged
@@ -91,6 +91,8 @@ _EXAMPLES = {
     "input_tokens": ExemplarKind.DEAREST,
     "output_tokens": ExemplarKind.DEAREST,
     "error_share": ExemplarKind.FAILED,
+    **{f"{one.value}_share": ExemplarKind.FAILED for one in ErrorClass if one is not ErrorClass.OTHER},
+    "other_error_share": ExemplarKind.FAILED,
 }
 
 
