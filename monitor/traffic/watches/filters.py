@@ -92,7 +92,7 @@ _KNOWN: dict[str, type[StrEnum]] = {
 class ShareConfig(BaseModel):
     """A share of calls: of those that ``of`` matches, how many ``where`` matches as well.
 
-    Of answers that failed a check it is a share of those that this check judged: one that nobody looked at has not passed.
+    Of answers that failed a check it is a share of those that this check judged: what nobody looked at has not passed.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
