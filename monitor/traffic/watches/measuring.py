@@ -43,7 +43,7 @@ def measured(measure: Measure, windows: Sequence[Window]) -> Measured | None:
     histogram = merged(getattr(window, measure.histogram) for window in windows)
     ambiguous, remark = 0, ""
     if measure.unit is Unit.DOLLARS:
-        ambiguous, remark = _ambiguous(windows), _costs_remark(windows)
+        ambiguous, remark = _ambiguous(windows), costs_remark(windows)
     if measure.quantile is None:
         return _mean(histogram, ambiguous, remark)
     return _quantile(histogram, measure.quantile, ambiguous, remark)
@@ -187,7 +187,7 @@ def _ambiguous(windows: Iterable[Window]) -> int:
     return sum(window.cost_bases.get(CostBasis.AMBIGUOUS, 0) for window in windows)
 
 
-def _costs_remark(windows: Sequence[Window]) -> str:
+def costs_remark(windows: Sequence[Window]) -> str:
     """How far the costs can be trusted, where not all of them are known for sure."""
     ambiguous, unpriced = _ambiguous(windows), sum(window.unpriced for window in windows)
     remarks = (
