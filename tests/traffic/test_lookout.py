@@ -88,9 +88,9 @@ MakeLookout = Callable[..., Lookout]
 
 
 def built_scanner() -> Any:
-    """The scanner in C. The wheel ships its source only; in a checkout `make test` builds it before."""
+    """The scanner in C. The wheel under test is built without it; in a checkout `make test` builds it before."""
     if scanner is None and os.environ.get("ANCHORWATCH_EXPECT_WHEEL") == "1":
-        pytest.skip("a wheel holds no scanner; it is tested in the checkout")
+        pytest.skip("this wheel holds no scanner; it is tested in the checkout")
     require("the scanner", scanner is not None, "make scanner (with a C compiler)")
     return scanner
 
