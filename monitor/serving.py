@@ -151,6 +151,7 @@ def server(app: Any, tls: ssl.SSLContext | None = None) -> Server:
         app,
         lifespan="off",
         http=HttpProtocol,
+        ws="none",
         log_config=None,
         log_level="error",  # below that stands what any stranger can provoke, a line for each request
         access_log=False,
