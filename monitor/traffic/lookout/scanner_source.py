@@ -4,7 +4,7 @@ from hashlib import sha256
 from pathlib import Path
 
 SOURCE = Path(__file__).with_name("_scan.c")
-INCLUDED = tuple(SOURCE.with_name(name) for name in ("_json.h", "_chains.h"))
+INCLUDED = tuple(SOURCE.with_name(name) for name in ("_json.h", "_chains.h", "_counts.h"))
 
 _MARK_LETTERS = 16
 
