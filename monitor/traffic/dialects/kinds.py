@@ -82,6 +82,16 @@ def concluded(told: "Told", dialect: Dialect) -> Operation | None:
     return _operation_by_name(span)
 
 
+def asks_embedding_model(told: "Told", dialect: Dialect) -> bool:
+    """Whether a model was asked that does nothing but embed.
+
+    Where all models are asked in one way, as on Bedrock, libraries call that a completion of any of them.
+    """
+    facts = dialect.facts
+    model = told.find("", (*facts.request_model, *facts.response_model, *facts.outcome_model), text)
+    return model is not None and _EMBEDDING_NAME.search(model) is not None
+
+
 def _operation_by_name(span: Span) -> Operation:
     hints = [span.name, *(str(span.attributes.get(key, "")) for key in ADDRESSES)]
     return Operation.EMBEDDINGS if any(map(_EMBEDDING_NAME.search, hints)) else Operation.CHAT

@@ -1,4 +1,4 @@
-"""Pydantic's Logfire, on OpenTelemetry's names.
+"""Pydantic's Logfire and Pydantic AI, on OpenTelemetry's names.
 
 The span of a stream ends when its headers come; a second one, without length and in a trace of its own, tells
 the rest when the stream ends.
@@ -9,7 +9,8 @@ from .tables import Dialect, Facts, places
 
 LOGFIRE = Dialect(
     "logfire",
-    marks=("logfire.span_type", "logfire.msg_template", "logfire.msg"),
+    marks=("logfire.span_type", "logfire.msg_template", "logfire.msg", "logfire.json_schema"),
+    scopes=("pydantic-ai",),
     kinds=(OPERATION_NAME,),
     facts=Facts(
         streaming=places("request_data > stream"),

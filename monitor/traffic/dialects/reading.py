@@ -10,7 +10,7 @@ from .answers import Answer, read_answer
 from .counts import cached_tokens, output_tokens, reasoning_tokens, usage_of, written_tokens
 from .documents import parse
 from .failures import Outcome, failure_of
-from .kinds import Kind, NoCall, concluded, kind_of
+from .kinds import Kind, NoCall, asks_embedding_model, concluded, kind_of
 from .models import Models
 from .streams import stream_of
 from .tables import Dialect, Place
@@ -54,6 +54,8 @@ def _report(told: Told, dialect: Dialect, operation: Operation, kind: Kind) -> R
     span, facts = told.span, dialect.facts
     answer = answer_of(told, dialect)
     usage = usage_of(told, dialect).filled_from(answer.usage)
+    if not usage.output and asks_embedding_model(told, dialect):
+        operation = Operation.EMBEDDINGS
     is_ending = (
         dialect.log_kind is not None and span.attributes.get(dialect.log_kind[0]) == dialect.log_kind[1]
     )

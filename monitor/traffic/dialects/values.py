@@ -122,6 +122,7 @@ _SPELLINGS = {
     "ollama": ("ollama_chat",),
     "openai": ("chatopenai", "open_ai"),
     "perplexity": (),
+    "together": ("togetherai", "together_ai"),
     "x_ai": ("xai",),
 }
 """How OpenTelemetry's provider names are spelt elsewhere, in lower case with underscores."""
