@@ -119,6 +119,7 @@ GENERAL_FACTS = Facts(
             "gen_ai.response.time_to_first_token",
             "gen_ai.client.time_to_first_token",
             "gen_ai.server.ttft",
+            "gen_ai.streaming.time_to_first_token",
             "llm.time_to_first_token",
         ),
         *first_token(Clock.MOMENT, "langfuse.observation.completion_start_time"),

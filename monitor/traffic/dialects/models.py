@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from ..calls import Operation
 from .answers import Answer
+from .kinds import NAME_OF_SPAN
 from .tables import Dialect
 from .told import Told, of_answer
 from .values import provider, text
@@ -32,7 +33,7 @@ class Models:
     def read(self, answer: Answer, is_refused: bool) -> tuple[str | None, str | None]:
         """The model that was asked for, and the one that answered."""
         told, facts = self.told, self.dialect.facts
-        asked = told.find("request_model", facts.request_model, text)
+        asked = told.find("request_model", facts.request_model, text) or self._in_name()
         answered = told.find("response_model", facts.response_model, text)
         answered = answered or of_answer(told, "response_model", answer.model)
         named = told.find("", facts.outcome_model, text)
@@ -48,6 +49,15 @@ class Models:
             # No aliases, no fallbacks: embeddings of two models do not go together.
             return asked or answered, answered or asked
         return asked, answered
+
+    def _in_name(self) -> str | None:
+        """The model behind the operation in the span's name, where the name alone says that the span is a call."""
+        if self.told.sources.get("operation") != NAME_OF_SPAN:
+            return None
+        model = text(self.told.span.name.partition(" ")[2])
+        if model is not None:
+            self.told.sources["request_model"] = NAME_OF_SPAN
+        return model
 
     def _is_asked(self, named: str, answered: str | None) -> bool:
         """The one model that is named, by whatever side, is surely the one that was asked for."""

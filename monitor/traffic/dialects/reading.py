@@ -15,7 +15,7 @@ from .models import Models
 from .streams import stream_of
 from .tables import Dialect, Place
 from .told import Told, of_answer
-from .values import finish_reason, provider, provider_of_model, seconds, text
+from .values import finish_reason, provider, provider_of_model, provider_of_scope, seconds, text
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ def _report(told: Told, dialect: Dialect, operation: Operation, kind: Kind) -> R
     failure = failure_of(told, dialect, Outcome(finish, usage, response_id, has_begun))
     provider_name = told.find("provider", facts.provider, provider)
     provider_name = provider_name or told.find("provider", facts.provider_of_model, provider_of_model)
-    provider_name = provider_name or dialect.provider
+    provider_name = provider_name or dialect.provider or provider_of_scope(span.scope)
     models = Models(told, dialect, operation, provider_name, response_id)
     request_model, response_model = models.read(answer, failure is not None and not has_begun)
     duration_s = span.duration_s

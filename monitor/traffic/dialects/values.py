@@ -180,6 +180,16 @@ def provider_of_model(value: object) -> str | None:
     return _PROVIDER_OF.get(re.sub(r"[\s-]", "_", prefix.lower())) if slash else None
 
 
+_SDKS = ("bedrock", "cohere", "groq", "mistralai", "ollama")
+"""SDKs that ask one provider only, by their names at the end of the scopes that instrument them."""
+
+
+def provider_of_scope(scope: str) -> str | None:
+    """The provider of a library that instruments the SDK of one provider."""
+    sdk = scope.rsplit(".", 1)[-1]
+    return _PROVIDER_OF[sdk] if sdk in _SDKS else None
+
+
 _FINISH_REASONS = {
     FinishReason.STOP: (
         "stop",
