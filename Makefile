@@ -16,6 +16,9 @@ DEV := $(VENV)/.installed-dev
 RUNTIME := $(if $(wildcard $(DEV)),$(DEV),$(VENV)/.installed-runtime)
 PARTS := $(VENV)/.installed-real-parts
 
+# The part in C that reads spans faster: installing builds it where there is a compiler, and this when its source changed.
+SCANNER := $(VENV)/bin/python -I monitor/traffic/lookout/build_scanner.py
+
 .PHONY: help
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | while IFS=$$'\t' read -r name text; do \
@@ -23,14 +26,16 @@ help: ## what can be made
 
 .PHONY: demo
 demo: $(RUNTIME) ## the whole story on this machine, without keys; ONCE=1 runs it to its end and exits
+	@$(SCANNER) --if-possible
 	$(VENV)/bin/anchorwatch demo $(if $(ONCE),--once)
 
 .PHONY: setup
 setup: $(DEV) ## everything for development, below .venv
+	@$(SCANNER) --if-possible
 
 .PHONY: test
 test: $(DEV) $(PARTS) ## the tests, but for those that take minutes
-	-$(VENV)/bin/python -m monitor.traffic.lookout.build_scanner  # tested where there is a compiler, needed nowhere
+	@$(SCANNER) --if-possible
 	$(VENV)/bin/pytest -n $(WORKERS) -m "not slow"
 
 .PHONY: test-slow
@@ -44,10 +49,10 @@ test-real: $(DEV) $(PARTS) smollm ## the tests that need real parts: a small LLM
 .PHONY: test-wheel
 test-wheel: $(DEV) $(PARTS) ## on the wheel that we ship: its files, and the tests of what starts, serves and reads
 	rm -rf dist
-	$(VENV)/bin/python -m build --wheel --no-isolation --outdir dist . >/dev/null
+	ANCHORWATCH_NO_SCANNER=1 $(VENV)/bin/python -m build --wheel --no-isolation --outdir dist . >/dev/null
 	scripts/install.sh $(VENV_WHEEL) requirements-dev.lock dist/*.whl
-# PYTHONSAFEPATH: `python -m` in a test must not find this checkout before the wheel. The wheel has no built scanner, so that
-# the traffic is read in pure Python here; what computes only is the same file in both, and was tested by `make test`.
+# PYTHONSAFEPATH: `python -m` in a test must not find this checkout before the wheel. This wheel is built without the scanner, so
+# that traffic is read in pure Python here; what computes only is the same file in both, and was tested by `make test`.
 	PYTHONSAFEPATH=1 ANCHORWATCH_EXPECT_WHEEL=1 $(VENV_WHEEL)/bin/pytest -n $(WORKERS) -m "not slow" \
 	  -p no:cacheprovider tests/test_installed_package.py tests/daemon tests/demo tests/dashboards tests/docs tests/traffic
 
@@ -76,7 +81,7 @@ lock: $(DEV) ## pin anew what pyproject.toml asks for; UPGRADE=1 takes the newes
 
 .PHONY: scanner
 scanner: $(RUNTIME) ## build the part in C that reads spans faster; needs a C compiler, and nothing needs it
-	$(VENV)/bin/python -m monitor.traffic.lookout.build_scanner
+	$(SCANNER)
 
 .PHONY: smollm
 smollm:

@@ -58,6 +58,7 @@ from .traffic import StoreError
 from .traffic.checks import AnswerChecks
 from .traffic.config import TlsConfig
 from .traffic.intake import FOLD_EVERY_S, Intake
+from .traffic.lookout.scanning import how_spans_are_read
 from .traffic.pricing import price_list
 from .traffic.pricing.book import PriceBook
 from .traffic.receiving.body import InFlight
@@ -519,6 +520,7 @@ class Daemon:
             targets=len(self.deployment.config.targets),
             watches=len(self.deployment.config.watches),
         )
+        log.info("spans are read", how=how_spans_are_read)
         scheme = "https" if self.traces_tls else "http"
         places = {"pages and API": address(self.pages), "OTLP/HTTP": address(self.traces, scheme)}
         if self._grpc:

@@ -14,6 +14,7 @@ A request that is sent again is answered as before and not counted again: its ma
 import asyncio
 import contextlib
 import logging
+import sqlite3
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +22,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeVar
 
-from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from canaries.clock import Clock
@@ -78,7 +78,7 @@ FOLD_AFTER_CALLS = 500_000
 CUT_ENTRIES = 32
 """So many entries are cut from the journal with one transaction: requests wait while that writes."""
 
-_STORE_ERRORS = (SQLAlchemyError, RuntimeError)
+_STORE_ERRORS = (SQLAlchemyError, sqlite3.Error, RuntimeError)
 """What a write that did not happen raises; RuntimeError is how the executor of a closed database says it."""
 
 RECOVER_ENTRIES = 200
@@ -382,7 +382,7 @@ class Intake:
             _LOG.exception("calls could not be counted")
             return []
 
-        def work(connection: Connection) -> int:
+        def work(connection: sqlite3.Connection) -> int:
             entry_id = store.journal(connection, len(batch.settled), body, now)
             store.remember(connection, entry_id, answered, now)
             return entry_id

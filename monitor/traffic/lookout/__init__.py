@@ -17,9 +17,10 @@ from msgspec import MsgspecError
 from orjson import JSONDecodeError
 
 from .. import OtlpError
+from ..kinds import Kinds
 from ..otlp import Encoding, decode
 from ..otlp_size import JSON_MARKS_MAX, check_json
-from ..rows import Rows
+from ..rows import Rows, RowsWriter
 from ..sightings import Shapes, Sighting
 from ..silence.ingest_counts import Arrived
 from .book import PLANS_MAX
@@ -71,6 +72,7 @@ class Lookout:
             else ProtobufReader(watch, shapes, plans_max)
         )
         self._json = JsonReader(watch, shapes, plans_max)
+        self._kinds = Kinds()
         self._as_protobuf = scanner.as_protobuf if scanner is not None else None
 
     def _rewritten(self, body: bytes) -> bytes | None:
@@ -92,7 +94,9 @@ class Lookout:
 
         Raises OtlpError when it is none, OversizeError when it holds more than one request may.
         """
-        found = _nothing_at(now)
+        if self._kinds.is_full:
+            self._kinds = Kinds()
+        found = _nothing_at(now, self._kinds)
         try:
             if encoding is Encoding.PROTOBUF:
                 self._protobuf.read(body, found)
@@ -101,7 +105,7 @@ class Lookout:
             else:
                 self._json.read(body, found)
         except _UNREADABLE:
-            found = _nothing_at(now)
+            found = _nothing_at(now, self._kinds)
             # Who decodes it whole reads it nevertheless, or knows how to say what is wrong.
             decoded = decode(body, encoding)
             self._protobuf.read_decoded(decoded.spans, found)
@@ -115,5 +119,5 @@ class Lookout:
 _UNREADABLE = (DecodeError, OtlpError, UnicodeDecodeError, JSONDecodeError, MsgspecError)
 
 
-def _nothing_at(now: float) -> Found:
-    return Found(round((now - AGE_MAX_S) * 1e9), round((now + FUTURE_MAX_S) * 1e9))
+def _nothing_at(now: float, kinds: Kinds) -> Found:
+    return Found(round((now - AGE_MAX_S) * 1e9), round((now + FUTURE_MAX_S) * 1e9), RowsWriter(kinds))

@@ -31,6 +31,7 @@
 
 typedef const uint8_t *Bytes;
 typedef uint8_t Block __attribute__((vector_size(BLOCK)));
+typedef int8_t SignedBlock __attribute__((vector_size(BLOCK)));
 typedef uint64_t Words __attribute__((vector_size(BLOCK)));
 
 typedef struct {

@@ -22,26 +22,32 @@ from ..sightings import Shapes, Sighting
 from ..silence.ingest_counts import Loss
 from . import slim
 from .book import Group, NoCalls
+from .build_scanner import source_mark
 from .found import TOO_EARLY, TOO_LATE, Found, Watch
 from .origin import Chosen, Home, Origin
 from .packing import Entry, packed
 from .plans import Plan
 from .protobuf import LARGE, ProtobufReader
-from .scanner_source import source_mark
 from .watched import vocabulary
 
+_HOW_TO_BUILD = (
+    "where there is a C compiler, `python -m monitor.traffic.lookout.build_scanner` builds the faster scanner"
+)
 
-def _built() -> ModuleType | None:
-    """The scanner; ``None`` where it was not built, or of another source than the one beside it."""
+
+def _built() -> tuple[ModuleType | None, str]:
+    """The scanner, or ``None`` where it cannot be used; and what to say of that."""
     try:
         found = import_module("._scan", __package__)
     except ImportError:
-        return None
-    return found if getattr(found, "SOURCE_MARK", "none") == (source_mark() or found.SOURCE_MARK) else None
+        return None, f"in Python, by which a span takes several times as long; {_HOW_TO_BUILD}"
+    if getattr(found, "SOURCE_MARK", "none") != (source_mark() or found.SOURCE_MARK):
+        return None, f"in Python, as the scanner in C was built of another source; {_HOW_TO_BUILD}"
+    return found, "by the scanner in C"
 
 
-scanner: ModuleType | None = _built()
-"""The module in C, where it can be used."""
+scanner, how_spans_are_read = _built()
+"""The module in C, where it can be used, and words for people on how spans are read."""
 
 Plans = dict[bytes, Entry | bool | None]
 """Plans by what decides: ``None`` for spans that are no calls, and ``False`` for those that are for Python alone."""
@@ -107,7 +113,7 @@ class ScanningReader(ProtobufReader):
         choose = self._choose if self._chosen_keys else None
         try:
             records, texts, sessions, chosen, left, others, amiss = self._scanner.scan(
-                body, jobs, choose, found.earliest_ns, found.latest_ns, found.rows.kinds
+                body, jobs, choose, found.earliest_ns, found.latest_ns, found.rows.kinds.numbers
             )
         except ValueError as error:
             raise OtlpError(f"not a protobuf ExportTraceServiceRequest: {error}") from error

@@ -1,10 +1,11 @@
 """Windows by minute and series, into which calls are counted one by one or by the thousand."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from ..calls import Call
 from ..rows import Floats, Integers, Rows
-from .heap import Group, Heap
+from .groups import Groups
+from .heap import Heap
 from .series import Series, minute_of
 from .tallies import VALUES_MAX, Tallies, Tally, count
 from .window import Window
@@ -20,18 +21,18 @@ class WindowBook:
         """
         self._values_max = values_max
         self._windows: dict[tuple[int, Series], Window] = {}
-        self._heap = Heap()
+        self.groups = Groups()
+        """Of the calls that are counted by the thousand."""
+        self._heap = Heap(self.groups)
         self.merge(windows)
 
     def add(self, call: Call, series: Series) -> None:
         """Count one call in the minute in which it ended."""
         self._at(minute_of(call.ended_at), series).add(call)
 
-    def add_rows(
-        self, rows: Rows, group: Integers, groups: Sequence[Group], cost_usd: Floats, basis: Integers
-    ) -> None:
+    def add_rows(self, rows: Rows, group: Integers, cost_usd: Floats, basis: Integers) -> None:
         """Count the calls of the rows, each in its group, with what it cost and how sure that is, by number."""
-        self._heap.add(rows, group, groups, cost_usd, basis)
+        self._heap.add(rows, group, cost_usd, basis)
         if self._heap.is_full:
             self._heap.begin(self._at)
 
