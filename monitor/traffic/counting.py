@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
+from types import ModuleType
 from typing import Protocol
 
 import numpy as np
@@ -17,6 +18,7 @@ from .calls import BASES, BASIS_NUMBERS, Call, CostBasis, ErrorClass
 from .entries import Values, decode, encode
 from .joining.counted import Counted
 from .joining.recent import Recent, Settled
+from .lookout.scanning import scanner
 from .pricing import book as pricing
 from .pricing.book import PriceBook
 from .rows import Floats, Integers, Rows
@@ -120,8 +122,10 @@ class Counting:
         prices: PriceBook = pricing.LIST_PRICES,
         recent: Recent | None = None,
         marking: Marking | None = None,
+        scanner: ModuleType | None = scanner,
     ) -> None:
-        """Start with nothing counted."""
+        """Start with nothing counted. ``scanner`` is the one in C, if there is: it counts, too."""
+        self._new_book = partial(WindowBook, values_max=ALL_VALUES, scanner=scanner)
         self.shapes = Shapes()
         self._prices = prices
         self._marking = marking or Marking()
@@ -130,7 +134,7 @@ class Counting:
         one_of = lru_cache(maxsize=SHAPES_MAX)(lambda series: series)
         self._series_of = lru_cache(maxsize=SHAPES_MAX)(lambda shape: one_of(series_of(shape)))
         self._admission = Admission()
-        self._unfolded = WindowBook(values_max=ALL_VALUES)
+        self._unfolded = self._new_book()
         self._through = 0
         self._is_whole = True
 
@@ -295,7 +299,7 @@ class Counting:
         if not self._is_whole:
             raise StoreError("calls in the journal could not be counted: a restart counts them")
         self._recent.forget(now)
-        windows, self._unfolded = self._unfolded, WindowBook(values_max=ALL_VALUES)
+        windows, self._unfolded = self._unfolded, self._new_book()
         oldest = self._recent.oldest_entry
         cut_before = self._through + 1 if oldest is None else min(oldest, self._through + 1)
         return Unfolded(windows, self._through, cut_before)

@@ -17,7 +17,7 @@ from hashlib import sha256
 from pathlib import Path
 
 SOURCE = Path(__file__).with_name("_scan.c")
-INCLUDED = tuple(SOURCE.with_name(name) for name in ("_json.h", "_chains.h"))
+INCLUDED = tuple(SOURCE.with_name(name) for name in ("_json.h", "_chains.h", "_counts.h"))
 
 NOT_WANTED = "ANCHORWATCH_NO_SCANNER"
 """The variable of the environment that keeps installations from building the scanner."""
