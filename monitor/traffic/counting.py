@@ -127,6 +127,7 @@ class Counting:
         scanner: ModuleType | None = scanner,
     ) -> None:
         """Start with nothing counted. ``scanner`` is the one in C, if there is: it counts, too."""
+        self._scanner = scanner
         self._new_book = partial(WindowBook, values_max=ALL_VALUES, scanner=scanner)
         self.shapes = Shapes()
         self._prices = prices
@@ -146,7 +147,7 @@ class Counting:
 
     def settle(self, rows: Rows, now: float) -> Batch:
         """What these reports are counted as. Follow with ``count`` once that is stored, or with ``undo``."""
-        settled = self._recent.settle(rows, now, ~rows.is_everyday)
+        settled = self._recent.settle(rows, now, ~rows.are_everyday(self._scanner))
         try:
             return self._valued(settled)
         except BaseException:
