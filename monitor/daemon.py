@@ -26,7 +26,7 @@ from alerts.channels import Channel, Tools, open_channels, picture_channels
 from alerts.outbox import Delivery, Outbox
 from canaries.clock import Clock, SystemClock
 from dashboards import StatusError
-from dashboards.app import build_app
+from dashboards.front import Application, Front, Probes
 from dashboards.view import Readiness
 
 from . import DatabaseError, MonitorError, moments
@@ -307,6 +307,7 @@ class Daemon:
             fingerprints=fingerprints(config, self._house.secret),
         )
         self._buttons = self._open_buttons(telling)
+        self._replies = self._open_replies()
         self._status = Status(
             self.deployment,
             self.database,
@@ -432,31 +433,13 @@ class Daemon:
 
     async def _serve(self) -> int:
         """Run every part until the signal, or until one of them ends; gives the exit code."""
-        token = self.deployment.config.http.token
-        app = build_app(
-            self._status,
-            self.metrics.render,
-            self._readiness,
-            StoredAudits(self.database),
-            Desk(
-                self.database,
-                self.clock,
-                self._messenger.wake,
-                self._house.routing,
-                self._house.inhibitions,
-                partial(notified, self.deployment.config),
-            ),
-            token.get_secret_value() if token else None,
-            self._buttons,
-            Rollbacks(self.database, self.clock, self._messenger.wake, self.deployment.config.rollbacks),
-            self.clock,
-            self._public_url,
-            self._open_replies(),
-        )
+        front = Front(Probes(self.metrics.render, self._readiness), self._pages)
+        if self._buttons or self._replies:
+            await front.pages()  # Slack and PagerDuty wait three seconds for an answer
         otlp, is_news = self.deployment.config.otlp, self._self.is_news
         in_flight = InFlight(otlp.max_in_flight_bytes)
         receiver = TraceReceiver(self._intake, otlp, self.metrics, is_news=is_news, in_flight=in_flight)
-        pages, traces = server(app), HttpServer(receiver, self.traces_tls)
+        pages, traces = server(front), HttpServer(receiver, self.traces_tls)
         tasks = {
             "pages": asyncio.create_task(pages.serve(sockets=[self.pages]), name="pages"),
             "traces": asyncio.create_task(traces.serve(self.traces), name="traces"),
@@ -490,6 +473,32 @@ class Daemon:
         stopping.cancel()
         await self._stop(pages, traces, tasks)
         return 1 if failed else 0
+
+    def _pages(self) -> Application:
+        # Imported here: it takes 14 MB, and most daemons are asked for their probes and metrics alone.
+        from dashboards.app import build_app
+
+        token = self.deployment.config.http.token
+        return build_app(
+            self._status,
+            self.metrics.render,
+            self._readiness,
+            StoredAudits(self.database),
+            Desk(
+                self.database,
+                self.clock,
+                self._messenger.wake,
+                self._house.routing,
+                self._house.inhibitions,
+                partial(notified, self.deployment.config),
+            ),
+            token.get_secret_value() if token else None,
+            self._buttons,
+            Rollbacks(self.database, self.clock, self._messenger.wake, self.deployment.config.rollbacks),
+            self.clock,
+            self._public_url,
+            self._replies,
+        )
 
     async def _stop(self, pages: Server, traces: HttpServer, tasks: Mapping[str, asyncio.Task[None]]) -> None:
         log.info("stopping", runs_in_flight=self._rounds.in_flight)

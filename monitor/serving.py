@@ -136,6 +136,7 @@ def server(app: Any) -> Server:
         app,
         lifespan="off",
         http=HttpProtocol,
+        ws="none",
         log_config=None,
         log_level="error",  # below that stands what any stranger can provoke, a line for each request
         access_log=False,

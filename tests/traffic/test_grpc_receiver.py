@@ -38,7 +38,7 @@ from .conftest import CHAT, CountingMetrics, Listening
 TOKEN = "a-token-of-the-checkout"
 SEND_AGAIN = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
 """What a sender may be told while the server stops: after each it sends the request again, by the protocol."""
-LIMITS = OtlpConfig(max_decompressed_bytes=16_384, max_in_flight_bytes=32_768)
+LIMITS = OtlpConfig(max_body_bytes=16_384, max_decompressed_bytes=16_384, max_in_flight_bytes=32_768)
 
 
 @pytest.fixture
