@@ -96,7 +96,9 @@ def _beside(budget: TrafficBudgetConfig, spent: Spent) -> str:
         else "",
         f"; {spent.unpriced} calls have no known price" if spent.unpriced else "",
         f"; {spent.unnamed} calls have no {budget.per}" if budget.per and spent.unnamed else "",
-        f"; {show(together, budget.unit)} more are of {budget.per} too many to tell apart" if together else "",
+        f"; {show(together, budget.unit)} more are of {budget.per} too many to tell apart"
+        if together
+        else "",
     )
     return "".join(remarks)
 
