@@ -70,5 +70,5 @@ def test_what_is_right_again_has_nothing_to_link() -> None:
 )
 def test_what_leads_to_no_trace_is_refused(url: str) -> None:
     assert HttpConfig(trace_url=URL).trace_url == URL
-    with pytest.raises(ValueError, match="is an address with {trace_id} in it"):
+    with pytest.raises(ValueError, match="is an address with"):
         HttpConfig(trace_url=url)
