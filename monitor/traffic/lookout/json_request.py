@@ -26,9 +26,10 @@ from ..otlp_size import JSON_MARKS_MAX, check_json
 from ..sightings import Shapes
 from ..silence.ingest_counts import Loss
 from .book import Book, NoCalls
+from .columns import Columns
 from .found import Found, Watch
 from .memory import Memory
-from .notation import Counts, Notation, Words
+from .notation import Counts, Notation, Words, encoded
 from .origin import Chosen, Origin, origin_of
 from .prefilter import JSON_NAMES, Prefilter
 
@@ -84,7 +85,7 @@ def _value(raw: bytes) -> object:
     return json_value(orjson.loads(raw))
 
 
-def _text(raw: bytes) -> str | None:
+def _letters(raw: bytes) -> bytes | None:
     # A short text that neither begins nor ends with anything that would be cut off is what it is.
     inner = raw[len(_TEXT) : -2]
     if (
@@ -95,12 +96,13 @@ def _text(raw: bytes) -> str | None:
         and b"\\" not in inner
         and 32 < inner[0] < 127
         and 32 < inner[-1] < 127
+        and inner.isascii()
     ):
-        return str(inner, "utf-8")
-    return text(_value(raw))
+        return inner
+    return encoded(text(_value(raw)))
 
 
-JSON = Notation(_value, _text, lambda raw: True, Counts(_value))
+JSON = Notation(_value, _letters, lambda raw: True, Counts(_value))
 """Each value is an object in JSON. The names in a list of values are quoted, as those in a text are."""
 
 
@@ -128,28 +130,28 @@ class JsonReader:
         """
         if len(body) > JSON_MARKS_MAX:
             check_json(body)
+        columns = Columns()
         for resource_spans in _read_request(body).resource_spans or ():
             origin = self._origins[bytes(resource_spans.resource)]
             for scope_spans in resource_spans.scope_spans or ():
-                self._read_scope(scope_spans, origin, found)
+                self._read_scope(scope_spans, origin, found, columns)
+        columns.write(found)
 
-    def _read_scope(self, scope_spans: _ScopeSpans, origin: Origin, found: Found) -> None:
+    def _read_scope(self, scope_spans: _ScopeSpans, origin: Origin, found: Found, columns: Columns) -> None:
         scope = self._scopes[bytes(scope_spans.scope)]
-        encoded = bytes(scope_spans.spans)
-        is_passed = not scope.startswith(SCOPES) and not Prefilter(encoded, JSON_NAMES).may_hold_calls()
+        written = bytes(scope_spans.spans)
+        is_passed = not scope.startswith(SCOPES) and not Prefilter(written, JSON_NAMES).may_hold_calls()
         if is_passed:
-            _pass(_read_bare(encoded) or [], origin.service_name, found)
+            _pass(_read_bare(written) or [], origin.service_name, found)
             return
-        spans = _read_spans(encoded) or []
+        spans = _read_spans(written) or []
         found.came(len(spans), origin.service_name)
-        self._read_spans(spans, scope, origin, found, _Again(encoded, found))
+        self._read_spans(spans, _Again(written, scope, origin, found), columns)
 
-    def _read_spans(
-        self, spans: Sequence[_Span], scope: str, origin: Origin, found: Found, again: "_Again"
-    ) -> None:
+    def _read_spans(self, spans: Sequence[_Span], again: "_Again", columns: Columns) -> None:
+        scope, origin, found = again.scope, again.origin, again.found
         groups = self._book.of_scope(scope)
         gaps, chosen_keys = origin.gaps, self._chosen_keys
-        chosen: Chosen = ()
         # The same loop as for protobuf, over other messages; a common one would cost calls for every span.
         for place, span in enumerate(spans):
             trace_id, span_id = _id(span.trace_id), _id(span.span_id)
@@ -167,13 +169,13 @@ class JsonReader:
             if group is None:
                 group = self._book.group(scope, keys)
                 if group is None:
-                    found.add(self._book.read(again.span(place, scope, origin), origin))
+                    columns.add_sighting(found.call(self._book.read(again.span(place), origin)))
                     continue
             if isinstance(group, NoCalls):
                 found.others += 1
                 continue
             if group.is_hopeless or bytes(span.events) not in _NO_EVENTS:
-                found.add(self._book.read(again.span(place, scope, origin), origin))
+                columns.add_sighting(found.call(self._book.read(again.span(place), origin)))
                 continue
             get, status = _getting(attributes), bytes(span.status)
             name = span.name if group.looks_at_name else b""
@@ -182,17 +184,13 @@ class JsonReader:
                 found.others += 1
                 continue
             if plan is not None:
-                if chosen_keys:
-                    chosen = self._chosen(get, origin)
-                parent_id = _id(span.parent_span_id)
-                if len(parent_id) != 8 or parent_id == NO_SPAN:
-                    parent_id = b""
-                sighting = plan.sighting(get, origin, trace_id, span_id, parent_id, start_ns, end_ns, chosen)
-                if sighting is not None:
-                    found.add(sighting)
+                told = plan.told(get, origin, start_ns, end_ns)
+                if told is not None:
+                    stamp = trace_id, span_id, _id(span.parent_span_id), start_ns, end_ns
+                    columns.add(stamp, told, self._chosen(get, origin) if chosen_keys else ())
                     continue
-            found.add(
-                self._book.learn(again.span(place, scope, origin), origin, group, get, status, span.name)
+            columns.add_sighting(
+                found.call(self._book.learn(again.span(place), origin, group, get, status, span.name))
             )
 
     def _chosen(self, get: Callable[[str], bytes | None], origin: Origin) -> Chosen:
@@ -231,16 +229,18 @@ def _id(written: str) -> bytes:
 class _Again:
     """The spans of a scope, to be decoded whole: those that the reader of the dialects is asked about."""
 
-    def __init__(self, encoded: bytes, found: Found) -> None:
-        self._encoded = encoded
-        self._found = found
+    def __init__(self, written: bytes, scope: str, origin: Origin, found: Found) -> None:
+        self.scope, self.origin, self.found = scope, origin, found
+        self._written = written
         self._spans: Any = None
 
-    def span(self, place: int, scope: str, origin: Origin) -> Span:
+    def span(self, place: int) -> Span:
         if self._spans is None:
-            self._spans = orjson.loads(self._encoded)
-        self._found.read_slowly += 1
-        return span_of_json(object_of(self._spans[place], "each of spans"), scope, origin.attributes)
+            self._spans = orjson.loads(self._written)
+        self.found.read_slowly += 1
+        return span_of_json(
+            object_of(self._spans[place], "each of spans"), self.scope, self.origin.attributes
+        )
 
 
 def _pass(spans: Sequence[_Bare], service: str | None, found: Found) -> None:
