@@ -143,7 +143,15 @@ class Plan:
             places.response_id,
             places.session,
         )
-        has_parts, has_output, drops_zero = places.has_parts, settled.has_output, settled.drops_zero[2]
+        has_parts, cached_at, written_at, reasoning_at, total_at = (
+            places.has_parts,
+            places.cached,
+            places.written,
+            places.reasoning,
+            places.total,
+        )
+        has_output, is_cache_beside = settled.has_output, settled.is_cache_beside
+        drops_cached, drops_written, drops_output, drops_reasoning = settled.drops_zero
         first_token, made_up_ids, documents, hints = (
             places.first_token,
             places.made_up_ids,
@@ -159,13 +167,31 @@ class Plan:
                 return None
             cached = written = reasoning = None
             if has_parts:
-                usage = self._usage(get, asked, output)
-                if usage is None:
+                cached = counts[get(cached_at)] if cached_at else None
+                written = counts[get(written_at)] if written_at else None
+                reasoning = counts[get(reasoning_at)] if reasoning_at else None
+                total = counts[get(total_at)] if total_at else None
+                if NOT_A_COUNT in (cached, written, reasoning, total):
                     return None
-                asked, cached, written, output, reasoning = usage
+                if (
+                    total is not None
+                    or is_cache_beside
+                    or (cached or 0) + (written or 0) > (asked or 0)
+                    or (reasoning or 0) > (output or 0)
+                ):
+                    usage = Usage(asked, cached, written, output, reasoning)
+                    usage = all_tokens(usage, total, is_cache_beside).filled_from(NO_USAGE)
+                    asked, cached, written = usage.input, usage.cached, usage.written
+                    output, reasoning = usage.output, usage.reasoning
+                if drops_cached and not cached:
+                    cached = None
+                if drops_written and not written:
+                    written = None
+                if drops_reasoning and not reasoning:
+                    reasoning = None
             if bool(output) is not has_output:
                 return None if self.other is None else self.other.told(get, origin, start_ns, end_ns)
-            if drops_zero and not output:
+            if drops_output and not output:
                 output = None
             response_id = session_id = None
             if response_id_at:
@@ -190,8 +216,10 @@ class Plan:
                 for hint, words in hints:
                     if hint in raw and words.search(raw):
                         return None
-            home = origin.home
-            shape = shape_at[home] if home in shape_at else self._at(origin)
+            try:
+                shape = shape_at[origin.home]
+            except KeyError:
+                shape = self._at(origin)
             if shape is None:
                 return None
             return (
@@ -241,35 +269,6 @@ class Plan:
             None if isnan(ttft_s) else ttft_s,
             None,
             chosen,
-        )
-
-    def _usage(self, get: Get, asked: int | None, output: int | None) -> tuple[int | None, ...] | None:
-        """Input, cached, written, output and reasoning tokens, added up as the reader does it."""
-        places, counts, settled = self.places, self._notation.counts, self.settled
-        cached = counts[get(places.cached)] if places.cached else None
-        written = counts[get(places.written)] if places.written else None
-        reasoning = counts[get(places.reasoning)] if places.reasoning else None
-        total = counts[get(places.total)] if places.total else None
-        if NOT_A_COUNT in (cached, written, reasoning, total):
-            return None
-        if (
-            total is not None
-            or settled.is_cache_beside
-            or (cached or 0) + (written or 0) > (asked or 0)
-            or (reasoning or 0) > (output or 0)
-        ):
-            usage = all_tokens(
-                Usage(asked, cached, written, output, reasoning), total, settled.is_cache_beside
-            ).filled_from(NO_USAGE)
-            asked, cached, written = usage.input, usage.cached, usage.written
-            output, reasoning = usage.output, usage.reasoning
-        drops = settled.drops_zero
-        return (
-            asked,
-            None if drops[0] and not cached else cached,
-            None if drops[1] and not written else written,
-            output,
-            None if drops[3] and not reasoning else reasoning,
         )
 
     def _is_made_up(self, response_id: bytes, get: Get) -> bool:

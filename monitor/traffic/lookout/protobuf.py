@@ -87,12 +87,10 @@ class ProtobufReader:
         scope, origin, found = again.scope, again.origin, again.found
         groups, gaps, chosen_keys = self._book.of_scope(scope), origin.gaps, self._chosen_keys
         stamps = list(map(_stamp, spans))
-        are_well = _are_well(stamps)
-        add = columns.add
+        is_amiss = not _are_well(stamps)
         # One long loop with few calls in it: every span comes through here, and all that it does is worth a nanosecond.
         for place, span in enumerate(spans):
-            stamp = stamps[place]
-            if not are_well and _is_refused(span, origin.service_name, found):
+            if is_amiss and _is_refused(span, origin.service_name, found):
                 continue
             attributes = span.attributes
             keys = tuple(attributes)
@@ -117,9 +115,10 @@ class ProtobufReader:
                 found.others += 1
                 continue
             if plan is not None:
+                stamp = stamps[place]
                 told = plan.told(get, origin, stamp[3], stamp[4])
                 if told is not None:
-                    add(stamp, told, self._chosen(get, origin) if chosen_keys else ())
+                    columns.add(stamp, told, self._chosen(get, origin) if chosen_keys else ())
                     continue
             columns.add_sighting(
                 found.call(self._book.learn(again.span(place), origin, group, get, status, span.name))
