@@ -1,12 +1,11 @@
 """The JSON API, the metrics, and the probes: what machines ask."""
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from fastapi import APIRouter, Response, status
-from prometheus_client import CONTENT_TYPE_LATEST
 
-from dashboards.view import DeploymentStatus, Readiness, StatusView
+from dashboards.front import Answer, Probes
+from dashboards.view import DeploymentStatus, StatusView
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +30,7 @@ class Unavailable:
     detail: str
 
 
-def api_routes(
-    view: StatusView, render_metrics: Callable[[], bytes], is_ready: Callable[[], Awaitable[Readiness]]
-) -> APIRouter:
+def api_routes(view: StatusView, probes: Probes) -> APIRouter:
     """The routes that machines ask."""
     router = APIRouter()
 
@@ -47,6 +44,8 @@ def api_routes(
         """Targets, watches, incidents with who was told, rollbacks, and the health of the watch itself."""
         return await view.status()
 
+    # What follows the daemon's ``Front`` answers by itself. Here it is described, and answered without one.
+
     @router.get(
         "/metrics",
         tags=["operations"],
@@ -56,24 +55,26 @@ def api_routes(
     )
     async def metrics() -> Response:
         """Prometheus text exposition format."""
-        return Response(render_metrics(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return _response(probes.metrics())
 
-    @router.get("/healthz", tags=["operations"], summary="Whether the daemon lives")
-    async def health() -> Health:
+    @router.get("/healthz", tags=["operations"], summary="Whether the daemon lives", response_model=Health)
+    async def health() -> Response:
         """For a liveness probe: answers as long as the event loop turns."""
-        return Health()
+        return _response(probes.health())
 
     @router.get(
         "/readyz",
         tags=["operations"],
         summary="Whether the daemon can do its work",
+        response_model=ReadinessAnswer,
         responses={status.HTTP_503_SERVICE_UNAVAILABLE: {"model": ReadinessAnswer}},
     )
-    async def readiness(response: Response) -> ReadinessAnswer:
+    async def readiness() -> Response:
         """For a readiness probe: 503 with the reasons when the daemon cannot do its work."""
-        answer = await is_ready()
-        if not answer.is_ready:
-            response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
-        return ReadinessAnswer(ready=answer.is_ready, reasons=answer.reasons)
+        return _response(await probes.readiness())
 
     return router
+
+
+def _response(answer: Answer) -> Response:
+    return Response(answer.body, answer.status, {"Content-Type": answer.content_type})

@@ -16,6 +16,7 @@ from dashboards.budget_page import budget_page
 from dashboards.desk import IncidentDesk
 from dashboards.desk_api import desk_routes
 from dashboards.form_guard import FormGuard
+from dashboards.front import SECURITY_HEADERS, Probes
 from dashboards.incident_pages import incident_pages
 from dashboards.pagerduty_events import ReplyDesk, pagerduty_routes
 from dashboards.pages import page_routes, unavailable
@@ -32,16 +33,6 @@ from dashboards.you_page import you_page
 
 HERE = Path(__file__).parent
 
-SECURITY_HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; "
-        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",  # without any, a browser would not tell us that a form is our own
-}
-"""On every answer: a page that shows what strangers wrote (model names, errors) loads only our own files."""
-
 
 def build_app(
     view: StatusView,
@@ -56,7 +47,7 @@ def build_app(
     public_url: str | None = None,
     pagerduty: ReplyDesk | None = None,
 ) -> FastAPI:
-    """The application that the daemon serves on its HTTP port.
+    """The application that the daemon serves on its HTTP port, behind its ``Front``.
 
     ``render_metrics`` gives Prometheus' text format; ``is_ready`` says whether the daemon can do its work. With a
     ``desk`` incidents can be seen to over the API and the pages, by whoever shows the ``token``, else from this
@@ -71,7 +62,7 @@ def build_app(
         openapi_url="/api/openapi.json",
     )
     guard = FormGuard(token, clock or SystemClock(), public_url)
-    app.include_router(api_routes(view, render_metrics, is_ready))
+    app.include_router(api_routes(view, Probes(render_metrics, is_ready)))
     if desk is not None:
         app.include_router(desk_routes(desk, WriteGuard(token)))
         app.include_router(incident_pages(desk, guard, rollbacks))

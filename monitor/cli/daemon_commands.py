@@ -1,10 +1,11 @@
 """``run``, ``demo``, ``init`` and ``check-config``."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from . import running
 from .options import HERE, ConfigOption, DataOption, JsonOption, deployment_at
 from .receiver_words import proofs_missing, receiver_line, receivers_at
 
@@ -44,22 +45,8 @@ def run(
 
     Example: anchorwatch run -c anchorwatch.yaml --data /var/lib/anchorwatch
     """
-    from monitor import MonitorError
-    from monitor.left_out import leave_out_command_lines
-
-    leave_out_command_lines()  # before anything imports them
-    from monitor.daemon import run_daemon
-    from monitor.telemetry import set_up_logging
-
-    set_up_logging(verbose=verbose)
-    if no_otlp_grpc and otlp_grpc_port is not None:
-        raise MonitorError("--otlp-grpc-port and --no-otlp-grpc say the opposite")
-    grpc_port: int | Literal["off"] | None = "off" if no_otlp_grpc else otlp_grpc_port
-    raise typer.Exit(
-        run_daemon(
-            deployment_at(config), data, port=port, otlp_http_port=otlp_http_port, otlp_grpc_port=grpc_port
-        )
-    )
+    options = running.RunOptions(config, data, port, otlp_http_port, otlp_grpc_port, no_otlp_grpc, verbose)
+    raise typer.Exit(running.run(options))
 
 
 def demo(

@@ -9,6 +9,8 @@ import typer
 
 from monitor import DatabaseError, MonitorError
 
+from .running import deployment_at as deployment_at  # the other commands have it from here
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -27,15 +29,6 @@ DataOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of a table.")]
 
 HERE = Path()
-
-
-def deployment_at(config: Path | None) -> "Deployment":
-    """The deployment of the file that was named, else of ``anchorwatch.yaml`` here, else the defaults."""
-    from monitor.config import DEFAULT_FILE, load
-
-    if config is None and Path(DEFAULT_FILE).exists():
-        config = Path(DEFAULT_FILE)
-    return load(config)
 
 
 def deployment_knowing(target: str, config: Path | None) -> "Deployment | None":

@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
+from types import ModuleType
 from typing import Protocol
 
 import numpy as np
@@ -17,13 +18,14 @@ from .calls import BASES, BASIS_NUMBERS, Call, CostBasis, ErrorClass
 from .entries import Values, decode, encode
 from .joining.counted import Counted
 from .joining.recent import Recent, Settled
+from .lookout.scanning import scanner
 from .pricing import book as pricing
 from .pricing.book import PriceBook
-from .rows import Floats, Integers, Marks, Rows
+from .rows import Floats, Integers, Rows
 from .sightings import SHAPES_MAX, Shape, Shapes
 from .watches.marking import Marking
-from .windows.heap import Group
-from .windows.series import MINUTE_S, OVERFLOW, Admission, Series, minute_of, series_of
+from .windows.groups import Groups
+from .windows.series import OVERFLOW, Admission, Series, minute_of, series_of
 from .windows.tallies import ALL_VALUES, Tally, nano
 from .windows.window import Window
 from .windows.window_book import WindowBook
@@ -70,7 +72,7 @@ class Many:
 
     rows: Rows
     group: Integers
-    groups: Sequence[Group]
+    groups: Groups
     cost_usd: Floats
     basis: Integers
     marks: dict[int, Marked] = field(default_factory=dict)
@@ -79,7 +81,7 @@ class Many:
         """Say of a call what it cost and where it is counted, as this has it at that place."""
         counted.cost_usd = _known(float(self.cost_usd[place]))
         counted.cost_basis = BASES[self.basis[place]]
-        counted.series = self.groups[self.group[place]][2]
+        counted.series = self.groups.all[self.group[place]][2]
         counted.matched, counted.chosen = self.marks.get(place, ((), None))
 
 
@@ -120,8 +122,10 @@ class Counting:
         prices: PriceBook = pricing.LIST_PRICES,
         recent: Recent | None = None,
         marking: Marking | None = None,
+        scanner: ModuleType | None = scanner,
     ) -> None:
-        """Start with nothing counted."""
+        """Start with nothing counted. ``scanner`` is the one in C, if there is: it counts, too."""
+        self._new_book = partial(WindowBook, values_max=ALL_VALUES, scanner=scanner)
         self.shapes = Shapes()
         self._prices = prices
         self._marking = marking or Marking()
@@ -130,7 +134,7 @@ class Counting:
         one_of = lru_cache(maxsize=SHAPES_MAX)(lambda series: series)
         self._series_of = lru_cache(maxsize=SHAPES_MAX)(lambda shape: one_of(series_of(shape)))
         self._admission = Admission()
-        self._unfolded = WindowBook(values_max=ALL_VALUES)
+        self._unfolded = self._new_book()
         self._through = 0
         self._is_whole = True
 
@@ -208,21 +212,18 @@ class Counting:
 
     def _value_all(self, rows: Rows) -> Many:
         """The same for many calls, which are those of the rows."""
-        minutes, kinds, group = _grouped(rows)
-        shapes = [rows.shapes[kind] for kind in kinds]
-        groups = [
-            (minute, shape, self._admission.admit(self._series_of(shape), minute))
-            for minute, shape in zip(minutes, shapes, strict=True)
-        ]
-        return Many(rows, group, groups, *self._prices.costs_of(rows))
+        groups = self._unfolded.groups
+        return Many(rows, groups.of(rows, self._admitted), groups, *self._prices.costs_of(rows))
+
+    def _admitted(self, shape: Shape, minute: int) -> Series:
+        return self._admission.admit(self._series_of(shape), minute)
 
     def entry(self, batch: Batch) -> bytes:
         """What is to be written to the journal of it."""
         many = batch.many
         if many is None:
             return encode(batch.settled)
-        overflow = np.array([series is OVERFLOW for _, _, series in many.groups], np.bool_)
-        values = Values(many.cost_usd, many.basis, overflow[many.group], many.marks)
+        values = Values(many.cost_usd, many.basis, many.groups.are_over(many.group), many.marks)
         return encode(batch.settled, values)
 
     def undo(self, batch: Batch) -> None:
@@ -245,7 +246,7 @@ class Counting:
 
     def _add_batch(self, batch: Batch) -> None:
         if many := batch.many:
-            self._unfolded.add_rows(many.rows, many.group, many.groups, many.cost_usd, many.basis)
+            self._unfolded.add_rows(many.rows, many.group, many.cost_usd, many.basis)
             self._add_marks(many)
         self._add(batch.settled.admitted, batch.settled.withdrawn)
 
@@ -254,7 +255,7 @@ class Counting:
         fits: Counter[tuple[int, Series, tuple[str, ...]]] = Counter()
         for place in {*many.marks, *many.rows.more}:
             matched, chosen = many.marks.get(place, _UNMARKED)
-            minute, _, series = many.groups[many.group[place]]
+            minute, _, series = many.groups.all[many.group[place]]
             if matched:
                 fits[minute, series, matched] += 1
             if chosen is None and place in many.rows.more:
@@ -278,12 +279,8 @@ class Counting:
 
     def _as_it_was(self, rows: Rows, values: Values) -> Many:
         """Calls that were valued before: prices and limits may have changed since."""
-        minutes, kinds, group = _grouped(rows, values.is_over)
-        groups: list[Group] = []
-        for minute, kind in zip(minutes, kinds, strict=True):
-            is_over, kind = kind >= len(rows.shapes), kind % len(rows.shapes)
-            shape = rows.shapes[kind]
-            groups.append((minute, shape, OVERFLOW if is_over else self._series_of(shape)))
+        groups = self._unfolded.groups
+        group = groups.of(rows, lambda shape, _: self._series_of(shape), values.is_over)
         return Many(rows, group, groups, values.cost_usd, values.basis, dict(values.marks))
 
     def _add(self, admitted: Iterable[Counted], withdrawn: Iterable[Counted]) -> None:
@@ -302,7 +299,7 @@ class Counting:
         if not self._is_whole:
             raise StoreError("calls in the journal could not be counted: a restart counts them")
         self._recent.forget(now)
-        windows, self._unfolded = self._unfolded, WindowBook(values_max=ALL_VALUES)
+        windows, self._unfolded = self._unfolded, self._new_book()
         oldest = self._recent.oldest_entry
         cut_before = self._through + 1 if oldest is None else min(oldest, self._through + 1)
         return Unfolded(windows, self._through, cut_before)
@@ -345,23 +342,6 @@ class Counting:
             return list(self._unfolded)
 
 
-def _grouped(rows: Rows, is_over: Marks | None = None) -> tuple[list[int], list[int], Integers]:
-    """The minutes and kinds of groups of rows, and the group of each; those ``is_over`` are of kinds of their own."""
-    kinds = rows.kind.astype(np.int64)
-    many = len(rows.shapes)
-    if is_over is not None:
-        kinds += is_over * many
-        many *= 2
-    keys = rows.minute // MINUTE_S * many + kinds
-    found, first, group = np.unique(keys, return_index=True, return_inverse=True)
-    # In the order in which they came, for so they are admitted.
-    order = np.argsort(first)
-    place = np.empty(len(order), np.int64)
-    place[order] = np.arange(len(order))
-    minutes, kinds = np.divmod(found[order], many)
-    return (minutes * MINUTE_S).tolist(), kinds.tolist(), place[group]
-
-
 def _kind(many: Many, place: int) -> object:
     shape = many.rows.shapes[many.rows.kind[place]]
     chosen = many.rows.more[place][1] if place in many.rows.more else ()
@@ -392,12 +372,12 @@ def tell(batch: Batch, metrics: CallMetrics, now: float) -> None:
     told, late, over = _Told(), 0, 0
     if many := batch.many:
         late = int((many.rows.end_ns < (now - LATE_S) * 1e9).sum())
-        calls = np.bincount(many.group * len(BASES) + many.basis, minlength=len(many.groups) * len(BASES))
+        over = int(many.groups.are_over(many.group).sum())
+        alike, labels = many.rows.kinds.alike(_labels)
+        calls = np.bincount(alike[many.rows.kind] * len(BASES) + many.basis)
         found = np.flatnonzero(calls)
         for place, by in zip(found.tolist(), calls[found].tolist(), strict=True):
-            _, shape, series = many.groups[place // len(BASES)]
-            told.count(_labels_of_shape(shape), BASES[place % len(BASES)], by)
-            over += by if series is OVERFLOW else 0
+            told.count(labels[place // len(BASES)], BASES[place % len(BASES)], by)
     before = {one.key: gone for gone in batch.settled.withdrawn for one in gone.sightings}
     for counted in batch.settled.admitted:
         if not counted.is_call:
@@ -455,9 +435,6 @@ def _labels(call: Call | Shape) -> tuple[str, ...]:
     outcome = (call.error_class or ErrorClass.OTHER).value if call.error else _OK
     model = call.response_model or call.request_model or ""
     return call.service_name or "", call.operation.value, call.provider or "", model, outcome
-
-
-_labels_of_shape = lru_cache(maxsize=SHAPES_MAX)(_labels)
 
 
 def _checks(call: Call, replaced: Sequence[Call]) -> Iterable[tuple[str, str, str]]:

@@ -20,6 +20,7 @@ from .dialects import Report
 from .joining.counted import Counted, Name
 from .joining.likeness import TELLING_ID_MIN
 from .joining.recent import Settled
+from .kinds import Kinds
 from .otlp import NO_SPAN
 from .rows import NO_TEXT, RECORD, Floats, Integers, Marks, Rows, id_hash, rows_of
 from .sightings import FACTS, SHAPES_MAX, Shape, Shapes, Sighting, sighting_of
@@ -94,19 +95,30 @@ def encode(settled: Settled, values: Values | None = None) -> bytes:
     if values is None:
         return others
     rows = settled.rows.take(settled.plain)
+    used, kind = _used(rows)
     head = {
-        "shapes": [_written(shape) for shape in rows.shapes],
+        "shapes": [_written(rows.shapes[number]) for number in used.tolist()],
         "marks": {str(place): marked for place, marked in values.marks.items()},
         "more": {str(place): more for place, more in rows.more.items()},
     }
     document, ids = orjson.dumps(head), rows.answer_ids
     sizes = np.array([len(document), len(rows), len(ids)], "<u4").tobytes()
-    columns = [rows.column(name).astype(form).tobytes() for name, form in _COLUMNS.items()]
+    columns = [
+        (kind if name == "kind" else rows.column(name)).astype(form).tobytes()
+        for name, form in _COLUMNS.items()
+    ]
     columns += [values.cost_usd.tobytes(), values.basis.astype("u1").tobytes(), values.is_over.tobytes()]
     columns.append(
         np.ascontiguousarray(rows.records.view(np.uint8).reshape(-1, RECORD.itemsize)[:, :_IDS]).tobytes()
     )
     return b"".join((WITH_ROWS, sizes, document, *columns, ids, others))
+
+
+def _used(rows: Rows) -> tuple[Integers, Integers]:
+    """The numbers of the shapes that rows have, and of each row the place of its own among them."""
+    is_used = np.zeros(len(rows.kinds), np.bool_)
+    is_used[rows.kind] = True
+    return np.flatnonzero(is_used), (np.cumsum(is_used) - 1)[rows.kind]
 
 
 @lru_cache(maxsize=SHAPES_MAX)
@@ -223,7 +235,9 @@ def _with_rows(body: bytes, shapes: Shapes) -> Entry:
         int(place): (prompt, _pairs(chosen), tuple((name, is_passed) for name, is_passed in checks))
         for place, (prompt, chosen, checks) in head["more"].items()
     }
-    rows = Rows(records, [_shape(facts, shapes) for facts in head["shapes"]], answers, b"", more)
+    kinds = Kinds()
+    records["kind"] = kinds.numbers_of(_shape(facts, shapes) for facts in head["shapes"])[records["kind"]]
+    rows = Rows(records, kinds, answers, b"", more)
     others = decode(body[read.at :], shapes)
     return Entry(rows, values, others.admitted, others.withdrawn)
 

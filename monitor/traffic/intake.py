@@ -14,6 +14,7 @@ A request that is sent again is answered as before and not counted again: its ma
 import asyncio
 import contextlib
 import logging
+import sqlite3
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +22,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeVar
 
-from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from canaries.clock import Clock
@@ -78,7 +78,7 @@ FOLD_AFTER_CALLS = 500_000
 CUT_ENTRIES = 32
 """So many entries are cut from the journal with one transaction: requests wait while that writes."""
 
-_STORE_ERRORS = (SQLAlchemyError, RuntimeError)
+_STORE_ERRORS = (SQLAlchemyError, sqlite3.Error, RuntimeError)
 """What a write that did not happen raises; RuntimeError is how the executor of a closed database says it."""
 
 RECOVER_ENTRIES = 200
@@ -108,7 +108,7 @@ class TrafficMetrics(CallMetrics, Protocol):
 class _Request:
     """An export request, and what becomes of it: an answer or an error."""
 
-    body: bytes
+    body: bytes | memoryview
     encoding: Encoding
     answered: asyncio.Future[Accepted]
     mark: bytes = b""
@@ -184,8 +184,8 @@ class Intake:
             for entry_id, at, requests in entries:
                 self._repeats.add(requests, at, entry_id)
 
-    async def accept(self, body: bytes, encoding: Encoding) -> Accepted:
-        """Store the calls in an export request; returns when that is done.
+    async def accept(self, body: bytes | memoryview, encoding: Encoding) -> Accepted:
+        """Store the calls in an export request; returns when that is done, and ``body`` is not looked at any more.
 
         Raises OtlpError (nothing can be read), OverloadError or StoreError (nothing was kept; try again
         later).
@@ -382,7 +382,7 @@ class Intake:
             _LOG.exception("calls could not be counted")
             return []
 
-        def work(connection: Connection) -> int:
+        def work(connection: sqlite3.Connection) -> int:
             entry_id = store.journal(connection, len(batch.settled), body, now)
             store.remember(connection, entry_id, answered, now)
             return entry_id

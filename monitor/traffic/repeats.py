@@ -29,7 +29,7 @@ SAMPLE = 64
 """The samples: so many bytes from the beginning, as many from the end, and so many of each stride in between."""
 
 
-def mark_of(body: bytes, encoding: Encoding) -> bytes:
+def mark_of(body: bytes | memoryview, encoding: Encoding) -> bytes:
     """What stands for a request in place of its unpacked body.
 
     It is made of the size and of every byte, or of samples where there are many. Two large requests have one mark when

@@ -1,6 +1,6 @@
 """Many reports of calls as columns, a row each: what a busy second is read, joined and counted by.
 
-A row holds what a sighting does (``sightings``), in a record of fixed size: its ids, times and numbers, the place of
+A row holds what a sighting does (``sightings``), in a record of fixed size: its ids, times and numbers, the number of
 its shape, and where its texts lie. What few reports have is kept beside. Everything here gives the same numbers as the
 call on its own would (``sightings.call_of``, ``pricing``, ``windows``), to the last bit: a call may be counted among
 many, and be taken back alone.
@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .joining.likeness import TELLING_ID_MIN
+from .kinds import Kinds
 from .otlp import NO_SPAN
 from .sightings import Shape, Sighting
 from .windows.series import MINUTE_S
@@ -59,12 +60,15 @@ RECORD = np.dtype(
         ("has_telling_id", "<u4"),
     ]
 )
-"""A report: the ids as they are written, without a parent zeros; ``kind`` is the place of its shape.
+"""A report: the ids as they are written, without a parent zeros; ``kind`` is the number of its shape.
 
 The id of the answer lies at ``text_at`` of the texts, that of the session at ``session_at`` of the sessions. What
 stands for an id, ``id_hash``, is 0 without one. A count that is not told is ``NOT_TOLD``, a size ``NO_TEXT``, a time to
 the first token no number.
 """
+
+_COUNTS = slice(6, 10)
+"""The numbers of tokens, among all that is in a record."""
 
 _PACKED = struct.Struct("<16s8s8sqqqqqqqdQIIIIII")
 assert _PACKED.size == RECORD.itemsize == 128  # noqa: S101 - the scanner writes it, too
@@ -95,12 +99,12 @@ NO_MORE: More = (None, (), ())
 class RowsWriter:
     """Rows in the making."""
 
-    def __init__(self) -> None:
-        """Start with none."""
+    def __init__(self, kinds: Kinds | None = None) -> None:
+        """Start with none. ``kinds`` numbers the shapes, where others share them."""
         self.records = bytearray()
         self.texts = bytearray()
         self.sessions = bytearray()
-        self.kinds: dict[Shape, int] = {}
+        self.kinds = Kinds() if kinds is None else kinds
         self.more: dict[int, More] = {}
         self.left_out: list[int] = []
         """Places at which there is no report after all."""
@@ -132,7 +136,7 @@ class RowsWriter:
             *(NOT_TOLD if n is None else n for n in counts),
             math.nan if ttft_s is None else ttft_s,
             0 if answer is None else id_hash(answer),
-            self.kinds.setdefault(shape, len(self.kinds)),
+            self.kinds.number(shape),
             len(self.texts),
             NO_TEXT if answer is None else len(answer),
             NO_TEXT if told is None else len(told),
@@ -155,7 +159,7 @@ class RowsWriter:
         """What was written."""
         written = Rows(
             np.frombuffer(bytes(self.records), RECORD),
-            list(self.kinds),
+            self.kinds,
             bytes(self.texts),
             bytes(self.sessions),
             self.more,
@@ -170,7 +174,8 @@ class Rows:
     """Reports by columns, a row each. ``more`` has what few of them have, by their places."""
 
     records: Records
-    shapes: Sequence[Shape]
+    kinds: Kinds
+    """Those of these rows, and of others."""
     texts: bytes
     sessions: bytes
     more: Mapping[int, More] = field(default_factory=dict)
@@ -179,8 +184,13 @@ class Rows:
         return len(self.records)
 
     @property
+    def shapes(self) -> Sequence[Shape]:
+        """The shapes by their numbers; of a few of them there may be no row."""
+        return self.kinds.shapes
+
+    @property
     def kind(self) -> npt.NDArray[np.uint32]:
-        """The places of their shapes."""
+        """The numbers of their shapes."""
         found: npt.NDArray[np.uint32] = self.column("kind")
         return found
 
@@ -226,10 +236,12 @@ class Rows:
     @property
     def is_everyday(self) -> Marks:
         """Which calls are of a size that is counted among many, and have no checks."""
-        is_everyday: Marks = self.duration_s <= EVERYDAY_MAX
-        for name in ("input_tokens", "cached_input_tokens", "cache_write_input_tokens", "output_tokens"):
-            is_everyday &= self.column(name) <= EVERYDAY_MAX
-        for values in (self.ttft_s, self.tokens_per_s):
+        durations, ttfts = self.duration_s, self.ttft_s
+        counts = self.records.view(np.int64).reshape(len(self), -1)[:, _COUNTS]
+        is_everyday: Marks = durations <= EVERYDAY_MAX
+        if len(self) and counts.max() > EVERYDAY_MAX:
+            is_everyday &= (counts <= EVERYDAY_MAX).all(axis=1)
+        for values in (ttfts, tokens_per_s(self.column("output_tokens"), durations, ttfts)):
             is_everyday &= ~(values > EVERYDAY_MAX)
         for place, (_, _, checks) in self.more.items():
             is_everyday[place] &= not checks
@@ -285,7 +297,7 @@ class Rows:
         if self.more:
             now = {place: at for at, place in enumerate(places.tolist())}
             more = {now[place]: one for place, one in self.more.items() if place in now}
-        return Rows(self.records[places], self.shapes, self.texts, self.sessions, more)
+        return Rows(self.records[places], self.kinds, self.texts, self.sessions, more)
 
 
 def tokens_per_s(output_tokens: Integers, duration_s: Floats, ttft_s: Floats) -> Floats:
@@ -307,23 +319,24 @@ def joined(parts: Sequence[Rows]) -> Rows:
     """The rows of all parts, one after the other."""
     if len(parts) == 1:
         return parts[0]
-    kinds: dict[Shape, int] = {}
     sizes = [len(one) for one in parts]
     # As bytes: numpy would compare the fields of the parts with each other first, which takes longer than all the rest.
     records: Records = np.frombuffer(bytearray().join([one.records.tobytes() for one in parts]), RECORD)
-    places = [kinds.setdefault(shape, len(kinds)) for one in parts for shape in one.shapes]
-    if len(records):
-        kind = records["kind"] + _begins(sizes, [len(one.shapes) for one in parts])
-        records["kind"] = np.array(places, np.uint32)[kind]
-        records["text_at"] += _begins(sizes, [len(one.texts) for one in parts])
-        records["session_at"] += _begins(sizes, [len(one.sessions) for one in parts])
+    kinds = parts[0].kinds
+    begin = 0
+    for one, size in zip(parts, sizes, strict=True):
+        if one.kinds is not kinds and size:
+            records["kind"][begin : begin + size] = kinds.numbers_of(one.shapes)[one.kind]
+        begin += size
+    records["text_at"] += _begins(sizes, [len(one.texts) for one in parts])
+    records["session_at"] += _begins(sizes, [len(one.sessions) for one in parts])
     more: dict[int, More] = {}
     begin = 0
     for one, size in zip(parts, sizes, strict=True):
         more |= {begin + place: told for place, told in one.more.items()}
         begin += size
     texts, sessions = b"".join([one.texts for one in parts]), b"".join([one.sessions for one in parts])
-    return Rows(records, list(kinds), texts, sessions, more)
+    return Rows(records, kinds, texts, sessions, more)
 
 
 def _begins(rows: Sequence[int], sizes: Sequence[int]) -> npt.NDArray[np.uint32]:

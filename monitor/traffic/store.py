@@ -1,5 +1,6 @@
 """The journal of accepted calls, the requests they came in, and the windows, in the database."""
 
+import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -8,7 +9,6 @@ from typing import Any
 import orjson
 from sqlalchemy import (
     ColumnElement,
-    Connection,
     Select,
     Table,
     bindparam,
@@ -42,14 +42,15 @@ _MINUTES = SQLModel.metadata.tables["traffic_window"]
 _ROLL_UPS = SQLModel.metadata.tables["traffic_roll_up"]
 _SEEN = SQLModel.metadata.tables["traffic_seen"]
 
-_WRITE_ENTRY = insert(TrafficJournalRow).returning(col(TrafficJournalRow.id))
-_WRITE_REQUESTS = insert(TrafficRequestRow)
+# For the driver itself: SQLAlchemy takes longer than writing does, and this is done for every commit.
+_WRITE_ENTRY = "INSERT INTO traffic_journal (at, calls, body) VALUES (?, ?, ?)"
+_WRITE_REQUESTS = "INSERT INTO traffic_request (id, at, body) VALUES (?, ?, ?)"
+_CUT = "DELETE FROM traffic_journal WHERE id IN (SELECT id FROM traffic_journal WHERE id < ? ORDER BY id LIMIT ?)"
 
 
-def journal(connection: Connection, calls: int, body: bytes, at: float) -> int:
+def journal(connection: sqlite3.Connection, calls: int, body: bytes, at: float) -> int:
     """Write down an entry (see ``entries``); gives the id of its place in the journal, which only grows."""
-    # Without the ORM, which takes longer than writing does: this is done for every commit.
-    entry_id = connection.execute(_WRITE_ENTRY, {"at": at, "calls": calls, "body": body}).scalar_one()
+    entry_id = connection.execute(_WRITE_ENTRY, (at, calls, body)).lastrowid
     assert entry_id is not None  # noqa: S101 - the database gave it
     return entry_id
 
@@ -79,10 +80,10 @@ def folded_through(session: Session) -> int:
     return row.folded_through if row else 0
 
 
-def remember(connection: Connection, entry_id: int, requests: Iterable[Answered], at: float) -> None:
+def remember(connection: sqlite3.Connection, entry_id: int, requests: Iterable[Answered], at: float) -> None:
     """Write down the requests whose calls are in an entry of the journal."""
     body = b"\n".join(map(_request_to_json, requests))
-    connection.execute(_WRITE_REQUESTS, {"id": entry_id, "at": at, "body": body})
+    connection.execute(_WRITE_REQUESTS, (entry_id, at, body))
 
 
 def remembered(session: Session, after: int, limit: int) -> list[tuple[int, float, list[Answered]]]:
@@ -189,11 +190,9 @@ def note_fold(session: Session, through: int) -> None:
     session.merge(TrafficFoldRow(id=1, folded_through=through))
 
 
-def cut(connection: Connection, before: int, entries: int) -> int:
+def cut(connection: sqlite3.Connection, before: int, entries: int) -> int:
     """Cut the first entries off the journal, ``entries`` at most and none from ``before`` on; gives how many."""
-    ids = col(TrafficJournalRow.id)
-    first = select(ids).where(ids < before).order_by(ids).limit(entries)
-    return connection.execute(delete(TrafficJournalRow).where(ids.in_(first))).rowcount
+    return connection.execute(_CUT, (before, entries)).rowcount
 
 
 def rolled(session: Session) -> Rolled:

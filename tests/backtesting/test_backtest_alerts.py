@@ -23,7 +23,7 @@ from monitor import DatabaseError, MonitorError
 from monitor.backtesting.backtest_alerts import backtest_alerts
 from monitor.backtesting.messages import changed_lines, line_of
 from monitor.backtesting.past import APART_S, PLACES_FEW, PLACES_MAX, Deed, Happened, downtimes, places_of
-from monitor.cli import app
+from monitor.cli.commands import app
 from monitor.database import Database
 from monitor.moments import Moment, MomentKind
 from monitor.tables import MomentRow

@@ -31,12 +31,16 @@ STOP_WITHIN_S = 45.0
 class RunningDaemon:
     """``anchorwatch run`` in ``folder``, with ``config`` as its configuration, inside a ``with`` block.
 
-    ``options`` say what it does over gRPC, which else takes a free port.
+    ``options`` say what it does over gRPC, which else takes a free port; ``program`` what Python is to run.
     ``start`` may be called again after it ended: the data stays.
     """
 
     def __init__(
-        self, folder: Path, config: str | None = None, options: tuple[str, ...] = ("--otlp-grpc-port", "0")
+        self,
+        folder: Path,
+        config: str | None = None,
+        options: tuple[str, ...] = ("--otlp-grpc-port", "0"),
+        program: tuple[str, ...] = ("-m", "monitor.cli"),
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
@@ -48,6 +52,7 @@ class RunningDaemon:
         if config is not None:
             (folder / "anchorwatch.yaml").write_text(config)
             self._arguments += ["-c", str(folder / "anchorwatch.yaml")]
+        self._program = program
         self.process: subprocess.Popen[str] | None = None
         self.url = self.otlp_url = self.grpc_url = ""
 
@@ -68,7 +73,7 @@ class RunningDaemon:
         """Start it, and do not wait for it."""
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "monitor.cli", "run", *self._arguments],
+                [sys.executable, *self._program, "run", *self._arguments],
                 cwd=self.folder,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
@@ -142,6 +147,12 @@ class RunningDaemon:
             return connection.execute(query, values).fetchall()
         finally:
             connection.close()
+
+    def memory_max_mib(self) -> float:
+        """The most memory that it ever took, by its resident size."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        (kib,) = re.findall(r"VmHWM:\s+(\d+)", status)
+        return int(kib) / 1024
 
     def until(self, what: str, look: Callable[[], Seen | None], within_s: float = 30.0) -> Seen:
         """What ``look`` sees once it sees something."""

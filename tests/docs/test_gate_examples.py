@@ -12,7 +12,7 @@ import yaml
 
 from canaries.gate.config import GateConfig, Limit
 from canaries.suite import load_suite
-from monitor.cli import app
+from monitor.cli.commands import app
 from monitor.config import load
 
 ROOT = Path(__file__).parents[2]

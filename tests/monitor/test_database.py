@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, event, text
+from sqlalchemy import event, text
 from sqlalchemy.exc import OperationalError
 from sqlmodel import Session
 
@@ -69,12 +69,10 @@ def test_a_unit_of_work_that_raises_writes_nothing(database: Database) -> None:
 def test_what_is_committed_on_the_connection_that_stays_open_is_whole_or_not_at_all(
     database: Database, beside: Database
 ) -> None:
-    upsert = text(
-        "INSERT INTO setting VALUES ('colour', :value) ON CONFLICT (name) DO UPDATE SET value = :value"
-    )
+    upsert = "INSERT INTO setting VALUES ('colour', ?1) ON CONFLICT (name) DO UPDATE SET value = ?1"
 
-    def paint(connection: Connection, colour: str, *, fails: bool = False) -> None:
-        connection.execute(upsert, {"value": colour})
+    def paint(connection: sqlite3.Connection, colour: str, *, fails: bool = False) -> None:
+        connection.execute(upsert, (colour,))
         if fails:
             raise ValueError("in the middle")
 
@@ -90,7 +88,7 @@ def test_what_is_committed_on_the_connection_that_stays_open_is_whole_or_not_at_
 
 
 def test_who_commits_all_the_time_and_who_writes_now_and_then_lose_no_update(database: Database) -> None:
-    count = text("UPDATE setting SET value = value + 1 WHERE name = 'count'")
+    count = "UPDATE setting SET value = value + 1 WHERE name = 'count'"
     database.write(lambda session: set_to(session, "count", "0"))
     in_threads(
         lambda: [database.commit(lambda connection: connection.execute(count)) for _ in range(25)],
@@ -165,7 +163,7 @@ def in_the_file_itself(database: Database) -> str:
 
 
 async def test_what_was_committed_is_copied_into_the_file_beside_the_commits(database: Database) -> None:
-    count = text("UPDATE setting SET value = value + 1 WHERE name = 'count'")
+    count = "UPDATE setting SET value = value + 1 WHERE name = 'count'"
     database.write(lambda session: set_to(session, "count", "0"))
     with database.engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)").close()
@@ -184,7 +182,7 @@ async def test_the_log_does_not_grow_though_somebody_commits_at_every_moment(
 ) -> None:
     monkeypatch.setattr(database_module, "LOG_PAGES", 1)
     log = database.path.with_name(database.path.name + "-wal")
-    count = text("UPDATE setting SET value = value + 1 WHERE name = 'count'")
+    count = "UPDATE setting SET value = value + 1 WHERE name = 'count'"
     meanwhile = []
 
     @event.listens_for(database.engine, "after_cursor_execute")
@@ -218,9 +216,7 @@ async def test_a_log_that_takes_long_to_be_copied_holds_up_nobody_and_is_copied_
 
     def commit_often() -> None:
         for _ in range(COPY_AFTER_COMMITS):
-            database.commit(
-                lambda connection: connection.execute(text("DELETE FROM setting WHERE name = ''"))
-            )
+            database.commit(lambda connection: connection.execute("DELETE FROM setting WHERE name = ''"))
 
     commit_often()
     await database.copy_log()

@@ -15,7 +15,7 @@ from alerts.incident import AlertRule, Incident, State
 from alerts.inhibition import Inhibitors, InhibitRule, suspect
 from alerts.rollback import Action
 from canaries.proofs import ProofKind
-from monitor.cli import app
+from monitor.cli.commands import app
 from monitor.config import ConfigError, load
 from monitor.inhibiting.dependencies import circle, dependants
 from monitor.inhibiting.inhibitions import RULES, SAID, BuiltIn, inhibitions_of, shown

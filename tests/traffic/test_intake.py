@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from exported_spans import START_NS, payload_of, span_of
-from sqlalchemy import event, text
+from sqlalchemy import text
 from sqlmodel import Session, func, select
 
 from monitor.database import Database
@@ -20,7 +20,7 @@ from monitor.traffic.pricing.book import PriceBook
 from monitor.traffic.tables import TrafficJournalRow
 from monitor.traffic.watches.config import WatchConfig
 from monitor.traffic.watches.marking import Marking
-from monitor.traffic.windows import heap
+from monitor.traffic.windows import at_once, heap
 from monitor.traffic.windows.series import SERIES_MAX, Series, minute_of
 from monitor.traffic.windows.tallies import OTHER_VALUES, VALUES_MAX
 from monitor.traffic.windows.window import Window
@@ -107,22 +107,31 @@ async def test_the_journal_is_not_cut_before_it_is_in_the_windows(
     assert journal_entries(database) == 1
 
 
+class CountingDatabase(Database):
+    """A database that knows how many entries the journal had after each commit."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.entries: list[int] = []
+
+    def commit(self, work):
+        result = super().commit(work)
+        self.entries.append(journal_entries(self))
+        return result
+
+
 async def test_a_long_journal_is_cut_little_by_little(
-    taking, database, clock, make_payload, monkeypatch: pytest.MonkeyPatch
+    database, clock, metrics, make_payload, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(intake, "CUT_ENTRIES", 2)
-    pieces = []
-
-    @event.listens_for(database.engine, "after_cursor_execute")
-    def record(connection, cursor, statement: str, *_: object) -> None:
-        if statement.startswith("DELETE FROM traffic_journal"):
-            pieces.append(cursor.rowcount)
-
+    counting = CountingDatabase(database.path)
+    taking = Intake(counting, clock, metrics)
     for _ in range(5):
         await taking.accept(make_payload(), PROTOBUF)
     clock.advance(KEEP_S + 1)
     await taking.fold()
-    assert (pieces, journal_entries(database)) == ([2, 2, 1], 0)
+    assert counting.entries == [1, 2, 3, 4, 5, 3, 1, 0]
+    counting.close()
 
 
 async def test_a_journal_that_cannot_be_cut_is_cut_by_the_next_fold_and_counted_once(
@@ -570,7 +579,7 @@ def test_the_journal_is_read_again_few_entries_and_few_bytes_at_a_time(
     database, sizes, bytes_max, read
 ) -> None:
     for size in sizes:
-        database.write(lambda session, size=size: store.journal(session, 1, bytes(size), NOON))
+        database.commit(lambda connection, size=size: store.journal(connection, 1, bytes(size), NOON))
     found, after = [], 0
     while entries := database.read(
         lambda session, after=after: store.journaled(session, after, limit=2, bytes_max=bytes_max)
@@ -632,7 +641,7 @@ async def test_calls_that_can_be_counted_in_part_only_are_counted_by_the_next_st
 
     with monkeypatch.context() as broken:
         broken.setattr(heap, "HEAP_MAX", 1)
-        broken.setattr(taking._counting, "_unfolded", WindowBook())
+        broken.setattr(taking._counting, "_unfolded", WindowBook(scanner=None))
         broken.setattr(taking._counting._unfolded, "step", fail)
         assert (await taking.accept(make_payload(spans=3), PROTOBUF)).calls == 3
         assert (await taking.accept(make_payload(spans=2), PROTOBUF)).calls == 2
@@ -650,7 +659,8 @@ async def test_calls_that_could_not_be_counted_for_a_reader_are_counted_by_the_n
 
     await taking.accept(make_payload(spans=3), PROTOBUF)
     with monkeypatch.context() as broken:
-        broken.setattr(heap, "tokens_per_s", fail)
+        broken.setattr(heap, "count_kind", fail)
+        broken.setattr(at_once, "count_kind", fail)
         with pytest.raises(MemoryError):
             await counted(taking)
     with pytest.raises(StoreError, match="a restart counts them"):

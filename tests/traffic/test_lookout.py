@@ -20,6 +20,7 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from real_parts import require
 
 from monitor.traffic import OtlpError, OversizeError, dialects
@@ -286,6 +287,60 @@ def test_requests_in_json_are_rewritten_as_what_they_were_made_of(payload: Path)
     rewritten = built_scanner().as_protobuf(json_of(body))
     assert rewritten is not None
     assert ExportTraceServiceRequest.FromString(rewritten) == ExportTraceServiceRequest.FromString(body)
+
+
+TEXT_SIZES = (0, 1, 15, 16, 17, *range(100, 132), 255, 16_370, 16_383, 16_384, 2_100_000)
+"""About where letters are copied in blocks, and where sizes take a byte more."""
+
+
+def request_with(*values: AnyValue) -> ExportTraceServiceRequest:
+    request = ExportTraceServiceRequest()
+    span = request.resource_spans.add().scope_spans.add().spans.add(trace_id=b"t" * 16, span_id=b"s" * 8)
+    for number, value in enumerate(values):
+        span.attributes.add(key="k" * (number % 140)).value.CopyFrom(value)
+    return request
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        *([AnyValue(string_value="x" * size)] for size in TEXT_SIZES),
+        [AnyValue(string_value="x" * size + odd) for size in range(18) for odd in '"\\\n\x7fé中😀'],
+        [
+            AnyValue(int_value=value)
+            for value in (0, 1, 127, 128, -1, 10**15, 10**16, 2**63 - 1, -(2**63) + 1)
+        ],
+        [
+            AnyValue(double_value=value)
+            for value in (0.5, -0.0, 0.1, 1 / 3, 123456789012.345, 1.5e-7, 2.0**70, 2.5e-310)
+        ],
+        [AnyValue(string_value="x" * size) for size in range(140)],
+    ],
+    ids=[*(f"text of {size}" for size in TEXT_SIZES), "odd letters", "whole numbers", "numbers", "names"],
+)
+@pytest.mark.parametrize("in_ascii", [True, False], ids=["escaped", "as it is"])
+def test_values_in_json_are_rewritten_as_what_they_were_made_of(
+    values: list[AnyValue], in_ascii: bool
+) -> None:
+    body = request_with(*values).SerializeToString()
+    in_json = json.dumps(json.loads(json_of(body)), separators=(",", ":"), ensure_ascii=in_ascii).encode()
+    assert built_scanner().as_protobuf(in_json) == body
+
+
+def test_json_that_is_nested_too_deeply_is_left_to_python() -> None:
+    found = []
+    value = AnyValue(int_value=7)
+    for _ in range(20):
+        body = request_with(value).SerializeToString()
+        rewritten = built_scanner().as_protobuf(json_of(body))
+        assert rewritten in (body, None)
+        found.append(rewritten is not None)
+        outer = AnyValue()
+        outer.kvlist_value.values.add(key="k").value.CopyFrom(value)
+        value = outer
+    assert found == sorted(found, reverse=True)
+    assert found[0]
+    assert not found[-1]
 
 
 ODD_PIECES = (

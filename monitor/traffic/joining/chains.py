@@ -11,7 +11,6 @@ reports as for some thousands.
 
 from collections.abc import Iterator, Sequence
 from enum import IntEnum
-from functools import lru_cache
 from types import ModuleType
 
 import numpy as np
@@ -20,7 +19,7 @@ import numpy.typing as npt
 from ..calls import Operation
 from ..lookout.scanning import scanner
 from ..rows import HASH_FACTOR, HASH_SEED, Hashes, Integers, Marks, Rows
-from ..sightings import SHAPES_MAX, Shape
+from ..sightings import Shape
 from .likeness import SLACK_S
 from .pairing import CONTINUED_MAX_S
 
@@ -92,9 +91,8 @@ class Chains:
             return first
         self.next += n
         # What two reports of one call are told apart by: see ``are_rivals`` and ``may_be_one``.
-        told = [_told_apart_by(one) for one in rows.shapes]
-        voices = np.array([voice for voice, _ in told], np.uint64)
-        facts = np.array([fact for _, fact in told], np.uint8)
+        voices: Hashes = rows.kinds.column(_voice, _voice, np.uint64)
+        facts = rows.kinds.column(_facts, _facts, np.uint8)
         if self._scanner is not None:
             self._scanner.chain(self._tables, rows.records, voices, facts, first, HASH_SEED, HASH_FACTOR)
         else:
@@ -231,10 +229,12 @@ class Chains:
             at = int(before[at & (ROOM - 1)])
 
 
-@lru_cache(maxsize=SHAPES_MAX)
-def _told_apart_by(shape: Shape) -> tuple[int, int]:
-    voice = hash((shape.emitter, shape.service_name, shape.is_ending)) & _MASK
-    return voice, _OPERATIONS[shape.operation] * 4 + shape.is_ending * 2 + shape.is_declared
+def _voice(shape: Shape) -> int:
+    return hash((shape.emitter, shape.service_name, shape.is_ending)) & _MASK
+
+
+def _facts(shape: Shape) -> int:
+    return _OPERATIONS[shape.operation] * 4 + shape.is_ending * 2 + shape.is_declared
 
 
 def _keys_of(rows: Rows) -> Sequence[Hashes]:

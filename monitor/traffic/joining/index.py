@@ -7,11 +7,12 @@ from itertools import islice
 
 import numpy as np
 
+from ..kinds import Kinds
 from ..rows import Marks, Rows, id_hash
 from ..sightings import SHAPES_MAX, Shape, Sighting
 from .chains import SLACK_NS, Key, span_key
 from .counted import Counted, came_at, span_in
-from .likeness import TELLING_ID_MIN, is_telling
+from .likeness import TELLING_ID_MIN, inputs_of, is_telling
 
 AROUND_MAX = 512
 """How many calls are looked at around one that may belong to another."""
@@ -83,6 +84,9 @@ class _Service:
                     yield peer
 
 
+_NO_SERVICE = _Service()
+
+
 class Index:
     """Counted calls by the keys of their spans and of those above, by the ids of answers, and by what is alike."""
 
@@ -104,6 +108,8 @@ class Index:
         self._below = _Many()
         self._services: dict[object, _Service] = {}
         self._service_of: dict[Shape, _Service] = {}
+        self._plain_of: tuple[Kinds | None, int] = (None, 0)
+        self._plain: Marks = np.zeros(0, np.bool_)
 
     def same_span(self, sighting: Sighting, key: bytes) -> Counted | None:
         """The call that this very span tells already. One that began at another time is not it: ids may be reused."""
@@ -192,15 +198,27 @@ class Index:
 
     def is_mixed(self, rows: Rows) -> Marks:
         """Which of the reports are of services with several emitters; and the first of each shape that is not known."""
-        services = [
-            self._service_of.get(shape) or self._services.get(_service_key(shape)) for shape in rows.shapes
-        ]
-        found = np.array([service is not None and service.is_mixed for service in services], np.bool_)
-        marks: Marks = found[rows.kind]
-        for kind, shape in enumerate(rows.shapes):
-            if shape not in self._service_of:
+        marks: Marks = np.zeros(len(rows), np.bool_)
+        is_plain = self._is_plain(rows.kinds)
+        left = np.flatnonzero(~is_plain[rows.kind])
+        for kind in np.unique(rows.kind[left]).tolist():
+            shape = rows.shapes[kind]
+            service = self._service_of.get(shape)
+            if (service or self._services.get(_service_key(shape), _NO_SERVICE)).is_mixed:
+                marks |= rows.kind == kind
+            elif service is not None:
+                is_plain[kind] = True
+            if service is None:
                 marks |= _is_first(rows.kind == kind)
         return marks
+
+    def _is_plain(self, kinds: Kinds) -> Marks:
+        """Of which kinds it is known that they are of services with one emitter."""
+        if self._plain_of != (kinds, self.version):
+            self._plain_of, self._plain = (kinds, self.version), np.zeros(0, np.bool_)
+        if len(self._plain) < len(kinds):
+            self._plain = np.append(self._plain, np.zeros(2 * len(kinds), np.bool_))
+        return self._plain
 
     def _learn(self, shape: Shape) -> _Service:
         service = self._service_of[shape] = self._services.setdefault(_service_key(shape), _Service())
@@ -320,8 +338,7 @@ def _sought(sighting: Sighting) -> Iterator[object]:
 
 def _told(sighting: Sighting) -> Iterator[object]:
     shape = sighting.shape
-    if sighting.input_tokens is not None:
-        yield sighting.input_tokens
+    yield from inputs_of(sighting)
     if shape.error:
         yield "error"
     if shape.is_ending or (sighting.output_tokens is None and shape.finish_reason is None):

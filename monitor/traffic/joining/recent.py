@@ -217,10 +217,11 @@ class Recent:
     def _wake_shapes(self, is_meant: Callable[[Shape], bool]) -> None:
         """Have all reports with such shapes in the index."""
         for batch in self._known():
-            meant = np.array([is_meant(shape) for shape in batch.rows.shapes], np.bool_)
+            kinds, kind = np.unique(batch.rows.kind, return_inverse=True)
+            meant = np.array([is_meant(batch.rows.shapes[one]) for one in kinds.tolist()], np.bool_)
             if not meant.any():
                 continue
-            for place in np.flatnonzero(meant[batch.rows.kind] & ~batch.is_out).tolist():
+            for place in np.flatnonzero(meant[kind] & ~batch.is_out).tolist():
                 if batch.first + place <= self._reached:
                     self._wake_row(batch, place)
 

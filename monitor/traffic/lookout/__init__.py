@@ -17,9 +17,10 @@ from msgspec import MsgspecError
 from orjson import JSONDecodeError
 
 from .. import OtlpError
+from ..kinds import Kinds
 from ..otlp import Encoding, decode
 from ..otlp_size import JSON_MARKS_MAX, check_json
-from ..rows import Rows
+from ..rows import Rows, RowsWriter
 from ..sightings import Shapes, Sighting
 from ..silence.ingest_counts import Arrived
 from .book import PLANS_MAX
@@ -71,14 +72,15 @@ class Lookout:
             else ProtobufReader(watch, shapes, plans_max)
         )
         self._json = JsonReader(watch, shapes, plans_max)
+        self._kinds = Kinds()
         self._as_protobuf = scanner.as_protobuf if scanner is not None else None
 
-    def _rewritten(self, body: bytes) -> bytes | None:
+    def _rewritten(self, body: bytes | memoryview) -> bytes | None:
         """A request in JSON as one in protobuf; ``None`` where the scanner leaves it to Python."""
         if self._as_protobuf is None:
             return None
         if len(body) > JSON_MARKS_MAX:
-            check_json(body)
+            check_json(bytes(body))
         rewritten: bytes | None = self._as_protobuf(body)
         return rewritten
 
@@ -87,23 +89,25 @@ class Lookout:
         """How often what was learnt became too much, and all of it was forgotten."""
         return self._protobuf.emptied + self._json.emptied
 
-    def read(self, body: bytes, encoding: Encoding, now: float) -> Sighted:
+    def read(self, body: bytes | memoryview, encoding: Encoding, now: float) -> Sighted:
         """What is in the body of a request that came at ``now`` (unix seconds).
 
         Raises OtlpError when it is none, OversizeError when it holds more than one request may.
         """
-        found = _nothing_at(now)
+        if self._kinds.is_full:
+            self._kinds = Kinds()
+        found = _nothing_at(now, self._kinds)
         try:
             if encoding is Encoding.PROTOBUF:
                 self._protobuf.read(body, found)
             elif (rewritten := self._rewritten(body)) is not None:
                 self._protobuf.read(rewritten, found)
             else:
-                self._json.read(body, found)
+                self._json.read(bytes(body), found)
         except _UNREADABLE:
-            found = _nothing_at(now)
+            found = _nothing_at(now, self._kinds)
             # Who decodes it whole reads it nevertheless, or knows how to say what is wrong.
-            decoded = decode(body, encoding)
+            decoded = decode(bytes(body), encoding)
             self._protobuf.read_decoded(decoded.spans, found)
             for reason, spans in decoded.rejected.items():
                 found.came(spans, None)
@@ -115,5 +119,5 @@ class Lookout:
 _UNREADABLE = (DecodeError, OtlpError, UnicodeDecodeError, JSONDecodeError, MsgspecError)
 
 
-def _nothing_at(now: float) -> Found:
-    return Found(round((now - AGE_MAX_S) * 1e9), round((now + FUTURE_MAX_S) * 1e9))
+def _nothing_at(now: float, kinds: Kinds) -> Found:
+    return Found(round((now - AGE_MAX_S) * 1e9), round((now + FUTURE_MAX_S) * 1e9), RowsWriter(kinds))

@@ -1,72 +1,90 @@
 /* Rewrites an OTLP request in JSON as protobuf, so that the scanner reads both.
  *
  * What is not written as requests usually are is not rewritten at all, whatever it is: Python reads it then, and says
- * what is wrong where something is. All that is read lies between `at` and `end`; what is written is never longer than
- * what was read. Include it behind the scanner's `Buffer`.
+ * what is wrong where something is. All that is read lies between `at` and `end`, and all that is written between `to`
+ * and `to_end`; it is never longer than what was read. Include it behind the scanner's `Block` and `Words`.
  */
 
 #define DEPTH_MAX 24
 #define DIGITS_MAX 20
 #define NUMBER_MAX 64
+#define EXACT_DIGITS_MAX 15 /* a whole number of so many digits is exact as a double, and so is a power of ten */
+#define FIELDS_MAX 16
+#define MESSAGES_MAX 13
+#define SLACK 64 /* bytes that may be written beyond what is kept: letters are copied in blocks */
 
 enum kind { TEXT, HEX, FIXED64, FIXED32, COUNT, INTEGER, BOOLEAN, DOUBLE, MESSAGE, MESSAGES };
 
-typedef struct Field {
-    const char *name;
-    uint8_t number;
+struct Message;
+
+typedef struct {
+    const char *name; /* with the quote and the colon behind it */
+    uint8_t name_size, number;
     enum kind kind;
-    const struct Field *fields; /* of a message */
+    uint8_t size_size; /* how many bytes its size takes mostly */
+    const struct Message *message;
 } Field;
 
-static const Field any_fields[7], pair_fields[3];
+typedef struct Message {
+    uint8_t number, fields_count;
+    Field fields[FIELDS_MAX];
+} Message;
 
-static const Field array_fields[] = {{"values", 1, MESSAGES, any_fields}, {0}};
-static const Field pairs_fields[] = {{"values", 1, MESSAGES, pair_fields}, {0}};
-static const Field any_fields[7] = {
-    {"stringValue", 1, TEXT, 0},           {"boolValue", 2, BOOLEAN, 0},           {"intValue", 3, INTEGER, 0},
-    {"doubleValue", 4, DOUBLE, 0},         {"arrayValue", 5, MESSAGE, array_fields},
-    {"kvlistValue", 6, MESSAGE, pairs_fields}, {0},
-};
-static const Field pair_fields[3] = {{"key", 1, TEXT, 0}, {"value", 2, MESSAGE, any_fields}, {0}};
-static const Field event_fields[] = {
-    {"timeUnixNano", 1, FIXED64, 0}, {"name", 2, TEXT, 0}, {"attributes", 3, MESSAGES, pair_fields},
-    {"droppedAttributesCount", 4, COUNT, 0}, {0},
-};
-static const Field link_fields[] = {
-    {"traceId", 1, HEX, 0}, {"spanId", 2, HEX, 0}, {"traceState", 3, TEXT, 0},
-    {"attributes", 4, MESSAGES, pair_fields}, {"droppedAttributesCount", 5, COUNT, 0}, {"flags", 6, FIXED32, 0}, {0},
-};
-static const Field status_fields[] = {{"message", 2, TEXT, 0}, {"code", 3, COUNT, 0}, {0}};
-static const Field span_fields[] = {
-    {"traceId", 1, HEX, 0}, {"spanId", 2, HEX, 0}, {"traceState", 3, TEXT, 0}, {"parentSpanId", 4, HEX, 0},
-    {"name", 5, TEXT, 0}, {"kind", 6, COUNT, 0}, {"startTimeUnixNano", 7, FIXED64, 0},
-    {"endTimeUnixNano", 8, FIXED64, 0}, {"attributes", 9, MESSAGES, pair_fields},
-    {"droppedAttributesCount", 10, COUNT, 0}, {"events", 11, MESSAGES, event_fields},
-    {"droppedEventsCount", 12, COUNT, 0}, {"links", 13, MESSAGES, link_fields}, {"droppedLinksCount", 14, COUNT, 0},
-    {"status", 15, MESSAGE, status_fields}, {"flags", 16, FIXED32, 0}, {0},
-};
-static const Field scope_fields[] = {
-    {"name", 1, TEXT, 0}, {"version", 2, TEXT, 0}, {"attributes", 3, MESSAGES, pair_fields},
-    {"droppedAttributesCount", 4, COUNT, 0}, {0},
-};
-static const Field scope_spans_fields[] = {
-    {"scope", 1, MESSAGE, scope_fields}, {"spans", 2, MESSAGES, span_fields}, {"schemaUrl", 3, TEXT, 0}, {0},
-};
-static const Field resource_fields[] = {
-    {"attributes", 1, MESSAGES, pair_fields}, {"droppedAttributesCount", 2, COUNT, 0}, {0},
-};
-static const Field resource_spans_fields[] = {
-    {"resource", 1, MESSAGE, resource_fields}, {"scopeSpans", 2, MESSAGES, scope_spans_fields},
-    {"schemaUrl", 3, TEXT, 0}, {0},
-};
-static const Field request_fields[] = {{"resourceSpans", 1, MESSAGES, resource_spans_fields}, {0}};
+#define VALUE(name, number, kind) {name "\":", sizeof(name "\":") - 1, number, kind, 1, NULL}
+#define PART(name, number, kind, size_size, message) {name "\":", sizeof(name "\":") - 1, number, kind, size_size, &message}
+
+static const Message any_value, key_value;
+
+static const Message array_value = {0, 1, {PART("values", 1, MESSAGES, 1, any_value)}};
+static const Message key_values = {1, 1, {PART("values", 1, MESSAGES, 1, key_value)}};
+static const Message any_value = {2, 6, {
+    VALUE("stringValue", 1, TEXT), VALUE("boolValue", 2, BOOLEAN), VALUE("intValue", 3, INTEGER),
+    VALUE("doubleValue", 4, DOUBLE), PART("arrayValue", 5, MESSAGE, 1, array_value),
+    PART("kvlistValue", 6, MESSAGE, 1, key_values),
+}};
+static const Message key_value = {3, 2, {VALUE("key", 1, TEXT), PART("value", 2, MESSAGE, 1, any_value)}};
+static const Message span_event = {4, 4, {
+    VALUE("timeUnixNano", 1, FIXED64), VALUE("name", 2, TEXT), PART("attributes", 3, MESSAGES, 1, key_value),
+    VALUE("droppedAttributesCount", 4, COUNT),
+}};
+static const Message span_link = {5, 6, {
+    VALUE("traceId", 1, HEX), VALUE("spanId", 2, HEX), VALUE("traceState", 3, TEXT),
+    PART("attributes", 4, MESSAGES, 1, key_value), VALUE("droppedAttributesCount", 5, COUNT),
+    VALUE("flags", 6, FIXED32),
+}};
+static const Message span_status = {6, 2, {VALUE("message", 2, TEXT), VALUE("code", 3, COUNT)}};
+static const Message whole_span = {7, 16, {
+    VALUE("traceId", 1, HEX), VALUE("spanId", 2, HEX), VALUE("traceState", 3, TEXT), VALUE("parentSpanId", 4, HEX),
+    VALUE("name", 5, TEXT), VALUE("kind", 6, COUNT), VALUE("startTimeUnixNano", 7, FIXED64),
+    VALUE("endTimeUnixNano", 8, FIXED64), PART("attributes", 9, MESSAGES, 1, key_value),
+    VALUE("droppedAttributesCount", 10, COUNT), PART("events", 11, MESSAGES, 1, span_event),
+    VALUE("droppedEventsCount", 12, COUNT), PART("links", 13, MESSAGES, 1, span_link),
+    VALUE("droppedLinksCount", 14, COUNT), PART("status", 15, MESSAGE, 1, span_status), VALUE("flags", 16, FIXED32),
+}};
+static const Message scope_alone = {8, 4, {
+    VALUE("name", 1, TEXT), VALUE("version", 2, TEXT), PART("attributes", 3, MESSAGES, 1, key_value),
+    VALUE("droppedAttributesCount", 4, COUNT),
+}};
+static const Message scope_spans = {9, 3, {
+    PART("scope", 1, MESSAGE, 1, scope_alone), PART("spans", 2, MESSAGES, 2, whole_span), VALUE("schemaUrl", 3, TEXT),
+}};
+static const Message resource_alone = {10, 2, {
+    PART("attributes", 1, MESSAGES, 1, key_value), VALUE("droppedAttributesCount", 2, COUNT),
+}};
+static const Message resource_spans = {11, 3, {
+    PART("resource", 1, MESSAGE, 2, resource_alone), PART("scopeSpans", 2, MESSAGES, 3, scope_spans),
+    VALUE("schemaUrl", 3, TEXT),
+}};
+static const Message whole_request = {12, 1, {PART("resourceSpans", 1, MESSAGES, 3, resource_spans)}};
 
 typedef struct {
     Bytes at, end;
-    Buffer out;
+    uint8_t *to, *to_end;
+    /* Which field of a message came behind which, the last time: a sender writes them in the same order always. */
+    uint8_t next[MESSAGES_MAX][FIELDS_MAX + 1];
 } Json;
 
-/* Everything below gives 1 when it is done, and 0 when it is unusual, or without memory, with the exception. */
+/* Everything below gives 1 when it is done, and 0 when it is unusual. */
 
 static inline void skip_space(Json *json)
 {
@@ -83,52 +101,91 @@ static inline int takes(Json *json, uint8_t letter)
     return 1;
 }
 
-static int put(Json *json, const void *bytes, Py_ssize_t size)
+static inline uint64_t eight(const void *at)
 {
-    uint8_t *room = room_in(&json->out, size);
-    if (room == NULL)
+    uint64_t bytes;
+    memcpy(&bytes, at, 8);
+    return bytes;
+}
+
+static inline uint32_t four(const void *at)
+{
+    uint32_t bytes;
+    memcpy(&bytes, at, 4);
+    return bytes;
+}
+
+/* Step over these letters where they come next. */
+#define STEPS_OVER(json, letters) \
+    ((json)->end - (json)->at >= (Py_ssize_t)sizeof(letters) - 1 && \
+     memcmp((json)->at, letters, sizeof(letters) - 1) == 0 && ((json)->at += sizeof(letters) - 1, 1))
+
+/* The same for a name, which has 4 to 24 letters: most are told by their first ones, with no call of a function. */
+static inline int steps_over(Json *json, const char *name, Py_ssize_t size)
+{
+    Bytes at = json->at;
+    if (json->end - at < size)
         return 0;
-    memcpy(room, bytes, (size_t)size);
+    int is_same = size < 8 ? four(at) == four(name) && four(at + size - 4) == four(name + size - 4)
+                           : eight(at) == eight(name) && eight(at + size - 8) == eight(name + size - 8) &&
+                                 (size <= 16 || eight(at + 8) == eight(name + 8));
+    json->at += is_same ? size : 0;
+    return is_same;
+}
+
+static inline int has_room(Json *json, Py_ssize_t size)
+{
+    return json->to_end - json->to >= size;
+}
+
+static inline int put(Json *json, const void *bytes, Py_ssize_t size)
+{
+    if (!has_room(json, size))
+        return 0;
+    memcpy(json->to, bytes, (size_t)size);
+    json->to += size;
     return 1;
 }
 
-static int put_varint(Json *json, uint64_t value)
+static inline uint8_t *write_varint(uint8_t *to, uint64_t value)
 {
-    uint8_t bytes[10];
-    int size = 0;
-    do {
-        bytes[size++] = (uint8_t)((value & 127) | (value > 127 ? 128 : 0));
-        value >>= 7;
-    } while (value);
-    return put(json, bytes, size);
+    for (; value > 127; value >>= 7)
+        *to++ = (uint8_t)(value | 128);
+    *to++ = (uint8_t)value;
+    return to;
 }
 
-/* Write the size of what stands behind `begin`, where one byte was kept free for it. */
-static int put_size(Json *json, Py_ssize_t begin)
+static inline int put_varint(Json *json, uint64_t value)
 {
-    Py_ssize_t size = json->out.size - begin - 1;
-    if (size < 128) {
-        json->out.at[begin] = (uint8_t)size;
-        return 1;
+    if (!has_room(json, 10))
+        return 0;
+    json->to = write_varint(json->to, value);
+    return 1;
+}
+
+/* Write the size of what stands behind `begin`, where so many bytes were kept free for it. */
+static int put_size(Json *json, uint8_t *begin, int kept)
+{
+    Py_ssize_t size = json->to - begin - kept;
+    int needed = 1;
+    for (uint64_t left = (uint64_t)size; left > 127; left >>= 7)
+        needed++;
+    if (needed != kept) {
+        if (!has_room(json, needed - kept))
+            return 0;
+        memmove(begin + needed, begin + kept, (size_t)size);
     }
-    uint8_t bytes[10];
-    int count = 0;
-    for (uint64_t left = (uint64_t)size; left; left >>= 7)
-        bytes[count++] = (uint8_t)((left & 127) | (left > 127 ? 128 : 0));
-    if (room_in(&json->out, count - 1) == NULL)
-        return 0;
-    memmove(json->out.at + begin + count, json->out.at + begin + 1, (size_t)size);
-    memcpy(json->out.at + begin, bytes, (size_t)count);
+    write_varint(begin, (uint64_t)size);
+    json->to = begin + needed + size;
     return 1;
 }
 
-static int hex_of(uint8_t letter)
-{
-    if (letter >= '0' && letter <= '9')
-        return letter - '0';
-    letter |= 32;
-    return letter >= 'a' && letter <= 'f' ? letter - 'a' + 10 : -1;
-}
+/* The value of a hexadecimal digit, and one more; 0 of what is none. */
+static const uint8_t hex_digits[256] = {
+    ['0'] = 1,  ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,  ['6'] = 7,  ['7'] = 8,
+    ['8'] = 9,  ['9'] = 10, ['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
+    ['A'] = 11, ['B'] = 12, ['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16,
+};
 
 static int unit_of(Json *json, uint32_t *unit)
 {
@@ -136,10 +193,10 @@ static int unit_of(Json *json, uint32_t *unit)
         return 0;
     *unit = 0;
     for (int i = 0; i < 4; i++) {
-        int digit = hex_of(*json->at++);
-        if (digit < 0)
+        uint32_t digit = hex_digits[*json->at++];
+        if (digit == 0)
             return 0;
-        *unit = *unit * 16 + (uint32_t)digit;
+        *unit = *unit * 16 + digit - 1;
     }
     return 1;
 }
@@ -189,32 +246,51 @@ static int letter_size(Bytes at, Bytes end)
     return is_odd ? 0 : size;
 }
 
-/* The letters of a text up to its end or the next backslash. */
-static int put_plain(Json *json)
+/* Copy letters of a text up to the first that means something, or is none of ASCII. */
+static inline void copy_letters(Json *json)
 {
-    Bytes begin = json->at;
-    while (json->at < json->end) {
-        uint8_t letter = *json->at;
-        if (letter == '"' || letter == '\\')
-            return put(json, begin, json->at - begin);
-        int size = letter < 32 ? 0 : letter < 128 ? 1 : letter_size(json->at, json->end);
-        if (size == 0)
-            return 0;
-        json->at += size;
+    Bytes at = json->at;
+    uint8_t *to = json->to;
+    for (; json->end - at >= BLOCK && json->to_end - to >= BLOCK; at += BLOCK, to += BLOCK) {
+        Block block;
+        memcpy(&block, at, BLOCK);
+        memcpy(to, &block, BLOCK);
+        /* With a sign, what is none of ASCII is below the letters, too. */
+        Words stops = (Words)((block == '"') | (block == '\\') | ((SignedBlock)block < 32));
+        if (stops[0] | stops[1]) {
+            int plain = stops[0] ? __builtin_ctzll(stops[0]) / 8 : 8 + __builtin_ctzll(stops[1]) / 8;
+            json->at = at + plain;
+            json->to = to + plain;
+            return;
+        }
     }
-    return 0;
+    while (at < json->end && to < json->to_end && *at >= 32 && *at < 128 && *at != '"' && *at != '\\')
+        *to++ = *at++;
+    json->at = at;
+    json->to = to;
 }
 
-static int put_text(Json *json)
+/* The letters of a text, and the quote behind it. */
+static int put_letters(Json *json)
 {
-    if (!takes(json, '"'))
-        return 0;
     for (;;) {
-        if (!put_plain(json))
+        copy_letters(json);
+        if (json->at >= json->end)
             return 0;
-        if (*json->at++ == '"')
+        uint8_t letter = *json->at;
+        if (letter >= 128) {
+            do {
+                int size = letter_size(json->at, json->end);
+                if (size == 0 || !put(json, json->at, size))
+                    return 0;
+                json->at += size;
+            } while (json->at < json->end && *json->at >= 128);
+            continue;
+        }
+        json->at++;
+        if (letter == '"')
             return 1;
-        if (!put_escaped(json))
+        if (letter != '\\' || !put_escaped(json))
             return 0;
     }
 }
@@ -223,23 +299,28 @@ static int put_hex(Json *json)
 {
     if (!takes(json, '"'))
         return 0;
-    for (;;) {
-        if (json->at >= json->end)
+    Bytes at = json->at;
+    while (json->end - at >= 2 && *at != '"') {
+        uint32_t high = hex_digits[at[0]], low = hex_digits[at[1]];
+        if (high == 0 || low == 0 || !has_room(json, 1))
             return 0;
-        if (*json->at == '"') {
-            json->at++;
-            return 1;
-        }
-        if (json->end - json->at < 2)
-            return 0;
-        int high = hex_of(json->at[0]), low = hex_of(json->at[1]);
-        if (high < 0 || low < 0)
-            return 0;
-        uint8_t byte = (uint8_t)(high * 16 + low);
-        json->at += 2;
-        if (!put(json, &byte, 1))
-            return 0;
+        *json->to++ = (uint8_t)((high - 1) * 16 + low - 1);
+        at += 2;
     }
+    json->at = at;
+    return takes(json, '"');
+}
+
+/* Eight digits at once. */
+static inline int digits_of(Bytes at, uint64_t *value)
+{
+    uint64_t digits = eight(at), nines = 0x0606060606060606ULL, high = 0xF0F0F0F0F0F0F0F0ULL;
+    if ((digits & high) != 0x3030303030303030ULL || ((digits + nines) & high) != 0x3030303030303030ULL)
+        return 0;
+    digits = (digits & 0x0F0F0F0F0F0F0F0FULL) * 2561 >> 8;
+    digits = (digits & 0x00FF00FF00FF00FFULL) * 6553601 >> 16;
+    *value = (digits & 0x0000FFFF0000FFFFULL) * 42949672960001ULL >> 32;
+    return 1;
 }
 
 /* A whole number, quoted or not. */
@@ -251,18 +332,42 @@ static int whole_of(Json *json, uint64_t *value, int *is_negative)
     *is_negative = json->at < json->end && *json->at == '-';
     json->at += *is_negative;
     Bytes first = json->at;
-    *value = 0;
+    uint64_t found = 0, more;
+    for (; digits <= DIGITS_MAX - 8 - 1 && json->end - json->at >= 8 && digits_of(json->at, &more); digits += 8) {
+        found = found * 100000000 + more;
+        json->at += 8;
+    }
     while (json->at < json->end && *json->at >= '0' && *json->at <= '9') {
         uint64_t digit = (uint64_t)(*json->at++ - '0');
-        if (++digits > DIGITS_MAX || *value > (UINT64_MAX - digit) / 10)
+        /* Less than twenty digits are never too many. */
+        if (++digits >= DIGITS_MAX && (digits > DIGITS_MAX || found > (UINT64_MAX - digit) / 10))
             return 0;
-        *value = *value * 10 + digit;
+        found = found * 10 + digit;
     }
+    *value = found;
     if (digits == 0 || (digits > 1 && *first == '0') || json->at >= json->end)
         return 0;
     if (is_quoted)
         return *json->at++ == '"';
     return *json->at == ',' || *json->at == '}' || *json->at == ' ' || *json->at == '\n' || *json->at == '\r';
+}
+
+/* What a number with a point is, where it is exact: a whole number by a power of ten. */
+static int simple_double(const char *digits, const char *point, const char *end, double *value)
+{
+    static const double powers[] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
+    if (end - digits > EXACT_DIGITS_MAX + 1)
+        return 0;
+    uint64_t whole = 0;
+    for (const char *at = digits; at < end; at++) {
+        if (at == point)
+            continue;
+        if (*at < '0' || *at > '9')
+            return 0;
+        whole = whole * 10 + (uint64_t)(*at - '0');
+    }
+    *value = (double)whole / powers[end - point - 1];
+    return 1;
 }
 
 static int put_double(Json *json)
@@ -284,8 +389,13 @@ static int put_double(Json *json)
     if (!is_broken || size == NUMBER_MAX || digits[0] < '0' || digits[0] > '9' || (digits[0] == '0' && point != digits + 1) ||
         point[1] < '0' || point[1] > '9')
         return 0;
+    double value;
+    if (simple_double(digits, point, written + size, &value)) {
+        value = digits == written ? value : -value;
+        return put(json, &value, 8);
+    }
     char *stop = NULL;
-    double value = PyOS_string_to_double(written, &stop, NULL);
+    value = PyOS_string_to_double(written, &stop, NULL);
     if (PyErr_Occurred()) {
         PyErr_Clear();
         return 0;
@@ -293,7 +403,51 @@ static int put_double(Json *json)
     return stop == written + size && isfinite(value) && put(json, &value, 8);
 }
 
-static int put_message(Json *json, const Field *fields, int depth);
+/* An attribute as nearly all of them are written: without spaces, and short. At 0 nothing is read or written. */
+static int put_short_attribute(Json *json)
+{
+    Bytes began = json->at;
+    uint8_t *begin = json->to, *key = begin + 3, *value, *text;
+    uint64_t whole = 0;
+    int is_negative;
+    /* [size] 0A [size] key 12 [size] and the value: 0A [size] text, 10 or 18 and a number */
+    if (!has_room(json, SLACK) || !STEPS_OVER(json, "{\"key\":\""))
+        goto otherwise;
+    json->to = key;
+    copy_letters(json);
+    value = json->to;
+    if (value - key > 127 || !has_room(json, SLACK) || !STEPS_OVER(json, "\",\"value\":{\""))
+        goto otherwise;
+    text = value + 4;
+    if (STEPS_OVER(json, "stringValue\":\"")) {
+        value[2] = 0x0A;
+        json->to = text;
+        copy_letters(json);
+        if (json->to - text > 127 - 2 || !STEPS_OVER(json, "\"}}"))
+            goto otherwise;
+        value[3] = (uint8_t)(json->to - text);
+    } else if (STEPS_OVER(json, "intValue\":") && whole_of(json, &whole, &is_negative) && !is_negative &&
+               whole <= (uint64_t)INT64_MAX && STEPS_OVER(json, "}}")) {
+        value[2] = 0x18;
+        json->to = write_varint(value + 3, whole);
+    } else {
+        goto otherwise;
+    }
+    value[0] = 0x12;
+    value[1] = (uint8_t)(json->to - value - 2);
+    if (json->to - begin - 1 > 127)
+        goto otherwise;
+    begin[0] = (uint8_t)(json->to - begin - 1);
+    begin[1] = 0x0A;
+    begin[2] = (uint8_t)(value - key);
+    return 1;
+otherwise:
+    json->at = began;
+    json->to = begin;
+    return 0;
+}
+
+static int put_message(Json *json, const Message *message, int depth);
 
 static int put_messages(Json *json, const Field *field, int depth)
 {
@@ -302,83 +456,95 @@ static int put_messages(Json *json, const Field *field, int depth)
     if (takes(json, ']'))
         return 1;
     do {
-        Py_ssize_t begin = json->out.size + 1;
-        const uint8_t tag[2] = {(uint8_t)(field->number << 3 | 2), 0};
-        if (!put(json, tag, 2) || !put_message(json, field->fields, depth) || !put_size(json, begin))
+        if (!has_room(json, 1 + field->size_size))
+            return 0;
+        *json->to++ = (uint8_t)(field->number << 3 | 2);
+        if (field->message == &key_value && depth + 1 < DEPTH_MAX && put_short_attribute(json))
+            continue;
+        uint8_t *begin = json->to;
+        json->to += field->size_size;
+        if (!put_message(json, field->message, depth) || !put_size(json, begin, field->size_size))
             return 0;
     } while (takes(json, ','));
     return takes(json, ']');
 }
 
+static int put_boolean(Json *json)
+{
+    skip_space(json);
+    uint8_t truth = STEPS_OVER(json, "true") ? 1 : 0;
+    return (truth || STEPS_OVER(json, "false")) && put(json, &truth, 1);
+}
+
+static int put_whole(Json *json, enum kind kind)
+{
+    uint64_t value;
+    int is_negative;
+    if (!whole_of(json, &value, &is_negative))
+        return 0;
+    if (kind == INTEGER)
+        return value <= (uint64_t)INT64_MAX && put_varint(json, is_negative ? 0 - value : value);
+    if (is_negative || (kind != FIXED64 && value > INT32_MAX))
+        return 0;
+    return kind == COUNT ? put_varint(json, value) : put(json, &value, kind == FIXED64 ? 8 : 4);
+}
+
 static int put_field(Json *json, const Field *field, int depth)
 {
     static const uint8_t types[] = {2, 2, 1, 5, 0, 0, 0, 1, 2, 2};
-    uint64_t value;
-    int is_negative;
     if (field->kind == MESSAGES)
         return put_messages(json, field, depth);
     if (!put_varint(json, (uint64_t)field->number << 3 | types[field->kind]))
         return 0;
-    Py_ssize_t begin = json->out.size;
-    switch (field->kind) {
-    case TEXT:
-        return put(json, "", 1) && put_text(json) && put_size(json, begin);
-    case HEX:
-        return put(json, "", 1) && put_hex(json) && put_size(json, begin);
-    case MESSAGE:
-        return put(json, "", 1) && put_message(json, field->fields, depth) && put_size(json, begin);
-    case DOUBLE:
+    if (field->kind == DOUBLE)
         return put_double(json);
-    case BOOLEAN:
-        skip_space(json);
-        for (int truth = 0; truth < 2; truth++) {
-            const char *word = truth ? "true" : "false";
-            Py_ssize_t size = (Py_ssize_t)strlen(word);
-            if (json->end - json->at >= size && memcmp(json->at, word, (size_t)size) == 0) {
-                json->at += size;
-                return put_varint(json, (uint64_t)truth);
-            }
+    if (field->kind == BOOLEAN)
+        return put_boolean(json);
+    if (types[field->kind] != 2)
+        return put_whole(json, field->kind);
+    uint8_t *begin = json->to;
+    if (!has_room(json, field->size_size))
+        return 0;
+    json->to += field->size_size;
+    int is_put = field->kind == TEXT  ? takes(json, '"') && put_letters(json)
+                 : field->kind == HEX ? put_hex(json)
+                                      : put_message(json, field->message, depth);
+    return is_put && put_size(json, begin, field->size_size);
+}
+
+/* The field whose name comes next, behind its first quote; NULL where it is none that is known. */
+static const Field *field_of(Json *json, const Message *message, const Field *previous)
+{
+    uint8_t *next = &json->next[message->number][previous ? previous - message->fields + 1 : 0];
+    const Field *field = &message->fields[*next];
+    if (steps_over(json, field->name, field->name_size))
+        return field;
+    for (uint8_t i = 0; i < message->fields_count; i++) {
+        field = &message->fields[i];
+        if (steps_over(json, field->name, field->name_size - 1)) {
+            *next = i;
+            return takes(json, ':') ? field : NULL;
         }
-        return 0;
-    default:
-        break;
     }
-    if (!whole_of(json, &value, &is_negative))
-        return 0;
-    if (field->kind == INTEGER) {
-        if (value > (uint64_t)INT64_MAX)
-            return 0;
-        return put_varint(json, is_negative ? 0 - value : value);
-    }
-    if (is_negative || (field->kind != FIXED64 && value > INT32_MAX))
-        return 0;
-    return field->kind == COUNT ? put_varint(json, value) : put(json, &value, field->kind == FIXED64 ? 8 : 4);
+    return NULL;
 }
 
 /* An object with fields that are known, each at most once; of those of a value, one alone. */
-static int put_message(Json *json, const Field *fields, int depth)
+static int put_message(Json *json, const Message *message, int depth)
 {
     if (depth >= DEPTH_MAX || !takes(json, '{'))
         return 0;
     if (takes(json, '}'))
         return 1;
     uint32_t seen = 0;
+    const Field *field = NULL;
     do {
-        if (!takes(json, '"'))
+        if (!takes(json, '"') || (field = field_of(json, message, field)) == NULL)
             return 0;
-        Bytes name = json->at;
-        Bytes stop = memchr(name, '"', (size_t)(json->end - name));
-        if (stop == NULL)
+        uint32_t place = 1u << (field - message->fields);
+        if (seen & place || (seen && message == &any_value) || !put_field(json, field, depth + 1))
             return 0;
-        const Field *field = fields;
-        while (field->name && !(strlen(field->name) == (size_t)(stop - name) && memcmp(field->name, name, (size_t)(stop - name)) == 0))
-            field++;
-        if (field->name == NULL || seen & 1u << (field - fields) || (seen && fields == any_fields))
-            return 0;
-        seen |= 1u << (field - fields);
-        json->at = stop + 1;
-        if (!takes(json, ':') || !put_field(json, field, depth + 1))
-            return 0;
+        seen |= place;
     } while (takes(json, ','));
     return takes(json, '}');
 }
@@ -393,15 +559,17 @@ static PyObject *as_protobuf(PyObject *module, PyObject *argument)
     Py_buffer body;
     if (PyObject_GetBuffer(argument, &body, PyBUF_SIMPLE) < 0)
         return NULL;
-    Json json = {.at = body.buf, .end = (Bytes)body.buf + body.len};
-    int is_done = put_message(&json, request_fields, 0);
-    skip_space(&json);
-    PyObject *answer = NULL;
-    if (is_done && json.at == json.end)
-        answer = PyBytes_FromStringAndSize((const char *)json.out.at, json.out.at ? json.out.size : 0);
-    else if (!PyErr_Occurred())
-        answer = Py_NewRef(Py_None);
-    PyMem_Free(json.out.at);
+    PyObject *answer = PyBytes_FromStringAndSize(NULL, body.len + SLACK);
+    if (answer != NULL) {
+        uint8_t *begin = (uint8_t *)PyBytes_AS_STRING(answer);
+        Json json = {.at = body.buf, .end = (Bytes)body.buf + body.len, .to = begin, .to_end = begin + body.len + SLACK};
+        int is_done = put_message(&json, &whole_request, 0);
+        skip_space(&json);
+        if (is_done && json.at == json.end)
+            _PyBytes_Resize(&answer, json.to - begin); /* NULL without memory, with the exception */
+        else
+            Py_SETREF(answer, Py_NewRef(Py_None));
+    }
     PyBuffer_Release(&body);
     return answer;
 }

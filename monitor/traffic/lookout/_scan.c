@@ -31,6 +31,7 @@
 
 typedef const uint8_t *Bytes;
 typedef uint8_t Block __attribute__((vector_size(BLOCK)));
+typedef int8_t SignedBlock __attribute__((vector_size(BLOCK)));
 typedef uint64_t Words __attribute__((vector_size(BLOCK)));
 
 typedef struct {
@@ -947,6 +948,7 @@ static PyObject *scopes(PyObject *module, PyObject *argument)
 #include "_json.h"
 
 #include "_chains.h"
+#include "_counts.h"
 
 /* --- the object */
 
@@ -1064,10 +1066,11 @@ PyMODINIT_FUNC PyInit__scan(void)
         PyErr_SetString(PyExc_ImportError, "numbers are read as they are written: little end first");
         return NULL;
     }
-    if (PyType_Ready(&scanner_type) < 0)
+    if (PyType_Ready(&scanner_type) < 0 || PyType_Ready(&counts_type) < 0)
         return NULL;
     PyObject *made = PyModule_Create(&module);
     if (made != NULL && (PyModule_AddObjectRef(made, "Scanner", (PyObject *)&scanner_type) < 0 ||
+                         PyModule_AddObjectRef(made, "Counts", (PyObject *)&counts_type) < 0 ||
                          PyModule_AddStringConstant(made, "SOURCE_MARK", SOURCE_MARK) < 0))
         Py_CLEAR(made);
     return made;

@@ -90,8 +90,7 @@ class Columns:
         for name, column in zip(_COUNTS, counts, strict=True):
             records[name] = column
         records["ttft_s"] = ttft_s
-        kinds = found.rows.kinds
-        records["kind"] = [kinds.setdefault(shape, len(kinds)) for shape in shapes]
+        records["kind"] = found.rows.kinds.numbers_of(shapes)
         texts = _lay_down(answers, records, "text_at", "id_size")
         records["id_hash"] = _id_hashes(answers, records["id_size"])
         records["has_telling_id"] = _tell(answers, texts, records["id_size"])

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from ..calls import BASIS_NUMBERS, Call, CostBasis, Operation
 from ..config import ModelPriceConfig
+from ..kinds import Kinds
 from ..rows import Floats, Integers, Marks, Rows
 from ..sightings import Shape, call_of
 from ..watches.match import fits
@@ -43,7 +44,6 @@ class PriceBook:
         )
         self._own = [(config, _price_of(config)) for _, config in told]
         self._own_price = lru_cache(maxsize=OWN_REMEMBERED_MAX)(self._find_own)
-        self._packed_tariff = lru_cache(maxsize=OWN_REMEMBERED_MAX)(self._pack_tariff)
 
     def price(self, call: Call) -> Call:
         """The call with its cost and the basis of it."""
@@ -60,9 +60,8 @@ class PriceBook:
         first, last = (
             price_list.stretch_of(float(at) / 1e9) for at in (rows.start_ns.min(), rows.start_ns.max())
         )
-        stretch = first if first == last else None
-        tariffs = b"".join([self._packed_tariff(shape, stretch) for shape in rows.shapes])
-        tariff = np.frombuffer(tariffs, _PACKED)[rows.kind]
+        # Where prices change in between, each call needs a look of its own.
+        tariff = self._tariffs(rows.kinds, first)[rows.kind] if first == last else _packed(_NOT_PLAIN)
         costs, is_left = _plain_costs(rows, tariff)
         bases = np.where(np.isnan(costs), _UNPRICED_NUMBER, tariff["basis"])
         for place in np.flatnonzero(is_left).tolist():
@@ -70,22 +69,13 @@ class PriceBook:
             costs[place], bases[place] = np.nan if cost is None else cost, BASIS_NUMBERS[basis]
         return costs, bases
 
-    def _pack_tariff(self, shape: Shape, stretch: int | None) -> bytes:
-        """The rates that hold for all calls of a shape in a stretch of time, as bytes."""
-        tariff = None if stretch is None else self._find_tariff(shape, stretch)
-        tariff = tariff or _NOT_PLAIN
-        rates = tariff.rates
-        row = (
-            rates.input,
-            rates.cached,
-            rates.written,
-            rates.output or 0.0,
-            rates.request,
-            tariff.tokens_max,
-            BASIS_NUMBERS[tariff.basis],
-            shape.operation is Operation.EMBEDDINGS,
-        )
-        return np.array([row], _PACKED).tobytes()
+    def _tariffs(self, kinds: Kinds, stretch: int) -> npt.NDArray[Any]:
+        """The rates that hold in a stretch of time, by the numbers of shapes."""
+
+        def packed(shape: Shape) -> Any:
+            return _packed(self._find_tariff(shape, stretch) or _NOT_PLAIN, shape)
+
+        return kinds.column(self, packed, _PACKED, version=stretch)
 
     def _find_tariff(self, shape: Shape, stretch: int) -> "_Tariff | None":
         """The rates that hold for all calls of a shape in a stretch of time, where it is that simple."""
@@ -181,7 +171,22 @@ _PACKED = np.dtype(
     [(name, "f8") for name in ("input", "cached", "written", "output", "request", "tokens_max")]
     + [("basis", "i8"), ("is_embedding", "?")]
 )
-"""A tariff as bytes: those of hundreds of shapes are one column after another without a loop for each."""
+"""A tariff as a row: those of all shapes are columns."""
+
+
+def _packed(tariff: _Tariff, shape: Shape | None = None) -> Any:
+    rates = tariff.rates
+    row = (
+        rates.input,
+        rates.cached,
+        rates.written,
+        rates.output or 0.0,
+        rates.request,
+        tariff.tokens_max,
+        BASIS_NUMBERS[tariff.basis],
+        shape is not None and shape.operation is Operation.EMBEDDINGS,
+    )
+    return np.array(row, _PACKED)
 
 
 def _plain_costs(rows: Rows, tariff: npt.NDArray[Any]) -> tuple[Floats, Marks]:

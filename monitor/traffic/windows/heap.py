@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
-from ..calls import BASES, ErrorClass
+from ..calls import BASES, CostBasis, ErrorClass
 from ..rows import Floats, Integers, Marks, Records, Rows, tokens_per_s
 from ..sightings import Shape
 from .exemplars import EXEMPLARS_MAX, Exemplar, Exemplars, Kind
+from .groups import Group, Groups
 from .histogram import Histogram, buckets_of, nano
 from .series import Series
 from .tallies import count
@@ -23,9 +24,6 @@ HEAP_MAX = 32_768
 
 RANKED_MAX = 8_192
 """So many calls at a time are looked through for the slowest and dearest: sorting takes longer than all else does."""
-
-Group = tuple[int, Shape, Series]
-"""The minute in which calls ended, their shape, and the series in which they are counted."""
 
 TABLE_MAX = 16
 """So many places for each value a table of counts has at most."""
@@ -51,18 +49,18 @@ _CALL = np.dtype(
 class Heap:
     """Calls to be counted."""
 
-    def __init__(self) -> None:
-        """Start with none."""
+    def __init__(self, groups: Groups) -> None:
+        """Start with none. Calls will be of these groups."""
+        self._groups = groups
         self._chunks: list[Records] = []
-        self._groups: dict[Group, int] = {}
-        self._n = 0
+        self._n = self._windows = 0
         self._steps: Iterator[None] = iter(())
         self.is_counting = False
         """Whether some calls are counted in part: ``step`` goes on with them."""
 
     def __len__(self) -> int:
-        """How many windows the calls belong to, at most."""
-        return len(self._groups)
+        """How many windows the calls belong to that were not asked for yet."""
+        return len(self._groups.windows) - self._windows
 
     @property
     def is_empty(self) -> bool:
@@ -74,18 +72,14 @@ class Heap:
         """There is enough to be counted."""
         return self._n >= HEAP_MAX
 
-    def add(
-        self, rows: Rows, group: Integers, groups: Sequence[Group], cost_usd: Floats, basis: Integers
-    ) -> None:
+    def add(self, rows: Rows, group: Integers, cost_usd: Floats, basis: Integers) -> None:
         """Heap the calls of the rows, each in its group, with what it cost and how sure that is, by number."""
-        known = self._groups
-        numbers = np.array([known.setdefault(one, len(known)) for one in groups], np.int32)
         calls = np.empty(len(rows), _CALL)
         calls["ids"] = np.ndarray(len(rows), "V24", rows.records.data, 0, rows.records.strides)
         for name in ("ttft_s", "end_ns", "input_tokens", "cached_input_tokens", "output_tokens"):
             calls[name] = rows.column(name)
         calls["duration_s"] = rows.duration_s
-        calls["cost_usd"], calls["basis"], calls["group"] = cost_usd, basis, numbers[group]
+        calls["cost_usd"], calls["basis"], calls["group"] = cost_usd, basis, group
         self._chunks.append(calls)
         self._n += len(rows)
 
@@ -93,9 +87,9 @@ class Heap:
         """Begin to count all calls in the windows of their minutes and series; follow with ``step``."""
         self._finish()
         if self._chunks:
-            self._steps = _steps(self._chunks, list(self._groups), window_of)
+            self._steps = _steps(self._chunks, self._groups.all, window_of)
             self.is_counting = True
-        self._chunks, self._groups, self._n = [], {}, 0
+        self._chunks, self._n, self._windows = [], 0, len(self._groups.windows)
 
     def step(self) -> None:
         """Go on with what was begun, for a few milliseconds."""
@@ -126,13 +120,17 @@ class _Count:
     """The calls of all chunks, one after the other."""
 
     def __init__(self, chunks: Sequence[Records], groups: Sequence[Group]) -> None:
-        self._groups = groups
+        calls = self._calls = np.concatenate(chunks)
+        of_all = calls["group"]
+        used = np.flatnonzero(np.bincount(of_all, minlength=len(groups)))
+        groups = self._groups = [groups[number] for number in used.tolist()]
+        place = np.zeros(int(used[-1]) + 1, np.int64)
+        place[used] = np.arange(len(used))
         # Several groups are counted in one window: shapes tell more apart than series do.
         places: dict[tuple[int, Series], int] = {}
         self._place_of = [places.setdefault((minute, series), len(places)) for minute, _, series in groups]
         self._places = list(places)
-        calls = self._calls = np.concatenate(chunks)
-        self._group = calls["group"].astype(np.int64)
+        self._group = place[of_all]
         self._window = np.array(self._place_of, np.int64)[self._group]
         self._cost, self._basis = calls["cost_usd"], calls["basis"]
         self._input, self._output = calls["input_tokens"], calls["output_tokens"]
@@ -176,18 +174,11 @@ class _Count:
         n = len(self._groups)
         calls = np.bincount(self._group, minlength=n).tolist()
         cached = np.bincount(self._group, np.maximum(self._cached, 0), n).tolist()
-        has_basis = ~self._is_error | ~np.isnan(self._cost)
-        keys = self._group[has_basis] * len(BASES) + self._basis[has_basis]
+        keys = self._group * len(BASES) + self._basis
         bases = np.bincount(keys, minlength=n * len(BASES)).reshape(n, -1).tolist()
         for place, (window, (_, shape, _)) in enumerate(zip(windows, self._groups, strict=True)):
-            window.calls += calls[place]
             window.cached_tokens += int(cached[place])
-            if shape.error:
-                count(window.errors, (shape.error_class or ErrorClass.OTHER).value, calls[place])
-            if shape.finish_reason:
-                count(window.finish_reasons, shape.finish_reason.value, calls[place])
-            for basis, by in zip(BASES, bases[place], strict=True):
-                count(window.cost_bases, basis.value, by)
+            count_kind(window, shape, calls[place], bases[place])
 
     def _fill(self, histograms: Sequence[Histogram], values: Floats, is_told: Marks) -> None:
         """Count the values that are told, each in the histogram of its window."""
@@ -225,6 +216,21 @@ class _Count:
             ids = self._calls["ids"][row].tobytes()
             found.append(Exemplar(value, ids[:16].hex(), ids[16:].hex()))
         exemplars.offer(kind, found)
+
+
+def count_kind(window: Window, shape: Shape, calls: int, bases: Sequence[int]) -> None:
+    """Count what all calls of a shape have in common, and how many there are of each basis of a cost.
+
+    Failed calls that have no price are not asked for one.
+    """
+    window.calls += calls
+    if shape.error:
+        count(window.errors, (shape.error_class or ErrorClass.OTHER).value, calls)
+    if shape.finish_reason:
+        count(window.finish_reasons, shape.finish_reason.value, calls)
+    for basis, by in zip(BASES, bases, strict=True):
+        if not (shape.error and basis is CostBasis.UNPRICED):
+            count(window.cost_bases, basis.value, by)
 
 
 def _counted(keys: Integers) -> tuple[Integers, Integers]:
