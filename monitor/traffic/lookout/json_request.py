@@ -140,24 +140,24 @@ class JsonReader:
         """
         if len(body) > JSON_MARKS_MAX:
             check_json(body)
-        columns, scopes = Columns(), []
+        columns = Columns()
         for resource_spans in _read_request(body).resource_spans or ():
             origin = self._origins[bytes(resource_spans.resource)]
-            scopes += [
-                (bytes(one.spans), self._scopes[bytes(one.scope)], origin)
-                for one in resource_spans.scope_spans or ()
-            ]
-        # All scopes together, as a look at each would take longer than all of them.
-        prefilter, end = Prefilter(b"".join([written for written, _, _ in scopes]), JSON_NAMES), 0
-        for written, scope, origin in scopes:
-            begin, end = end, end + len(written)
-            if not scope.startswith(SCOPES) and not prefilter.may_hold_calls(begin, end):
-                _pass(_read_bare(written) or [], origin.service_name, found)
-                continue
-            spans = _read_spans(written) or []
-            found.came(len(spans), origin.service_name)
-            self._read_spans(spans, _Again(written, scope, origin, found), columns)
+            for scope_spans in resource_spans.scope_spans or ():
+                self._read_scope(scope_spans, origin, found, columns)
         columns.write(found)
+
+    def _read_scope(self, scope_spans: _ScopeSpans, origin: Origin, found: Found, columns: Columns) -> None:
+        scope = self._scopes[bytes(scope_spans.scope)]
+        written = bytes(scope_spans.spans)
+        # Scope by scope: for a look at all of a request, memory would have to be asked of the system each time.
+        is_passed = not scope.startswith(SCOPES) and not Prefilter(written, JSON_NAMES).may_hold_calls()
+        if is_passed:
+            _pass(_read_bare(written) or [], origin.service_name, found)
+            return
+        spans = _read_spans(written) or []
+        found.came(len(spans), origin.service_name)
+        self._read_spans(spans, _Again(written, scope, origin, found), columns)
 
     def _read_spans(self, spans: Sequence[_Span], again: "_Again", columns: Columns) -> None:
         scope, origin, found = again.scope, again.origin, again.found
