@@ -13,7 +13,7 @@ import pytest
 CHECKOUT = Path(__file__).parents[1]
 PLACE = Path("monitor/traffic/lookout")
 BUILT = "_scan.cpython"
-SOURCES = ("_scan.c", "_json.h", "_chains.h", "_counts.h", "scanner_building.py")
+SOURCES = ("_scan.c", "_json.h", "_chains.h", "_counts.h", "_values.h", "scanner_building.py")
 
 COMPILER = """#!/bin/sh
 echo called >> "{log}"

@@ -181,10 +181,10 @@ def test_many_calls_are_marked_as_each_is_by_itself(many: list[Sighting]) -> Non
 
 
 @settings(max_examples=100, deadline=None)
-@given(sightings())
-def test_many_calls_cost_what_each_costs_by_itself(many: list[Sighting]) -> None:
-    prices = PriceBook()
-    for counted in admitted(Counting().settle(rows_of(many), NOON)):
+@given(many=sightings())
+def test_many_calls_cost_what_each_costs_by_itself(counter: ModuleType | None, many: list[Sighting]) -> None:
+    prices = PriceBook(scanner=counter)
+    for counted in admitted(Counting(prices, scanner=counter).settle(rows_of(many), NOON)):
         assert (counted.cost_usd, counted.cost_basis) == prices.cost_of(call_of(counted.sightings[0]))
 
 
@@ -251,6 +251,18 @@ def test_the_scanner_counts_a_sum_that_no_64_bits_hold() -> None:
     for _ in range(3):
         counts.add(np.zeros(n, RECORD), np.zeros(n, np.int64), costs, np.zeros(n, np.int64))
     assert counts.take(0)[0][2][1] == 3 * n * 5 * 10**18
+
+
+@settings(max_examples=100, deadline=None)
+@given(many=sightings())
+def test_the_scanner_takes_the_same_calls_for_everyday_ones_as_numpy(many: list[Sighting]) -> None:
+    rows = rows_of(many)
+    assert rows.are_everyday(built_scanner()).tolist() == rows.are_everyday().tolist()
+
+
+def test_the_scanner_refuses_calls_of_kinds_that_have_no_price() -> None:
+    with pytest.raises(ValueError, match="no such kind"):
+        built_scanner().costs(np.zeros(1, RECORD), b"", 3)
 
 
 def test_the_scanner_refuses_calls_of_groups_and_windows_that_nobody_told_it_of() -> None:

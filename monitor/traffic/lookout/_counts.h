@@ -161,14 +161,19 @@ static inline void offer(Window *window, int kind, double value, const uint8_t *
     memcpy(all[place].ids, ids, sizeof all[place].ids);
 }
 
+/* How many seconds a call took. */
+static inline double took(const Record *one)
+{
+    return (double)not_negative((int64_t)((uint64_t)one->end_ns - (uint64_t)one->start_ns)) / 1e9;
+}
+
 static int count_call(const Counts *self, const Record *one, Group *group, double cost, int64_t basis)
 {
     Window *window = &self->windows[group->window];
     if (4 * (window->used + MEASURES) > 3 * window->room && !grow(window))
         return 0;
     int is_error = group->flags & IS_ERROR;
-    int64_t took = (int64_t)((uint64_t)one->end_ns - (uint64_t)one->start_ns);
-    double duration = (double)(took > 0 ? took : 0) / 1e9, ttft = one->waited;
+    double duration = took(one), ttft = one->waited;
     group->calls[basis]++;
     window->cached += one->cached > 0 ? one->cached : 0;
     if (group->flags & HAS_LATENCY)

@@ -949,6 +949,7 @@ static PyObject *scopes(PyObject *module, PyObject *argument)
 
 #include "_chains.h"
 #include "_counts.h"
+#include "_values.h"
 
 /* --- the object */
 
@@ -1052,6 +1053,8 @@ static PyMethodDef module_methods[] = {
     {"as_protobuf", as_protobuf, METH_O, as_protobuf_doc},
     {"chain", chain, METH_VARARGS, chain_doc},
     {"suspects", suspects, METH_VARARGS, suspects_doc},
+    {"costs", costs, METH_VARARGS, costs_doc},
+    {"everyday", everyday, METH_VARARGS, everyday_doc},
     {NULL, NULL, 0, NULL},
 };
 
