@@ -69,7 +69,7 @@ A commit takes about as long for one request as for several. Who sends alone sha
 TOGETHER_MAX = 16
 """For so many requests altogether a commit waits, when some were just answered: more save next to nothing."""
 
-TURNS_ALONE = 32
+TURNS_ALONE = 8
 """After a wait in vain for those who were just answered, so many commits go on without them."""
 
 UNFOLDED_MAX = 4 * SERIES_MAX
