@@ -14,6 +14,7 @@ from .langsmith import LANGSMITH
 from .litellm import LITELLM
 from .logfire import LOGFIRE
 from .mlflow import MLFLOW
+from .monocle import MONOCLE
 from .openinference import OPENINFERENCE, OPENINFERENCE_AGENTS
 from .openlit import OPENLIT
 from .openllmetry import OPENLLMETRY, OPENLLMETRY_BEDROCK, OPENLLMETRY_OLD
@@ -44,6 +45,7 @@ DIALECTS: Sequence[Dialect] = (
     HAYSTACK,
     GENKIT,
     VLLM,
+    MONOCLE,
     ANTHROPIC_SDK,
     MISTRAL_SDK,
     OPENLLMETRY_BEDROCK,

@@ -36,7 +36,8 @@ _BY_WORDS = (
     (
         ErrorClass.CONNECTION,
         r"connect|incompleteread|incomplete chunked|remoteprotocol|peer closed|protocolerror|reset by peer"
-        r"|fetch failed|ended prematurely|payload is not completed|socket|terminated|econn|premature close",
+        r"|fetch failed|socket|terminated|econn|premature close|ended prematurely|payload is not completed"
+        r"|failed to process successful response",
     ),
     (
         ErrorClass.BAD_RESPONSE,

@@ -72,6 +72,7 @@ GENERAL_FACTS = Facts(
         "llm.response.finish_reason",
         "ai.response.finishReason",
         "gen_ai.completion.0.finish_reason",
+        "gen_ai.completion.1.finish_reason",
         "llm.completions.0.finish_reason",
         "anthropic.message.stop_reason",
         "gen_ai.response.stop_reason",

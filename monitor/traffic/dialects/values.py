@@ -159,6 +159,7 @@ _FRAMEWORKS = {
     "openai_agents",
     "vercel",
     "_other",
+    "generic",
     "unknown",
     "none",
     "null",
@@ -171,7 +172,7 @@ def provider(value: object) -> str | None:
     written = text(value)
     if written is None:
         return None
-    name = written.lower()
+    name = written.lower().removeprefix("inference.")
     spelling = re.sub(r"[\s-]", "_", name)
     if spelling in _FRAMEWORKS:
         return None
