@@ -100,6 +100,16 @@ def test_what_was_at_no_possible_time_is_refused_with_its_service() -> None:
     }
 
 
+def test_a_call_that_is_said_to_have_begun_before_all_time_is_written_down() -> None:
+    # The end of a stream tells how long it was, and its beginning is reckoned from that.
+    [one] = sightings(1, IDS)
+    columns, begun = Columns(), one._replace(start_ns=-5)
+    columns.add_sighting(begun)
+    told(columns, one._replace(start_ns=2**64 - 1))
+    rows, _ = written(columns)
+    assert [rows.sighting(place) for place in range(len(rows))] == [begun]
+
+
 def test_no_report_leaves_nothing() -> None:
     columns = Columns()
     columns.add_sighting(None)

@@ -85,7 +85,7 @@ class Columns:
         records["span"] = np.frombuffer(b"".join(spans), "<u8")
         known = [one if len(one) == 8 else NO_SPAN for one in parents]
         records["parent"] = np.frombuffer(b"".join(known), "<u8")
-        start_ns, end_ns = np.array(starts, np.uint64), np.array(ends, np.uint64)
+        start_ns, end_ns = _times(starts), _times(ends)
         records["start_ns"], records["end_ns"] = start_ns, end_ns
         for name, column in zip(_COUNTS, counts, strict=True):
             records[name] = column
@@ -99,15 +99,21 @@ class Columns:
         found.rows.more.update(self._more)
         self._refuse(start_ns, end_ns, found)
 
-    def _refuse(self, start_ns: Hashes, end_ns: Hashes, found: Found) -> None:
-        latest_ns, earliest_ns = np.uint64(max(0, found.latest_ns)), np.uint64(max(0, found.earliest_ns))
-        is_early = (end_ns > latest_ns) | (start_ns > latest_ns)
-        is_late = ~is_early & (end_ns < earliest_ns)
+    def _refuse(self, start_ns: Integers, end_ns: Integers, found: Found) -> None:
+        is_early = (end_ns > found.latest_ns) | (start_ns > found.latest_ns)
+        is_late = ~is_early & (end_ns < found.earliest_ns)
         for reason, is_refused in ((TOO_EARLY, is_early), (TOO_LATE, is_late)):
             for place in is_refused.nonzero()[0].tolist():
                 found.refuse(reason, self._told[place][0].service_name)
                 found.rows.left_out.append(place)
                 found.rows.more.pop(place, None)
+
+
+def _times(told: Sequence[int]) -> Integers:
+    try:
+        return np.array(told, np.int64)
+    except OverflowError:  # the last and the first that can be written are as impossible as those beyond
+        return np.array([min(max(one, -(2**63)), 2**63 - 1) for one in told], np.int64)
 
 
 def _lay_down(texts: Sequence[bytes | None], records: Records, at: str, size: str) -> bytes:
