@@ -17,7 +17,7 @@ RUNTIME := $(if $(wildcard $(DEV)),$(DEV),$(VENV)/.installed-runtime)
 PARTS := $(VENV)/.installed-real-parts
 
 # The part in C that reads spans faster: installing builds it where there is a compiler, and this when its source changed.
-SCANNER := $(VENV)/bin/python -I monitor/traffic/lookout/build_scanner.py
+SCANNER := $(VENV)/bin/python -I monitor/traffic/lookout/scanner_building.py
 
 .PHONY: help
 help: ## what can be made

@@ -22,7 +22,7 @@ class ScannerHook(BuildHookInterface[Any]):
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Build it before the wheel is put together."""
         # By its path: its package is not installed yet, nor what that imports.
-        scanner = SimpleNamespace(**run_path(str(Path(self.root, PLACE, "build_scanner.py"))))
+        scanner = SimpleNamespace(**run_path(str(Path(self.root, PLACE, "scanner_building.py"))))
         if os.environ.get(scanner.NOT_WANTED):
             return
         name = scanner.name_of_built()

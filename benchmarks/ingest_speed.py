@@ -37,7 +37,14 @@ WARM_UP_REQUESTS = 96
 """Requests before the clock starts: a daemon that has run for a minute knows the spans of its senders."""
 
 PACKED_REQUESTS = 300
-"""The generator packs its requests beforehand and repeats them after that: so many are made that none comes twice."""
+"""The generator packs its requests beforehand and repeats them after that: so many are made that none comes twice.
+
+Each of them is from services of its own, where other loads have 24 requests in turns. So they come once before the
+clock starts, with other ids and times: senders are known by then, as those of an hour ago are.
+"""
+
+PARTS = ("latency", "API", "memory", "trace servers")
+"""What is measured beside the loads."""
 
 SERIES = 4_000
 
@@ -192,21 +199,20 @@ def loaded(
     tools: Tools, server: Running, case: Case, *more: str, seconds: float | None = None
 ) -> dict[str, Any]:
     """What the load generator says of a run; its spans are as many as were acknowledged."""
+    if not case.is_packed:
+        lasting = ["--warmup", str(WARM_UP_REQUESTS), "--seconds", str(seconds or tools.seconds)]
+        return _load(tools, server, case, *lasting, *more)
+    packed = ["--gzip", "--pool", str(PACKED_REQUESTS)]
+    _load(tools, server, case, *packed, "--warmup", str(PACKED_REQUESTS - 1), "--batches", "1")
+    return _load(tools, server, case, *packed, "--warmup", "0", "--batches", str(PACKED_REQUESTS), *more)
+
+
+def _load(tools: Tools, server: Running, case: Case, *more: str) -> dict[str, Any]:
     target = server.grpc if case.protocol == "grpc" else server.http
     command = [
         sys.executable, str(tools.load), "--target", target, "--protocol", case.protocol, "--mix", case.mix,
-        "--connections", str(tools.connections), "--warmup", str(WARM_UP_REQUESTS), "--pid", str(server.process.pid),
+        "--connections", str(tools.connections), "--pid", str(server.process.pid),
     ]  # fmt: skip
-    if case.is_packed:
-        command += [
-            "--gzip",
-            "--pool",
-            str(PACKED_REQUESTS + WARM_UP_REQUESTS),
-            "--batches",
-            str(PACKED_REQUESTS),
-        ]
-    else:
-        command += ["--seconds", str(seconds or tools.seconds)]
     for header in server.headers:
         command += ["--header", header]
     done = subprocess.run(  # noqa: S603  # the same
@@ -248,6 +254,16 @@ def _needed(path: Path | None) -> Path:
     return path
 
 
+def in_turns(
+    tools: Tools, case: Case, rounds: int, folder: Path, *more: str
+) -> Iterator[dict[str, dict[str, Any]]]:
+    """Rounds of the case, of ours and of the collector next to each other, by the name of the server."""
+    for number in range(rounds):
+        # Who goes first takes turns too.
+        names = ["anchorwatch", "rotel"] if number % 2 == 0 else ["rotel", "anchorwatch"]
+        yield {name: one_round(tools, case, name, folder, *more).figures for name in names}
+
+
 def beside_collector(tools: Tools, cases: Sequence[Case], rounds: int, folder: Path) -> Table:
     """Processor time per million spans, ours and the collector's in turns."""
     table = Table(
@@ -258,10 +274,7 @@ def beside_collector(tools: Tools, cases: Sequence[Case], rounds: int, folder: P
         ours: list[dict[str, Any]] = []
         ratios: list[float] = []
         others: list[float] = []
-        for number in range(rounds):
-            # Who goes first takes turns too.
-            names = ["anchorwatch", "rotel"] if number % 2 == 0 else ["rotel", "anchorwatch"]
-            found = {name: one_round(tools, case, name, folder).figures for name in names}
+        for found in in_turns(tools, case, rounds, folder):
             ours.append(found["anchorwatch"])
             others.append(found["rotel"]["cpu_s_per_Mspan"])
             ratios.append(others[-1] / ours[-1]["cpu_s_per_Mspan"])
@@ -280,13 +293,21 @@ def beside_collector(tools: Tools, cases: Sequence[Case], rounds: int, folder: P
 
 def latencies(tools: Tools, rounds: int, folder: Path, rate: int = 60_000) -> Table:
     """How long a request waits for its answer at a steady rate."""
-    table = Table("server", "p50 ms", "p99 ms", "reached spans/s", title=f"At {rate:,} spans a second, A")
+    table = Table(
+        "server", "p50 ms", "p99 ms", "of rounds", "reached spans/s", title=f"At {rate:,} spans a second, A"
+    )
+    found = list(in_turns(tools, CASES[0], rounds, folder, "--rate", str(rate)))
     for name in ("anchorwatch", "rotel"):
-        found = [one_round(tools, CASES[0], name, folder, "--rate", str(rate)).figures for _ in range(rounds)]
+        p50, p99, reached = ([one[name][key] for one in found] for key in ("p50_ms", "p99_ms", "spans_per_s"))
         table.add_row(
             name,
-            *(f"{median(one[key] for one in found):,.2f}" for key in ("p50_ms", "p99_ms", "spans_per_s")),
+            f"{median(p50):.2f}",
+            f"{median(p99):.2f}",
+            f"{min(p99):.1f}-{max(p99):.1f}",
+            f"{median(reached):,.0f}",
         )
+    times = [one["anchorwatch"]["p99_ms"] / one["rotel"]["p99_ms"] for one in found]
+    table.add_row("times rotel's", "", f"{median(times):.2f}", f"{min(times):.2f}-{max(times):.2f}", "")
     return table
 
 
@@ -471,30 +492,36 @@ def main(
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of each load.")] = 3,
     seconds: Annotated[float, typer.Option(min=1, help="How long each round is.")] = 8.0,
     only: Annotated[
-        str, typer.Option(help="Loads whose names hold this; the other parts are left out.")
+        str,
+        typer.Option(
+            help="Only the loads whose names hold this, as 'gRPC B' or 'gzip', or one other part: "
+            f"{', '.join(PARTS)}."
+        ),
     ] = "",
-    trace_servers_only: Annotated[
-        bool, typer.Option("--trace-servers-only", help="Only what is stored, beside phoenix and mlflow.")
-    ] = False,
 ) -> None:
-    """Print the figures of ``docs/benchmarks.md``."""
+    """Print the figures of ``docs/benchmarks.md``.
+
+    For example ``--load otlp_load.py --rotel rotel-agent --only latency --rounds 5``.
+    """
     tools = Tools(load.resolve(), rotel, phoenix, mlflow, seconds)
     cases = [case for case in CASES if only.lower() in case.name.lower()]
+    parts = [part for part in PARTS if part.lower().startswith(only.lower())]
+    if not cases and not parts:
+        known = ", ".join([*(case.name for case in CASES), *PARTS])
+        raise typer.BadParameter(f"there is no {only!r} among {known}", param_hint="--only")
     console = Console()
     with tempfile.TemporaryDirectory(prefix="ingest-speed-") as written:
         folder = Path(written)
-        if trace_servers_only:
-            console.print(beside_trace_servers(tools, folder / "peers"))
-            return
-        if rotel:
+        if cases and rotel:
             console.print(beside_collector(tools, cases, rounds, folder / "round"))
-        if only:
-            return
-        if rotel:
+        if "latency" in parts and rotel:
             console.print(latencies(tools, rounds, folder / "rate"))
-        console.print(api_while_ingesting(tools, folder / "api"))
-        console.print(memory(tools, folder / "memory"))
-        console.print(beside_trace_servers(tools, folder / "peers"))
+        if "API" in parts:
+            console.print(api_while_ingesting(tools, folder / "api"))
+        if "memory" in parts:
+            console.print(memory(tools, folder / "memory"))
+        if "trace servers" in parts:
+            console.print(beside_trace_servers(tools, folder / "peers"))
 
 
 if __name__ == "__main__":

@@ -237,5 +237,6 @@ def quantity(value: float | None, unit: str) -> str:
     if unit == "share":
         return f"{value:.2%}"
     if unit == "USD":
-        return f"${value:,.4g}"
-    return f"{value:,.4g} {unit}".rstrip()
+        return f"${value:,.2f}" if abs(value) >= 1_000 else f"${value:.4g}"
+    number = f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:,.4g}"
+    return f"{number} {unit}".rstrip()

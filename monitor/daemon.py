@@ -63,6 +63,7 @@ from .traffic.pricing import price_list
 from .traffic.pricing.book import PriceBook
 from .traffic.receiving.body import InFlight
 from .traffic.receiving.http_receiver import TraceReceiver
+from .traffic.receiving.http_server import HttpServer
 from .traffic.receiving.tls import renew, server_context
 from .traffic.watches.marking import Marking
 from .traffic_flow.watching import TrafficWatch
@@ -438,13 +439,10 @@ class Daemon:
         otlp, is_news = self.deployment.config.otlp, self._self.is_news
         in_flight = InFlight(otlp.max_in_flight_bytes)
         receiver = TraceReceiver(self._intake, otlp, self.metrics, is_news=is_news, in_flight=in_flight)
-        servers = {
-            "pages": (server(front), self.pages),
-            "traces": (server(receiver, self.traces_tls), self.traces),
-        }
+        pages, traces = server(front), HttpServer(receiver, self.traces_tls)
         tasks = {
-            name: asyncio.create_task(one.serve(sockets=[listener]), name=name)
-            for name, (one, listener) in servers.items()
+            "pages": asyncio.create_task(pages.serve(sockets=[self.pages]), name="pages"),
+            "traces": asyncio.create_task(traces.serve(self.traces), name="traces"),
         }
         if self._grpc:
             from .traffic.receiving.grpc_receiver import GrpcTraceReceiver
@@ -473,7 +471,7 @@ class Daemon:
             # Half a watch is worse than none that says so: the supervisor starts us again.
             log.error("a part of the daemon ended", part=name, exc_info=tasks[name].exception())
         stopping.cancel()
-        await self._stop({name: one for name, (one, _) in servers.items()}, tasks)
+        await self._stop(pages, traces, tasks)
         return 1 if failed else 0
 
     def _pages(self) -> Application:
@@ -502,11 +500,11 @@ class Daemon:
             self._replies,
         )
 
-    async def _stop(self, servers: Mapping[str, Server], tasks: Mapping[str, asyncio.Task[None]]) -> None:
+    async def _stop(self, pages: Server, traces: HttpServer, tasks: Mapping[str, asyncio.Task[None]]) -> None:
         log.info("stopping", runs_in_flight=self._rounds.in_flight)
         self._self.is_stopping = True
         self._schedule.pause()
-        servers["traces"].should_exit = True
+        traces.stop()
         if self._grpc:
             self._grpc.stop()
         await self._rounds.end()
@@ -519,7 +517,7 @@ class Daemon:
                 tasks[name].cancel()
         with contextlib.suppress(StoreError):  # what is not folded is in the journal, for the next start
             await self._intake.fold()
-        servers["pages"].should_exit = True
+        pages.should_exit = True
         await asyncio.gather(*tasks.values(), return_exceptions=True)
         log.info("stopped")
 
@@ -528,8 +526,8 @@ class Daemon:
             "watching",
             targets=len(self.deployment.config.targets),
             watches=len(self.deployment.config.watches),
+            spans_are_read=how_spans_are_read,
         )
-        log.info("spans are read", how=how_spans_are_read)
         scheme = "https" if self.traces_tls else "http"
         places = {"pages and API": address(self.pages), "OTLP/HTTP": address(self.traces, scheme)}
         if self._grpc:

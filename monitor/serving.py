@@ -3,7 +3,6 @@
 import contextlib
 import errno
 import socket
-import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -21,9 +20,6 @@ BACKLOG = 128
 
 HEADERS_MAX_BYTES = 64 * 1024
 """How long the head of a request may be; a longer one is answered 400, and its connection closed."""
-
-PART_BYTES = 256 * 1024
-"""So much of a body is read before whoever waits for it is told; about what a connection gives at a time anyway."""
 
 _HEAD_TOO_LONG = "The head of the request is too long."
 
@@ -119,17 +115,6 @@ class HttpProtocol(HttpToolsProtocol):
         self._is_head_open = False
         super().on_headers_complete()
 
-    def on_body(self, body: bytes) -> None:
-        """A part of a body came. It is handed on with what follows, as it is: uvicorn would copy it twice."""
-        cycle = self.cycle
-        if not cycle.body:
-            cycle.body = body  # type: ignore[assignment]  # it takes bytes as well, and replaces them when read
-            body = b""
-        if len(cycle.body) + len(body) >= PART_BYTES or not cycle.body:
-            super().on_body(body)
-        elif not cycle.response_complete:
-            cycle.body += body  # whoever reads it is told at its end, or when there is more of it
-
     def _measure(self, size: int) -> None:
         self._fields_bytes += size
         if self._fields_bytes > HEADERS_MAX_BYTES:
@@ -145,7 +130,7 @@ class Server(uvicorn.Server):
         yield
 
 
-def server(app: Any, tls: ssl.SSLContext | None = None) -> Server:
+def server(app: Any) -> Server:
     """A server for an ASGI app, to be awaited with ``serve(sockets=[...])``."""
     config = uvicorn.Config(
         app,
@@ -161,6 +146,4 @@ def server(app: Any, tls: ssl.SSLContext | None = None) -> Server:
         limit_concurrency=CONNECTIONS_MAX,
         timeout_graceful_shutdown=STOP_GRACE_S,
     )
-    config.load()
-    config.ssl = tls  # by itself it would only take the names of files
     return Server(config)

@@ -13,7 +13,7 @@ import pytest
 CHECKOUT = Path(__file__).parents[1]
 PLACE = Path("monitor/traffic/lookout")
 BUILT = "_scan.cpython"
-SOURCES = ("_scan.c", "_json.h", "_chains.h", "build_scanner.py")
+SOURCES = ("_scan.c", "_json.h", "_chains.h", "_counts.h", "_values.h", "scanner_building.py")
 
 COMPILER = """#!/bin/sh
 echo called >> "{log}"
@@ -38,7 +38,7 @@ class Sources:
         )
 
     def build(self, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return self.run(str(PLACE / "build_scanner.py"), *options, **environment)
+        return self.run(str(PLACE / "scanner_building.py"), *options, **environment)
 
     def wheel(self, kind: str = "wheel", **environment: str) -> tuple[Path, str]:
         """The wheel that hatchling makes of it, and what it said."""

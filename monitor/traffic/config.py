@@ -140,6 +140,16 @@ class OtlpConfig(BaseModel):
         description="Largest sum of unpacked bodies at work; beyond it senders are asked to wait.",
     )
 
+    @model_validator(mode="after")
+    def _has_room_for_one(self) -> "OtlpConfig":
+        largest = max(self.max_body_bytes, self.max_decompressed_bytes)
+        if self.max_in_flight_bytes < largest:
+            raise ValueError(
+                f"max_in_flight_bytes is {self.max_in_flight_bytes:,}, and one request may have {largest:,} "
+                "(max_body_bytes, max_decompressed_bytes): it would be put off for ever"
+            )
+        return self
+
     @field_validator("token", "tls", mode="before")
     @classmethod
     def _is_not_left_empty(cls, value: object) -> object:

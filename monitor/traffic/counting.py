@@ -4,11 +4,12 @@ Nothing here waits for anything: ``intake`` calls one method after the other, an
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Protocol
+from functools import lru_cache, partial
+from types import ModuleType
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -17,9 +18,10 @@ from .calls import BASES, BASIS_NUMBERS, Call, CostBasis, ErrorClass
 from .entries import Values, decode, encode
 from .joining.counted import Counted
 from .joining.recent import Recent, Settled
+from .lookout.scanning import scanner
 from .pricing import book as pricing
 from .pricing.book import PriceBook
-from .rows import Floats, Integers, Rows
+from .rows import Floats, Integers, Marks, Rows
 from .sightings import SHAPES_MAX, Shape, Shapes
 from .watches.marking import Marking
 from .windows.groups import Groups
@@ -27,6 +29,8 @@ from .windows.series import OVERFLOW, Admission, Series, minute_of, series_of
 from .windows.tallies import ALL_VALUES, Tally, nano
 from .windows.window import Window
 from .windows.window_book import WindowBook
+
+T = TypeVar("T")
 
 LATE_S = 120.0
 """A call that ended so long before it came is late: the watches have looked at its minute already."""
@@ -120,8 +124,11 @@ class Counting:
         prices: PriceBook = pricing.LIST_PRICES,
         recent: Recent | None = None,
         marking: Marking | None = None,
+        scanner: ModuleType | None = scanner,
     ) -> None:
-        """Start with nothing counted."""
+        """Start with nothing counted. ``scanner`` is the one in C, if there is: it counts, too."""
+        self._scanner = scanner
+        self._new_book = partial(WindowBook, values_max=ALL_VALUES, scanner=scanner)
         self.shapes = Shapes()
         self._prices = prices
         self._marking = marking or Marking()
@@ -130,7 +137,7 @@ class Counting:
         one_of = lru_cache(maxsize=SHAPES_MAX)(lambda series: series)
         self._series_of = lru_cache(maxsize=SHAPES_MAX)(lambda shape: one_of(series_of(shape)))
         self._admission = Admission()
-        self._unfolded = WindowBook(values_max=ALL_VALUES)
+        self._unfolded = self._new_book()
         self._through = 0
         self._is_whole = True
 
@@ -140,7 +147,7 @@ class Counting:
 
     def settle(self, rows: Rows, now: float) -> Batch:
         """What these reports are counted as. Follow with ``count`` once that is stored, or with ``undo``."""
-        settled = self._recent.settle(rows, now, ~rows.is_everyday)
+        settled = self._recent.settle(rows, now, ~rows.are_everyday(self._scanner))
         try:
             return self._valued(settled)
         except BaseException:
@@ -295,7 +302,7 @@ class Counting:
         if not self._is_whole:
             raise StoreError("calls in the journal could not be counted: a restart counts them")
         self._recent.forget(now)
-        windows, self._unfolded = self._unfolded, WindowBook(values_max=ALL_VALUES)
+        windows, self._unfolded = self._unfolded, self._new_book()
         oldest = self._recent.oldest_entry
         cut_before = self._through + 1 if oldest is None else min(oldest, self._through + 1)
         return Unfolded(windows, self._through, cut_before)
@@ -369,11 +376,7 @@ def tell(batch: Batch, metrics: CallMetrics, now: float) -> None:
     if many := batch.many:
         late = int((many.rows.end_ns < (now - LATE_S) * 1e9).sum())
         over = int(many.groups.are_over(many.group).sum())
-        alike, labels = many.rows.kinds.alike(_labels)
-        calls = np.bincount(alike[many.rows.kind] * len(BASES) + many.basis)
-        found = np.flatnonzero(calls)
-        for place, by in zip(found.tolist(), calls[found].tolist(), strict=True):
-            told.count(labels[place // len(BASES)], BASES[place % len(BASES)], by)
+        _tell_many(many, metrics)
     before = {one.key: gone for gone in batch.settled.withdrawn for one in gone.sightings}
     for counted in batch.settled.admitted:
         if not counted.is_call:
@@ -392,6 +395,44 @@ def tell(batch: Batch, metrics: CallMetrics, now: float) -> None:
         metrics.count_overflow(over)
     if batch.settled.withdrawn:
         metrics.count_joined(len(batch.settled.withdrawn))
+
+
+def _tell_many(many: Many, metrics: CallMetrics) -> None:
+    """Count calls in the metrics by what shapes tell of them: thousands at once, as ``_Told`` does one by one."""
+    kinds, kind = many.rows.kinds, many.rows.kind
+    for labels, by in _alike(many, _labels):
+        metrics.count_call(_named(labels), by)
+    is_priced = many.basis != BASIS_NUMBERS[CostBasis.UNPRICED]
+    is_answered = ~kinds.column(_is_error, _is_error, np.bool_)[kind]
+    for basis in np.unique(many.basis).tolist():
+        is_meant = (is_priced | is_answered) & (many.basis == basis)
+        for service, by in _alike(many, _service, is_meant):
+            metrics.count_cost(service, BASES[basis], by)
+    if not is_priced.all():
+        for (service, model), by in _alike(many, _service_and_model, is_answered & ~is_priced):
+            metrics.count_unpriced(service, model, by)
+
+
+def _alike(many: Many, of: Callable[[Shape], T], is_meant: Marks | None = None) -> Iterable[tuple[T, int]]:
+    """How many of the calls, or of those that are meant, there are for each thing that is said of shapes."""
+    alike, said = many.rows.kinds.alike(of)
+    kind = many.rows.kind if is_meant is None else many.rows.kind[is_meant]
+    calls = np.bincount(alike[kind])
+    found = np.flatnonzero(calls)
+    return zip([said[place] for place in found.tolist()], calls[found].tolist(), strict=True)
+
+
+def _is_error(shape: Shape) -> bool:
+    return shape.error
+
+
+def _service(shape: Shape) -> str:
+    return shape.service_name or ""
+
+
+def _service_and_model(shape: Shape) -> tuple[str, str]:
+    labels = _labels(shape)
+    return labels[0], labels[3]
 
 
 class _Told:
@@ -414,7 +455,7 @@ class _Told:
 
     def to(self, metrics: CallMetrics) -> None:
         for labels, by in self._calls.items():
-            metrics.count_call(dict(zip(LABELS, labels, strict=True)), by)
+            metrics.count_call(_named(labels), by)
         for (service, basis), by in self._costs.items():
             metrics.count_cost(service, basis, by)
         for (service, model), by in self._unpriced.items():
@@ -425,6 +466,11 @@ class _Told:
 
 LABELS = ("service", "operation", "provider", "model", "outcome")
 _OK = "ok"
+
+
+@lru_cache(maxsize=SHAPES_MAX)
+def _named(labels: tuple[str, ...]) -> Mapping[str, str]:
+    return dict(zip(LABELS, labels, strict=True))
 
 
 def _labels(call: Call | Shape) -> tuple[str, ...]:

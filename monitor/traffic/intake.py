@@ -108,7 +108,7 @@ class TrafficMetrics(CallMetrics, Protocol):
 class _Request:
     """An export request, and what becomes of it: an answer or an error."""
 
-    body: bytes
+    body: bytes | memoryview
     encoding: Encoding
     answered: asyncio.Future[Accepted]
     mark: bytes = b""
@@ -184,8 +184,8 @@ class Intake:
             for entry_id, at, requests in entries:
                 self._repeats.add(requests, at, entry_id)
 
-    async def accept(self, body: bytes, encoding: Encoding) -> Accepted:
-        """Store the calls in an export request; returns when that is done.
+    async def accept(self, body: bytes | memoryview, encoding: Encoding) -> Accepted:
+        """Store the calls in an export request; returns when that is done, and ``body`` is not looked at any more.
 
         Raises OtlpError (nothing can be read), OverloadError or StoreError (nothing was kept; try again
         later).

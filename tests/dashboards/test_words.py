@@ -212,6 +212,8 @@ def test_a_moment_is_said_from_now(seconds: float, text: str) -> None:
         (0.0041, "share", "0.41%"),
         (0.00214, "USD", "$0.00214"),
         (1234.0, "tokens", "1,234 tokens"),
+        (160_000.0, "tokens", "160,000 tokens"),
+        (12_345.67, "USD", "$12,345.67"),
         (12.0, "", "12"),
     ],
 )

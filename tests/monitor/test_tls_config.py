@@ -100,3 +100,13 @@ def test_a_file_that_went_bad_after_the_check_is_one_sentence(folder: Path, tmp_
     tls = TlsConfig(certificate=folder / "ours.crt", key=tmp_path / "gone.key")
     with pytest.raises(MonitorError, match=r"^otlp\.tls\.key: there is no file .*gone\.key$"):
         server_context(tls, tmp_path)
+
+
+@pytest.mark.parametrize("setting", ["max_body_bytes", "max_decompressed_bytes"])
+def test_a_bound_that_one_request_may_not_keep_is_refused(folder: Path, setting: str) -> None:
+    path = folder / "anchorwatch.yaml"
+    path.write_text(f"otlp: {{{setting}: 20000000, max_in_flight_bytes: 20000000}}\n")
+    assert load(path, {}).config.otlp.max_in_flight_bytes == 20_000_000
+    path.write_text(f"otlp: {{{setting}: 20000001, max_in_flight_bytes: 20000000}}\n")
+    with pytest.raises(ConfigError, match="one request may have 20,000,001"):
+        load(path, {})

@@ -1,7 +1,6 @@
 """Calls, payloads and counters that the tests of the traffic arm build on."""
 
 import asyncio
-import contextlib
 import itertools
 import socket
 from collections import Counter
@@ -11,11 +10,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-import uvicorn
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue
 
+from monitor.serving import server
 from monitor.traffic.calls import Call, CostBasis, Operation
+from monitor.traffic.receiving.http_receiver import TraceReceiver
+from monitor.traffic.receiving.http_server import HttpServer
 from monitor.traffic.silence.ingest_counts import Arrived, Loss
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC).timestamp()
@@ -192,21 +193,25 @@ def metrics() -> CountingMetrics:
 class Listening:
     """A server that runs while a test does."""
 
-    def __init__(self, app: Any) -> None:
-        self._server = uvicorn.Server(
-            uvicorn.Config(app, lifespan="off", log_level="warning", timeout_graceful_shutdown=1)
-        )
-        self._server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign]
+    def __init__(self, served: TraceReceiver | Any) -> None:
+        self._served = served
         self._socket = socket.socket()
         self._socket.bind(("127.0.0.1", 0))
         self._socket.listen()  # from here on clients can connect, and wait until the server is up
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
 
     async def __aenter__(self) -> str:
-        self._serving = asyncio.create_task(self._server.serve(sockets=[self._socket]))
+        if isinstance(self._served, TraceReceiver):
+            traces = HttpServer(self._served)
+            self._stop = traces.stop
+            self._serving = asyncio.create_task(traces.serve(self._socket))
+        else:
+            pages = server(self._served)
+            self._stop = lambda: setattr(pages, "should_exit", True)
+            self._serving = asyncio.create_task(pages.serve(sockets=[self._socket]))
         return self.url
 
     async def __aexit__(self, *_: object) -> None:
-        self._server.should_exit = True
+        self._stop()
         await self._serving
         self._socket.close()

@@ -1,7 +1,10 @@
 """Many calls are counted together exactly as each is counted by itself."""
 
+from collections import Counter
 from collections.abc import Sequence
+from types import ModuleType
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,18 +13,20 @@ from monitor.traffic.calls import ErrorClass, FinishReason, Operation
 from monitor.traffic.counting import Batch, Counting
 from monitor.traffic.joining.counted import Counted
 from monitor.traffic.pricing.book import PriceBook
-from monitor.traffic.rows import EVERYDAY_MAX, rows_of
+from monitor.traffic.rows import EVERYDAY_MAX, RECORD, rows_of
 from monitor.traffic.sightings import FACTS, Shapes, Sighting, call_of
 from monitor.traffic.watches.config import WatchConfig
 from monitor.traffic.watches.marking import Marking
-from monitor.traffic.windows import heap
+from monitor.traffic.windows import at_once, heap
 from monitor.traffic.windows.exemplars import Kind
+from monitor.traffic.windows.histogram import BUCKETS, buckets_of, nano
 from monitor.traffic.windows.series import OVERFLOW
 from monitor.traffic.windows.tallies import Tally
 from monitor.traffic.windows.window import window_to_json
 from monitor.traffic.windows.window_book import WindowBook
 
 from .conftest import NOON
+from .test_lookout import built_scanner
 
 SHAPES = Shapes()
 NOON_NS = int(NOON * 1e9)
@@ -127,11 +132,17 @@ def told(book: WindowBook) -> dict[object, object]:
     }
 
 
-@settings(max_examples=150, deadline=None)
-@given(sightings())
-def test_many_calls_count_as_each_does_by_itself(many: list[Sighting]) -> None:
+@pytest.fixture(params=["numpy", "scanner"], scope="module")
+def counter(request: pytest.FixtureRequest) -> ModuleType | None:
+    """What counts many calls: numpy, or the scanner in C."""
+    return built_scanner() if request.param == "scanner" else None
+
+
+@settings(max_examples=100, deadline=None)
+@given(many=sightings())
+def test_many_calls_count_as_each_does_by_itself(counter: ModuleType | None, many: list[Sighting]) -> None:
     # Reports of one library without ids: none of them is of another's call.
-    counting = Counting()
+    counting = Counting(scanner=counter)
     counting.count(counting.settle(rows_of(many), NOON), 1, NOON)
     book = WindowBook()
     counting.copy_to(book, 0, 10**10)
@@ -139,13 +150,14 @@ def test_many_calls_count_as_each_does_by_itself(many: list[Sighting]) -> None:
 
 
 @settings(max_examples=25, deadline=None)
-@given(sightings(), st.integers(1, 5), st.integers(0, 30))
+@given(many=sightings(), at_a_time=st.integers(1, 5), steps=st.integers(0, 30))
 def test_calls_are_counted_in_steps_and_others_come_in_between(
-    many: list[Sighting], at_a_time: int, steps: int
+    counter: ModuleType | None, many: list[Sighting], at_a_time: int, steps: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(heap, "HEAP_MAX", 4)
-        counting = Counting()
+        patch.setattr(at_once, "TAKEN_AT_A_TIME", 1)
+        counting = Counting(scanner=counter)
         for first in range(0, len(many), at_a_time):
             batch = counting.settle(rows_of(many[first : first + at_a_time]), NOON)
             counting.count(batch, first + 1, NOON)
@@ -169,10 +181,10 @@ def test_many_calls_are_marked_as_each_is_by_itself(many: list[Sighting]) -> Non
 
 
 @settings(max_examples=100, deadline=None)
-@given(sightings())
-def test_many_calls_cost_what_each_costs_by_itself(many: list[Sighting]) -> None:
-    prices = PriceBook()
-    for counted in admitted(Counting().settle(rows_of(many), NOON)):
+@given(many=sightings())
+def test_many_calls_cost_what_each_costs_by_itself(counter: ModuleType | None, many: list[Sighting]) -> None:
+    prices = PriceBook(scanner=counter)
+    for counted in admitted(Counting(prices, scanner=counter).settle(rows_of(many), NOON)):
         assert (counted.cost_usd, counted.cost_basis) == prices.cost_of(call_of(counted.sightings[0]))
 
 
@@ -215,3 +227,57 @@ def test_a_call_of_uncommon_size_is_counted_by_itself() -> None:
 def _plain(name: str) -> object:
     facts = {"operation": Operation.CHAT, "service_name": "shop", "is_declared": True, "emitter": "lib"}
     return facts.get(name, False if name in ("error", "is_first_hand", "is_ending") else None)
+
+
+def test_the_scanner_counts_values_at_the_edges_of_buckets_as_numpy_does() -> None:
+    edges = BUCKETS[0]
+    values = np.concatenate([edges, np.nextafter(edges, 0), np.nextafter(edges, np.inf), [0.0, 1e-9, 1e-300]])
+    values = values[values < 1e9]
+    counts, n = built_scanner().Counts(*BUCKETS), len(values)
+    counts.know(np.zeros(1, np.int32), bytes([2]))
+    counts.add(np.zeros(n, RECORD), np.zeros(n, np.int64), values, np.zeros(n, np.int64))
+    measures, _, (slowest, dearest, failed) = counts.take(0)
+    buckets, total_nano = measures[2]
+    assert buckets == Counter(buckets_of(values).tolist())
+    assert total_nano == sum(nano(values).tolist())
+    assert [value for value, _ in dearest] == sorted(values.tolist())[-3:]
+    assert ([value for value, _ in slowest], failed) == ([0.0], [])  # all of them have the same ids
+
+
+def test_the_scanner_counts_a_sum_that_no_64_bits_hold() -> None:
+    counts, n = built_scanner().Counts(*BUCKETS), 1_000
+    counts.know(np.zeros(1, np.int32), bytes([2]))
+    costs = np.full(n, 5e9)
+    for _ in range(3):
+        counts.add(np.zeros(n, RECORD), np.zeros(n, np.int64), costs, np.zeros(n, np.int64))
+    assert counts.take(0)[0][2][1] == 3 * n * 5 * 10**18
+
+
+@settings(max_examples=100, deadline=None)
+@given(many=sightings())
+def test_the_scanner_takes_the_same_calls_for_everyday_ones_as_numpy(many: list[Sighting]) -> None:
+    rows = rows_of(many)
+    assert rows.are_everyday(built_scanner()).tolist() == rows.are_everyday().tolist()
+
+
+def test_the_scanner_refuses_calls_of_kinds_that_have_no_price() -> None:
+    with pytest.raises(ValueError, match="no such kind"):
+        built_scanner().costs(np.zeros(1, RECORD), b"", 3)
+
+
+def test_the_scanner_refuses_calls_of_groups_and_windows_that_nobody_told_it_of() -> None:
+    counts = built_scanner().Counts(*BUCKETS)
+    counts.know(np.zeros(1, np.int32), bytes([2]))
+    one = np.zeros(1, np.int64)
+    for group, basis in ((1, 0), (-1, 0), (0, 4), (0, -1)):
+        with pytest.raises(ValueError, match="a known group"):
+            counts.add(np.zeros(1, RECORD), one + group, np.zeros(1), one + basis)
+    with pytest.raises(ValueError, match="a known group"):
+        counts.add(np.zeros(2, RECORD), one, np.zeros(2), np.zeros(2, np.int64))
+    with pytest.raises(ValueError, match="no such window"):
+        counts.know(np.full(1, -1, np.int32), bytes([0]))
+    for number in (1, -1):
+        with pytest.raises(IndexError):
+            counts.take(number)
+    with pytest.raises(TypeError, match="made once"):
+        counts.__init__(*BUCKETS)

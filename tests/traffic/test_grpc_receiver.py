@@ -33,12 +33,12 @@ from monitor.traffic.receiving.body import InFlight
 from monitor.traffic.receiving.grpc_receiver import SERVICE, GrpcTraceReceiver
 from monitor.traffic.receiving.http_receiver import TraceReceiver
 
-from .conftest import CHAT, CountingMetrics
+from .conftest import CHAT, CountingMetrics, Listening
 
 TOKEN = "a-token-of-the-checkout"
 SEND_AGAIN = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
 """What a sender may be told while the server stops: after each it sends the request again, by the protocol."""
-LIMITS = OtlpConfig(max_decompressed_bytes=16_384, max_in_flight_bytes=32_768)
+LIMITS = OtlpConfig(max_body_bytes=16_384, max_decompressed_bytes=16_384, max_in_flight_bytes=32_768)
 
 
 @pytest.fixture
@@ -241,11 +241,11 @@ async def test_who_shows_no_token_is_refused_before_the_message_is_read(taking, 
 
 async def test_the_same_request_counts_once_also_over_http_and_grpc(taking, metrics, make_payload) -> None:
     body = make_payload(spans=3)
-    web = httpx.ASGITransport(TraceReceiver(taking, LIMITS, metrics))
     async with (
+        Listening(TraceReceiver(taking, LIMITS, metrics)) as url,
         serving(taking, metrics) as address,
         sending(address) as export,
-        httpx.AsyncClient(transport=web, base_url="http://x") as client,
+        httpx.AsyncClient(base_url=url) as client,
     ):
         await export(body)
         await export(body, compression=grpc.Compression.Gzip)
@@ -271,12 +271,12 @@ class Holding(Intake):
 
 async def test_http_and_grpc_share_the_bound_on_what_is_at_work(metrics) -> None:
     holding, in_flight = Holding(), InFlight(LIMITS.max_in_flight_bytes)
-    web = httpx.ASGITransport(TraceReceiver(holding, LIMITS, metrics, in_flight=in_flight))
     headers = {"content-type": "application/x-protobuf"}
     async with (
+        Listening(TraceReceiver(holding, LIMITS, metrics, in_flight=in_flight)) as url,
         serving(holding, metrics, in_flight=in_flight) as address,
         sending(address) as export,
-        httpx.AsyncClient(transport=web, base_url="http://x") as client,
+        httpx.AsyncClient(base_url=url) as client,
     ):
         over_grpc = export(bytes(15_000))
         await holding.at_work.acquire()

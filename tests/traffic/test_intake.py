@@ -20,7 +20,7 @@ from monitor.traffic.pricing.book import PriceBook
 from monitor.traffic.tables import TrafficJournalRow
 from monitor.traffic.watches.config import WatchConfig
 from monitor.traffic.watches.marking import Marking
-from monitor.traffic.windows import heap
+from monitor.traffic.windows import at_once, heap
 from monitor.traffic.windows.series import SERIES_MAX, Series, minute_of
 from monitor.traffic.windows.tallies import OTHER_VALUES, VALUES_MAX
 from monitor.traffic.windows.window import Window
@@ -641,7 +641,7 @@ async def test_calls_that_can_be_counted_in_part_only_are_counted_by_the_next_st
 
     with monkeypatch.context() as broken:
         broken.setattr(heap, "HEAP_MAX", 1)
-        broken.setattr(taking._counting, "_unfolded", WindowBook())
+        broken.setattr(taking._counting, "_unfolded", WindowBook(scanner=None))
         broken.setattr(taking._counting._unfolded, "step", fail)
         assert (await taking.accept(make_payload(spans=3), PROTOBUF)).calls == 3
         assert (await taking.accept(make_payload(spans=2), PROTOBUF)).calls == 2
@@ -659,7 +659,8 @@ async def test_calls_that_could_not_be_counted_for_a_reader_are_counted_by_the_n
 
     await taking.accept(make_payload(spans=3), PROTOBUF)
     with monkeypatch.context() as broken:
-        broken.setattr(heap, "tokens_per_s", fail)
+        broken.setattr(heap, "count_kind", fail)
+        broken.setattr(at_once, "count_kind", fail)
         with pytest.raises(MemoryError):
             await counted(taking)
     with pytest.raises(StoreError, match="a restart counts them"):

@@ -63,7 +63,6 @@ def held(
         ({"failed": True}, {"error": True}, {}),
         ({"streaming": True}, {"streaming": True}, {}),
         ({"cost_basis": "inferred"}, {"cost_usd": 1.0, "cost_basis": CostBasis.INFERRED}, {}),
-        ({"failed_check": "json*"}, {"checks_failed": ("json-schema",)}, {}),
         ({"slower_than": "5s"}, {"duration_s": 5.1}, {}),
         ({"model": "backup-*"}, {"response_model": "backup-small"}, {}),
         ({"failed": False, "attributes": {"app.fallback": True}}, {}, {"app.fallback": "true"}),
@@ -78,6 +77,26 @@ def test_a_filter_counts_the_calls_that_are_all_it_says(
     assert marked(Marking([rule]), make_call(**changes), attributes).matched == (name_of, name)
     other = marked(Marking([rule]), make_call(error=where.get("failed") is False), {})
     assert other.matched == (name_of,)
+
+
+@pytest.mark.parametrize(
+    ("changes", "counted"),
+    [
+        ({"checks_failed": ("json-schema",)}, 2),
+        ({"checks_passed": ("json-schema",)}, 1),
+        ({"checks_failed": ("language",)}, 0),
+        ({}, 0),
+        ({"checks_failed": ("json-schema",), "request_model": "n"}, 0),
+    ],
+    ids=["failed", "passed", "judged by another check", "not judged", "failed, but of other calls"],
+)
+def test_a_failed_check_is_a_share_of_the_answers_that_it_judged(
+    make_call: MakeCall, changes, counted
+) -> None:
+    rule = share({"failed_check": "json*"}, of={"model": "gpt*"})
+    call = make_call(**{"request_model": "gpt", "response_model": None, **changes})
+    assert marked(Marking([rule]), call, {}).matched == (rule.share.name_of, rule.share.name)[:counted]
+    assert rule.measure.calls == "checked calls"
 
 
 def test_a_ratio_of_two_filters_counts_only_among_the_second(make_call: MakeCall) -> None:

@@ -132,7 +132,9 @@ def test_a_breach_of_cost_leads_to_the_dearest_and_one_of_errors_to_the_failed(m
     dear = [make_call(cost_usd=0.5, cost_basis=CostBasis.EXACT)] * 30
     failed = [make_call(error=True, error_class=ErrorClass.AUTH)] * 30
     assert {name for name, _ in said(watch("cost_p50", above="$0.1"), dear).evidence} == {"dearest call"}
-    assert {name for name, _ in said(watch("error_share", above="2%"), failed).evidence} == {"failed call"}
+    for measure in ("error_share", "auth_share"):
+        evidence = said(watch(measure, above="2%"), failed).evidence
+        assert {name for name, _ in evidence} == {"failed call"}, measure
 
 
 # Costs that are not sure

@@ -20,13 +20,14 @@ from structlog.testing import capture_logs
 
 from canaries.clock import SystemClock
 from monitor import MonitorError
-from monitor.serving import Place, address, bind, server
+from monitor.serving import Place, address, bind
 from monitor.traffic.config import OtlpConfig, TlsConfig
 from monitor.traffic.intake import Intake
 from monitor.traffic.receiving.http_receiver import TraceReceiver
+from monitor.traffic.receiving.http_server import HttpServer
 from monitor.traffic.receiving.tls import renew, server_context
 
-from .conftest import CHAT, CountingMetrics
+from .conftest import CHAT, CountingMetrics, Listening
 
 TOKEN = "a-token-of-the-shop"
 PROTOBUF = {"content-type": "application/x-protobuf"}
@@ -37,9 +38,9 @@ def basic(user_and_password: str) -> str:
     return "Basic " + base64.b64encode(user_and_password.encode()).decode()
 
 
-async def post(app: TraceReceiver, body: bytes, authorization: str | None) -> httpx.Response:
+async def post(receiver: TraceReceiver, body: bytes, authorization: str | None) -> httpx.Response:
     headers = PROTOBUF | ({"authorization": authorization} if authorization is not None else {})
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x") as client:
+    async with Listening(receiver) as url, httpx.AsyncClient(base_url=url) as client:
         return await client.post("/v1/traces", content=body, headers=headers)
 
 
@@ -54,7 +55,7 @@ def taking(database, clock, metrics: CountingMetrics) -> Intake:
 
 @pytest.mark.parametrize(
     "authorization",
-    [f"Bearer {TOKEN}", f"bearer  {TOKEN} ", basic(f"public:{TOKEN}")],
+    [f"Bearer {TOKEN}", f"bearer  {TOKEN}", basic(f"public:{TOKEN}")],
     ids=["bearer", "spaced", "as Langfuse's SDKs send it"],
 )
 async def test_who_shows_the_token_may_send(taking, metrics, make_payload, authorization) -> None:
@@ -83,10 +84,10 @@ async def test_who_shows_the_token_may_send(taking, metrics, make_payload, autho
 async def test_who_does_not_show_it_is_told_why_and_nothing_is_kept(
     taking, metrics, make_payload, authorization, text
 ) -> None:
-    app = TraceReceiver(taking, GUARDED, metrics)
+    receiver = TraceReceiver(taking, GUARDED, metrics)
     raw = authorization.encode("latin-1") if authorization is not None else None
     with capture_logs() as log:
-        answer = await post(app, make_payload(), raw)  # type: ignore[arg-type]
+        answer = await post(receiver, make_payload(), raw)  # type: ignore[arg-type]
     assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
     assert "retry-after" not in answer.headers
     message = Status.FromString(answer.content)
@@ -144,12 +145,12 @@ async def listening(intake: Intake, metrics: CountingMetrics, config: OtlpConfig
     """The receiver as the daemon runs it."""
     listener = bind("127.0.0.1", 0, Place("a test", "--otlp-http-port", "otlp"))
     assert config.tls
-    serving = server(TraceReceiver(intake, config, metrics), server_context(config.tls, Path()))
-    task = asyncio.create_task(serving.serve(sockets=[listener]))
+    serving = HttpServer(TraceReceiver(intake, config, metrics), server_context(config.tls, Path()))
+    task = asyncio.create_task(serving.serve(listener))
     try:
         yield address(listener, "https")
     finally:
-        serving.should_exit = True
+        serving.stop()
         await task
         listener.close()
 

@@ -76,7 +76,7 @@ def test_what_is_left_of_the_error_budget_is_always_shown() -> None:
     judgement = said(watch(), (10 * 24, 0, 600, 0.002))
     assert judgement.label is Label.STEADY
     assert "60 % of the error budget of 30 days is left" in judgement.reason
-    assert "used up" in said(watch(), (10 * 24, 0, 600, 0.02)).reason
+    assert "is used up 4 times over" in said(watch(), (10 * 24, 0, 600, 0.02)).reason
 
 
 @pytest.mark.parametrize("bad", [1, 3])

@@ -273,8 +273,10 @@ class Refusing(Intake):
     ids=["overload", "database", "bug"],
 )
 async def test_a_sender_is_told_when_to_come_back(metrics, error, status, retry_after, code) -> None:
-    app = TraceReceiver(Refusing(error), LIMITS, metrics)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x") as client:
+    async with (
+        Listening(TraceReceiver(Refusing(error), LIMITS, metrics)) as url,
+        httpx.AsyncClient(base_url=url) as client,
+    ):
         answer = await client.post("/v1/traces", content=b"", headers=PROTOBUF)
     assert (answer.status_code, answer.headers.get("retry-after")) == (status, retry_after)
     message = Status.FromString(answer.content)
@@ -297,10 +299,12 @@ class Holding(Intake):
 
 async def test_bytes_in_flight_are_bounded_and_given_back(metrics) -> None:
     holding = Holding()
-    app = TraceReceiver(holding, LIMITS, metrics)
     packed = gzip.compress(bytes(15_000))
     headers = PROTOBUF | {"content-encoding": "gzip"}
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x") as client:
+    async with (
+        Listening(TraceReceiver(holding, LIMITS, metrics)) as url,
+        httpx.AsyncClient(base_url=url) as client,
+    ):
         held = [
             asyncio.create_task(client.post("/v1/traces", content=packed, headers=headers)) for _ in range(2)
         ]
@@ -313,11 +317,27 @@ async def test_bytes_in_flight_are_bounded_and_given_back(metrics) -> None:
         assert (await client.post("/v1/traces", content=packed, headers=headers)).status_code == 200
 
 
+async def test_a_request_as_large_as_the_bound_is_taken(taking, metrics) -> None:
+    config = OtlpConfig(max_body_bytes=4_096, max_decompressed_bytes=16_384, max_in_flight_bytes=16_384)
+    packed = gzip.compress(b" " * 16_382 + b"{}")
+    async with (
+        Listening(TraceReceiver(taking, config, metrics)) as url,
+        httpx.AsyncClient(base_url=url) as client,
+    ):
+        for _ in range(3):
+            answer = await client.post(
+                "/v1/traces", content=packed, headers=JSON | {"content-encoding": "gzip"}
+            )
+            assert answer.status_code == 200
+
+
 async def test_a_request_that_holds_too_many_spans_is_refused_whole(taking, metrics, make_payload) -> None:
     packed = gzip.compress(make_payload() + make_payload(attributes={}) * 20_000)
     headers = PROTOBUF | {"content-encoding": "gzip"}
-    app = TraceReceiver(taking, OtlpConfig(), metrics)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x") as client:
+    async with (
+        Listening(TraceReceiver(taking, OtlpConfig(), metrics)) as url,
+        httpx.AsyncClient(base_url=url) as client,
+    ):
         answer = await client.post("/v1/traces", content=packed, headers=headers)
     assert (answer.status_code, answer.headers.get("retry-after")) == (413, None)
     assert Status.FromString(answer.content).message == (

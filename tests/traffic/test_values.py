@@ -57,6 +57,16 @@ def test_a_new_value_needs_as_many_calls_as_the_watch() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("before", "label"),
+    [(20, Label.STEADY), (900, Label.BREACHED)],
+    ids=["a daemon that has hardly begun", "chance would have brought some"],
+)
+def test_a_value_that_few_calls_before_lack_need_not_be_new(before: int, label: Label) -> None:
+    judgement = said(watch(tell=["new"]), window(BEFORE, v1=before), window(LATELY, v1=180, v2=20))
+    assert judgement.label is label
+
+
 def test_a_value_is_new_until_the_look_back_has_passed_over_it() -> None:
     rule = watch(tell=["new"])
     assert said(rule, window(BEFORE, v1=900, v2=1), window(LATELY, v1=60, v2=25)).label is Label.STEADY

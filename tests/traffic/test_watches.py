@@ -137,6 +137,12 @@ def test_the_cost_per_call_is_the_mean_of_the_priced_and_tells_of_the_others(mak
     assert judgement.reason.endswith("above $0.02; 5 more calls have no known price")
 
 
+def test_where_no_call_has_a_price_it_says_why_there_is_nothing_to_judge(make_call: MakeCall) -> None:
+    judgement = judge(watch("cost_per_call", "$0.02"), book([make_call()] * 30), NOW)
+    assert judgement.label is Label.NO_DATA
+    assert judgement.reason.endswith("20 are needed; 30 more calls have no known price")
+
+
 def test_a_cost_of_ambiguous_prices_says_so(make_call: MakeCall) -> None:
     sure, unsure = (
         [make_call(cost_usd=0.03, cost_basis=basis)] * 20

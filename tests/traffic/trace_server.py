@@ -6,8 +6,6 @@ import socket
 import sys
 from pathlib import Path
 
-import uvicorn
-
 from canaries.clock import SystemClock
 from monitor.database import Database
 from monitor.grpc_serving import GrpcServer
@@ -16,6 +14,7 @@ from monitor.traffic.config import OtlpConfig
 from monitor.traffic.intake import Intake
 from monitor.traffic.receiving.grpc_receiver import GrpcTraceReceiver
 from monitor.traffic.receiving.http_receiver import TraceReceiver
+from monitor.traffic.receiving.http_server import HttpServer
 
 
 class Silent:
@@ -36,13 +35,12 @@ async def main(path: Path) -> None:
     intake = Intake(Database(path), SystemClock(), Silent())
     await intake.recover()
     listener = socket.create_server(("127.0.0.1", 0))
-    app = TraceReceiver(intake, OtlpConfig(), Silent())
-    server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_level="warning"))
+    server = HttpServer(TraceReceiver(intake, OtlpConfig(), Silent()))
     grpc_server = GrpcServer(OtlpConfig(), 0)
     grpc_service = GrpcTraceReceiver(intake, OtlpConfig(), Silent())
     places = f"http://127.0.0.1:{listener.getsockname()[1]} {grpc_server.address}"
     print(places, flush=True)  # noqa: T201 - the parent reads it
-    await asyncio.gather(server.serve(sockets=[listener]), grpc_server.serve(grpc_service), fold_on(intake))
+    await asyncio.gather(server.serve(listener), grpc_server.serve(grpc_service), fold_on(intake))
 
 
 asyncio.run(main(Path(sys.argv[1])))

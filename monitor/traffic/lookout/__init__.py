@@ -75,12 +75,12 @@ class Lookout:
         self._kinds = Kinds()
         self._as_protobuf = scanner.as_protobuf if scanner is not None else None
 
-    def _rewritten(self, body: bytes) -> bytes | None:
+    def _rewritten(self, body: bytes | memoryview) -> bytes | None:
         """A request in JSON as one in protobuf; ``None`` where the scanner leaves it to Python."""
         if self._as_protobuf is None:
             return None
         if len(body) > JSON_MARKS_MAX:
-            check_json(body)
+            check_json(bytes(body))
         rewritten: bytes | None = self._as_protobuf(body)
         return rewritten
 
@@ -89,7 +89,7 @@ class Lookout:
         """How often what was learnt became too much, and all of it was forgotten."""
         return self._protobuf.emptied + self._json.emptied
 
-    def read(self, body: bytes, encoding: Encoding, now: float) -> Sighted:
+    def read(self, body: bytes | memoryview, encoding: Encoding, now: float) -> Sighted:
         """What is in the body of a request that came at ``now`` (unix seconds).
 
         Raises OtlpError when it is none, OversizeError when it holds more than one request may.
@@ -103,11 +103,11 @@ class Lookout:
             elif (rewritten := self._rewritten(body)) is not None:
                 self._protobuf.read(rewritten, found)
             else:
-                self._json.read(body, found)
+                self._json.read(bytes(body), found)
         except _UNREADABLE:
             found = _nothing_at(now, self._kinds)
             # Who decodes it whole reads it nevertheless, or knows how to say what is wrong.
-            decoded = decode(body, encoding)
+            decoded = decode(bytes(body), encoding)
             self._protobuf.read_decoded(decoded.spans, found)
             for reason, spans in decoded.rejected.items():
                 found.came(spans, None)

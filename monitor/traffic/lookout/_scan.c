@@ -948,6 +948,8 @@ static PyObject *scopes(PyObject *module, PyObject *argument)
 #include "_json.h"
 
 #include "_chains.h"
+#include "_counts.h"
+#include "_values.h"
 
 /* --- the object */
 
@@ -1051,6 +1053,8 @@ static PyMethodDef module_methods[] = {
     {"as_protobuf", as_protobuf, METH_O, as_protobuf_doc},
     {"chain", chain, METH_VARARGS, chain_doc},
     {"suspects", suspects, METH_VARARGS, suspects_doc},
+    {"costs", costs, METH_VARARGS, costs_doc},
+    {"everyday", everyday, METH_VARARGS, everyday_doc},
     {NULL, NULL, 0, NULL},
 };
 
@@ -1065,10 +1069,11 @@ PyMODINIT_FUNC PyInit__scan(void)
         PyErr_SetString(PyExc_ImportError, "numbers are read as they are written: little end first");
         return NULL;
     }
-    if (PyType_Ready(&scanner_type) < 0)
+    if (PyType_Ready(&scanner_type) < 0 || PyType_Ready(&counts_type) < 0)
         return NULL;
     PyObject *made = PyModule_Create(&module);
     if (made != NULL && (PyModule_AddObjectRef(made, "Scanner", (PyObject *)&scanner_type) < 0 ||
+                         PyModule_AddObjectRef(made, "Counts", (PyObject *)&counts_type) < 0 ||
                          PyModule_AddStringConstant(made, "SOURCE_MARK", SOURCE_MARK) < 0))
         Py_CLEAR(made);
     return made;

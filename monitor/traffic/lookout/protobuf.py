@@ -43,11 +43,12 @@ class ProtobufReader:
         """How often what was learnt became too much, and all of it was forgotten."""
         return self._book.emptied
 
-    def read(self, body: bytes, found: Found) -> None:
+    def read(self, body: bytes | memoryview, found: Found) -> None:
         """Add what is in the request to what was found.
 
         Raises DecodeError when it is not protobuf, and OversizeError when there is too much in it.
         """
+        body = bytes(body)
         prefilter = Prefilter(body, PROTOBUF_NAMES)
         for _, begin, end in _fields(body, 0, len(body), 1):
             origin = self._origins[b"".join(body[at:to] for _, at, to in _fields(body, begin, end, 1))]

@@ -22,12 +22,12 @@ from ..sightings import Shapes, Sighting
 from ..silence.ingest_counts import Loss
 from . import slim
 from .book import Group, NoCalls
-from .build_scanner import source_mark
 from .found import TOO_EARLY, TOO_LATE, Found, Watch
 from .origin import Chosen, Home, Origin
 from .packing import Entry, packed
 from .plans import Plan
 from .protobuf import LARGE, ProtobufReader
+from .scanner_building import source_mark
 from .watched import vocabulary
 
 _HOW_TO_BUILD = (
@@ -90,7 +90,7 @@ class ScanningReader(ProtobufReader):
         self._packed_groups: dict[Group, PackedGroup] = {}
         self._packed_plans: dict[Plan, Entry | None] = {}
 
-    def read(self, body: bytes, found: Found) -> None:
+    def read(self, body: bytes | memoryview, found: Found) -> None:
         """Add what is in the request to what was found; raises as without the scanner."""
         try:
             scopes = self._find_scopes(body)
@@ -109,7 +109,7 @@ class ScanningReader(ProtobufReader):
                 places.append((scope, origin, groups))
             self._scan(body, jobs, places, found)
 
-    def _scan(self, body: bytes, jobs: list[Job], places: Sequence[Place], found: Found) -> None:
+    def _scan(self, body: bytes | memoryview, jobs: list[Job], places: Sequence[Place], found: Found) -> None:
         choose = self._choose if self._chosen_keys else None
         try:
             records, texts, sessions, chosen, left, others, amiss = self._scanner.scan(
@@ -126,11 +126,13 @@ class ScanningReader(ProtobufReader):
         for one in left:
             self._take_left(body, places, one, found)
 
-    def _take_left(self, body: bytes, places: Sequence[Place], left: tuple[Any, ...], found: Found) -> None:
+    def _take_left(
+        self, body: bytes | memoryview, places: Sequence[Place], left: tuple[Any, ...], found: Found
+    ) -> None:
         """Read a span that was left to Python, and tell the scanner what was learnt of it."""
         number, place, at, to, known_by, plans, signature = left
         scope, origin, groups = places[number]
-        encoded = body[at:to]
+        encoded = bytes(body[at:to])
         whole = _Whole(encoded, body, scope, origin, found)
         sighting, group, plan = self._read_left(slim.Span.FromString(encoded), scope, origin, whole)
         found.rows.put(place, found.admitted(sighting))
@@ -210,7 +212,9 @@ def _count_amiss(found: Found, service: str | None, refused: Sequence[int], lost
 class _Whole:
     """A span, to be decoded whole when it is asked for."""
 
-    def __init__(self, encoded: bytes, body: bytes, scope: str, origin: Origin, found: Found) -> None:
+    def __init__(
+        self, encoded: bytes, body: bytes | memoryview, scope: str, origin: Origin, found: Found
+    ) -> None:
         self._encoded, self._body = encoded, body
         self._scope, self._origin = scope, origin
         self._found = found
@@ -222,7 +226,7 @@ class _Whole:
             found = self._found
             found.read_slowly += 1
             if found.slow_bytes < LARGE <= found.slow_bytes + len(self._encoded):
-                check_protobuf(self._body)
+                check_protobuf(bytes(self._body))
             found.slow_bytes += len(self._encoded)
             message = trace_pb2.Span.FromString(self._encoded)
             self._span = span_of(message, self._scope, self._origin.attributes)

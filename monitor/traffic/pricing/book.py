@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from math import inf, isclose, nan
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ import numpy.typing as npt
 from ..calls import BASIS_NUMBERS, Call, CostBasis, Operation
 from ..config import ModelPriceConfig
 from ..kinds import Kinds
+from ..lookout.scanning import scanner
 from ..rows import Floats, Integers, Marks, Rows
 from ..sightings import Shape, call_of
 from ..watches.match import fits
@@ -36,8 +38,12 @@ _UNPRICED_NUMBER = BASIS_NUMBERS[CostBasis.UNPRICED]
 class PriceBook:
     """Prices calls: by the operator's own prices where they have one, else by list price."""
 
-    def __init__(self, own: Sequence[ModelPriceConfig] = ()) -> None:
-        """Hold the operator's own prices, as configured; without any, list prices alone count."""
+    def __init__(self, own: Sequence[ModelPriceConfig] = (), scanner: ModuleType | None = scanner) -> None:
+        """Hold the operator's own prices, as configured; without any, list prices alone count.
+
+        ``scanner`` is the one in C, if there is.
+        """
+        self._scanner = scanner
         # Of several that hold, the first: of that provider before of any, then what began last, then what stands last.
         told = sorted(
             enumerate(own), key=lambda one: (one[1].provider is None, -one[1].since.toordinal(), -one[0])
@@ -61,16 +67,27 @@ class PriceBook:
             price_list.stretch_of(float(at) / 1e9) for at in (rows.start_ns.min(), rows.start_ns.max())
         )
         # Where prices change in between, each call needs a look of its own.
-        tariff = self._tariffs(rows.kinds, first)[rows.kind] if first == last else _packed(_NOT_PLAIN)
-        costs, is_left = _plain_costs(rows, tariff)
-        bases = np.where(np.isnan(costs), _UNPRICED_NUMBER, tariff["basis"])
-        for place in np.flatnonzero(is_left).tolist():
+        tariffs = self._tariffs(rows.kinds, first if first == last else None)
+        costs, bases, left = self._plain_costs(rows, tariffs)
+        for place in left:
             cost, basis = self.cost_of(call_of(rows.sighting(place)))
             costs[place], bases[place] = np.nan if cost is None else cost, BASIS_NUMBERS[basis]
         return costs, bases
 
-    def _tariffs(self, kinds: Kinds, stretch: int) -> npt.NDArray[Any]:
-        """The rates that hold in a stretch of time, by the numbers of shapes."""
+    def _plain_costs(self, rows: Rows, tariffs: npt.NDArray[Any]) -> tuple[Floats, Integers, Sequence[int]]:
+        """What calls cost at rates that hold for their shapes, how sure that is, and who needs a closer look."""
+        if self._scanner is not None:
+            costs, bases, left = self._scanner.costs(rows.records, tariffs, _UNPRICED_NUMBER)
+            return np.frombuffer(costs), np.frombuffer(bases, np.int64), left
+        tariff = tariffs[rows.kind]
+        costs, is_left = _plain_costs(rows, tariff)
+        bases = np.where(np.isnan(costs), _UNPRICED_NUMBER, tariff["basis"])
+        return costs, bases, np.flatnonzero(is_left).tolist()
+
+    def _tariffs(self, kinds: Kinds, stretch: int | None) -> npt.NDArray[Any]:
+        """The rates that hold in a stretch of time, by the numbers of shapes; without one, none is that simple."""
+        if stretch is None:
+            return np.full(len(kinds), _packed(_NOT_PLAIN))
 
         def packed(shape: Shape) -> Any:
             return _packed(self._find_tariff(shape, stretch) or _NOT_PLAIN, shape)
@@ -169,7 +186,8 @@ _NOT_PLAIN = _Tariff(Rates(nan, nan, nan, nan), CostBasis.UNPRICED, -1)
 
 _PACKED = np.dtype(
     [(name, "f8") for name in ("input", "cached", "written", "output", "request", "tokens_max")]
-    + [("basis", "i8"), ("is_embedding", "?")]
+    + [("basis", "i8"), ("is_embedding", "?")],
+    align=True,
 )
 """A tariff as a row: those of all shapes are columns."""
 

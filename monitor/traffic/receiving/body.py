@@ -1,22 +1,20 @@
 """The body of an HTTP request, unpacked and within its limits; and what bounds requests over gRPC as well."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
+import mmap
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any
 
 from .. import OverloadError, RefusedError, TrafficError
 from ..config import OtlpConfig
+from .buffers import Buffers
 from .unpacking import Unpacker
 
 BODY_WAIT_S = 30.0
 """How long a sender may take for the body of one request."""
 
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-
-
-class SenderGoneError(TrafficError):
-    """The sender closed the connection before the body was whole: there is nobody to answer."""
+UNPACKED_AT_ONCE = 2**18
+"""So many bytes of a body are unpacked before what they make is taken of the bound."""
 
 
 class LateError(TrafficError):
@@ -52,13 +50,17 @@ class InFlight:
         try:
             yield share
         finally:
-            self._bytes -= share.taken
+            share.give_back()
 
     def take(self, size: int) -> None:
         """Take ``size`` bytes of the bound. Raises OverloadError when they are not there."""
         if self._bytes + size > self._max_bytes:
             raise OverloadError("too many bytes of requests are at work")
         self._bytes += size
+
+    def give_back(self, size: int) -> None:
+        """Leave ``size`` bytes of the bound to others."""
+        self._bytes -= size
 
 
 class Share:
@@ -67,39 +69,82 @@ class Share:
     def __init__(self, in_flight: InFlight) -> None:
         """Start with nothing taken."""
         self._in_flight = in_flight
-        self.taken = 0
+        self._taken = 0
 
     def take(self, size: int) -> None:
         """Take more. Raises OverloadError when it is not there."""
         self._in_flight.take(size)
-        self.taken += size
+        self._taken += size
+
+    def give_back(self) -> None:
+        """Give back all of it."""
+        self._in_flight.give_back(self._taken)
+        self._taken = 0
 
 
-async def read_body(receive: Receive, packing: str | None, limits: OtlpConfig, share: Share) -> bytes:
-    """The whole body, unpacked; ``packing`` is one of those that are unpacked.
+class Body:
+    """The body of a request over HTTP as it arrives, as it was sent, and never more of it than the limits."""
 
-    Raises RefusedError when it is too large or cannot be unpacked, OverloadError when there is no room for it
-    now, SenderGoneError when it never becomes whole. No more than the limits is ever held, whatever the
-    sender packs in.
-    """
-    received = 0
-    pieces: list[bytes] = []
-    unpacker = Unpacker(limits.max_decompressed_bytes, packing) if packing else None
-    is_last = False
-    while not is_last:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise SenderGoneError("the sender closed the connection")
-        chunk: bytes = message.get("body", b"")
-        is_last = not message.get("more_body", False)
-        received += len(chunk)
-        if received > limits.max_body_bytes:
+    def __init__(self, limits: OtlpConfig, in_flight: InFlight, buffers: Buffers) -> None:
+        """Start with nothing. Close it in the end, whatever became of it."""
+        self._limits = limits
+        self._share = Share(in_flight)
+        self._buffers = buffers
+        self._pieces: list[bytes] = []
+        self._received = 0
+        self._buffer: mmap.mmap | None = None
+
+    def check(self, size: int) -> None:
+        """Raise RefusedError when a body of so many bytes is too large."""
+        if size > self._limits.max_body_bytes:
             raise RefusedError(
-                413, f"the body is larger than {limits.max_body_bytes} bytes; send smaller batches"
+                413, f"the body is larger than {self._limits.max_body_bytes} bytes; send smaller batches"
             )
-        plain = unpacker.feed(chunk) if unpacker else chunk
-        share.take(len(plain))
-        pieces.append(plain)
-    if unpacker:
+
+    def add(self, piece: bytes) -> None:
+        """Take a piece that came. Raises RefusedError or OverloadError when it is too much, as ``wrote`` does."""
+        self.wrote(len(piece))
+        self._pieces.append(piece)
+
+    def room(self, left: int) -> memoryview:
+        """Where the next bytes are to be written, as so many are left; say ``wrote`` for those that were."""
+        if self._buffer is None:
+            self._buffer = self._buffers.lend(self._received + left)
+            self._buffer[: self._received] = b"".join(self._pieces)
+            self._pieces.clear()
+        return memoryview(self._buffer)[self._received : self._received + left]
+
+    def wrote(self, size: int) -> None:
+        """So many bytes came."""
+        self.check(self._received + size)
+        self._share.take(size)
+        self._received += size
+
+    def whole(self, packing: str | None) -> bytes | memoryview:
+        """All that came, unpacked where it is packed; good until this is closed.
+
+        Raises RefusedError when it cannot be unpacked or is too large, OverloadError when there is no room for it now.
+        """
+        if self._buffer is None:
+            sent: bytes | memoryview = b"".join(self._pieces)
+        else:
+            sent = memoryview(self._buffer)[: self._received]
+        return self._unpacked(sent, packing) if packing else sent
+
+    def _unpacked(self, sent: bytes | memoryview, packing: str) -> bytes:
+        self._share.give_back()  # from here on it is as large as what it unpacks to
+        unpacker = Unpacker(self._limits.max_decompressed_bytes, packing)
+        pieces = []
+        for at in range(0, len(sent), UNPACKED_AT_ONCE):
+            pieces.append(unpacker.feed(sent[at : at + UNPACKED_AT_ONCE]))
+            self._share.take(len(pieces[-1]))
         unpacker.finish()
-    return b"".join(pieces)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def close(self) -> None:
+        """Give back what it took: nothing looks at it any more."""
+        self._share.give_back()
+        self._pieces.clear()
+        if self._buffer is not None:
+            self._buffers.take_back(self._buffer)
+            self._buffer = None

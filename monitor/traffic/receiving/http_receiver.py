@@ -1,20 +1,21 @@
-"""OTLP over HTTP: a bare ASGI application for ``POST /v1/traces``.
+"""OTLP over HTTP: what becomes of a request to ``POST /v1/traces``.
 
 Answers as the protocol asks (https://opentelemetry.io/docs/specs/otlp/#otlphttp): in the encoding of the
 request, 200 only for what is stored, 429 and 503 with ``Retry-After`` for what the sender should send again,
 any other status for what it should drop.
 """
 
-from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import dataclass
-from typing import Any
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
-from .. import RefusedError
+from .. import OverloadError, RefusedError
 from ..config import OtlpConfig
 from ..intake import Intake, TrafficMetrics
 from ..otlp import Encoding, failure, response
 from ..repeats import Accepted
-from .body import BODY_WAIT_S, InFlight, Receive, SenderGoneError, arriving, read_body
+from .body import BODY_WAIT_S, Body, InFlight, LateError
+from .buffers import Buffers
 from .refusals import Refusal, Refusals
 from .senders import Senders
 from .unpacking import PACKINGS
@@ -30,19 +31,37 @@ _ENCODINGS = {
 _SNAKE_NAMES = (b'"resource_spans"', b'"scope_spans"')
 """Names as protobuf has them, which libraries write into JSON when they are asked to keep them."""
 
-Scope = MutableMapping[str, Any]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The head of a request. The names of ``fields`` are in lower case."""
+
+    method: str
+    path: str
+    fields: Mapping[bytes, bytes]
+
+    def field(self, name: bytes) -> str:
+        """What a field says; empty when there is none."""
+        return self.fields.get(name, b"").decode("latin-1").strip()
+
+    @property
+    def content_type(self) -> str:
+        """What the body is, without parameters."""
+        return self.field(b"content-type").split(";")[0].strip().lower()
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
+class Answer:
+    """What a sender hears. ``fields`` are those beside the body's own."""
+
     status: int
+    content_type: str
     body: bytes
-    retry_after_s: int | None = None
+    fields: Mapping[str, str] = field(default_factory=dict)
 
 
 class TraceReceiver:
-    """The ASGI application; run it with uvicorn, ``lifespan="off"``."""
+    """Knows what may be sent, and hands it on."""
 
     def __init__(
         self,
@@ -58,89 +77,145 @@ class TraceReceiver:
         ``is_news`` is told of each problem, and says whether it belongs into the log: a busy sender provokes
         the same one many times a second. ``in_flight`` is the bound on what is at work, where it is shared.
         """
-        self._body_wait_s = body_wait_s
+        self.body_wait_s = body_wait_s
         self._refusals = Refusals(is_news)
         self._intake = intake
         self._config = config
         self._metrics = metrics
         self._in_flight = in_flight or InFlight(config.max_in_flight_bytes)
+        self._buffers = Buffers()
         self._senders = Senders(config.token)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        if scope["type"] != "http":
-            return
-        headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        content_type = headers.get(b"content-type", "").split(";")[0].strip().lower()
-        encoding = _ENCODINGS.get(content_type, Encoding.JSON)
-        try:
-            answer = await self._answer(scope, headers, receive, encoding)
-        except SenderGoneError:
-            return
-        self._metrics.count_request(answer.status)
-        await _send(send, encoding, answer)
+    def begin(self, head: Head, size: int | None, *, is_crowded: bool = False) -> "Delivery":
+        """A request whose head has come; its body has ``size`` bytes, as far as that is known.
 
-    async def _answer(
-        self, scope: Scope, headers: dict[bytes, str], receive: Receive, encoding: Encoding
-    ) -> _Answer:
+        ``is_crowded`` says that there are too many connections: it is refused, and may come again.
+        """
+        delivery = Delivery(self, Body(self._config, self._in_flight, self._buffers), head)
         try:
-            _check_place(scope)
-            self._senders.check(headers.get(b"authorization"))
-            packing = _packing(headers)
-            with self._in_flight.share() as share:
-                async with arriving(self._body_wait_s):
-                    body = await read_body(receive, packing, self._config, share)
-                accepted = await self._intake.accept(body, encoding)
-            return _Answer(200, response(encoding, accepted.rejected, _warning(body, encoding, accepted)))
-        except SenderGoneError:
-            raise
+            if is_crowded:
+                raise OverloadError("too many connections are open")
+            _check_place(head)
+            self._senders.check(head.field(b"authorization") if b"authorization" in head.fields else None)
+            delivery.packing = _packing(head)
+            delivery.body.check(size or 0)
         except Exception as error:
-            return _refused(encoding, self._refusals.of(error))
+            delivery.refuse(error)
+        return delivery
+
+    def refusal(self, error: Exception) -> Refusal:
+        """What to answer to an error; call it while the error is handled."""
+        return self._refusals.of(error)
+
+    async def accept(self, body: bytes | memoryview, encoding: Encoding) -> Accepted:
+        """Have it stored and counted."""
+        return await self._intake.accept(body, encoding)
+
+    def count(self, status: int) -> None:
+        """Count an answer."""
+        self._metrics.count_request(status)
 
 
-def _warning(body: bytes, encoding: Encoding, accepted: Accepted) -> str:
+class Delivery:
+    """One request, from its head to its answer."""
+
+    def __init__(self, receiver: TraceReceiver, body: Body, head: Head) -> None:
+        """Start with nothing of the body."""
+        self._receiver = receiver
+        self._refusal: Refusal | None = None
+        self._encoding = _ENCODINGS.get(head.content_type, Encoding.JSON)
+        self.body = body
+        self.packing: str | None = None
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the answer is known, although the body may not be whole: nobody needs the rest."""
+        return self._refusal is not None
+
+    def refuse(self, error: Exception) -> None:
+        """Answer that it is not taken; call it while the error is handled."""
+        self._refusal = self._refusal or self._receiver.refusal(error)
+        self.body.close()
+
+    def add(self, piece: bytes) -> None:
+        """Take a piece of the body."""
+        if not self.is_refused:
+            try:
+                self.body.add(piece)
+            except Exception as error:
+                self.refuse(error)
+
+    def wrote(self, size: int) -> None:
+        """So much of the body was written where it belongs."""
+        try:
+            self.body.wrote(size)
+        except Exception as error:
+            self.refuse(error)
+
+    def is_late(self) -> None:
+        """The rest of the body has not come in time."""
+        try:
+            raise LateError(self._receiver.body_wait_s)
+        except LateError as error:
+            self.refuse(error)
+
+    async def answer(self) -> Answer:
+        """What the sender is to hear, when what it sent is stored, or refused."""
+        if not self.is_refused:
+            try:
+                answer = await self._taken()
+            except asyncio.CancelledError:
+                raise  # whoever reads the body may still do so: it is not given back
+            except Exception as error:
+                self.refuse(error)
+            else:
+                self.body.close()
+                self._receiver.count(200)
+                return answer
+        assert self._refusal is not None  # noqa: S101 - what is not taken is refused
+        self._receiver.count(self._refusal.status)
+        return _refused(self._encoding, self._refusal)
+
+    async def _taken(self) -> Answer:
+        body, encoding = self.body.whole(self.packing), self._encoding
+        accepted = await self._receiver.accept(body, encoding)
+        told = response(encoding, accepted.rejected, _warning(body, encoding, accepted))
+        return Answer(200, encoding, told)
+
+
+def _warning(body: bytes | memoryview, encoding: Encoding, accepted: Accepted) -> str:
     """What the sender should hear although nothing is wrong by the standard, which has unknown names passed over."""
     is_empty = not (accepted.calls or accepted.other or accepted.rejected)
-    if encoding is Encoding.JSON and is_empty and any(name in body for name in _SNAKE_NAMES):
+    if encoding is Encoding.JSON and is_empty and any(name in bytes(body) for name in _SNAKE_NAMES):
         return "no spans were found: OTLP's JSON has names like resourceSpans, not resource_spans"
     return ""
 
 
-def _check_place(scope: Scope) -> None:
-    if scope["path"] not in PATHS:
+def _check_place(head: Head) -> None:
+    if head.path not in PATHS:
         raise RefusedError(404, f"traces are taken at {PATHS[0]}")
-    if scope["method"] != "POST":
+    if head.method != "POST":
         raise RefusedError(405, "traces are taken by POST")
 
 
-def _packing(headers: dict[bytes, str]) -> str | None:
+def _packing(head: Head) -> str | None:
     """What the body is packed with. Raises RefusedError when it is in no form that is read."""
-    content_type = headers.get(b"content-type", "").split(";")[0].strip().lower()
-    if content_type not in _ENCODINGS:
+    if head.content_type not in _ENCODINGS:
         raise RefusedError(415, f"content type must be {' or '.join(Encoding)}")
-    packing = headers.get(b"content-encoding", "identity").strip().lower()
-    if packing in ("identity", ""):
+    packing = head.field(b"content-encoding").lower() or "identity"
+    if packing == "identity":
         return None
     if packing not in PACKINGS:
         raise RefusedError(415, f"content encoding must be {', '.join(PACKINGS)} or none")
     return packing
 
 
-def _refused(encoding: Encoding, refusal: Refusal) -> _Answer:
-    body = failure(encoding, refusal.rpc_code, refusal.text)
-    return _Answer(refusal.status, body, refusal.retry_after_s)
-
-
-async def _send(send: Send, encoding: Encoding, answer: _Answer) -> None:
-    headers = [
-        (b"content-type", encoding.value.encode()),
-        (b"content-length", str(len(answer.body)).encode()),
-    ]
-    if answer.retry_after_s is not None:
-        headers.append((b"retry-after", str(answer.retry_after_s).encode()))
-    if answer.status == 401:
-        headers.append((b"www-authenticate", b"Bearer"))
-    if answer.status == 405:
-        headers.append((b"allow", b"POST"))
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": answer.body})
+def _refused(encoding: Encoding, refusal: Refusal) -> Answer:
+    fields: dict[str, str] = {}
+    if refusal.retry_after_s is not None:
+        fields["retry-after"] = str(refusal.retry_after_s)
+    if refusal.status == 401:
+        fields["www-authenticate"] = "Bearer"
+    if refusal.status == 405:
+        fields["allow"] = "POST"
+    return Answer(refusal.status, encoding, failure(encoding, refusal.rpc_code, refusal.text), fields)

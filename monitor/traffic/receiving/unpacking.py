@@ -27,11 +27,11 @@ class _Zstd:
 
     def __init__(self) -> None:
         self._frame = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW_MAX).decompressobj()
-        self.unconsumed_tail = b""
+        self.unconsumed_tail: bytes | memoryview = b""
         self.unused_data = b""
         self.eof = False
 
-    def decompress(self, packed: bytes, max_length: int) -> bytes:
+    def decompress(self, packed: bytes | memoryview, max_length: int) -> bytes:
         """What the next step gives, which may be more than ``max_length``."""
         plain: bytes = self._frame.decompress(packed[:ZSTD_STEP])
         self.eof = self._frame.eof
@@ -61,7 +61,7 @@ class Unpacker:
         self._member = PACKINGS[packing]()
         self._is_inside = False
 
-    def feed(self, packed: bytes) -> bytes:
+    def feed(self, packed: bytes | memoryview) -> bytes:
         """What ``packed`` unpacks to. Raises RefusedError at the limit, or when it is something else."""
         pieces: list[bytes] = []
         while packed:

@@ -15,6 +15,9 @@ from .sections import Period, TrafficBudgetConfig
 NAMED_MAX = 5
 """How many values of the attribute a finding names, those that used most."""
 
+PER_CENT_BELOW = 10
+"""From so many times a budget on nobody reckons in per cent."""
+
 HELD_SHARE = 0.98
 """From this share of a level on an open incident is held: a call that is counted anew may cost less than before, and
 the same overspend must not be told twice."""
@@ -71,21 +74,30 @@ def _used(budget: TrafficBudgetConfig, who: Sequence[tuple[str, float]]) -> str:
     if not who:
         return f"no call has {budget.per}: nothing of {limit} is used"
     value, amount = who[0]
-    share = f"{amount / budget.limit * 100:.3g} %"
+    share = _times(amount / budget.limit)
     name = f'{budget.per} "{value}" has used ' if budget.per else "calls have used "
     more = f" (and {len(who) - 1} more {budget.per} as much or nearly)" if len(who) > 1 else ""
-    return f"{name}{show(amount, budget.unit)}, {share} of {limit}{more}"
+    return f"{name}{show(amount, budget.unit)}, {share} {limit}{more}"
+
+
+def _times(part: float) -> str:
+    """How much of it, as people say it: ``135 % of``, ``53 times``."""
+    if part < PER_CENT_BELOW:
+        return f"{part * 100:.3g} % of"
+    return f"{part:,.0f} times"
 
 
 def _beside(budget: TrafficBudgetConfig, spent: Spent) -> str:
     """What is in no sum, so that nobody takes the sum for all there is."""
+    together = spent.by_value.get(OTHER_VALUES, 0.0)
     remarks = (
         f"; {show(spent.unsure, Unit.DOLLARS)} more are of ambiguous prices and not counted"
         if spent.unsure
         else "",
         f"; {spent.unpriced} calls have no known price" if spent.unpriced else "",
-        f"; {spent.unnamed} calls have no {budget.per}, or one too many to tell apart"
-        if budget.per and (spent.unnamed or OTHER_VALUES in spent.by_value)
+        f"; {spent.unnamed} calls have no {budget.per}" if budget.per and spent.unnamed else "",
+        f"; {show(together, budget.unit)} more are of {budget.per} too many to tell apart"
+        if together
         else "",
     )
     return "".join(remarks)

@@ -90,7 +90,10 @@ _KNOWN: dict[str, type[StrEnum]] = {
 
 
 class ShareConfig(BaseModel):
-    """A share of calls: of those that ``of`` matches, how many ``where`` matches as well."""
+    """A share of calls: of those that ``of`` matches, how many ``where`` matches as well.
+
+    Of answers that failed a check it is a share of those that this check judged: what nobody looked at has not passed.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -101,6 +104,8 @@ class ShareConfig(BaseModel):
     def name(self) -> str:
         """Under what the calls that count are counted in windows: filters that say the same share it."""
         asked = orjson.dumps(self.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)
+        if self.where.failed_check is not None:
+            asked += _OF_JUDGED
         return f"{SHARE}/{blake2b(asked, digest_size=6).hexdigest()}"
 
     @property
@@ -125,7 +130,15 @@ class ShareConfig(BaseModel):
             Kind.SHARE,
             Unit.SHARE,
             counts=lambda window: (window.matched.get(name, 0), window.matched.get(name_of, 0)),
+            calls_are="calls" if self.where.failed_check is None else "checked calls",
         )
+
+    def passing(self) -> tuple["Passes", "Passes"]:
+        """What tells whether a call counts, and what tells whether it is one of those that this is a share of."""
+        where, of, judged = passing(self.where), passing(self.of), self.where.failed_check
+        if judged is None:
+            return where, of
+        return where, lambda call, held: _is_judged(judged, call) and of(call, held)
 
     @model_validator(mode="after")
     def _says_something(self) -> "ShareConfig":
@@ -133,6 +146,9 @@ class ShareConfig(BaseModel):
             raise ValueError("where matches every call: name finish_reason, error_class, attributes, ...")
         return self
 
+
+_OF_JUDGED = b" of those that the check judged"
+"""What tells these counts from those of windows in which they were a share of all calls."""
 
 Held = Mapping[str, str]
 """The configured attributes that a call has, with values."""
@@ -169,6 +185,10 @@ def _checks(wanted: FilterConfig) -> Iterator[Passes]:
         yield partial(_holds, key, pattern)
     if any(getattr(wanted, name) is not None for name in MatchConfig.model_fields):
         yield lambda call, _: matches(wanted, series_of(call))
+
+
+def _is_judged(check: Pattern, call: Call) -> bool:
+    return any(fits(check, one) for names in (call.checks_passed, call.checks_failed) for one in names)
 
 
 def _holds(key: str, pattern: Pattern, _call: Call, held: Held) -> bool:

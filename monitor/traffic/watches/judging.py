@@ -12,8 +12,8 @@ from ..windows.window import Window
 from .config import Looks, WatchConfig
 from .judgement import Judgement, after_incident, nothing_to_judge
 from .match import matching
-from .measures import Kind, Measure, show
-from .measuring import Measured, examples, measured, rate
+from .measures import Kind, Measure, Unit, show
+from .measuring import Measured, costs_remark, examples, measured, rate
 from .served_models import judge_served_models
 from .values import judge_values
 
@@ -69,7 +69,7 @@ def judge(
     if found is None or found.n < needed:
         n = found.n if found else 0
         reason = f"{n} {watch.measure.calls} to judge in {span}, {needed} are needed"
-        return _unknown(watch, n, f"{reason}{_why(watch)}{_unchecked(watch.measure, mine)}")
+        return _unknown(watch, n, f"{reason}{_why(watch)}{_uncounted(watch.measure, mine)}")
     return _compare(watch, found, span, mine)
 
 
@@ -118,8 +118,10 @@ def _why(watch: WatchConfig) -> str:
     return f" for {watch.measure.value} (min_calls is {watch.min_calls})" if is_more else ""
 
 
-def _unchecked(measure: Measure, windows: list[Window]) -> str:
+def _uncounted(measure: Measure, windows: list[Window]) -> str:
     """Why there may be nothing to judge although there are calls."""
+    if measure.unit is Unit.DOLLARS:
+        return costs_remark(windows)
     calls = sum(window.calls for window in windows)
     if measure is not Measure.VALIDATOR_FAILURES or not calls or any(window.checked for window in windows):
         return ""

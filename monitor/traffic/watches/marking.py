@@ -11,7 +11,6 @@ from typing import NamedTuple
 from ..calls import Call, CostBasis
 from ..dialects.values import count
 from .config import WatchConfig
-from .filters import passing
 from .measures import Kind
 from .sections import VERSION
 
@@ -51,9 +50,7 @@ class Marking:
     def __init__(self, watches: Sequence[WatchConfig] = ()) -> None:
         """Take what these watches want to know."""
         shares = {one.share.name: one.share for one in watches if one.share is not None}
-        self._shares = [
-            (name, one.name_of, passing(one.where), passing(one.of)) for name, one in shares.items()
-        ]
+        self._shares = [(name, one.name_of, *one.passing()) for name, one in shares.items()]
         filters = [one for share in shares.values() for one in (share.where, share.of)]
         self._is_by_duration = any(one.slower_than is not None for one in filters)
         # In one order, as read and as counted: where both are the same it is kept once.

@@ -63,6 +63,7 @@ class Measure:
     histogram: str = ""
     quantile: float | None = None
     counts: Counts | None = None
+    calls_are: str = "calls"
 
     LATENCY_P95: ClassVar["Measure"]
     TTFT_P95: ClassVar["Measure"]
@@ -79,7 +80,7 @@ class Measure:
     @property
     def calls(self) -> str:
         """What the calls are called that the measure is of."""
-        return _CALLS.get(self.value, "calls")
+        return _CALLS.get(self.value, self.calls_are)
 
     @property
     def hits(self) -> str:

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..calls import CostBasis
+from ..calls import CostBasis, ErrorClass
 from ..windows.exemplars import Exemplars
 from ..windows.exemplars import Kind as ExemplarKind
 from ..windows.histogram import Histogram, merged
@@ -43,7 +43,7 @@ def measured(measure: Measure, windows: Sequence[Window]) -> Measured | None:
     histogram = merged(getattr(window, measure.histogram) for window in windows)
     ambiguous, remark = 0, ""
     if measure.unit is Unit.DOLLARS:
-        ambiguous, remark = _ambiguous(windows), _costs_remark(windows)
+        ambiguous, remark = _ambiguous(windows), costs_remark(windows)
     if measure.quantile is None:
         return _mean(histogram, ambiguous, remark)
     return _quantile(histogram, measure.quantile, ambiguous, remark)
@@ -91,6 +91,8 @@ _EXAMPLES = {
     "input_tokens": ExemplarKind.DEAREST,
     "output_tokens": ExemplarKind.DEAREST,
     "error_share": ExemplarKind.FAILED,
+    **{f"{one.value}_share": ExemplarKind.FAILED for one in ErrorClass if one is not ErrorClass.OTHER},
+    "other_error_share": ExemplarKind.FAILED,
 }
 
 
@@ -185,7 +187,7 @@ def _ambiguous(windows: Iterable[Window]) -> int:
     return sum(window.cost_bases.get(CostBasis.AMBIGUOUS, 0) for window in windows)
 
 
-def _costs_remark(windows: Sequence[Window]) -> str:
+def costs_remark(windows: Sequence[Window]) -> str:
     """How far the costs can be trusted, where not all of them are known for sure."""
     ambiguous, unpriced = _ambiguous(windows), sum(window.unpriced for window in windows)
     remarks = (

@@ -168,9 +168,10 @@ def _left(slo: SloConfig, calls: int, bad: int) -> str:
     days = f"{slo.period / DAY_S:g} days"
     if not calls:
         return f"no calls in {days}"
-    left = 1 - bad / (calls * slo.allowed)
-    used_up = "" if left >= 0 else ", used up"
-    return f"{left * 100:.3g} % of the error budget of {days} is left{used_up} ({bad} of {calls} calls bad)"
+    used, of = bad / (calls * slo.allowed), f"({bad} of {calls} calls bad)"
+    if used > 1:
+        return f"the error budget of {days} is used up {used:.3g} times over {of}"
+    return f"{(1 - used) * 100:.3g} % of the error budget of {days} is left {of}"
 
 
 def _length(seconds: int) -> str:

@@ -99,7 +99,7 @@ def _changed(
     reason = (
         f"{asked.attribute}: {'; '.join(said)}, of {of}"
         if said
-        else f"{asked.attribute}: {known} values in {of}, none new or gone"
+        else f"{asked.attribute}: {known} values in {of}, none surely new or gone"
     )
     label = Label.BREACHED if said else Label.STEADY
     evidence = (*_table(counts), *(("before", line) for _, line in _table(earlier))) if said else ()
@@ -109,24 +109,30 @@ def _changed(
 
 
 def _new(counts: dict[str, int], earlier: dict[str, int], least: int) -> list[str]:
+    """Values that no call had before, where chance would have brought some: what few calls lack need not be new."""
     # Where there were more values than are told apart, one that was not seen need not be new.
     if OTHER_VALUES in earlier:
         return []
     found = [value for value, count in counts.items() if value not in earlier and count >= least]
-    return sorted((one for one in found if one != OTHER_VALUES), key=lambda one: (-counts[one], one))
+    asked = [value for value in found if value != OTHER_VALUES]
+    surely = _surely_more(counts, earlier, asked)
+    return sorted(surely, key=lambda one: (-counts[one], one))
 
 
 def _gone(counts: dict[str, int], earlier: dict[str, int]) -> list[str]:
     """Values of which no call has been seen where chance would have left some."""
     if OTHER_VALUES in counts:
         return []
-    calls, before = sum(counts.values()), sum(earlier.values())
     asked = [value for value in earlier if value not in counts and value != OTHER_VALUES]
-    _, most = confidence.share_bounds(0, calls, bounds=2 * max(1, len(earlier)))
-    least = {
-        value: confidence.share_bounds(earlier[value], before, bounds=2 * len(earlier))[0] for value in asked
-    }
-    return sorted((one for one in asked if least[one] > most), key=lambda one: (-earlier[one], one))
+    surely = _surely_more(earlier, counts, asked)
+    return sorted(surely, key=lambda one: (-earlier[one], one))
+
+
+def _surely_more(counts: dict[str, int], others: dict[str, int], asked: Iterable[str]) -> list[str]:
+    """Those of the values, which none of the other calls has, whose share among those was surely smaller."""
+    calls, bounds = sum(counts.values()), 2 * max(1, len(counts))
+    _, most = confidence.share_bounds(0, sum(others.values()), bounds=bounds)
+    return [one for one in asked if confidence.share_bounds(counts[one], calls, bounds=bounds)[0] > most]
 
 
 def _names(values: Sequence[str]) -> str:

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
-from ..calls import BASES, ErrorClass
+from ..calls import BASES, CostBasis, ErrorClass
 from ..rows import Floats, Integers, Marks, Records, Rows, tokens_per_s
+from ..sightings import Shape
 from .exemplars import EXEMPLARS_MAX, Exemplar, Exemplars, Kind
 from .groups import Group, Groups
 from .histogram import Histogram, buckets_of, nano
@@ -173,18 +174,11 @@ class _Count:
         n = len(self._groups)
         calls = np.bincount(self._group, minlength=n).tolist()
         cached = np.bincount(self._group, np.maximum(self._cached, 0), n).tolist()
-        has_basis = ~self._is_error | ~np.isnan(self._cost)
-        keys = self._group[has_basis] * len(BASES) + self._basis[has_basis]
+        keys = self._group * len(BASES) + self._basis
         bases = np.bincount(keys, minlength=n * len(BASES)).reshape(n, -1).tolist()
         for place, (window, (_, shape, _)) in enumerate(zip(windows, self._groups, strict=True)):
-            window.calls += calls[place]
             window.cached_tokens += int(cached[place])
-            if shape.error:
-                count(window.errors, (shape.error_class or ErrorClass.OTHER).value, calls[place])
-            if shape.finish_reason:
-                count(window.finish_reasons, shape.finish_reason.value, calls[place])
-            for basis, by in zip(BASES, bases[place], strict=True):
-                count(window.cost_bases, basis.value, by)
+            count_kind(window, shape, calls[place], bases[place])
 
     def _fill(self, histograms: Sequence[Histogram], values: Floats, is_told: Marks) -> None:
         """Count the values that are told, each in the histogram of its window."""
@@ -222,6 +216,21 @@ class _Count:
             ids = self._calls["ids"][row].tobytes()
             found.append(Exemplar(value, ids[:16].hex(), ids[16:].hex()))
         exemplars.offer(kind, found)
+
+
+def count_kind(window: Window, shape: Shape, calls: int, bases: Sequence[int]) -> None:
+    """Count what all calls of a shape have in common, and how many there are of each basis of a cost.
+
+    Failed calls that have no price are not asked for one.
+    """
+    window.calls += calls
+    if shape.error:
+        count(window.errors, (shape.error_class or ErrorClass.OTHER).value, calls)
+    if shape.finish_reason:
+        count(window.finish_reasons, shape.finish_reason.value, calls)
+    for basis, by in zip(BASES, bases, strict=True):
+        if not (shape.error and basis is CostBasis.UNPRICED):
+            count(window.cost_bases, basis.value, by)
 
 
 def _counted(keys: Integers) -> tuple[Integers, Integers]:

@@ -33,6 +33,9 @@ ZERO_BUCKET = _FIRST - 1
 
 _EDGE_ARRAY = np.array(_EDGES)
 
+BUCKETS = (_EDGE_ARRAY, SMALLEST, LARGEST, _LOG_GAMMA, _FIRST)
+"""All that buckets are found by: their upper edges, between what they lie, and the number of the first."""
+
 
 def buckets_of(values: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
     """The numbers of the buckets in which values of zero and more are counted."""

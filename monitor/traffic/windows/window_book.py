@@ -1,9 +1,12 @@
 """Windows by minute and series, into which calls are counted one by one or by the thousand."""
 
 from collections.abc import Iterable, Iterator
+from types import ModuleType
 
 from ..calls import Call
+from ..lookout.scanning import scanner
 from ..rows import Floats, Integers, Rows
+from .at_once import AtOnce
 from .groups import Groups
 from .heap import Heap
 from .series import Series, minute_of
@@ -14,16 +17,21 @@ from .window import Window
 class WindowBook:
     """What was counted since the book was opened."""
 
-    def __init__(self, windows: Iterable[Window] = (), values_max: int = VALUES_MAX) -> None:
+    def __init__(
+        self,
+        windows: Iterable[Window] = (),
+        values_max: int = VALUES_MAX,
+        scanner: ModuleType | None = scanner,
+    ) -> None:
         """Start with the given windows; those of one minute and series are added up.
 
-        Each will tell apart so many values of an attribute.
+        Each will tell apart so many values of an attribute. ``scanner`` is the one in C, if there is: it counts, too.
         """
         self._values_max = values_max
         self._windows: dict[tuple[int, Series], Window] = {}
         self.groups = Groups()
         """Of the calls that are counted by the thousand."""
-        self._heap = Heap(self.groups)
+        self._heap: Heap | AtOnce = Heap(self.groups) if scanner is None else AtOnce(self.groups, scanner)
         self.merge(windows)
 
     def add(self, call: Call, series: Series) -> None:
