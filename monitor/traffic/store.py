@@ -152,14 +152,14 @@ def added(
 
 def _rows_beside(
     session: Session, resolution: Resolution, start: int, series: Iterable[Series]
-) -> Sequence[Any]:
-    """The stored windows of that time; those of the services of ``series`` are among them."""
+) -> Iterable[Any]:
+    """The stored windows of that time, read few at a time; those of the services of ``series`` are among them."""
     table, begin = _table(resolution)
     query = _of(resolution, select(table)).where(begin == start)
     services = {one.service for one in series}
     if len(services) <= IDS_MAX:
         query = query.where(table.c.service.in_(services))
-    return session.connection().execute(query).all()
+    return session.connection().execute(query.execution_options(yield_per=IDS_MAX))
 
 
 def write(session: Session, changes: Changes) -> None:

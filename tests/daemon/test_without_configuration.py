@@ -4,6 +4,7 @@ import gzip
 import json
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,12 @@ from .conftest import as_protobuf, otlp_json
 from .running import RunningDaemon
 
 CALLS = 3
+TAKEN_MAX_MIB = 240
+"""What the daemon takes with a price list and pages loaded is some 160 MiB."""
+
+MORE_MAX_MIB = 20
+"""Two thousand calls that are remembered and not folded yet take a few of them."""
+
 FREE_PORTS = ("--port", "0", "--otlp-http-port", "0", "--otlp-grpc-port", "0")
 
 
@@ -87,6 +94,20 @@ def test_spans_are_taken_over_grpc_and_counted(daemon: RunningDaemon) -> None:
             assert export(body, compression=grpc.Compression.Gzip, timeout=20) == b""
     after = daemon.metric("anchorwatch_calls_total", service="checkout", model="gpt-4o-mini")
     assert after - before == CALLS
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the most that a process took is told by /proc")
+def test_requests_by_the_hundred_leave_its_memory_as_it_was(daemon: RunningDaemon) -> None:
+    with httpx.Client(headers={"content-type": "application/x-protobuf"}) as sender:
+        taken_mib = []
+        for _ in range(2):
+            for _ in range(100):
+                assert sender.post(
+                    daemon.otlp_url + "/v1/traces", content=as_protobuf(otlp_json(20))
+                ).is_success
+            taken_mib.append(daemon.memory_max_mib())
+    assert taken_mib[0] < TAKEN_MAX_MIB
+    assert taken_mib[1] < taken_mib[0] + MORE_MAX_MIB
 
 
 def test_every_metric_on_the_board_is_exported(daemon: RunningDaemon) -> None:
