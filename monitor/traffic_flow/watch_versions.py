@@ -143,7 +143,9 @@ def settle_period(
     # What an earlier release did is over when the next one is compared.
     after = Comparing(versions, DriftMemory() if is_other else memory)
     save_comparing(session, watch, after)
-    transitions = receive(session, [(verdict, rule_of(watch))], now, house.rollbacks, routing=house.routing)
+    transitions = receive(
+        session, [(verdict, rule_of(watch))], now, house.rollbacks, house.inhibitions, house.routing
+    )
     return after, TailLook(watch, said, evidence, transitions)
 
 

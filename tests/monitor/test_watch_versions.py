@@ -8,9 +8,11 @@ import pytest
 
 import alerts.store as alert_store
 from alerts.evidence.ledger import Budgets
-from alerts.finding import Severity
-from alerts.incident import Incident, State
+from alerts.finding import Finding, Label, Severity, Source, Verdict
+from alerts.incident import AlertRule, Incident, State
+from alerts.intake import receive
 from monitor.database import Database
+from monitor.inhibiting.inhibitions import RULES
 from monitor.traffic.tails.counting import WATERMARK_S
 from monitor.traffic.watches.config import WatchConfig
 from monitor.traffic.windows.exemplars import Exemplars
@@ -142,6 +144,22 @@ async def test_a_look_that_comes_again_changes_nothing(shop: Shop) -> None:
     now = START + shop.period * EVERY + timedelta(seconds=WATERMARK_S)
     again = await look_at_versions(shop.database, shop, [watch()], {"release": 1.0}, shop.house, now)
     assert again == []
+
+
+async def test_while_no_traces_get_in_no_release_is_to_blame(shop: Shop) -> None:
+    shop.house = House(b"secret", Budgets(pages_per_quarter=1.0), inhibitions=RULES)
+    broken = Finding(
+        Severity.PAGE, Source.SELF_CHECK, "No traces get in", {"silence": "ingest", "extent": "broken"}
+    )
+    verdict, rule = Verdict("silence/ingest", Label.BREACHED, broken), AlertRule(keep_firing_s=0.0)
+    shop.database.write(lambda session: receive(session, [(verdict, rule)], START))
+    await shop.run(24, watch(), v1=0.01)
+    await shop.run(12, watch(), v1=0.01, v2=0.2)
+    assert [one.key for one in shop.incidents()] == ["silence/ingest"]
+    over = Verdict("silence/ingest", Label.STEADY)
+    shop.database.write(lambda session: receive(session, [(over, rule)], START + shop.period * EVERY))
+    await shop.run(1, watch(), v1=0.01, v2=0.2)
+    assert [one.key for one in shop.incidents() if one.is_open] == ["watch/release"]
 
 
 async def test_a_ticket_watch_opens_tickets_only(shop: Shop) -> None:

@@ -326,6 +326,68 @@ CASES = {
          "langfuse.observation.model.parameters": '{"stream": true, "max_tokens": "Infinity"}'},
         {"streaming": True, "error": False},
     ),
+    "a call that its name alone tells": Case(
+        {},
+        {"dialect": "openlit", "operation": "chat", "request_model": "gpt-4.1", "error_class": "rate_limit"},
+        {"name": "chat gpt-4.1", "scope": "openlit.instrumentation.openai", "error": "RateLimitError: slow down"},
+    ),
+    "an embedding that its name alone tells": Case(
+        {},
+        {"operation": "embeddings", "request_model": "nomic-embed-text", "provider": "ollama", "http_status": 429},
+        {"name": "embeddings nomic-embed-text", "scope": "openlit.instrumentation.ollama",
+         "error": "ResponseError: Rate limit reached (status code: 429)"},
+    ),
+    "a completion of a model that only embeds": Case(
+        {"gen_ai.operation.name": "text_completion", "gen_ai.provider.name": "aws.bedrock",
+         "gen_ai.request.model": "amazon.titan-embed-text-v2:0", "gen_ai.usage.input_tokens": 5,
+         "gen_ai.usage.output_tokens": 0},
+        {"operation": "embeddings", "input_tokens": 5, "output_tokens": None},
+    ),
+    "one name for the model, undated: the one that was asked for": Case(
+        {"openinference.span.kind": "LLM", "llm.provider": "openai", "llm.model_name": "gpt-4.1-mini"},
+        {"request_model": "gpt-4.1-mini", "response_model": None},
+    ),
+    "one name for the model, dated: the one that answered": Case(
+        {"openinference.span.kind": "LLM", "llm.provider": "openai", "llm.model_name": "gpt-4.1-2025-04-14"},
+        {"request_model": None, "response_model": "gpt-4.1-2025-04-14"},
+    ),
+    "one name for the model, of a provider without aliases": Case(
+        {"openinference.span.kind": "LLM", "llm.provider": "google", "llm.model_name": "gemini-2.5-flash"},
+        {"request_model": "gemini-2.5-flash", "response_model": "gemini-2.5-flash"},
+    ),
+    "a status in the words of a library": Case(
+        {"openinference.span.kind": "LLM"},
+        {"http_status": 429, "error_class": "rate_limit"},
+        {"error": "SDKError: API error occurred: Status 429. Body: {}"},
+    ),
+    "a status in the words of the http client": Case(
+        {"openinference.span.kind": "LLM"},
+        {"http_status": 529, "error_class": "overloaded"},
+        {"error": "HTTPStatusError: Server error '529 ' for url 'https://api.anthropic.com/v1/messages'"},
+    ),
+    "an answer that broke off is no bad request": Case(
+        {"openinference.span.kind": "LLM"},
+        {"http_status": None, "error_class": "connection"},
+        {"error": "Response payload is not completed: <TransferEncodingError: 400, message='Not enough data'>"},
+    ),
+    "a prompt that is too long, by a type that says less": Case(
+        {"openinference.span.kind": "LLM", "llm.provider": "aws"},
+        {"http_status": None, "error_class": "context_length"},
+        {"raised": ("botocore.errorfactory.ValidationException", "Input is too long for requested model."),
+         "error": ""},
+    ),
+    "an id that stands in for none": Case(
+        {"openinference.span.kind": "LLM", "output.value": json.dumps(
+            [{"id": "__fake_id__", "object": "response", "output": [{"id": "__fake_id__", "provider_data": {
+                "model": "gpt-4.1-mini", "response_id": "chatcmpl-0123456789abcdef"}}]}])},
+        {"response_id": "chatcmpl-0123456789abcdef"},
+    ),
+    "an answer after which the library stumbled": Case(
+        {"gen_ai.operation.name": "chat", "gen_ai.response.id": "chatcmpl-0123456789abcdef",
+         "gen_ai.response.finish_reasons": ["tool_calls"], "error.type": "AttributeError"},
+        {"error": False, "finish_reason": "tool_calls"},
+        {"error": "", "raised": ("AttributeError", "'list' object has no attribute 'get'")},
+    ),
     "an answer that the library could not use": Case(
         {"gen_ai.operation.name": "chat", "gen_ai.usage.output_tokens": 4,
          "gen_ai.response.finish_reasons": ["stop"]},

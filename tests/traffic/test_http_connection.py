@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from monitor.serving import HEADERS_MAX_BYTES
+from monitor.serving import CONNECTIONS_MAX, HEADERS_MAX_BYTES
 from monitor.traffic.config import OtlpConfig
 from monitor.traffic.intake import Accepted, Intake
 from monitor.traffic.otlp import Encoding
@@ -216,6 +216,7 @@ class Transport(asyncio.Transport):
         super().__init__()
         self.written = b""
         self.is_closed = self.is_paused = False
+        self.closing = asyncio.Event()
 
     def write(self, data: bytes) -> None:  # type: ignore[override]
         self.written += data
@@ -225,6 +226,7 @@ class Transport(asyncio.Transport):
 
     def close(self) -> None:
         self.is_closed = True
+        self.closing.set()
 
     def pause_reading(self) -> None:
         self.is_paused = True
@@ -234,9 +236,13 @@ class Transport(asyncio.Transport):
 
 
 @pytest.fixture
-async def connection(keeping: Keeping, metrics: CountingMetrics) -> tuple[Connection, Transport]:
+def shared(keeping: Keeping, metrics: CountingMetrics) -> Shared:
     receiver = TraceReceiver(keeping, OtlpConfig(), metrics)
-    shared = Shared(receiver, lambda: "now", set(), memoryview(bytearray(SCRATCH_BYTES)))
+    return Shared(receiver, lambda: "now", set(), memoryview(bytearray(SCRATCH_BYTES)))
+
+
+@pytest.fixture
+async def connection(shared: Shared) -> tuple[Connection, Transport]:
     made, transport = Connection(shared), Transport()
     made.connection_made(transport)
     return made, transport
@@ -284,6 +290,28 @@ async def test_who_hangs_up_while_waiting_is_counted_all_the_same(connection, ke
     made.connection_lost(None)
     await made.answering
     assert (keeping.bodies, transport.written, metrics.requests) == ([b"one"], b"", {200: 1})
+
+
+async def test_who_comes_when_there_are_too_many_is_told_to_come_back(shared, connection, keeping) -> None:
+    made, transport = connection
+    shared.connections |= {Connection(shared) for _ in range(CONNECTIONS_MAX)}
+    come(made, request(b"one"))
+    await made.answering
+    assert statuses(transport.written) == [429]
+    assert b"\r\nretry-after: 5\r\n" in transport.written
+    assert transport.is_closed
+    assert keeping.bodies == []
+
+
+@pytest.mark.parametrize("sent", [b"", POST, request(b"one")], ids=["nothing", "half a head", "a request"])
+async def test_a_connection_that_brings_nothing_is_closed(shared, keeping, sent) -> None:
+    shared.idle_s = 0.01
+    made, transport = Connection(shared), Transport()
+    made.connection_made(transport)
+    come(made, sent)
+    async with asyncio.timeout(20):
+        await transport.closing.wait()
+    assert statuses(transport.written) == ([200] if keeping.bodies else [])
 
 
 def test_memory_is_used_again_and_little_of_it_is_kept() -> None:

@@ -93,6 +93,11 @@ ONE_CALL = {
         untold("gpt-4.1"),
         framework(2),
     ),
+    "input with and without the cached tokens": (
+        otel(1, (90, 9), attributes={"gen_ai.usage.cache_read.input_tokens": 30,
+                                     "gen_ai.usage.cache_write.input_tokens": 10}),
+        framework(2, (50, 9)),
+    ),
     "a model with and without its vendor": (
         otel(1, attributes={"gen_ai.request.model": "us.amazon.nova-lite-v1:0"}),
         framework(2, attributes={"gen_ai.request.model": "nova-lite-v1:0"}),
@@ -153,6 +158,10 @@ TWO_CALLS = {
             for_s=0.4,
         ),
         framework(2),
+    ),
+    "input that differs by half of the cached tokens": (
+        otel(1, (90, 9), attributes={"gen_ai.usage.cache_read.input_tokens": 40}),
+        framework(2, (70, 9)),
     ),
     "text and embeddings": (otel(1), framework(2, attributes={"gen_ai.operation.name": "embeddings"})),
 }

@@ -121,11 +121,19 @@ def quiet(service: str, hearing: Hearing, quiet_s: float) -> Heard:
     [
         (quiet(ALL, Hearing.HEARD, 900.0), quiet("shop", Hearing.SILENT, 900.0), True),
         (quiet(ALL, Hearing.NOT_JUDGED, 900.0), quiet("shop", Hearing.SILENT, 900.0), True),
-        (quiet(ALL, Hearing.HEARD, 60.0), quiet("shop", Hearing.SILENT, 900.0), False),
+        (quiet(ALL, Hearing.HEARD, 780.0), quiet("shop", Hearing.SILENT, 900.0), True),
+        (quiet(ALL, Hearing.HEARD, 720.0), quiet("shop", Hearing.SILENT, 900.0), False),
         (quiet(ALL, Hearing.HEARD, 900.0), quiet("shop", Hearing.HEARD, 900.0), False),
         (quiet(ALL, Hearing.HELD, 900.0), quiet("shop", Hearing.SILENT, 900.0), False),
     ],
-    ids=["nobody since", "no rhythm of all", "others call", "nobody is silent", "nobody listened"],
+    ids=[
+        "nobody since",
+        "no rhythm of all",
+        "they stopped together",
+        "others called since",
+        "nobody is silent",
+        "nobody listened",
+    ],
 )
 def test_when_one_is_silent_and_nobody_else_calls_there_is_no_traffic(
     total: Heard, service: Heard, is_all: bool

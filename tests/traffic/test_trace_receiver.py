@@ -317,6 +317,20 @@ async def test_bytes_in_flight_are_bounded_and_given_back(metrics) -> None:
         assert (await client.post("/v1/traces", content=packed, headers=headers)).status_code == 200
 
 
+async def test_a_request_as_large_as_the_bound_is_taken(taking, metrics) -> None:
+    config = OtlpConfig(max_body_bytes=4_096, max_decompressed_bytes=16_384, max_in_flight_bytes=16_384)
+    packed = gzip.compress(b" " * 16_382 + b"{}")
+    async with (
+        Listening(TraceReceiver(taking, config, metrics)) as url,
+        httpx.AsyncClient(base_url=url) as client,
+    ):
+        for _ in range(3):
+            answer = await client.post(
+                "/v1/traces", content=packed, headers=JSON | {"content-encoding": "gzip"}
+            )
+            assert answer.status_code == 200
+
+
 async def test_a_request_that_holds_too_many_spans_is_refused_whole(taking, metrics, make_payload) -> None:
     packed = gzip.compress(make_payload() + make_payload(attributes={}) * 20_000)
     headers = PROTOBUF | {"content-encoding": "gzip"}

@@ -13,14 +13,15 @@ from .langsmith import LANGSMITH
 from .litellm import LITELLM
 from .logfire import LOGFIRE
 from .mlflow import MLFLOW
-from .openinference import OPENINFERENCE
+from .openinference import OPENINFERENCE, OPENINFERENCE_AGENTS
 from .openlit import OPENLIT
-from .openllmetry import OPENLLMETRY, OPENLLMETRY_OLD
+from .openllmetry import OPENLLMETRY, OPENLLMETRY_BEDROCK, OPENLLMETRY_OLD
 from .otel_genai import OTEL_GENAI, OTEL_GENAI_OLD
 from .provider_sdks import ANTHROPIC_SDK, MISTRAL_SDK
 from .reading import Report, read_span
 from .strands import STRANDS
 from .tables import Dialect
+from .traceai import TRACEAI
 from .vercel_ai import VERCEL_AI
 
 __all__ = ["DIALECTS", "Dialect", "NoCall", "Report", "dialect_of", "examine", "is_worth_a_look", "read"]
@@ -30,7 +31,9 @@ DIALECTS: Sequence[Dialect] = (
     LANGFUSE,
     LANGSMITH,
     MLFLOW,
+    OPENINFERENCE_AGENTS,
     OPENINFERENCE,
+    TRACEAI,
     LITELLM,
     LOGFIRE,
     STRANDS,
@@ -39,6 +42,7 @@ DIALECTS: Sequence[Dialect] = (
     HAYSTACK,
     ANTHROPIC_SDK,
     MISTRAL_SDK,
+    OPENLLMETRY_BEDROCK,
     OPENLLMETRY,
     OPENLLMETRY_OLD,
     OTEL_GENAI,

@@ -36,8 +36,8 @@ _ID_MARKS = (
 _MODEL_MARKS = (*_ID_MARKS, *_ID_KEYS, *_FINISH_KEYS)
 """The same for ``model``."""
 
-_FRAMEWORK_IDS = ("lc_", "run-", "run_", "lc-")
-"""How the ids begin that LangChain gives to its own messages."""
+_FRAMEWORK_IDS = ("lc_", "run-", "run_", "lc-", "__")
+"""How the ids begin that frameworks write: LangChain's own ones, and stand-ins such as ``__fake_id__``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,14 @@ from ..otlp import Span
 from .values import count
 
 _STATUS_IN_TEXT = re.compile(
-    r"""(?:^|\berror\ code:?\ |status[\ _]?code['"]?\ ?[:=]?\ ?|\bstatus['"]?\ ?[:=]\ ?|\bhttp(?:/[\d.]+)?\ ?
-    |["']code["']\ ?:\ ?|\bcode[:=]\ ?|\b\w*(?:error|exception)[:(\ ]+)([45]\d\d)\b""",
+    r"""(?:^|\berror\ code:?\ |status[\ _]?code['"]?\ ?[:=]?\ ?|\bstatus['"]?\ ?[:=]?\ ?|\bhttp(?:/[\d.]+)?\ ?
+    |["']code["']\ ?:\ ?|\bcode[:=]\ ?|(?:client|server)\ error\ '
+    |\b(?!transferencoding)\w*(?:error|exception)[:(\ ]+)([45]\d\d)\b""",
     re.IGNORECASE | re.VERBOSE,
 )
-_STATUS_IN_STACK = re.compile(r"\b(?:error code: |http/1\.1 |status code:? )([45]\d\d)\b", re.IGNORECASE)
+_STATUS_IN_STACK = re.compile(
+    r"\b(?:error code: |http/1\.1 |status code:? |(?:client|server) error ')([45]\d\d)\b", re.IGNORECASE
+)
 _STACK_MAX = 20_000
 
 STATUS_KEYS = ("http.response.status_code", "http.status_code", "http.response_status_code", "error.code")
@@ -33,7 +36,7 @@ _BY_WORDS = (
     (
         ErrorClass.CONNECTION,
         r"connect|incompleteread|incomplete chunked|remoteprotocol|peer closed|protocolerror|reset by peer"
-        r"|fetch failed|socket|terminated|econn|premature close",
+        r"|fetch failed|ended prematurely|payload is not completed|socket|terminated|econn|premature close",
     ),
     (
         ErrorClass.BAD_RESPONSE,
@@ -65,7 +68,8 @@ def classify(span: Span, types: Sequence[str], messages: Sequence[str]) -> tuple
     """
     kind, message = _told(span, types, messages)
     status = _http_status(span, types, message)
-    return _by_status(status, message) or _by_words(kind) or _by_words(message) or ErrorClass.OTHER, status
+    found = _by_status(status) or _by_words(kind) or _by_words(message) or ErrorClass.OTHER
+    return _narrowed(found, message), status
 
 
 def _told(span: Span, types: Sequence[str], messages: Sequence[str]) -> tuple[str, str]:
@@ -98,19 +102,20 @@ def _in_stack(span: Span) -> re.Match[str] | None:
     return next(filter(None, map(_STATUS_IN_STACK.search, texts)), None)
 
 
-def _by_status(status: int | None, message: str) -> ErrorClass | None:
+def _by_status(status: int | None) -> ErrorClass | None:
     if status is None:
         return None
     if status in _BY_STATUS:
         return _BY_STATUS[status]
     if status >= 500:
         return ErrorClass.SERVER_ERROR
-    # Providers refuse a prompt that is too long with a plain 400: only the words tell.
-    return (
-        ErrorClass.CONTEXT_LENGTH
-        if _by_words(message) is ErrorClass.CONTEXT_LENGTH
-        else ErrorClass.BAD_REQUEST
-    )
+    return ErrorClass.BAD_REQUEST
+
+
+def _narrowed(found: ErrorClass, message: str) -> ErrorClass:
+    """Providers refuse a prompt that is too long like any bad request: only the words of the message tell."""
+    is_too_long = found is ErrorClass.BAD_REQUEST and _by_words(message) is ErrorClass.CONTEXT_LENGTH
+    return ErrorClass.CONTEXT_LENGTH if is_too_long else found
 
 
 def _by_words(told: str) -> ErrorClass | None:

@@ -31,7 +31,7 @@ def failure_of(told: Told, dialect: Dialect, outcome: Outcome) -> tuple[ErrorCla
     span, facts = told.span, dialect.facts
     if not _is_failed(told, dialect, outcome):
         told.sources.pop("error", None)
-        if dialect.tells_ends_of_streams and outcome.has_begun and not outcome.is_answered:
+        if _tells_ends(told, dialect) and outcome.has_begun and not outcome.is_answered:
             told.sources["error"] = "concluded: the stream began, and nothing tells of its end"
             return ErrorClass.CONNECTION, None
         return None
@@ -45,13 +45,19 @@ def failure_of(told: Told, dialect: Dialect, outcome: Outcome) -> tuple[ErrorCla
     return error_class, status
 
 
+def _tells_ends(told: Told, dialect: Dialect) -> bool:
+    beside = dialect.tells_ends_beside
+    return dialect.tells_ends_of_streams and (not beside or beside in told.span.attributes)
+
+
 _OF_THE_ANSWER = (ErrorClass.BAD_REQUEST, ErrorClass.BAD_RESPONSE, ErrorClass.CONTEXT_LENGTH)
 """What an answer that was cut at its limit may be called; who was timed out or refused got none."""
 
 
 def _is_aftermath(outcome: Outcome, error_class: ErrorClass, status: int | None) -> bool:
     """The provider did answer: a library calls an answer an error that was cut at its limit, or that it cannot use."""
-    if not outcome.usage.output or outcome.finish is None or status is not None:
+    has_come = outcome.usage.output or outcome.response_id is not None
+    if not has_come or outcome.finish is None or status is not None:
         return False
     return error_class is ErrorClass.OTHER or (
         outcome.finish is FinishReason.LENGTH and error_class in _OF_THE_ANSWER

@@ -77,6 +77,7 @@ GENERAL_FACTS = Facts(
         "gen_ai.response.stop_reason",
         "llm.response.stop_reason",
         "@gen_ai.choice > finish_reason",
+        "@gen_ai.choice > gen_ai.event.content > finish_reason",
     ),
     streaming=places(
         "gen_ai.request.stream",
@@ -104,7 +105,11 @@ GENERAL_FACTS = Facts(
         "gcp.vertex.agent.session_id",
     ),
     first_token=(
-        *first_token(Clock.SECONDS, "gen_ai.response.time_to_first_chunk"),
+        *first_token(
+            Clock.SECONDS,
+            "gen_ai.response.time_to_first_chunk",
+            "gen_ai.client.operation.time_to_first_chunk",
+        ),
         *first_token(
             Clock.MILLISECONDS, "ai.response.msToFirstChunk", "gen_ai.response.time_to_first_chunk_ms"
         ),
@@ -114,6 +119,7 @@ GENERAL_FACTS = Facts(
             "gen_ai.response.time_to_first_token",
             "gen_ai.client.time_to_first_token",
             "gen_ai.server.ttft",
+            "gen_ai.streaming.time_to_first_token",
             "llm.time_to_first_token",
         ),
         *first_token(Clock.MOMENT, "langfuse.observation.completion_start_time"),

@@ -31,6 +31,9 @@ _CONTAINER_NAME = re.compile(
 _EMBEDDING_NAME = re.compile(r"embed", re.IGNORECASE)
 
 
+NAME_OF_SPAN = "the name of the span"
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """What a span is, and what told it; without an operation it does not say."""
@@ -55,9 +58,8 @@ def kind_of(span: Span, dialect: Dialect) -> Kind | NoCall:
             return Kind(kinds.calls[value], value, kinds.key)
         if kinds.is_final or value in kinds.containers:
             return NoCall(f"{kinds.key} is {written}: it wraps calls, or is none")
-    if span.name in dialect.names:
-        return Kind(dialect.names[span.name], source="the name of the span")
-    return Kind(None)
+    name = span.name.partition(" ")[0]
+    return Kind(dialect.names[name], source=NAME_OF_SPAN) if name in dialect.names else Kind(None)
 
 
 def concluded(told: "Told", dialect: Dialect) -> Operation | None:
@@ -80,6 +82,16 @@ def concluded(told: "Told", dialect: Dialect) -> Operation | None:
     if all(one is None for one in evidence):
         return None
     return _operation_by_name(span)
+
+
+def asks_embedding_model(told: "Told", dialect: Dialect) -> bool:
+    """Whether a model was asked that does nothing but embed.
+
+    Where all models are asked in one way, as on Bedrock, libraries call that a completion of any of them.
+    """
+    facts = dialect.facts
+    model = told.find("", (*facts.request_model, *facts.response_model, *facts.outcome_model), text)
+    return model is not None and _EMBEDDING_NAME.search(model) is not None
 
 
 def _operation_by_name(span: Span) -> Operation:

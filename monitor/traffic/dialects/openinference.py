@@ -1,5 +1,7 @@
 """OpenInference, by Arize."""
 
+from dataclasses import replace
+
 from .general import GENERAL_FACTS, KIND_WORDS, OPERATION_NAME
 from .tables import Dialect, Facts, Kinds, places
 
@@ -31,3 +33,13 @@ OPENINFERENCE = Dialect(
         answers=places("output.value"),
     ).before(GENERAL_FACTS),
 )
+
+OPENINFERENCE_AGENTS = replace(
+    OPENINFERENCE,
+    name="openinference_agents",
+    marks=(),
+    scopes=("openinference.instrumentation.openai_agents",),
+    # What it gives as parameters of the invocation is the answer, with the model that answered.
+    facts=replace(OPENINFERENCE.facts, request_model=places("llm.request.model_name")),
+)
+"""OpenAI's Agents SDK, by Arize."""

@@ -10,12 +10,12 @@ from .answers import Answer, read_answer
 from .counts import cached_tokens, output_tokens, reasoning_tokens, usage_of, written_tokens
 from .documents import parse
 from .failures import Outcome, failure_of
-from .kinds import Kind, NoCall, concluded, kind_of
+from .kinds import Kind, NoCall, asks_embedding_model, concluded, kind_of
 from .models import Models
 from .streams import stream_of
 from .tables import Dialect, Place
 from .told import Told, of_answer
-from .values import finish_reason, provider, provider_of_model, seconds, text
+from .values import finish_reason, provider, provider_of_model, provider_of_scope, seconds, text
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,8 @@ def _report(told: Told, dialect: Dialect, operation: Operation, kind: Kind) -> R
     span, facts = told.span, dialect.facts
     answer = answer_of(told, dialect)
     usage = usage_of(told, dialect).filled_from(answer.usage)
+    if not usage.output and asks_embedding_model(told, dialect):
+        operation = Operation.EMBEDDINGS
     is_ending = (
         dialect.log_kind is not None and span.attributes.get(dialect.log_kind[0]) == dialect.log_kind[1]
     )
@@ -67,7 +69,7 @@ def _report(told: Told, dialect: Dialect, operation: Operation, kind: Kind) -> R
     failure = failure_of(told, dialect, Outcome(finish, usage, response_id, has_begun))
     provider_name = told.find("provider", facts.provider, provider)
     provider_name = provider_name or told.find("provider", facts.provider_of_model, provider_of_model)
-    provider_name = provider_name or dialect.provider
+    provider_name = provider_name or dialect.provider or provider_of_scope(span.scope)
     models = Models(told, dialect, operation, provider_name, response_id)
     request_model, response_model = models.read(answer, failure is not None and not has_begun)
     duration_s = span.duration_s

@@ -140,7 +140,7 @@ class Dialect:
     kinds: Sequence[Kinds] = ()
     facts: Facts = field(default_factory=Facts)
     names: Mapping[str, Operation] = field(default_factory=dict)
-    """Names of spans that are calls, where no attribute says so."""
+    """Names of spans that are calls, where no attribute says so; behind the name the model may stand."""
     provider: str | None = None
     """Whose calls they are when the spans do not say: an SDK of a provider asks no other."""
     is_first_hand: bool = False
@@ -159,6 +159,8 @@ class Dialect:
     """It tells a first token also of calls that were no streams, where it is the end of the call."""
     tells_ends_of_streams: bool = False
     """A stream that began, and of which it tells no end, was cut: it takes that for success."""
+    tells_ends_beside: str = ""
+    """Only where a span has this attribute does it tell how streams end."""
     log_kind: tuple[str, str] | None = None
     """An attribute and its value that mark the end of a stream, told by a span of its own without length."""
     log_duration: str = ""

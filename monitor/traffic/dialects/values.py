@@ -122,6 +122,7 @@ _SPELLINGS = {
     "ollama": ("ollama_chat",),
     "openai": ("chatopenai", "open_ai"),
     "perplexity": (),
+    "together": ("togetherai", "together_ai"),
     "x_ai": ("xai",),
 }
 """How OpenTelemetry's provider names are spelt elsewhere, in lower case with underscores."""
@@ -177,6 +178,16 @@ def provider_of_model(value: object) -> str | None:
     """The provider that stands in front of a model, as in ``openai/gpt-4o``, when it is a known one."""
     prefix, slash, _ = (text(value) or "").partition("/")
     return _PROVIDER_OF.get(re.sub(r"[\s-]", "_", prefix.lower())) if slash else None
+
+
+_SDKS = ("bedrock", "cohere", "groq", "mistralai", "ollama")
+"""SDKs that ask one provider only, by their names at the end of the scopes that instrument them."""
+
+
+def provider_of_scope(scope: str) -> str | None:
+    """The provider of a library that instruments the SDK of one provider."""
+    sdk = scope.rsplit(".", 1)[-1]
+    return _PROVIDER_OF[sdk] if sdk in _SDKS else None
 
 
 _FINISH_REASONS = {

@@ -12,7 +12,7 @@ from ..rows import Marks, Rows, id_hash
 from ..sightings import SHAPES_MAX, Shape, Sighting
 from .chains import SLACK_NS, Key, span_key
 from .counted import Counted, came_at, span_in
-from .likeness import TELLING_ID_MIN, is_telling
+from .likeness import TELLING_ID_MIN, inputs_of, is_telling
 
 AROUND_MAX = 512
 """How many calls are looked at around one that may belong to another."""
@@ -338,8 +338,7 @@ def _sought(sighting: Sighting) -> Iterator[object]:
 
 def _told(sighting: Sighting) -> Iterator[object]:
     shape = sighting.shape
-    if sighting.input_tokens is not None:
-        yield sighting.input_tokens
+    yield from inputs_of(sighting)
     if shape.error:
         yield "error"
     if shape.is_ending or (sighting.output_tokens is None and shape.finish_reason is None):

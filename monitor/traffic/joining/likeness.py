@@ -2,6 +2,7 @@
 
 from ..calls import Call, ErrorClass
 from ..dialects import Report
+from ..sightings import Sighting
 
 TELLING_ID_MIN = 16
 """An id shorter than this may come twice: some local servers draw theirs from a thousand."""
@@ -117,13 +118,17 @@ def _are_one_cut(one: Call, other: Call) -> bool:
     return has_same_input and unaware.finish_reason is None and len(outputs) <= 1
 
 
+def inputs_of(call: Call | Sighting) -> set[int]:
+    """The input tokens as this report tells them, and as one tells them that knows nothing of caches."""
+    if call.input_tokens is None:
+        return set()
+    cached = (call.cached_input_tokens or 0) + (call.cache_write_input_tokens or 0)
+    return {call.input_tokens, call.input_tokens - cached}
+
+
 def have_same_tokens(one: Call, other: Call) -> bool:
-    """Both tell tokens, and the same ones."""
-    return (
-        one.input_tokens is not None
-        and one.input_tokens == other.input_tokens
-        and one.output_tokens == other.output_tokens
-    )
+    """Both tell tokens, and the same ones; one of the two may leave out what came from the cache or went into it."""
+    return one.output_tokens == other.output_tokens and not inputs_of(one).isdisjoint(inputs_of(other))
 
 
 def is_untold(report: Report) -> bool:

@@ -15,6 +15,7 @@ from .likeness import (
     are_rivals,
     distance,
     have_same_tokens,
+    inputs_of,
     is_telling,
     is_untold,
     may_be_within,
@@ -152,8 +153,8 @@ def _comparable(reports: Sequence[Report]) -> Mapping[object, list[int]]:
         same = service_of(call)
         if call.error:
             buckets[(*same, "error")].append(place)
-        if call.input_tokens is not None:
-            buckets[(*same, call.input_tokens)].append(place)
+        for tokens in inputs_of(call):
+            buckets[(*same, tokens)].append(place)
     _with_untold(reports, buckets)
     return buckets
 

@@ -132,6 +132,7 @@ class Body:
         return self._unpacked(sent, packing) if packing else sent
 
     def _unpacked(self, sent: bytes | memoryview, packing: str) -> bytes:
+        self._share.give_back()  # from here on it is as large as what it unpacks to
         unpacker = Unpacker(self._limits.max_decompressed_bytes, packing)
         pieces = []
         for at in range(0, len(sent), UNPACKED_AT_ONCE):

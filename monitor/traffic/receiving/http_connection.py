@@ -33,6 +33,7 @@ class Shared:
     connections: "set[Connection]"
     scratch: memoryview
     """Used between one call of the transport and the next, so that one is enough for all."""
+    idle_s: float = IDLE_S
 
 
 @dataclass(slots=True, eq=False)
@@ -83,7 +84,7 @@ class Connection(asyncio.BufferedProtocol):
         """Somebody connected."""
         self._transport = transport
         self._shared.connections.add(self)
-        self._expect(IDLE_S, self.close)
+        self._expect(self._shared.idle_s, self.close)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nobody is there any more. What is whole is taken nevertheless."""
@@ -236,7 +237,7 @@ class Connection(asyncio.BufferedProtocol):
             self._queue(request)
             self._expect_nothing()
             if self.answering is None:
-                self._expect(IDLE_S, self.close)
+                self._expect(self._shared.idle_s, self.close)
 
     # Answering
 
@@ -262,7 +263,7 @@ class Connection(asyncio.BufferedProtocol):
             self._throttle()
         self.answering = None
         if self._arriving is None:
-            self._expect(IDLE_S, self.close)
+            self._expect(self._shared.idle_s, self.close)
 
     def _write(self, answer: Answer, *, keeps_alive: bool, has_body: bool = True) -> None:
         if self._transport.is_closing():

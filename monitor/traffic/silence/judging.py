@@ -21,6 +21,9 @@ PAUSE_S = 300.0
 RETIRED_S = 3 * 86_400.0
 """A service that was silent for so long is gone for good: its incident ends, and says so."""
 
+SAME_MOMENT_S = 120.0
+"""Services that stop together make their last calls in minutes as near as this."""
+
 REFUSED_MIN = 5
 """So many requests must have been refused before it means something."""
 
@@ -122,11 +125,16 @@ def hear_all(total: Heard, services: Sequence[Heard]) -> Heard:
     if total.hearing not in (Hearing.HEARD, Hearing.NOT_JUDGED):
         return total
     for one in services:
-        is_since = one.quiet_s is not None and total.quiet_s is not None and total.quiet_s >= one.quiet_s
-        if one.hearing is Hearing.SILENT and is_since:
+        if one.hearing is Hearing.SILENT and _nobody_called_since(one, total):
             reason = f"No service makes calls, for {span(total.quiet_s or 0.0)} now. {one.reason}"
             return Heard(ALL, Hearing.SILENT, reason, total.quiet_s, one.evidence)
     return total
+
+
+def _nobody_called_since(one: Heard, total: Heard) -> bool:
+    if one.quiet_s is None or total.quiet_s is None:
+        return False
+    return total.quiet_s >= one.quiet_s - SAME_MOMENT_S
 
 
 def _name(service: str) -> str:
