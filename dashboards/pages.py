@@ -10,6 +10,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from alerts.finding import Severity
+from alerts.trace_lines import trace_line
 from dashboards import words
 from dashboards.drawings import sparkline, swing_circle
 from dashboards.form_guard import FormGuard, Visitor
@@ -42,7 +43,7 @@ templates.filters |= {
     "span": words.span,
     "quantity": words.quantity,
 }
-templates.globals |= {"counted": words.counted, "sparkline": sparkline}
+templates.globals |= {"counted": words.counted, "sparkline": sparkline, "trace_line": trace_line}
 
 
 def show(template: str, request: Request, code: int = 200, **values: object) -> HTMLResponse:

@@ -46,9 +46,11 @@ from .inhibiting.dependencies import ServiceConfig
 from .inhibiting.inhibitions import inhibitions_of
 from .inhibiting.problems import dependency_problems, rule_problems
 from .schedule import Cron, Every, cron_problem, slot_s
+from .traffic_flow.trace_links import TRACE_ID
 
 DEFAULT_FILE = "anchorwatch.yaml"
 DATABASE_FILE = "anchorwatch.sqlite"
+_WEB_ADDRESS = re.compile(r"https?://[^\s<>|\"]+")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 VALIDATORS_MAX = 100
@@ -89,11 +91,25 @@ class HttpConfig(BaseModel):
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8700, ge=0, le=65535, description="Port of pages, API and metrics; 0 takes a free one.")
     public_url: HttpUrl | None = Field(None, description="How people reach the pages; messages link there.")
+    trace_url: str | None = Field(
+        None,
+        max_length=200,
+        description="Where people open a trace: an address with {trace_id} in it; messages link there.",
+    )
     token: SecretStr | None = Field(
         None,
         min_length=16,
         description="Whoever shows it may change things over the API; else this machine alone.",
     )
+
+    @field_validator("trace_url")
+    @classmethod
+    def _leads_to_a_trace(cls, value: str | None) -> str | None:
+        if value is not None and not (_WEB_ADDRESS.fullmatch(value) and TRACE_ID in value):
+            raise ValueError(
+                'is an address with {trace_id} in it: "https://traces.example.com/trace/{trace_id}"'
+            )
+        return value
 
 
 def _longer_than(finer: str, kept: float, info: ValidationInfo) -> float:

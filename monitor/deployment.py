@@ -40,7 +40,14 @@ def house_of(deployment: Deployment, secret: bytes) -> House:
     """What the targets of the deployment share."""
     config = deployment.config
     rollbacks = {name: one.rule() for name, one in config.rollbacks.items()}
-    return House(secret, budgets_of(config.budget), rollbacks, config.inhibitions(), config.routing())
+    return House(
+        secret,
+        budgets_of(config.budget),
+        rollbacks,
+        config.inhibitions(),
+        config.routing(),
+        config.http.trace_url,
+    )
 
 
 def budgets_of(budget: BudgetConfig) -> Budgets:

@@ -53,7 +53,7 @@ class Watched:
 @dataclass(frozen=True, slots=True)
 class House:
     """What all targets of a deployment share: its secret, its budgets, its rollbacks, what inhibits what,
-    and who is told of what.
+    who is told of what, and where people open traces.
 
     ``frozen`` keeps the frozen baselines that were read, ``ranked`` what runs are ranked against under them and
     ``assumed`` whether the promise holds: none of it ever changes, and all of it takes a while to make.
@@ -64,6 +64,7 @@ class House:
     rollbacks: Mapping[str, RollbackRule] = field(default_factory=dict)
     inhibitions: tuple[InhibitRule, ...] = RULES
     routing: Routing = field(default_factory=Routing)
+    trace_url: str | None = None
     frozen: dict[str, Baseline] = field(default_factory=dict)
     ranked: dict[str, Ranks] = field(default_factory=dict)
     assumed: dict[tuple[str, str, tuple[str, ...]], Assumptions] = field(default_factory=dict)

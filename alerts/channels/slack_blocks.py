@@ -16,6 +16,7 @@ from ..config import MentionsConfig
 from ..finding import Severity
 from ..incident import NoticeKind
 from ..message import Message, Section
+from ..trace_lines import trace_line
 from .slack_buttons import buttons
 
 MAX_FIELDS = 6
@@ -134,12 +135,19 @@ def _part(section: Section) -> SectionBlock:
 
 def _fields(evidence: tuple[tuple[str, str], ...]) -> list[str | PlainTextObject | MarkdownTextObject]:
     shown = evidence if len(evidence) <= MAX_FIELDS else evidence[: MAX_FIELDS - 1]
-    lines = [
-        f"*{escaped(name, MAX_FIELD_LENGTH)}*\n{escaped(value, MAX_FIELD_LENGTH)}" for name, value in shown
-    ]
+    lines = [f"*{escaped(name, MAX_FIELD_LENGTH)}*\n{_value(name, value)}" for name, value in shown]
     if len(shown) < len(evidence):
         lines.append(f"_and {len(evidence) - len(shown)} more_")
     return [_markdown(line) for line in lines]
+
+
+def _value(name: str, value: str) -> str:
+    found = trace_line(name, value)
+    if found is None:
+        return escaped(value, MAX_FIELD_LENGTH)
+    return (
+        f"<{escaped(found.address, MAX_FIELD_LENGTH)}|{found.trace}>{escaped(found.beside, MAX_FIELD_LENGTH)}"
+    )
 
 
 def _context(message: Message, public_url: str | None) -> list[Any]:

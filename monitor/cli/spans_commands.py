@@ -151,7 +151,8 @@ def _show(decoding: "Decoding", spans: int, files: int) -> None:
     in_calls = sum(len(call.span_ids) for call in decoding.calls)
     console.print(f"{_many(files, 'file')}, {_many(spans, 'span')}: {_many(len(decoding.calls), 'call')}")
     if in_calls > len(decoding.calls):
-        console.print(f"{in_calls - len(decoding.calls)} spans tell a call again, and are not counted again.")
+        again = in_calls - len(decoding.calls)
+        console.print(f"Counted once all the same: {_many(again, 'span')} that told a call again.")
     if spans and not decoding.calls:
         console.print("No span tells of a call; --explain says why, span by span.")
 
@@ -213,7 +214,7 @@ def _account_lines(plain: dict[str, Any]) -> list[str]:
         f"{plain['name']}  span {plain['span_id']}, by {plain['scope'] or 'an unnamed scope'}",
         f"  {verdict}",
     ]
-    lines += [f"    {one['fact']:<26}{one['value']!s:<32}{one['from']}" for one in plain["facts"]]
+    lines += [f"    {one['fact']:<26}{one['value']!s:<40}  {one['from']}" for one in plain["facts"]]
     lines += [f"  the same call as span {link['span_id']}: {link['why']}" for link in plain["joined"]]
     return lines
 

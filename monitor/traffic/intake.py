@@ -66,6 +66,12 @@ GATHER_S = 0.005
 A commit takes about as long for one request as for several. Who sends alone shares none, and does not wait.
 """
 
+TOGETHER_MAX = 16
+"""For so many requests altogether a commit waits, when some were just answered: more save next to nothing."""
+
+TURNS_ALONE = 8
+"""After a wait in vain for those who were just answered, so many commits go on without them."""
+
 UNFOLDED_MAX = 4 * SERIES_MAX
 """How many windows may be held in memory between two folds; beyond it senders are asked to come back."""
 
@@ -158,6 +164,8 @@ class Intake:
         self._together = 1
         """How many requests shared a commit of late: so many are waited for."""
         self._are_together = asyncio.Event()
+        self._turns_alone = 0
+        """So many commits do not wait for those who were just answered: of late they did not come."""
         self._stored = WindowsAtRest(database, keep or Keep())
         self.at_looks = WindowsAtLooks(database, self._stored, self.fold)
         self._calls_unfolded = 0
@@ -282,8 +290,9 @@ class Intake:
     async def _commit(self) -> None:
         """Take what waits, all of it in one turn; what comes in meanwhile goes into the next."""
         try:
+            answered = 0
             while self._waiting:
-                await self._gather()
+                await self._gather(answered)
                 group = self._group()
                 try:
                     commits = await self._in_turn(partial(self._take, group, self._clock.now().timestamp()))
@@ -293,6 +302,7 @@ class Intake:
                     commits = []
                     _LOG.exception("requests could not be taken")
                 self._tell(group, commits)
+                answered = len(group) if self._waiting else 0
                 # Bodies are large: no longer than they are needed.
                 group.clear()
                 if self._counting.is_counting:
@@ -308,16 +318,28 @@ class Intake:
             # As for a call that is stored and cannot be counted: the next start counts them.
             _LOG.exception("calls are stored and could not be counted")
 
-    async def _gather(self) -> None:
-        """Wait a little for those who will come, too, as far as that can be known."""
-        if (waiting := len(self._waiting)) < self._together:
+    async def _gather(self, answered: int) -> None:
+        """Wait a little for those who will come, too, as far as that can be known.
+
+        ``answered`` requests were answered while others waited: who sends again at once would otherwise take turns with
+        those for good, at twice as many commits.
+        """
+        waiting = len(self._waiting)
+        if self._turns_alone:
+            self._turns_alone -= 1
+        elif answered:
+            self._together = max(self._together, min(waiting + answered, TOGETHER_MAX))
+        if waiting < self._together:
             self._are_together.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(GATHER_S):
                     await self._are_together.wait()
-            if len(self._waiting) == waiting:
+            came = len(self._waiting) - waiting
+            if came == 0:
                 # Nobody came at all: they do not send again as soon as they are answered.
-                self._together = waiting
+                self._together = max(waiting, 1)
+            if 2 * came < answered:
+                self._turns_alone = TURNS_ALONE
         # One fewer each time that not all of them came: some may have gone for good.
         self._together = max(len(self._waiting), self._together - 1)
 

@@ -30,6 +30,7 @@ from ..watched import House
 from .tail_ranking import ranking_of
 from .tail_store import Comparison, load_comparison, save_comparison
 from .tail_verdicts import collecting_verdict, describe, shift_verdict, silent_verdict
+from .trace_links import linked
 from .watch_traffic import incident_key
 
 PERIODS_A_LOOK = 48
@@ -137,7 +138,12 @@ def settle_period(
     after, verdict, said, evidence = _settled(session, watch, share, house, before, calls)
     save_comparison(session, watch.name, after)
     transitions = receive(
-        session, [(verdict, rule_of(watch))], now, house.rollbacks, house.inhibitions, house.routing
+        session,
+        [(linked(verdict, house.trace_url), rule_of(watch))],
+        now,
+        house.rollbacks,
+        house.inhibitions,
+        house.routing,
     )
     return after, TailLook(watch, said, evidence, transitions)
 

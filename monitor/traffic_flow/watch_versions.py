@@ -44,6 +44,7 @@ from ..traffic.watches.versions import (
 from ..watched import House
 from .long_history import Windows
 from .tail_verdicts import beyond
+from .trace_links import linked
 from .watch_tails import PERIODS_A_LOOK, SILENT_MAX, TailLook, rule_of
 from .watch_traffic import incident_key, labels_of
 
@@ -144,7 +145,12 @@ def settle_period(
     after = Comparing(versions, DriftMemory() if is_other else memory)
     save_comparing(session, watch, after)
     transitions = receive(
-        session, [(verdict, rule_of(watch))], now, house.rollbacks, house.inhibitions, house.routing
+        session,
+        [(linked(verdict, house.trace_url), rule_of(watch))],
+        now,
+        house.rollbacks,
+        house.inhibitions,
+        house.routing,
     )
     return after, TailLook(watch, said, evidence, transitions)
 

@@ -23,6 +23,7 @@ from ..traffic.silence.ingest_counts import IngestCounts, to_plain
 from ..traffic.watches.long_looks import is_long
 from ..watched import House
 from .long_history import LongHistory, LongWindows
+from .trace_links import linked
 from .watch_silence import Minutes, SilenceLook, SilenceWatch
 from .watch_tails import TailLook, look_at_tails
 from .watch_traffic import Look, last_ends, look
@@ -106,5 +107,5 @@ class TrafficWatch:
         note(session, Moment(MomentKind.LOOK, now, facts=to_plain(self._counted.since(self._noted))))
         # What inhibits others comes first.
         heard = silence.verdicts(session, config.silence, config.told_of_silence()) if silence else ()
-        verdicts = [*heard, *((one.verdict(), one.rule()) for one in looks)]
+        verdicts = [*heard, *((linked(one.verdict(), house.trace_url), one.rule()) for one in looks)]
         return receive(session, verdicts, now, house.rollbacks, house.inhibitions, house.routing)

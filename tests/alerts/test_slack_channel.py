@@ -61,6 +61,12 @@ def test_values_cannot_give_slack_orders():
     assert "<http" not in shown
 
 
+def test_a_trace_that_can_be_opened_is_a_link():
+    evidence = (("slowest call", "trace 5b8aa5a2 (12 s) https://traces.example.com/5b8aa5a2?a&b"),)
+    shown = json.dumps(slack_blocks(replace(PAGE, evidence=evidence)))
+    assert "<https://traces.example.com/5b8aa5a2?a&amp;b|trace 5b8aa5a2> (12 s)" in shown
+
+
 @pytest.mark.parametrize(
     ("text", "limit", "expected"),
     [

@@ -12,7 +12,7 @@ import pytest
 
 from dashboards import StatusError
 from dashboards.pages import RESOLVED_SHOWN_MAX, render_status
-from dashboards.view import DeploymentStatus, IncidentState, TargetState
+from dashboards.view import DeploymentStatus, EvidenceLine, IncidentState, TargetState
 
 Browser = Callable[[], httpx.AsyncClient]
 
@@ -212,3 +212,15 @@ def test_an_incident_that_another_explains_says_which(rich: DeploymentStatus) ->
     opened = next(one for one in rich.incidents if one.is_open)
     held = replace(rich, incidents=(replace(opened, inhibited_by="silence/ingest"),))
     assert "held while silence/ingest fires, which explains it" in Page(render_status(held)).text
+
+
+def test_a_trace_that_can_be_opened_is_a_link_and_no_other_address_is(rich: DeploymentStatus) -> None:
+    incident, *others = rich.incidents
+    lines = (
+        EvidenceLine("slowest call", "trace 5b8aa5a2 (12 s) https://traces.example.com/5b8aa5a2"),
+        EvidenceLine("user.id", "https://evil.example"),
+    )
+    page = Page(render_status(replace(rich, incidents=(replace(incident, evidence=lines), *others))))
+    links = [link["href"] for link in page.all("a") if "example" in link["href"]]
+    assert links == ["https://traces.example.com/5b8aa5a2"]
+    assert "trace 5b8aa5a2 (12 s)" in " ".join(page.text.split())

@@ -388,6 +388,39 @@ CASES = {
         {"error": False, "finish_reason": "tool_calls"},
         {"error": "", "raised": ("AttributeError", "'list' object has no attribute 'get'")},
     ),
+    ".net's abstractions, in their first version": Case(
+        {"gen_ai.operation.name": "chat", "gen_ai.system": "openai", "gen_ai.request.model": "gpt-4o-mini",
+         "gen_ai.response.finish_reasons": '["stop"]', "gen_ai.response.input_tokens": 8,
+         "gen_ai.response.output_tokens": 3},
+        {"input_tokens": 8, "output_tokens": 3, "finish_reason": "stop"},
+        {"scope": "Experimental.Microsoft.Extensions.AI", "name": "chat gpt-4o-mini"},
+    ),
+    "spring's model, which writes numbers as texts and none for nothing": Case(
+        {"gen_ai.operation.name": "chat", "gen_ai.system": "openai", "gen_ai.request.model": "gpt-4o-mini",
+         "gen_ai.response.model": "none", "gen_ai.response.finish_reasons": '["STOP"]',
+         "gen_ai.usage.input_tokens": "8", "gen_ai.usage.output_tokens": "3", "gen_ai.usage.total_tokens": "11"},
+        {"request_model": "gpt-4o-mini", "response_model": None, "input_tokens": 8, "output_tokens": 3,
+         "finish_reason": "stop"},
+        {"scope": "org.springframework.boot", "name": "chat gpt-4o-mini"},
+    ),
+    "vllm's side of a call": Case(
+        {"gen_ai.request.id": "chatcmpl-0123456789abcdef", "gen_ai.response.model": "qwen3-8b",
+         "gen_ai.usage.prompt_tokens": 8, "gen_ai.usage.completion_tokens": 3,
+         "gen_ai.latency.time_to_first_token": 0.4},
+        {"dialect": "vllm", "operation": "chat", "response_id": "chatcmpl-0123456789abcdef", "input_tokens": 8,
+         "streaming": None},
+        {"scope": "vllm.llm_engine", "name": "llm_request"},
+    ),
+    "a total that has the reasoning on top of flat counts": Case(
+        {"mlflow.spanType": '"LLM"', "mlflow.chat.tokenUsage": json.dumps(
+            {"input_tokens": 50, "output_tokens": 40, "total_tokens": 120, "cache_read_input_tokens": 20})},
+        {"input_tokens": 50, "cached_input_tokens": 20, "output_tokens": 40},
+    ),
+    "a status as the type of the exception": Case(
+        {"genkit:metadata:subtype": "model", "genkit:name": "googleai/gemini-2.5-flash", "genkit:state": "error"},
+        {"dialect": "genkit", "provider": "gcp.gemini", "request_model": "gemini-2.5-flash", "http_status": 429},
+        {"raised": ("429", "RESOURCE_EXHAUSTED: slow down")},
+    ),
     "an answer that the library could not use": Case(
         {"gen_ai.operation.name": "chat", "gen_ai.usage.output_tokens": 4,
          "gen_ai.response.finish_reasons": ["stop"]},
@@ -467,11 +500,15 @@ TOKENS = {"gen_ai.usage.input_tokens": 5, "gen_ai.usage.output_tokens": 6, "gen_
         ({"gen_ai.request.model": "m", "gen_ai.system": "openai"}, {"name": "prepare"}),
         ({"http.request.method": "POST", "http.response.status_code": 429, "error.type": "429"}, {"error": ""}),
         ({"gen_ai.operation.name": "fetch_response", "gen_ai.response.id": "resp_1"}, {}),
+        ({"gen_ai.operation.name": "framework", "gen_ai.system": "spring_ai", **TOKENS}, {}),
+        ({"genkit:metadata:subtype": "tool", "genkit:output": '{"usage": {"inputTokens": 5}}'}, {}),
+        ({"gen_ai.span.kind": "CHAIN", **TOKENS}, {"scope": "traceai_langchain"}),
     ],
     ids=[
         "chain", "agent", "vercel's outer span", "vercel's tool", "langfuse's span", "langsmith's prompt",
         "mlflow's agent", "traceloop's workflow", "strands' cycle", "agent by operation", "haystack's builder",
         "litellm's raw request", "agent by name", "tool", "model and nothing else", "http", "fetched, not asked",
+        "spring's client", "genkit's tool", "traceai's chain",
     ],
 )  # fmt: skip
 def test_what_is_no_call_says_why(attributes, span) -> None:

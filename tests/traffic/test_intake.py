@@ -17,6 +17,7 @@ from monitor.traffic.joining.recent import KEEP_S
 from monitor.traffic.lookout import AGE_MAX_S, FUTURE_MAX_S
 from monitor.traffic.otlp import Encoding, Span
 from monitor.traffic.pricing.book import PriceBook
+from monitor.traffic.repeats import Accepted
 from monitor.traffic.tables import TrafficJournalRow
 from monitor.traffic.watches.config import WatchConfig
 from monitor.traffic.watches.marking import Marking
@@ -274,6 +275,36 @@ async def test_those_who_went_are_not_waited_for_for_ever(
         await taking.accept(make_payload(), PROTOBUF)
     monkeypatch.setattr(intake, "GATHER_S", 3_600.0)
     assert (await taking.accept(make_payload(), PROTOBUF)).calls == 1
+
+
+async def answered_while_others_wait(
+    taking: Intake, make_payload: MakePayload, first: int, others: int
+) -> list[asyncio.Task[Accepted]]:
+    """Have some requests answered while others wait; gives these, which are not answered yet."""
+    answered = [asyncio.create_task(taking.accept(make_payload(), PROTOBUF)) for _ in range(first)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # their commit has begun
+    waiting = [asyncio.create_task(taking.accept(make_payload(), PROTOBUF)) for _ in range(others)]
+    await asyncio.gather(*answered)
+    return waiting
+
+
+async def test_who_waits_shares_a_commit_with_those_who_send_again_at_once(
+    taking, database, make_payload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "GATHER_S", 3_600.0)
+    waiting = await answered_while_others_wait(taking, make_payload, first=1, others=2)
+    await asyncio.gather(*waiting, taking.accept(make_payload(), PROTOBUF))
+    assert journal_entries(database) == 2
+
+
+async def test_who_waits_does_not_wait_again_for_those_who_did_not_come(
+    taking, make_payload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "GATHER_S", 0.0)
+    await asyncio.gather(*await answered_while_others_wait(taking, make_payload, first=3, others=2))
+    monkeypatch.setattr(intake, "GATHER_S", 3_600.0)
+    await asyncio.gather(*await answered_while_others_wait(taking, make_payload, first=1, others=2))
 
 
 async def test_a_fold_in_the_middle_of_traffic_counts_each_call_once(taking, database, make_payload) -> None:

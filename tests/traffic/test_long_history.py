@@ -151,7 +151,7 @@ async def test_an_objective_is_judged_on_hours_and_minutes_together() -> None:
     finding = said.verdict().finding
     assert said.judgement.label is Label.BREACHED
     assert finding is not None
-    assert "of the error budget of 30 days is left" in finding.summary
+    assert "the error budget of 30 days is used up" in finding.summary
 
 
 async def test_without_a_history_a_long_watch_says_nothing() -> None:

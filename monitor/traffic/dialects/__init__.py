@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from ..calls import Call
 from ..otlp import Span
 from .general import GENERAL
+from .genkit import GENKIT
 from .google_adk import GOOGLE_ADK
 from .haystack import HAYSTACK
 from .kinds import NoCall
@@ -23,6 +24,7 @@ from .strands import STRANDS
 from .tables import Dialect
 from .traceai import TRACEAI
 from .vercel_ai import VERCEL_AI
+from .vllm import VLLM
 
 __all__ = ["DIALECTS", "Dialect", "NoCall", "Report", "dialect_of", "examine", "is_worth_a_look", "read"]
 
@@ -40,6 +42,8 @@ DIALECTS: Sequence[Dialect] = (
     OPENLIT,
     GOOGLE_ADK,
     HAYSTACK,
+    GENKIT,
+    VLLM,
     ANTHROPIC_SDK,
     MISTRAL_SDK,
     OPENLLMETRY_BEDROCK,
@@ -60,6 +64,7 @@ BEGINNINGS = (
     "mlflow.",
     "litellm.",
     "haystack.",
+    "genkit:",
     "lmnr.",
     "traceloop.",
     "gcp.vertex.agent.",

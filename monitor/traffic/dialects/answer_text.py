@@ -36,6 +36,7 @@ _DOCUMENTS = places(
     "response_data",
     "mlflow.spanOutputs",
     "gcp.vertex.agent.llm_response",
+    "genkit:output",
 )
 """Documents that hold the answer; what cannot be read of them is no answer."""
 

@@ -66,20 +66,20 @@ def classify(span: Span, types: Sequence[str], messages: Sequence[str]) -> tuple
 
     ``types`` and ``messages`` are what its attributes say; its status and its exceptions are looked at as well.
     """
-    kind, message = _told(span, types, messages)
-    status = _http_status(span, types, message)
-    found = _by_status(status) or _by_words(kind) or _by_words(message) or ErrorClass.OTHER
+    kinds, message = _told(span, types, messages)
+    status = _http_status(span, kinds, message)
+    found = _by_status(status) or _by_words(" ".join(kinds)) or _by_words(message) or ErrorClass.OTHER
     return _narrowed(found, message), status
 
 
-def _told(span: Span, types: Sequence[str], messages: Sequence[str]) -> tuple[str, str]:
-    """What the span gives as the type of the error, and as its message."""
+def _told(span: Span, types: Sequence[str], messages: Sequence[str]) -> tuple[list[str], str]:
+    """What the span gives as types of the error, and as its message."""
     kinds, texts = list(types), [span.status_message, *messages]
     for event in span.events:
         if event.name == "exception":
             kinds.append(str(event.attributes.get("exception.type") or ""))
             texts.append(str(event.attributes.get("exception.message") or ""))
-    return " ".join(kinds), "\n".join(text[:_MESSAGE_MAX].strip() for text in texts)
+    return kinds, "\n".join(text[:_MESSAGE_MAX].strip() for text in texts)
 
 
 def _http_status(span: Span, types: Sequence[str], message: str) -> int | None:

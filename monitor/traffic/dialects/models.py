@@ -8,7 +8,7 @@ from .answers import Answer
 from .kinds import NAME_OF_SPAN
 from .tables import Dialect
 from .told import Told, of_answer
-from .values import provider, text
+from .values import model_name, provider, text
 
 _ALIASING = ("openai", "anthropic", "azure.ai.openai")
 """Providers that answer an alias with the dated name of the model behind it."""
@@ -33,14 +33,14 @@ class Models:
     def read(self, answer: Answer, is_refused: bool) -> tuple[str | None, str | None]:
         """The model that was asked for, and the one that answered."""
         told, facts = self.told, self.dialect.facts
-        asked = told.find("request_model", facts.request_model, text) or self._in_name()
-        answered = told.find("response_model", facts.response_model, text)
+        asked = told.find("request_model", facts.request_model, model_name) or self._in_name()
+        answered = told.find("response_model", facts.response_model, model_name)
         answered = answered or of_answer(told, "response_model", answer.model)
-        named = told.find("", facts.outcome_model, text)
+        named = told.find("", facts.outcome_model, model_name)
         if asked is None and named is not None and (is_refused or self._is_asked(named, answered)):
-            asked = told.find("request_model", facts.outcome_model, text)
+            asked = told.find("request_model", facts.outcome_model, model_name)
         if answered is None and not is_refused and not self._is_only_asked(asked, named):
-            answered = told.find("response_model", facts.outcome_model, text)
+            answered = told.find("response_model", facts.outcome_model, model_name)
             answered = None if self._is_echo(asked, answered, self.provider in _ALIASING) else answered
         if self._is_echo(asked, answered, self.dialect.echoes_request_model or is_refused):
             answered = None

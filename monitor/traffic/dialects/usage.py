@@ -60,7 +60,7 @@ NO_USAGE = Usage()
 
 def complete(usage: Usage, other: Usage = NO_USAGE) -> Usage:
     """The usage with its parts added where they prove to lie beside the whole, by themselves or by the other."""
-    beside, reasoning = (usage.cached or 0) + (usage.written or 0), usage.reasoning or 0
+    beside, reasoning = _beside(usage), usage.reasoning or 0
     if not beside and not reasoning:
         return usage
     if usage.input is not None and (beside > usage.input or usage.input + beside == other.input):
@@ -72,7 +72,7 @@ def complete(usage: Usage, other: Usage = NO_USAGE) -> Usage:
 
 def whole(usage: Usage, total: int | None, is_cache_beside: bool) -> Usage:
     """All tokens, from counts that may leave out cached or reasoning tokens; ``total`` is the sum, if it is told."""
-    beside = (usage.cached or 0) + (usage.written or 0)
+    beside = _beside(usage)
     rest = None
     if total is not None and usage.input is not None and usage.output is not None:
         rest = total - usage.input - usage.output
@@ -217,9 +217,16 @@ def _in_shape(written: Mapping[str, object], shape: _Shape) -> Usage:
         return Usage()
     total = _at(written, shape.total)
     is_beside = shape.is_cache_beside and not _is_sum(total, usage)
+    if shape is _ANTHROPIC and total is not None:
+        # Anthropic gives none: who adds one up shows by it where the cached tokens are.
+        is_beside = total == (usage.input or 0) + (usage.output or 0) + _beside(usage)
     if shape.is_reasoning_beside and usage.output is not None and usage.reasoning:
         usage = replace(usage, output=usage.output + usage.reasoning)
     return whole(usage, None if shape.is_reasoning_beside else total, is_beside)
+
+
+def _beside(usage: Usage) -> int:
+    return (usage.cached or 0) + (usage.written or 0)
 
 
 def _is_sum(total: int | None, usage: Usage) -> bool:

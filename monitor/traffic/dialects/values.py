@@ -25,6 +25,15 @@ def text(value: object) -> str | None:
     return _unquoted(value.strip())[:TEXT_MAX].strip() or None
 
 
+_NO_MODEL = ("none", "null", "unknown")
+
+
+def model_name(value: object) -> str | None:
+    """``value`` when it is the name of a model, and not a word for none."""
+    written = text(value)
+    return None if written is not None and written.strip("<>").lower() in _NO_MODEL else written
+
+
 def word(value: object) -> str | None:
     """A value as the text that it is counted by; ``None`` for what is nothing to count: lists, and nothing at all."""
     if isinstance(value, bool):
@@ -113,6 +122,7 @@ _SPELLINGS = {
         "google.generative_ai",
         "google_ai",
         "google_ai_studio",
+        "googleai",
         "gcp.gen_ai",
     ),
     "gcp.vertex_ai": ("vertex_ai", "vertexai", "vertex", "google_vertexai", "google_vertex", "google.vertex"),
@@ -145,6 +155,7 @@ _FRAMEWORKS = {
     "autogen",
     "haystack",
     "pydantic_ai",
+    "spring_ai",
     "openai_agents",
     "vercel",
     "_other",

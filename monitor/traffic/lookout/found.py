@@ -86,6 +86,11 @@ class Found:
         if (admitted := self.admitted(sighting)) is not None:
             self.rows.add(admitted)
 
+    def call(self, sighting: Sighting | None) -> Sighting | None:
+        """The sighting; it is counted when there is none."""
+        self.others += sighting is None
+        return sighting
+
     def admitted(self, sighting: Sighting | None) -> Sighting | None:
         """The sighting, where it counts; otherwise it is counted why not."""
         if sighting is None:

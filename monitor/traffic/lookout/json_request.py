@@ -1,6 +1,8 @@
 """Export requests in JSON to sightings of calls."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -25,10 +27,11 @@ from ..otlp import (
 from ..otlp_size import JSON_MARKS_MAX, check_json
 from ..sightings import Shapes
 from ..silence.ingest_counts import Loss
-from .book import Book, NoCalls
+from .book import ATTRIBUTES_MAX, KEYS_MAX, Book, NoCalls
+from .columns import Columns
 from .found import Found, Watch
 from .memory import Memory
-from .notation import Counts, Notation, Words
+from .notation import Counts, Notation, Words, encoded
 from .origin import Chosen, Origin, origin_of
 from .prefilter import JSON_NAMES, Prefilter
 
@@ -76,31 +79,39 @@ _read_request = msgspec.json.Decoder(_Request).decode
 _read_bare = msgspec.json.Decoder(list[_Bare] | None).decode
 _read_spans = msgspec.json.Decoder(list[_Span] | None).decode
 
+Stamp = tuple[bytes, bytes, bytes, int, int]
+"""The ids of a span's trace, of itself and of its parent, and its times."""
+
+_key = attrgetter("key")
+_bare_facts = attrgetter(
+    "trace_id",
+    "span_id",
+    "start_time_unix_nano",
+    "end_time_unix_nano",
+    "dropped_attributes_count",
+    "dropped_events_count",
+    "dropped_links_count",
+)
+
 _NO_EVENTS = (b"", b"[]", b"null")
-_TEXT = b'{"stringValue":"'
+_plain_text = re.compile(
+    rb'\{"stringValue":"([!#-\[\]-~](?:[ !#-\[\]-~]{0,126}[!#-\[\]-~])?)"\}'  # no quotes, nothing escaped
+).fullmatch
 
 
 def _value(raw: bytes) -> object:
     return json_value(orjson.loads(raw))
 
 
-def _text(raw: bytes) -> str | None:
+def _letters(raw: bytes) -> bytes | None:
     # A short text that neither begins nor ends with anything that would be cut off is what it is.
-    inner = raw[len(_TEXT) : -2]
-    if (
-        0 < len(inner) < 128
-        and raw.startswith(_TEXT)
-        and raw.endswith(b'"}')
-        and b'"' not in inner
-        and b"\\" not in inner
-        and 32 < inner[0] < 127
-        and 32 < inner[-1] < 127
-    ):
-        return str(inner, "utf-8")
-    return text(_value(raw))
+    plain = _plain_text(raw)
+    if plain is not None:
+        return plain[1]
+    return encoded(text(_value(raw)))
 
 
-JSON = Notation(_value, _text, lambda raw: True, Counts(_value))
+JSON = Notation(_value, _letters, lambda raw: True, Counts(_value))
 """Each value is an object in JSON. The names in a list of values are quoted, as those in a text are."""
 
 
@@ -112,6 +123,7 @@ class JsonReader:
         self._chosen_keys = tuple(dict.fromkeys(filter(None, watch.chosen_keys)))
         self._words = Words(_value)
         self._book = Book(JSON, watch, shapes, plans_max)
+        self._places = _Places()
         self._origins: Memory[Origin] = Memory(self._read_origin)
         self._scopes: Memory[str] = Memory(_scope_name)
 
@@ -128,71 +140,65 @@ class JsonReader:
         """
         if len(body) > JSON_MARKS_MAX:
             check_json(body)
+        columns = Columns()
         for resource_spans in _read_request(body).resource_spans or ():
             origin = self._origins[bytes(resource_spans.resource)]
             for scope_spans in resource_spans.scope_spans or ():
-                self._read_scope(scope_spans, origin, found)
+                self._read_scope(scope_spans, origin, found, columns)
+        columns.write(found)
 
-    def _read_scope(self, scope_spans: _ScopeSpans, origin: Origin, found: Found) -> None:
+    def _read_scope(self, scope_spans: _ScopeSpans, origin: Origin, found: Found, columns: Columns) -> None:
         scope = self._scopes[bytes(scope_spans.scope)]
-        encoded = bytes(scope_spans.spans)
-        is_passed = not scope.startswith(SCOPES) and not Prefilter(encoded, JSON_NAMES).may_hold_calls()
+        written = bytes(scope_spans.spans)
+        # Scope by scope: for a look at all of a request, memory would have to be asked of the system each time.
+        is_passed = not scope.startswith(SCOPES) and not Prefilter(written, JSON_NAMES).may_hold_calls()
         if is_passed:
-            _pass(_read_bare(encoded) or [], origin.service_name, found)
+            _pass(_read_bare(written) or [], origin.service_name, found)
             return
-        spans = _read_spans(encoded) or []
+        spans = _read_spans(written) or []
         found.came(len(spans), origin.service_name)
-        self._read_spans(spans, scope, origin, found, _Again(encoded, found))
+        self._read_spans(spans, _Again(written, scope, origin, found), columns)
 
-    def _read_spans(
-        self, spans: Sequence[_Span], scope: str, origin: Origin, found: Found, again: "_Again"
-    ) -> None:
+    def _read_spans(self, spans: Sequence[_Span], again: "_Again", columns: Columns) -> None:
+        scope, origin, found = again.scope, again.origin, again.found
         groups = self._book.of_scope(scope)
         gaps, chosen_keys = origin.gaps, self._chosen_keys
-        chosen: Chosen = ()
         # The same loop as for protobuf, over other messages; a common one would cost calls for every span.
+        stamps = _stamps_of(spans)
         for place, span in enumerate(spans):
-            trace_id, span_id = _id(span.trace_id), _id(span.span_id)
-            if len(span_id) != 8 or len(trace_id) != 16 or span_id == NO_SPAN or trace_id == NO_TRACE:
-                found.refuse(NO_IDS, origin.service_name)
+            if stamps is not None:
+                stamp: Stamp | None = stamps[place]
+            else:
+                stamp = _stamp_of(span, span.parent_span_id, origin.service_name, found)
+            if stamp is None:
                 continue
-            start_ns, end_ns = integer_of(span.start_time_unix_nano), integer_of(span.end_time_unix_nano)
-            if not start_ns or not end_ns or start_ns < 0 or end_ns < 0:
-                found.refuse(NO_TIMES, origin.service_name)
-                continue
-            _lose(span, origin.service_name, found)
-            attributes = {pair.key: pair.value for pair in span.attributes or ()}
-            keys = tuple(attributes)
+            attributes = span.attributes or ()
+            keys = tuple(map(_key, attributes))
             group = groups.get(keys)
             if group is None:
                 group = self._book.group(scope, keys)
                 if group is None:
-                    found.add(self._book.read(again.span(place, scope, origin), origin))
+                    columns.add_sighting(found.call(self._book.read(again.span(place), origin)))
                     continue
             if isinstance(group, NoCalls):
                 found.others += 1
                 continue
             if group.is_hopeless or bytes(span.events) not in _NO_EVENTS:
-                found.add(self._book.read(again.span(place, scope, origin), origin))
+                columns.add_sighting(found.call(self._book.read(again.span(place), origin)))
                 continue
-            get, status = _getting(attributes), bytes(span.status)
+            get, status = _getting(attributes, self._places[keys]), bytes(span.status)
             name = span.name if group.looks_at_name else b""
             plan = group.plans.get((gaps, status, name, *map(get, group.deciding)))
             if isinstance(plan, NoCalls):
                 found.others += 1
                 continue
             if plan is not None:
-                if chosen_keys:
-                    chosen = self._chosen(get, origin)
-                parent_id = _id(span.parent_span_id)
-                if len(parent_id) != 8 or parent_id == NO_SPAN:
-                    parent_id = b""
-                sighting = plan.sighting(get, origin, trace_id, span_id, parent_id, start_ns, end_ns, chosen)
-                if sighting is not None:
-                    found.add(sighting)
+                told = plan.told(get, origin, stamp[3], stamp[4])
+                if told is not None:
+                    columns.add(stamp, told, self._chosen(get, origin) if chosen_keys else ())
                     continue
-            found.add(
-                self._book.learn(again.span(place, scope, origin), origin, group, get, status, span.name)
+            columns.add_sighting(
+                found.call(self._book.learn(again.span(place), origin, group, get, status, span.name))
             )
 
     def _chosen(self, get: Callable[[str], bytes | None], origin: Origin) -> Chosen:
@@ -209,12 +215,24 @@ def _scope_name(encoded: bytes) -> str:
     return text_of(object_of(orjson.loads(encoded) or {}, "scope"), "name")
 
 
-def _getting(attributes: Mapping[str, Raw]) -> Callable[[str], bytes | None]:
-    find = attributes.get
+class _Places(dict[tuple[str, ...], Mapping[str, int]]):
+    """Where each attribute of a span is among all of them, by their names; of several with one name the last counts."""
+
+    def __missing__(self, keys: tuple[str, ...]) -> Mapping[str, int]:
+        found = {key: place for place, key in enumerate(keys)}
+        if len(keys) <= ATTRIBUTES_MAX:
+            if len(self) >= KEYS_MAX:
+                self.clear()
+            self[keys] = found
+        return found
+
+
+def _getting(attributes: Sequence[_Pair], places: Mapping[str, int]) -> Callable[[str], bytes | None]:
+    find = places.get
 
     def get(key: str) -> bytes | None:
-        raw = find(key)
-        return None if raw is None else bytes(raw)
+        place = find(key)
+        return None if place is None else bytes(attributes[place].value)
 
     return get
 
@@ -228,35 +246,93 @@ def _id(written: str) -> bytes:
     return found if len(found) * 2 == len(written) else b""
 
 
+def _ids_of(written: Sequence[str], size: int) -> bytes | None:
+    """The ids of so many bytes, read together; ``None`` when they are not all of that size."""
+    if set(map(len, written)) != {2 * size}:
+        return None
+    try:
+        found = bytes.fromhex("".join(written))
+    except ValueError:
+        return None
+    # Spaces between digits are no error to Python; they make it fewer bytes.
+    if len(found) != size * len(written):
+        return None
+    return found
+
+
+def _cut(ids: bytes, size: int) -> list[bytes]:
+    return [ids[at : at + size] for at in range(0, len(ids), size)]
+
+
 class _Again:
     """The spans of a scope, to be decoded whole: those that the reader of the dialects is asked about."""
 
-    def __init__(self, encoded: bytes, found: Found) -> None:
-        self._encoded = encoded
-        self._found = found
+    def __init__(self, written: bytes, scope: str, origin: Origin, found: Found) -> None:
+        self.scope, self.origin, self.found = scope, origin, found
+        self._written = written
         self._spans: Any = None
 
-    def span(self, place: int, scope: str, origin: Origin) -> Span:
+    def span(self, place: int) -> Span:
         if self._spans is None:
-            self._spans = orjson.loads(self._encoded)
-        self._found.read_slowly += 1
-        return span_of_json(object_of(self._spans[place], "each of spans"), scope, origin.attributes)
+            self._spans = orjson.loads(self._written)
+        self.found.read_slowly += 1
+        return span_of_json(
+            object_of(self._spans[place], "each of spans"), self.scope, self.origin.attributes
+        )
 
 
 def _pass(spans: Sequence[_Bare], service: str | None, found: Found) -> None:
     """Count spans that are no calls."""
     found.came(len(spans), service)
+    if _told_well(spans) is not None:
+        found.others += len(spans)
+        return
     for span in spans:
-        trace_id, span_id = _id(span.trace_id), _id(span.span_id)
-        if len(span_id) != 8 or len(trace_id) != 16 or span_id == NO_SPAN or trace_id == NO_TRACE:
-            found.refuse(NO_IDS, service)
-        elif (integer_of(span.start_time_unix_nano) or 0) <= 0 or (
-            integer_of(span.end_time_unix_nano) or 0
-        ) <= 0:
-            found.refuse(NO_TIMES, service)
-        else:
-            _lose(span, service, found)
-            found.others += 1
+        found.others += _stamp_of(span, "", service, found) is not None
+
+
+def _stamps_of(spans: Sequence[_Span]) -> Sequence[Stamp] | None:
+    """The ids and times of all spans; ``None`` when something may be amiss with one of them."""
+    well = _told_well(spans)
+    if well is None:
+        return None
+    traces, own, starts, ends = well
+    parents = [_id(span.parent_span_id) for span in spans]
+    return list(zip(_cut(traces, 16), _cut(own, 8), parents, starts, ends, strict=True))
+
+
+def _told_well(spans: Sequence[_Bare]) -> tuple[bytes, bytes, list[int], list[int]] | None:
+    """The ids of the traces and those of the spans, one after the other, and their times; ``None`` as above."""
+    if not spans:
+        return b"", b"", [], []
+    written_traces, written_own, starts, ends, *dropped = zip(*map(_bare_facts, spans), strict=True)
+    if any(map(any, dropped)):
+        return None
+    traces, own = _ids_of(written_traces, 16), _ids_of(written_own, 8)
+    # Zeros across two ids are no id of zeros; but they are rare, and these spans are then read one by one.
+    if traces is None or own is None or NO_TRACE in traces or NO_SPAN in own:
+        return None
+    try:
+        began, ended = list(map(int, starts)), list(map(int, ends))
+    except ValueError:
+        return None
+    if min(min(began), min(ended)) <= 0 or max(max(began), max(ended)) >= 2**64:
+        return None
+    return traces, own, began, ended
+
+
+def _stamp_of(span: _Bare, parent: str, service: str | None, found: Found) -> Stamp | None:
+    """The ids and times of a span; where it has none that is counted, as is what the sender dropped of it."""
+    trace_id, span_id = _id(span.trace_id), _id(span.span_id)
+    if len(span_id) != 8 or len(trace_id) != 16 or span_id == NO_SPAN or trace_id == NO_TRACE:
+        found.refuse(NO_IDS, service)
+        return None
+    start_ns, end_ns = integer_of(span.start_time_unix_nano), integer_of(span.end_time_unix_nano)
+    if not start_ns or not end_ns or start_ns < 0 or end_ns < 0:
+        found.refuse(NO_TIMES, service)
+        return None
+    _lose(span, service, found)
+    return trace_id, span_id, _id(parent), start_ns, end_ns
 
 
 def _lose(span: _Bare, service: str | None, found: Found) -> None:

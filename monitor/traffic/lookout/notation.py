@@ -64,34 +64,40 @@ class Notation:
 
     value: Callable[[bytes], object]
     """What a value is, as plain Python."""
-    text: Callable[[bytes], str | None]
-    """What the reader of the dialects makes of it as a name or an id."""
+    letters: Callable[[bytes], bytes | None]
+    """What the reader of the dialects makes of it as a name or an id, in UTF-8."""
     is_text: Callable[[bytes], bool]
     """Whether it is a text, and nothing with values in it."""
     counts: Counts
     """The same as a count."""
 
 
+def encoded(told: str | None) -> bytes | None:
+    """The text in UTF-8, if there is one."""
+    return None if told is None else told.encode()
+
+
 def _value(raw: bytes) -> object:
     return value_of(AnyValue.FromString(raw))
 
 
-def _text(raw: bytes) -> str | None:
+def _letters(raw: bytes) -> bytes | None:
     # A short text that neither begins nor ends with anything that would be cut off is what it is.
     if (
         len(raw) > 3
         and raw[0] == 10
-        and raw[1] == len(raw) - 2 < 128
-        and 34 < raw[2] < 127
+        and raw[1] == len(raw) - 2
+        and raw[2] > 34
         and 32 < raw[-1] < 127
+        and raw.isascii()  # so that its length is in one byte
     ):
-        return str(raw[2:], "utf-8")
-    return text(_value(raw))
+        return raw[2:]
+    return encoded(text(_value(raw)))
 
 
 def _is_text(raw: bytes) -> bool:
     return raw[:1] == b"\x0a"
 
 
-PROTOBUF = Notation(_value, _text, _is_text, Counts(_value))
+PROTOBUF = Notation(_value, _letters, _is_text, Counts(_value))
 """Each value is an ``AnyValue`` in bytes."""

@@ -1,7 +1,7 @@
 """Where spans come from: what a resource tells of its service, and the attributes that were asked to be kept."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..dialects.values import text, word
 
@@ -22,11 +22,12 @@ class Origin:
     service_version: str | None
     environment: str | None
     chosen: Mapping[str, str]
+    home: Home = field(init=False)
+    """All of it that tells calls apart: that of the processes of one release is the same."""
 
-    @property
-    def home(self) -> Home:
-        """All of it that tells calls apart: that of the processes of one release is the same."""
-        return self.service_name, self.service_version, self.environment
+    def __post_init__(self) -> None:
+        home = self.service_name, self.service_version, self.environment
+        object.__setattr__(self, "home", home)  # once, and not for every span
 
     @property
     def gaps(self) -> int:

@@ -8,6 +8,7 @@ be, are left to the reader.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import isnan, nan
 from typing import Any
 
 from ..dialects import Dialect, Report
@@ -24,6 +25,7 @@ from ..dialects.streams import waited_s
 from ..dialects.tables import Clock, Facts, FirstToken
 from ..dialects.usage import NO_USAGE, Usage
 from ..dialects.values import seconds, unix_seconds
+from ..rows import NOT_TOLD
 from ..sightings import FACTS, Shape, Shapes, Sighting
 from .notation import NOT_A_COUNT, Notation
 from .origin import Chosen, Home, Origin
@@ -35,12 +37,18 @@ HOMES_OF_PLAN_MAX = 1_024
 Get = Callable[[str], Any]
 """Gives the value of an attribute as it is written, as bytes; ``None`` when it is not there."""
 
-Read = Callable[[Get, Origin, bytes, bytes, bytes, int, int, Chosen], Sighting | None]
+Told = tuple[Shape, bytes | None, bytes | None, int, int, int, int, int, float]
+"""What is a span's own beside its ids and times, as it is kept in columns (``rows``).
+
+Its shape, the ids of the answer and of the session; input, cached, written, output and reasoning tokens; the time to
+the first token. What is not told is ``None``, ``NOT_TOLD`` or no number.
+"""
+
+Read = Callable[[Get, Origin, int, int], Told | None]
 
 IsWanted = Callable[[Shape], bool]
 """Whether somebody wants to see the spans themselves of calls of this shape."""
 
-_make = tuple.__new__
 _ZEROS = Usage(cached=0, written=0, output=0, reasoning=0)
 
 
@@ -109,25 +117,25 @@ class Plan:
         "places",
         "settled",
         "shape_at",
-        "sighting",
+        "told",
     )
 
     def __init__(
         self, notation: Notation, shapes: Shapes, is_wanted: IsWanted, places: Places, settled: Settled
     ) -> None:
-        """Make the plan; ``sighting`` is what reads by it."""
+        """Make the plan; ``told`` is what reads by it."""
         self._notation, self._shapes, self._is_wanted = notation, shapes, is_wanted
         self.places, self.settled = places, settled
         self.shape_at: dict[Home, Shape | None] = {}
         self.has_output = settled.has_output
         self.other: Plan | None = None
-        self.sighting = self._made()
+        self.told = self._made()
 
     def _made(self) -> Read:
-        """What reads a span: the call that it tells, or ``None`` when that is for the reader of the dialects to say."""
+        """What reads a span: what it tells, or ``None`` when that is for the reader of the dialects to say."""
         # A function with all it needs at hand: this is what most spans cost.
         notation, settled = self._notation, self.settled
-        counts, text, is_text = notation.counts, notation.text, notation.is_text
+        counts, letters, is_text = notation.counts, notation.letters, notation.is_text
         places = self.places
         asked_at, output_at, response_id_at, session_at = (
             places.input,
@@ -135,7 +143,15 @@ class Plan:
             places.response_id,
             places.session,
         )
-        has_parts, has_output, drops_zero = places.has_parts, settled.has_output, settled.drops_zero[2]
+        has_parts, cached_at, written_at, reasoning_at, total_at = (
+            places.has_parts,
+            places.cached,
+            places.written,
+            places.reasoning,
+            places.total,
+        )
+        has_output, is_cache_beside = settled.has_output, settled.is_cache_beside
+        drops_cached, drops_written, drops_output, drops_reasoning = settled.drops_zero
         first_token, made_up_ids, documents, hints = (
             places.first_token,
             places.made_up_ids,
@@ -144,117 +160,120 @@ class Plan:
         )
         shape_at = self.shape_at
 
-        def sighting(
-            get: Get,
-            origin: Origin,
-            trace_id: bytes,
-            span_id: bytes,
-            parent_span_id: bytes,
-            start_ns: int,
-            end_ns: int,
-            chosen: Chosen,
-        ) -> Sighting | None:
+        def told(get: Get, origin: Origin, start_ns: int, end_ns: int) -> Told | None:
             asked = counts[get(asked_at)] if asked_at else None
             output = counts[get(output_at)] if output_at else None
             if asked == NOT_A_COUNT or output == NOT_A_COUNT:
                 return None
             cached = written = reasoning = None
             if has_parts:
-                usage = self._usage(get, asked, output)
-                if usage is None:
+                cached = counts[get(cached_at)] if cached_at else None
+                written = counts[get(written_at)] if written_at else None
+                reasoning = counts[get(reasoning_at)] if reasoning_at else None
+                total = counts[get(total_at)] if total_at else None
+                if NOT_A_COUNT in (cached, written, reasoning, total):
                     return None
-                asked, cached, written, output, reasoning = usage
+                if (
+                    total is not None
+                    or is_cache_beside
+                    or (cached or 0) + (written or 0) > (asked or 0)
+                    or (reasoning or 0) > (output or 0)
+                ):
+                    usage = Usage(asked, cached, written, output, reasoning)
+                    usage = all_tokens(usage, total, is_cache_beside).filled_from(NO_USAGE)
+                    asked, cached, written = usage.input, usage.cached, usage.written
+                    output, reasoning = usage.output, usage.reasoning
+                if drops_cached and not cached:
+                    cached = None
+                if drops_written and not written:
+                    written = None
+                if drops_reasoning and not reasoning:
+                    reasoning = None
             if bool(output) is not has_output:
-                if self.other is None:
-                    return None
-                return self.other.sighting(
-                    get, origin, trace_id, span_id, parent_span_id, start_ns, end_ns, chosen
-                )
-            if drops_zero and not output:
+                return None if self.other is None else self.other.told(get, origin, start_ns, end_ns)
+            if drops_output and not output:
                 output = None
-            response_id = session_id = ttft_s = None
+            response_id = session_id = None
             if response_id_at:
-                response_id = text(get(response_id_at))
+                response_id = letters(get(response_id_at))
                 if response_id is None or (made_up_ids and self._is_made_up(response_id, get)):
                     return None
             if session_at:
-                session_id = text(get(session_at))
+                session_id = letters(get(session_at))
                 if session_id is None:
                     return None
+            ttft_s = nan
             if first_token:
-                ttft_s = self._waited_s(get, start_ns, end_ns)
-                if ttft_s is None:
+                waited = self._waited_s(get, start_ns, end_ns)
+                if waited is None:
                     return None
-                if not settled.has_first_token:
-                    ttft_s = None
+                if settled.has_first_token:
+                    ttft_s = waited
             for key in documents:
                 raw = get(key)
                 if not is_text(raw):
                     return None
-                for letters, words in hints:
-                    if letters in raw and words.search(raw):
+                for hint, words in hints:
+                    if hint in raw and words.search(raw):
                         return None
-            home = origin.home
-            shape = shape_at[home] if home in shape_at else self._at(origin)
+            try:
+                shape = shape_at[origin.home]
+            except KeyError:
+                shape = self._at(origin)
             if shape is None:
                 return None
-            return _make(
-                Sighting,
-                (
-                    shape,
-                    trace_id,
-                    span_id,
-                    parent_span_id,
-                    start_ns,
-                    end_ns,
-                    response_id,
-                    session_id,
-                    asked,
-                    cached,
-                    written,
-                    output,
-                    reasoning,
-                    ttft_s,
-                    None,
-                    chosen,
-                    (),
-                ),
+            return (
+                shape,
+                response_id,
+                session_id,
+                NOT_TOLD if asked is None else asked,
+                NOT_TOLD if cached is None else cached,
+                NOT_TOLD if written is None else written,
+                NOT_TOLD if output is None else output,
+                NOT_TOLD if reasoning is None else reasoning,
+                ttft_s,
             )
 
-        return sighting
+        return told
 
-    def _usage(self, get: Get, asked: int | None, output: int | None) -> tuple[int | None, ...] | None:
-        """Input, cached, written, output and reasoning tokens, added up as the reader does it."""
-        places, counts, settled = self.places, self._notation.counts, self.settled
-        cached = counts[get(places.cached)] if places.cached else None
-        written = counts[get(places.written)] if places.written else None
-        reasoning = counts[get(places.reasoning)] if places.reasoning else None
-        total = counts[get(places.total)] if places.total else None
-        if NOT_A_COUNT in (cached, written, reasoning, total):
+    def sighting(
+        self,
+        get: Get,
+        origin: Origin,
+        trace_id: bytes,
+        span_id: bytes,
+        parent_span_id: bytes,
+        start_ns: int,
+        end_ns: int,
+        chosen: Chosen,
+    ) -> Sighting | None:
+        """What a span tells as a sighting; ``None`` when that is for the reader of the dialects to say."""
+        told = self.told(get, origin, start_ns, end_ns)
+        if told is None:
             return None
-        if (
-            total is not None
-            or settled.is_cache_beside
-            or (cached or 0) + (written or 0) > (asked or 0)
-            or (reasoning or 0) > (output or 0)
-        ):
-            usage = all_tokens(
-                Usage(asked, cached, written, output, reasoning), total, settled.is_cache_beside
-            ).filled_from(NO_USAGE)
-            asked, cached, written = usage.input, usage.cached, usage.written
-            output, reasoning = usage.output, usage.reasoning
-        drops = settled.drops_zero
-        return (
-            asked,
-            None if drops[0] and not cached else cached,
-            None if drops[1] and not written else written,
-            output,
-            None if drops[3] and not reasoning else reasoning,
+        shape, response_id, session_id, asked, cached, written, output, reasoning, ttft_s = told
+        return Sighting(
+            shape,
+            trace_id,
+            span_id,
+            parent_span_id,
+            start_ns,
+            end_ns,
+            None if response_id is None else response_id.decode(),
+            None if session_id is None else session_id.decode(),
+            None if asked == NOT_TOLD else asked,
+            None if cached == NOT_TOLD else cached,
+            None if written == NOT_TOLD else written,
+            None if output == NOT_TOLD else output,
+            None if reasoning == NOT_TOLD else reasoning,
+            None if isnan(ttft_s) else ttft_s,
+            None,
+            chosen,
         )
 
-    def _is_made_up(self, response_id: str, get: Get) -> bool:
+    def _is_made_up(self, response_id: bytes, get: Get) -> bool:
         written = (raw for key in self.places.made_up_ids if (raw := get(key)) is not None)
-        return any(self._notation.text(raw) == response_id for raw in written)
+        return any(self._notation.letters(raw) == response_id for raw in written)
 
     def _waited_s(self, get: Get, start_ns: int, end_ns: int) -> float | None:
         first = self.places.first_token

@@ -1,9 +1,9 @@
 """Which bytes are worth decoding: most spans of an application are no calls, and have no attribute like one."""
 
+from bisect import bisect_left
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..dialects import BEGINNINGS
 
@@ -45,7 +45,7 @@ class Prefilter:
         """Look at nothing until something is asked."""
         self._body = body
         self._names = names
-        self._found: NDArray[np.int64] | None = None
+        self._found: list[int] | None = None
 
     def may_hold_calls(self, begin: int = 0, end: int | None = None) -> bool:
         """Whether there may be calls in the part from ``begin`` to ``end``."""
@@ -55,13 +55,13 @@ class Prefilter:
             return True
         if self._found is None:
             self._found = _likely_names(self._body, self._names)
-        first, last = self._found.searchsorted((begin, end))
+        first, last = bisect_left(self._found, begin), bisect_left(self._found, end)
         likely = self._found[first : min(last, first + HITS_MAX)]
-        is_name = any(self._body.startswith(_BEGINNINGS, int(at)) for at in likely)
+        is_name = any(self._body.startswith(_BEGINNINGS, at) for at in likely)
         return is_name or last - first > HITS_MAX
 
 
-def _likely_names(body: bytes, names: Names) -> NDArray[np.int64]:
+def _likely_names(body: bytes, names: Names) -> list[int]:
     """Where two letters stand that a name of these begins with, and what stands before a name stands before them."""
     data = np.frombuffer(body, dtype=np.uint8)
     marks = np.flatnonzero(data[:-5] == names.mark)
@@ -69,4 +69,5 @@ def _likely_names(body: bytes, names: Names) -> NDArray[np.int64]:
     if names.has_length:  # it takes one byte, or two from 128 on
         starts += 1 + (data.take(starts) > 127)
     pairs = data.take(starts).astype(np.uint16) << 8 | data[1:].take(starts)
-    return starts[_PAIRS.take(pairs)]
+    likely: list[int] = starts[_PAIRS.take(pairs)].tolist()
+    return likely

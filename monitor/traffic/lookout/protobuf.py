@@ -1,6 +1,7 @@
 """Export requests in protobuf to sightings of calls."""
 
 from collections.abc import Callable, Iterator, Sequence
+from operator import attrgetter
 from typing import Any
 
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
@@ -13,6 +14,7 @@ from ..sightings import Shapes
 from ..silence.ingest_counts import Loss
 from . import slim
 from .book import Book, NoCalls
+from .columns import Columns
 from .found import Found, Watch
 from .memory import Memory
 from .notation import PROTOBUF, Words
@@ -49,26 +51,28 @@ class ProtobufReader:
         Raises DecodeError when it is not protobuf, and OversizeError when there is too much in it.
         """
         body = bytes(body)
-        prefilter = Prefilter(body, PROTOBUF_NAMES)
+        prefilter, columns = Prefilter(body, PROTOBUF_NAMES), Columns()
         for _, begin, end in _fields(body, 0, len(body), 1):
             origin = self._origins[b"".join(body[at:to] for _, at, to in _fields(body, begin, end, 1))]
             for _, at, to in _fields(body, begin, end, 2):
                 if to - at >= LARGE:
                     _check_large(body[at:to], body)
-                self._read_scope(body[at:to], prefilter.may_hold_calls(at, to), origin, found, body)
+                encoded = body[at:to]
+                if not prefilter.may_hold_calls(at, to) and self._pass(encoded, origin, found):
+                    continue
+                message = slim.ScopeSpans.FromString(encoded)
+                found.came(len(message.spans), origin.service_name)
+                again = _Again(encoded, body, self._scopes[message.scope], origin, found)
+                self._read_spans(message.spans, again, columns)
+        columns.write(found)
 
-    def _read_scope(
-        self, encoded: bytes, may_hold_calls: bool, origin: Origin, found: Found, body: bytes
-    ) -> None:
-        if not may_hold_calls:
-            bare = slim.BareScopeSpans.FromString(encoded)
-            if not self._scopes[bare.scope].startswith(SCOPES):
-                _pass(bare, origin.service_name, found)
-                return
-        message = slim.ScopeSpans.FromString(encoded)
-        found.came(len(message.spans), origin.service_name)
-        again = _Again(encoded, body, found)
-        self._read_spans(message.spans, self._scopes[message.scope], origin, found, again)
+    def _pass(self, encoded: bytes, origin: Origin, found: Found) -> bool:
+        """Count the spans of a scope without names of calls, unless it speaks a dialect that does without."""
+        bare = slim.BareScopeSpans.FromString(encoded)
+        if self._scopes[bare.scope].startswith(SCOPES):
+            return False
+        _pass(bare, origin.service_name, found)
+        return True
 
     def read_decoded(self, spans: Sequence[Span], found: Found) -> None:
         """Add spans that are decoded already."""
@@ -80,36 +84,30 @@ class ProtobufReader:
                 _lose(span, origin.service_name, found)
             found.add(self._book.read(span, origin))
 
-    def _read_spans(self, spans: Any, scope: str, origin: Origin, found: Found, again: "_Again") -> None:
-        groups = self._book.of_scope(scope)
-        gaps, chosen_keys = origin.gaps, self._chosen_keys
-        chosen: Chosen = ()
+    def _read_spans(self, spans: Any, again: "_Again", columns: Columns) -> None:
+        scope, origin, found = again.scope, again.origin, again.found
+        groups, gaps, chosen_keys = self._book.of_scope(scope), origin.gaps, self._chosen_keys
+        stamps = list(map(_stamp, spans))
+        is_amiss = not _are_well(stamps)
         # One long loop with few calls in it: every span comes through here, and all that it does is worth a nanosecond.
         for place, span in enumerate(spans):
-            trace_id, span_id, start_ns, end_ns = span.trace_id, span.span_id, span.start_ns, span.end_ns
-            if len(span_id) != 8 or len(trace_id) != 16 or span_id == NO_SPAN or trace_id == NO_TRACE:
-                found.refuse(NO_IDS, origin.service_name)
+            if is_amiss and _is_refused(span, origin.service_name, found):
                 continue
-            if not start_ns or not end_ns:
-                found.refuse(NO_TIMES, origin.service_name)
-                continue
-            if span.dropped_attributes or span.dropped_events or span.dropped_links:
-                _lose(span, origin.service_name, found)
             attributes = span.attributes
             keys = tuple(attributes)
             group = groups.get(keys)
             if group is None:
-                whole = again.span(place, scope, origin)
                 # An attribute with more in it than its name and its value does not show among the slim ones.
-                group = self._book.group(scope, keys) if len(whole.attributes) == len(keys) else None
+                if len(again.span(place).attributes) == len(keys):
+                    group = self._book.group(scope, keys)
                 if group is None:
-                    found.add(self._book.read(whole, origin))
+                    columns.add_sighting(found.call(self._book.read(again.span(place), origin)))
                     continue
             if isinstance(group, NoCalls):
                 found.others += 1
                 continue
             if group.is_hopeless or span.event:
-                found.add(self._book.read(again.span(place, scope, origin), origin))
+                columns.add_sighting(found.call(self._book.read(again.span(place), origin)))
                 continue
             get, status = attributes.get, span.status
             name = span.name if group.looks_at_name else b""
@@ -118,17 +116,13 @@ class ProtobufReader:
                 found.others += 1
                 continue
             if plan is not None:
-                if chosen_keys:
-                    chosen = self._chosen(get, origin)
-                parent_id = span.parent_span_id
-                if len(parent_id) != 8 or parent_id == NO_SPAN:
-                    parent_id = b""
-                sighting = plan.sighting(get, origin, trace_id, span_id, parent_id, start_ns, end_ns, chosen)
-                if sighting is not None:
-                    found.add(sighting)
+                stamp = stamps[place]
+                told = plan.told(get, origin, stamp[3], stamp[4])
+                if told is not None:
+                    columns.add(stamp, told, self._chosen(get, origin) if chosen_keys else ())
                     continue
-            found.add(
-                self._book.learn(again.span(place, scope, origin), origin, group, get, status, span.name)
+            columns.add_sighting(
+                found.call(self._book.learn(again.span(place), origin, group, get, status, span.name))
             )
 
     def _chosen(self, get: Callable[[str], bytes | None], origin: Origin) -> Chosen:
@@ -147,26 +141,67 @@ def _scope_name(encoded: bytes) -> str:
 class _Again:
     """The spans of a scope, to be decoded whole: those that the reader of the dialects is asked about."""
 
-    def __init__(self, encoded: bytes, body: bytes, found: Found) -> None:
+    def __init__(self, encoded: bytes, body: bytes, scope: str, origin: Origin, found: Found) -> None:
+        self.scope, self.origin, self.found = scope, origin, found
         self._encoded = encoded
         self._body = body
-        self._found = found
         self._spans: Any = None
         self._last: tuple[int, Span] | None = None
 
-    def span(self, place: int, scope: str, origin: Origin) -> Span:
+    def span(self, place: int) -> Span:
         if self._last is not None and self._last[0] == place:
             return self._last[1]
         if self._spans is None:
             self._spans = slim.RawScopeSpans.FromString(self._encoded).spans
-        encoded, found = self._spans[place], self._found
+        encoded, found = self._spans[place], self.found
         found.read_slowly += 1
         if found.slow_bytes < LARGE <= found.slow_bytes + len(encoded):
             check_protobuf(self._body)
         found.slow_bytes += len(encoded)
-        span = span_of(trace_pb2.Span.FromString(encoded), scope, origin.attributes)
+        span = span_of(trace_pb2.Span.FromString(encoded), self.scope, self.origin.attributes)
         self._last = place, span
         return span
+
+
+_stamp = attrgetter(
+    "trace_id",
+    "span_id",
+    "parent_span_id",
+    "start_ns",
+    "end_ns",
+    "dropped_attributes",
+    "dropped_events",
+    "dropped_links",
+)
+
+
+def _are_well(stamps: Sequence[tuple[Any, ...]]) -> bool:
+    """Whether nothing is amiss with any of the spans."""
+    if not stamps:
+        return True
+    traces, spans, _, starts, ends, *dropped = zip(*stamps, strict=True)
+    return (
+        set(map(len, traces)) == {16}
+        and set(map(len, spans)) == {8}
+        and NO_TRACE not in traces
+        and NO_SPAN not in spans
+        and all(starts)
+        and all(ends)
+        and not any(map(any, dropped))
+    )
+
+
+def _is_refused(span: Any, service: str | None, found: Found) -> bool:
+    """Whether a span is none, which is counted; where it is one, it is counted what the sender dropped of it."""
+    trace_id, span_id = span.trace_id, span.span_id
+    if len(span_id) != 8 or len(trace_id) != 16 or span_id == NO_SPAN or trace_id == NO_TRACE:
+        found.refuse(NO_IDS, service)
+    elif not span.start_ns or not span.end_ns:
+        found.refuse(NO_TIMES, service)
+    else:
+        _lose(span, service, found)
+        return False
+    return True
 
 
 def _fields(body: bytes, begin: int, end: int, number: int) -> Iterator[tuple[int, int, int]]:
@@ -194,14 +229,7 @@ def _pass(bare: Any, service: str | None, found: Found) -> None:
         found.others += spans
         return
     for span in bare.spans:
-        trace_id, span_id = span.trace_id, span.span_id
-        if len(span_id) != 8 or len(trace_id) != 16 or span_id == NO_SPAN or trace_id == NO_TRACE:
-            found.refuse(NO_IDS, service)
-        elif not span.start_ns or not span.end_ns:
-            found.refuse(NO_TIMES, service)
-        else:
-            _lose(span, service, found)
-            found.others += 1
+        found.others += not _is_refused(span, service, found)
 
 
 def _lose(span: Any, service: str | None, found: Found) -> None:

@@ -40,6 +40,9 @@ class _Zstd:
         return plain
 
 
+GZIP_MIN_BYTES = 18
+"""So long is the head and the end of a file that is packed with gzip."""
+
 PACKINGS: dict[str, Callable[[], Any]] = {
     "gzip": lambda: inflating.decompressobj(wbits=zlib.MAX_WBITS | 16),
     "deflate": lambda: inflating.decompressobj(wbits=zlib.MAX_WBITS),
@@ -64,11 +67,13 @@ class Unpacker:
     def feed(self, packed: bytes | memoryview) -> bytes:
         """What ``packed`` unpacks to. Raises RefusedError at the limit, or when it is something else."""
         pieces: list[bytes] = []
-        while packed:
+        is_more = bool(packed)
+        while is_more:
+            # One byte more than allowed: to get it is how we know that there is more.
+            most = min(self._left, self._told_size(packed)) + 1
             self._is_inside = True
             try:
-                # One byte more than allowed: to get it is how we know that there is more.
-                piece = self._member.decompress(packed, self._left + 1)
+                piece = self._member.decompress(packed, most)
             except _ERRORS as error:
                 raise RefusedError(400, f"the body is not {self._packing}: {error}") from error
             self._left -= len(piece)
@@ -78,10 +83,22 @@ class Unpacker:
                 )
             pieces.append(piece)
             packed = self._member.unconsumed_tail
+            is_more = bool(packed) or len(piece) == most
             if self._member.eof:  # files may be joined end to end
                 packed, self._member = self._member.unused_data, PACKINGS[self._packing]()
                 self._is_inside = False
+                is_more = bool(packed)
         return b"".join(pieces)
+
+    def _told_size(self, packed: bytes | memoryview) -> int:
+        """What a whole file says that it unpacks to, so that room for as much is made at once; else the limit.
+
+        It may say anything: what it unpacks to beyond that comes with a further step.
+        """
+        if self._packing != "gzip" or self._is_inside or len(packed) < GZIP_MIN_BYTES:
+            return self._left
+        told = int.from_bytes(packed[-4:], "little")  # RFC 1952, 2.3.1
+        return told if told > len(packed) else self._left
 
     def finish(self) -> None:
         """Say that the stream ends here. Raises RefusedError when it was cut."""

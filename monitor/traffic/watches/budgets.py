@@ -89,13 +89,15 @@ def _times(part: float) -> str:
 
 def _beside(budget: TrafficBudgetConfig, spent: Spent) -> str:
     """What is in no sum, so that nobody takes the sum for all there is."""
+    together = spent.by_value.get(OTHER_VALUES, 0.0)
     remarks = (
         f"; {show(spent.unsure, Unit.DOLLARS)} more are of ambiguous prices and not counted"
         if spent.unsure
         else "",
         f"; {spent.unpriced} calls have no known price" if spent.unpriced else "",
-        f"; {spent.unnamed} calls have no {budget.per}, or one too many to tell apart"
-        if budget.per and (spent.unnamed or OTHER_VALUES in spent.by_value)
+        f"; {spent.unnamed} calls have no {budget.per}" if budget.per and spent.unnamed else "",
+        f"; {show(together, budget.unit)} more are of {budget.per} too many to tell apart"
+        if together
         else "",
     )
     return "".join(remarks)
