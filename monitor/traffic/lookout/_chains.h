@@ -6,6 +6,7 @@
 
 #define STEPS_MAX 8
 #define UNDECIDED (-1)
+#define FETCHED 16 /* reports whose slots are fetched from memory while those before are chained */
 
 enum { SPAN, ABOVE, ANSWER, ANSWER_IN_TRACE, KEYS };
 enum { HAS_ENDING = 2, IS_DECLARED = 1 };
@@ -79,6 +80,48 @@ static inline int64_t sum(int64_t one, int64_t other)
     return (int64_t)((uint64_t)one + (uint64_t)other); /* beyond all clocks it goes round, as numpy's does */
 }
 
+/* What a report is chained by; 0 where there is nothing. */
+static inline void keys_of(const Record *one, uint64_t seed, uint64_t factor, uint64_t keys[KEYS])
+{
+    uint64_t trace_high, trace_low, span, parent;
+    memcpy(&trace_high, one->trace_id, 8);
+    memcpy(&trace_low, one->trace_id + 8, 8);
+    memcpy(&span, one->span_id, 8);
+    memcpy(&parent, one->parent_id, 8);
+    uint64_t trace = mixed(mixed(trace_high ^ seed, factor) ^ trace_low, factor);
+    uint64_t answer = one->has_telling_id ? one->id_hash : 0;
+    keys[SPAN] = mixed(trace ^ span, factor) | 1;
+    keys[ABOVE] = parent ? mixed(trace ^ parent, factor) | 1 : 0;
+    keys[ANSWER] = answer;
+    keys[ANSWER_IN_TRACE] = answer ? mixed(trace ^ answer, factor) | 1 : 0;
+}
+
+/* Where the number of the latest report lies whose key falls into the same slot. */
+static inline int64_t *latest_at(const Tables *tables, int kind, uint64_t key)
+{
+    return &tables->latest[kind * tables->slots + (int64_t)(key & (uint64_t)(tables->slots - 1))];
+}
+
+static inline void chain_one(Tables *tables, const Record *one, const uint64_t keys[KEYS], int64_t number, uint64_t voice,
+                             uint8_t facts)
+{
+    int64_t place = number & (tables->room - 1);
+    tables->voice[place] = voice;
+    tables->facts[place] = facts;
+    tables->start_ns[place] = (int64_t)one->start_ns;
+    tables->end_ns[place] = (int64_t)one->end_ns;
+    tables->input[place] = one->asked;
+    tables->id_hash[place] = one->id_hash;
+    for (int kind = 0; kind < KEYS; kind++) {
+        tables->keys[kind * tables->room + place] = keys[kind];
+        if (keys[kind]) {
+            int64_t *latest = latest_at(tables, kind, keys[kind]);
+            tables->before[kind * tables->room + place] = *latest;
+            *latest = number;
+        }
+    }
+}
+
 PyDoc_STRVAR(chain_doc,
 "chain(tables, records, voices, facts, first, seed, factor)\n--\n\n"
 "Chain reports, the first of which has the number `first`. `voices` and `facts` are those of their kinds.");
@@ -100,40 +143,23 @@ static PyObject *chain(PyObject *module, PyObject *arguments)
         PyErr_SetString(PyExc_ValueError, "there is no room for so many");
         done = 0;
     }
-    const Record *at = records.buf;
-    for (Py_ssize_t i = 0; done && i < count; i++) {
-        const Record *one = at + i;
-        int64_t number = first + i, place = number & (tables.room - 1);
-        if (one->kind >= kinds) {
-            PyErr_SetString(PyExc_ValueError, "there is no such kind");
-            done = 0;
-            break;
+    uint64_t keys[FETCHED][KEYS];
+    for (Py_ssize_t begin = 0; done && begin < count; begin += FETCHED) {
+        const Record *at = (const Record *)records.buf + begin;
+        Py_ssize_t some = count - begin < FETCHED ? count - begin : FETCHED;
+        for (Py_ssize_t i = 0; i < some; i++) {
+            keys_of(at + i, seed, factor, keys[i]);
+            for (int kind = 0; kind < KEYS; kind++)
+                __builtin_prefetch(latest_at(&tables, kind, keys[i][kind]), 1);
         }
-        uint64_t trace_high, trace_low, span, parent;
-        memcpy(&trace_high, one->trace_id, 8);
-        memcpy(&trace_low, one->trace_id + 8, 8);
-        memcpy(&span, one->span_id, 8);
-        memcpy(&parent, one->parent_id, 8);
-        uint64_t trace = mixed(mixed(trace_high ^ seed, factor) ^ trace_low, factor);
-        uint64_t answer = one->has_telling_id ? one->id_hash : 0;
-        const uint64_t keys[KEYS] = {
-            mixed(trace ^ span, factor) | 1,
-            parent ? mixed(trace ^ parent, factor) | 1 : 0,
-            answer,
-            answer ? mixed(trace ^ answer, factor) | 1 : 0,
-        };
-        memcpy(&tables.voice[place], (const uint8_t *)voices.buf + 8 * one->kind, 8);
-        tables.facts[place] = ((const uint8_t *)facts.buf)[one->kind];
-        tables.start_ns[place] = (int64_t)one->start_ns;
-        tables.end_ns[place] = (int64_t)one->end_ns;
-        tables.input[place] = one->asked;
-        tables.id_hash[place] = one->id_hash;
-        for (int kind = 0; kind < KEYS; kind++) {
-            tables.keys[kind * tables.room + place] = keys[kind];
-            if (keys[kind]) {
-                int64_t *latest = &tables.latest[kind * tables.slots + (int64_t)(keys[kind] & (uint64_t)(tables.slots - 1))];
-                tables.before[kind * tables.room + place] = *latest;
-                *latest = number;
+        for (Py_ssize_t i = 0; done && i < some; i++) {
+            if (at[i].kind >= kinds) {
+                PyErr_SetString(PyExc_ValueError, "there is no such kind");
+                done = 0;
+            } else {
+                uint64_t voice;
+                memcpy(&voice, (const uint8_t *)voices.buf + 8 * at[i].kind, 8);
+                chain_one(&tables, at + i, keys[i], first + begin + i, voice, ((const uint8_t *)facts.buf)[at[i].kind]);
             }
         }
     }
@@ -163,8 +189,7 @@ static inline int64_t along(const Tables *tables, int kind, int64_t at, uint64_t
 /* The same from the chain's beginning, and from the report that came before one with the same key. */
 static inline int64_t latest_of(const Tables *tables, int kind, uint64_t key, int64_t before)
 {
-    int64_t slot = (int64_t)(key & (uint64_t)(tables->slots - 1));
-    return along(tables, kind, tables->latest[kind * tables->slots + slot], key, before);
+    return along(tables, kind, *latest_at(tables, kind, key), key, before);
 }
 
 static inline int64_t one_before(const Tables *tables, int kind, int64_t number)

@@ -9,6 +9,8 @@
 #define TALLY_ROOM 32 /* slots of a window to begin with, a power of two */
 #define BUCKETS_MAX 4095
 #define WINDOWS_MAX (1 << 24)
+#define PARTS 128
+#define AHEAD 16 /* calls whose slots are fetched from memory while those before are counted */
 
 enum { LATENCY, TTFT, COST, INPUT, OUTPUT, SPEED, MEASURES };
 enum { SLOWEST, DEAREST, FAILED, TELLING };
@@ -45,7 +47,8 @@ typedef struct {
     PyObject_HEAD
     double *edges;
     int64_t edges_count;
-    double smallest, largest, log_gamma, first; /* the number of the bucket below the first edge */
+    double smallest, largest, scale, first; /* buckets to a doubling; the number of the bucket below the first edge */
+    double logarithm[PARTS];                /* to base 2, of where each part of a doubling begins */
     Window *windows;
     Group *groups;
     Py_ssize_t windows_count, groups_count, windows_room, groups_room;
@@ -102,7 +105,11 @@ static inline uint32_t bucket_of(const Counts *self, double value)
         return 0;
     if (value > self->largest)
         value = self->largest;
-    int64_t near = (int64_t)(log(value) / self->log_gamma - self->first);
+    uint64_t bits;
+    memcpy(&bits, &value, 8);
+    /* Off by less than half a bucket, and never too high: a positive float is a power of two and parts of it. */
+    double doublings = (double)((int64_t)(bits >> 52) - 1023) + self->logarithm[bits >> 45 & (PARTS - 1)];
+    int64_t near = (int64_t)(doublings * self->scale - self->first);
     near = near < 1 ? 1 : near > self->edges_count - 1 ? self->edges_count - 1 : near;
     while (near > 1 && self->edges[near - 1] >= value)
         near--;
@@ -111,16 +118,9 @@ static inline uint32_t bucket_of(const Counts *self, double value)
     return (uint32_t)near + 1;
 }
 
-/* Count a value. There must be a free slot. */
-static inline void count_value(const Counts *self, Window *window, int measure, double value)
+/* Count a value by its key. There must be a free slot. */
+static inline void count_key(Window *window, uint32_t key)
 {
-    uint32_t bucket = bucket_of(self, value), key = ((uint32_t)measure << 12 | bucket) + 1;
-    if (bucket != 0) {
-        double rounded = rint(value * 1e9);
-        int64_t nano = (int64_t)(rounded < 9e18 ? rounded : 9e18);
-        window->high[measure] += nano >> 32;
-        window->low[measure] += (uint64_t)nano & 0xFFFFFFFFu;
-    }
     uint32_t at = slot_of(key, window->room);
     while (window->slots[at].key != key) {
         if (window->slots[at].key == 0) {
@@ -167,35 +167,70 @@ static inline double took(const Record *one)
     return (double)not_negative((int64_t)((uint64_t)one->end_ns - (uint64_t)one->start_ns)) / 1e9;
 }
 
-static int count_call(const Counts *self, const Record *one, Group *group, double cost, int64_t basis)
+/* A call on its way into the window of its group. */
+typedef struct {
+    const Record *record;
+    Group *group;
+    Window *window;
+    double duration, cost;
+    int64_t basis, nano[MEASURES];
+    uint32_t keys[MEASURES]; /* 0 of what is not told */
+} Call;
+
+/* Say where a value will be counted, and have that place fetched. */
+static inline void place_value(const Counts *self, Call *call, int measure, double value)
 {
-    Window *window = &self->windows[group->window];
+    uint32_t bucket = bucket_of(self, value), key = ((uint32_t)measure << 12 | bucket) + 1;
+    double rounded = bucket == 0 ? 0.0 : rint(value * 1e9);
+    call->keys[measure] = key;
+    call->nano[measure] = (int64_t)(rounded < 9e18 ? rounded : 9e18);
+    if (call->window->room)
+        __builtin_prefetch(&call->window->slots[slot_of(key, call->window->room)], 1);
+}
+
+static inline void place_call(const Counts *self, Call *call)
+{
+    const Record *one = call->record;
+    double ttft = one->waited;
+    memset(call->keys, 0, sizeof call->keys);
+    call->duration = took(one);
+    if (call->group->flags & HAS_LATENCY)
+        place_value(self, call, LATENCY, call->duration);
+    if (!isnan(ttft))
+        place_value(self, call, TTFT, ttft);
+    if (!isnan(call->cost))
+        place_value(self, call, COST, call->cost);
+    if (one->asked >= 0)
+        place_value(self, call, INPUT, (double)one->asked);
+    if (one->output >= 0)
+        place_value(self, call, OUTPUT, (double)one->output);
+    double writing = call->duration - (isnan(ttft) ? 0.0 : ttft);
+    if (!(call->group->flags & IS_ERROR) && one->output > 0 && writing > 0)
+        place_value(self, call, SPEED, (double)one->output / writing);
+}
+
+/* Count a call that was placed. 0 with an exception. */
+static inline int count_call(const Call *call)
+{
+    Window *window = call->window;
     if (4 * (window->used + MEASURES) > 3 * window->room && !grow(window))
         return 0;
-    int is_error = group->flags & IS_ERROR;
-    double duration = took(one), ttft = one->waited;
-    group->calls[basis]++;
-    window->cached += one->cached > 0 ? one->cached : 0;
-    if (group->flags & HAS_LATENCY)
-        count_value(self, window, LATENCY, duration);
-    if (!isnan(ttft))
-        count_value(self, window, TTFT, ttft);
-    if (!isnan(cost))
-        count_value(self, window, COST, cost);
-    if (one->asked >= 0)
-        count_value(self, window, INPUT, (double)one->asked);
-    if (one->output >= 0)
-        count_value(self, window, OUTPUT, (double)one->output);
-    double writing = duration - (isnan(ttft) ? 0.0 : ttft);
-    if (!is_error && one->output > 0 && writing > 0)
-        count_value(self, window, SPEED, (double)one->output / writing);
-    const uint8_t *ids = one->trace_id; /* the span's follows */
-    if (is_error)
-        offer(window, FAILED, (double)(int64_t)one->end_ns / 1e9, ids);
+    call->group->calls[call->basis]++;
+    window->cached += not_negative(call->record->cached);
+    for (int measure = 0; measure < MEASURES; measure++) {
+        if (call->keys[measure] == 0)
+            continue;
+        window->high[measure] += call->nano[measure] >> 32;
+        window->low[measure] += (uint64_t)call->nano[measure] & 0xFFFFFFFFu;
+        count_key(window, call->keys[measure]);
+    }
+    const uint8_t *ids = call->record->trace_id; /* the span's follows */
+    if (call->group->flags & IS_ERROR)
+        offer(window, FAILED, (double)(int64_t)call->record->end_ns / 1e9, ids);
     else
-        offer(window, SLOWEST, duration, ids);
-    if (cost > 0)
-        offer(window, DEAREST, cost, ids);
+        offer(window, SLOWEST, call->duration, ids);
+    if (call->cost > 0)
+        offer(window, DEAREST, call->cost, ids);
     return 1;
 }
 
@@ -251,9 +286,23 @@ static PyObject *counts_add(Counts *self, PyObject *arguments)
         done = group[i] >= 0 && group[i] < self->groups_count && basis[i] >= 0 && basis[i] < BASES;
     if (!done)
         PyErr_SetString(PyExc_ValueError, "each call has a known group, a cost and a basis");
-    for (Py_ssize_t i = 0; done && i < count; i++)
-        done = count_call(self, (const Record *)records.buf + i, &self->groups[group[i]],
-                          ((const double *)costs.buf)[i], basis[i]);
+    Call calls[AHEAD];
+    for (Py_ssize_t first = 0; done && first < count; first += AHEAD) {
+        Py_ssize_t some = count - first < AHEAD ? count - first : AHEAD;
+        for (Py_ssize_t i = 0; i < some; i++) {
+            Call *call = &calls[i];
+            call->record = (const Record *)records.buf + first + i;
+            call->group = &self->groups[group[first + i]];
+            call->window = &self->windows[call->group->window];
+            call->cost = ((const double *)costs.buf)[first + i];
+            call->basis = basis[first + i];
+            __builtin_prefetch(call->window, 1);
+        }
+        for (Py_ssize_t i = 0; i < some; i++)
+            place_call(self, &calls[i]);
+        for (Py_ssize_t i = 0; done && i < some; i++)
+            done = count_call(&calls[i]);
+    }
     PyBuffer_Release(&records);
     PyBuffer_Release(&groups);
     PyBuffer_Release(&costs);
@@ -369,19 +418,23 @@ PyDoc_STRVAR(counts_doc,
 static int counts_init(Counts *self, PyObject *arguments, PyObject *names)
 {
     Py_buffer edges;
+    double log_gamma;
     if (self->edges != NULL || (names != NULL && PyDict_GET_SIZE(names) != 0)) {
         PyErr_SetString(PyExc_TypeError, "it is made once, of what has no names");
         return -1;
     }
-    if (!PyArg_ParseTuple(arguments, "y*dddd", &edges, &self->smallest, &self->largest, &self->log_gamma, &self->first))
+    if (!PyArg_ParseTuple(arguments, "y*dddd", &edges, &self->smallest, &self->largest, &log_gamma, &self->first))
         return -1;
     self->edges_count = (int64_t)(edges.len / 8);
-    if (self->edges_count < 2 || self->edges_count >= BUCKETS_MAX || edges.len % 8 != 0 || !(self->log_gamma > 0))
+    if (self->edges_count < 2 || self->edges_count >= BUCKETS_MAX || edges.len % 8 != 0 || !(log_gamma > 0))
         PyErr_SetString(PyExc_ValueError, "there are edges of some buckets, and they grow");
     else if ((self->edges = PyMem_Malloc((size_t)edges.len)) == NULL)
         PyErr_NoMemory();
     else
         memcpy(self->edges, edges.buf, (size_t)edges.len);
+    self->scale = log(2.0) / log_gamma;
+    for (int i = 0; i < PARTS; i++)
+        self->logarithm[i] = log2(1.0 + (double)i / PARTS);
     PyBuffer_Release(&edges);
     return self->edges == NULL ? -1 : 0;
 }
