@@ -221,7 +221,7 @@ class Transport(asyncio.Transport):
         super().__init__()
         self.written = b""
         self.is_closed = self.is_paused = False
-        self.closing = asyncio.Event()
+        self.closing, self.aborted = asyncio.Event(), asyncio.Event()
 
     def write(self, data: bytes) -> None:  # type: ignore[override]
         self.written += data
@@ -232,6 +232,9 @@ class Transport(asyncio.Transport):
     def close(self) -> None:
         self.is_closed = True
         self.closing.set()
+
+    def abort(self) -> None:
+        self.aborted.set()
 
     def pause_reading(self) -> None:
         self.is_paused = True
@@ -370,6 +373,17 @@ async def test_a_connection_that_brings_nothing_is_closed(shared, keeping, sent)
     async with asyncio.timeout(20):
         await transport.closing.wait()
     assert statuses(transport.written) == ([200] if keeping.bodies else [])
+
+
+async def test_a_connection_of_whom_no_answer_is_read_does_not_stay_for_ever(shared) -> None:
+    shared.idle_s = 0.01
+    made, transport = Connection(shared), Transport()
+    made.connection_made(transport)
+    come(made, request(b"one"))
+    made.pause_writing()
+    async with asyncio.timeout(20):
+        await transport.aborted.wait()
+    assert transport.is_closed
 
 
 def test_memory_is_used_again_and_little_of_it_is_kept() -> None:

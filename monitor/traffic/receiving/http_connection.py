@@ -132,8 +132,9 @@ class Connection(asyncio.BufferedProtocol):
             self.close()
 
     def close(self) -> None:
-        """Close, when what was written is sent."""
+        """Close, when what was written is sent, or when nobody reads it."""
         self._transport.close()
+        self._expect(self._shared.idle_s, self._transport.abort)
 
     # Reading
 
@@ -286,7 +287,7 @@ class Connection(asyncio.BufferedProtocol):
         self.answering = None
         if self._is_broken_off:
             self._tell_broken()
-        elif self._arriving is None:
+        elif self._arriving is None and not self._transport.is_closing():
             self._expect(self._shared.idle_s, self.close)
 
     def _write(self, answer: Answer, *, keeps_alive: bool, has_body: bool = True) -> None:

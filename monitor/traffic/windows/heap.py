@@ -221,8 +221,8 @@ class _Count:
 def count_kind(window: Window, shape: Shape, calls: int, bases: Sequence[int]) -> None:
     """Count what all calls of a group have in common, and how many there are of each basis of a cost.
 
-    Failed calls that have no price are not asked for one. ``shape`` is that of one of the calls: whatever is asked of it
-    here, ``groups`` has to tell groups apart by.
+    Failed calls that have no price are not asked for one. ``shape`` is that of one of the calls: whatever is asked of
+    it here, ``groups`` has to tell groups apart by.
     """
     window.calls += calls
     if shape.error:
