@@ -188,6 +188,26 @@ def test_many_calls_cost_what_each_costs_by_itself(counter: ModuleType | None, m
         assert (counted.cost_usd, counted.cost_basis) == prices.cost_of(call_of(counted.sightings[0]))
 
 
+def test_an_embedding_costs_the_same_among_calls_of_another_day(counter: ModuleType | None) -> None:
+    facts = {
+        "operation": Operation.EMBEDDINGS,
+        "provider": "openai",
+        "request_model": "text-embedding-3-small",
+    }
+    shape = SHAPES.shape(tuple(facts.get(name, _plain(name)) for name in FACTS))
+    # It tells no output, as embeddings have none.
+    numbers = (1_000, None, None, None, None)
+    today = Sighting(
+        shape, bytes(16), bytes(8), b"", NOON_NS - 10**9, NOON_NS, None, None, *numbers, None, None
+    )
+    a_day_ns = 86_400 * 10**9
+    before = today._replace(
+        span_id=b"12345678", start_ns=today.start_ns - a_day_ns, end_ns=today.end_ns - a_day_ns
+    )
+    costs, _ = PriceBook(scanner=counter).costs_of(rows_of([before, today]))
+    assert costs.tolist() == pytest.approx([2e-5, 2e-5])
+
+
 @settings(max_examples=50, deadline=None)
 @given(sightings())
 def test_what_was_counted_among_many_can_be_taken_back_alone(many: list[Sighting]) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from monitor.traffic import kinds as kinds_module
+from monitor.traffic.calls import ErrorClass, FinishReason
 from monitor.traffic.dialects import Report
 from monitor.traffic.kinds import Kinds
 from monitor.traffic.lookout import Lookout
@@ -112,6 +113,22 @@ def test_where_there_was_no_room_for_a_series_it_is_asked_for_again(sightings) -
 
 def test_shapes_of_one_series_share_a_window(sightings) -> None:
     groups = Groups()
-    other = sightings[0]._replace(shape=replace(sightings[0].shape, http_status=500))
+    failed = replace(sightings[0].shape, error=True, error_class=ErrorClass.AUTH)
+    other = sightings[0]._replace(shape=failed)
     groups.of(numbered(sightings[0], other, sightings[1]), lambda shape, minute: series_of(shape))
     assert (len(groups.all), len(groups.windows)) == (3, 2)
+
+
+def test_shapes_that_are_counted_alike_share_a_group_however_many_there_are(sightings) -> None:
+    groups = Groups()
+    shape = sightings[0].shape
+    alike = [
+        sightings[0]._replace(shape=replace(shape, service_name=f"shop-{number}")) for number in range(50)
+    ]
+    cut = sightings[0]._replace(shape=replace(shape, finish_reason=FinishReason.LENGTH))
+    for one in (*alike, cut):
+        groups.of(numbered(one), lambda shape, minute: OVERFLOW)
+    assert [(series, shape.finish_reason) for _, shape, series in groups.all] == [
+        (OVERFLOW, shape.finish_reason),
+        (OVERFLOW, FinishReason.LENGTH),
+    ]

@@ -193,6 +193,8 @@ _PACKED = np.dtype(
 
 
 def _packed(tariff: _Tariff, shape: Shape | None = None) -> Any:
+    # Without a shape it stands for those of embeddings, too, which cost something without output.
+    is_embedding = shape is None or shape.operation is Operation.EMBEDDINGS
     rates = tariff.rates
     row = (
         rates.input,
@@ -202,7 +204,7 @@ def _packed(tariff: _Tariff, shape: Shape | None = None) -> Any:
         rates.request,
         tariff.tokens_max,
         BASIS_NUMBERS[tariff.basis],
-        shape is not None and shape.operation is Operation.EMBEDDINGS,
+        is_embedding,
     )
     return np.array(row, _PACKED)
 

@@ -59,6 +59,8 @@ class Connection(asyncio.BufferedProtocol):
         self._parser = self._new_parser()
         self._unread_bytes = 0
         """What was given to the parser since it last told of a head, a body or an end."""
+        self._head_bytes = 0
+        """How much of it were the address and the fields of the request that is being read."""
         self._method, self._url = b"", b""
         self._fields: dict[bytes, bytes] = {}
         self._arriving: _Request | None = None
@@ -68,6 +70,7 @@ class Connection(asyncio.BufferedProtocol):
         self.answering: asyncio.Task[None] | None = None
         """What answers the requests that are whole, while there are any."""
         self._is_ending = False
+        self._is_broken_off = False
         self._is_clogged = False
         self._is_paused = False
         self._timer: asyncio.TimerHandle | None = None
@@ -129,13 +132,15 @@ class Connection(asyncio.BufferedProtocol):
             self.close()
 
     def close(self) -> None:
-        """Close, when what was written is sent."""
+        """Close, when what was written is sent, or when nobody reads it."""
         self._transport.close()
+        self._expect(self._shared.idle_s, self._transport.abort)
 
     # Reading
 
     def _read(self, data: memoryview) -> None:
         self._unread_bytes += len(data)
+        before = self._arriving
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -150,7 +155,9 @@ class Connection(asyncio.BufferedProtocol):
             self._break_off()
         elif self._arriving is not None:
             self._is_direct = bool(self._arriving.left)
-            self._expect(self._shared.receiver.body_wait_s, self._is_late)
+            if self._arriving is not before:
+                # Once for a body: its pieces may come as slowly as its sender likes.
+                self._expect(self._shared.receiver.body_wait_s, self._is_late)
 
     def _head_without_upgrade(self) -> bytes:
         lines = [b"%b %b HTTP/1.1" % (self._method, self._url)]
@@ -172,30 +179,41 @@ class Connection(asyncio.BufferedProtocol):
             self._queue(request)
 
     def _break_off(self) -> None:
-        """What came is no HTTP: say so, and close."""
-        self._is_ending = True
-        told = b"the request is not HTTP/1.1, or its head is too long\n"
-        self._write(Answer(400, "text/plain", told), keeps_alive=False)
+        """What came is no HTTP: say so when what came before it is answered, and close."""
+        self._is_ending = self._is_broken_off = True
+        self._expect_nothing()
+        if self.answering is None:
+            self._tell_broken()
+
+    def _tell_broken(self) -> None:
+        if self._arriving is None or not self._arriving.is_queued:
+            told = b"the request is not HTTP/1.1, or its head is too long\n"
+            self._write(Answer(400, "text/plain", told), keeps_alive=False)
         self.close()
 
     # The parser calls these.
 
     def on_message_begin(self) -> None:
         """A request begins."""
-        self._url, self._fields = b"", {}
+        self._url, self._fields, self._head_bytes = b"", {}, 0
 
     def on_url(self, url: bytes) -> None:
         """A part of its address came."""
+        self._measure(len(url))
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A field of it came."""
+        """A field of it came, in its head or behind its body."""
+        self._measure(len(name) + len(value))
         self._fields[name.lower()] = value
+
+    def _measure(self, size: int) -> None:
+        self._head_bytes += size
+        if self._head_bytes > HEADERS_MAX_BYTES:
+            raise ValueError("the head is too long")
 
     def on_headers_complete(self) -> None:
         """Its head is whole."""
-        if self._unread_bytes > HEADERS_MAX_BYTES:
-            raise ValueError("the head is too long")
         self._method = self._parser.get_method()
         if self._parser.should_upgrade():
             if self._method == b"CONNECT":
@@ -212,9 +230,12 @@ class Connection(asyncio.BufferedProtocol):
         request = self._arriving = _Request(
             delivery, left, is_persistent and not is_crowded, method != "HEAD"
         )
+        is_to_be_asked = fields.get(b"expect", b"").lower() == b"100-continue"
         if delivery.is_refused:
+            # Who is not asked for the body may leave it out: what comes then would be taken for it.
+            request.keeps_alive &= not is_to_be_asked
             self._queue(request)
-        elif fields.get(b"expect", b"").lower() == b"100-continue" and self.answering is None:
+        elif is_to_be_asked and self.answering is None:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, body: bytes) -> None:
@@ -255,14 +276,18 @@ class Connection(asyncio.BufferedProtocol):
         while self._waiting:
             request = self._waiting.popleft()
             answer = await request.delivery.answer()
-            keeps_alive = request.keeps_alive and not self._is_ending
+            # Who is still to hear of other requests hears with the last of them that this is the end.
+            is_last = self._is_ending and not self._waiting and not self._is_broken_off
+            keeps_alive = request.keeps_alive and not is_last
             self._write(answer, keeps_alive=keeps_alive, has_body=request.has_answer_body)
             if not keeps_alive:
                 self._is_ending = True
                 self.close()
             self._throttle()
         self.answering = None
-        if self._arriving is None:
+        if self._is_broken_off:
+            self._tell_broken()
+        elif self._arriving is None and not self._transport.is_closing():
             self._expect(self._shared.idle_s, self.close)
 
     def _write(self, answer: Answer, *, keeps_alive: bool, has_body: bool = True) -> None:

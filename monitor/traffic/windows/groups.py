@@ -1,4 +1,4 @@
-"""Calls in groups that are counted alike: those of one shape that ended within one minute."""
+"""Calls in groups that are counted alike: those of one minute and series that ended in the same way."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,11 @@ from ..sightings import Shape
 from .series import OVERFLOW, Series, minute_of
 
 Group = tuple[int, Shape, Series]
-"""The minute in which calls ended, their shape, and the series in which they are counted."""
+"""The minute in which calls ended, a shape of theirs, and the series in which they are counted.
+
+All shapes of a group say the same of how a call ended, which is what is counted of a shape: shapes may be without
+number, as where each call has a service of its own, and groups are not.
+"""
 
 SeriesOf = Callable[[Shape, int], Series]
 """In which series calls of a shape are counted that ended in a minute."""
@@ -28,7 +32,7 @@ class Groups:
         self.all: list[Group] = []
         self.windows: dict[tuple[int, Series], int] = {}
         """The windows in which they are counted, each with a number."""
-        self._numbers: dict[Group, int] = {}
+        self._numbers: dict[object, int] = {}
         self._over: set[int] = set()
         self._kinds: Kinds | None = None
         self._tables: dict[int, npt.NDArray[np.int32]] = {}
@@ -85,7 +89,8 @@ class Groups:
     def _number(self, rows: Rows, minute: int, kind: int, is_over: bool, series_of: SeriesOf) -> int:
         shape = rows.shapes[kind]
         group = (minute, shape, OVERFLOW if is_over else series_of(shape, minute))
-        number = self._numbers.setdefault(group, len(self.all))
+        ending = (shape.error, shape.error_class, shape.finish_reason)
+        number = self._numbers.setdefault((minute, group[2], ending), len(self.all))
         if number == len(self.all):
             self.all.append(group)
             self.windows.setdefault((minute, group[2]), len(self.windows))

@@ -126,7 +126,7 @@ class _Count:
         groups = self._groups = [groups[number] for number in used.tolist()]
         place = np.zeros(int(used[-1]) + 1, np.int64)
         place[used] = np.arange(len(used))
-        # Several groups are counted in one window: shapes tell more apart than series do.
+        # Several groups are counted in one window: they tell apart how calls ended.
         places: dict[tuple[int, Series], int] = {}
         self._place_of = [places.setdefault((minute, series), len(places)) for minute, _, series in groups]
         self._places = list(places)
@@ -170,7 +170,7 @@ class _Count:
         yield "tokens_per_s", self._speed, ~(self._is_error | np.isnan(self._speed))
 
     def _count_kinds(self, windows: Sequence[Window]) -> None:
-        """Count what all calls of a shape have in common, and how sure their costs are."""
+        """Count what all calls of a group have in common, and how sure their costs are."""
         n = len(self._groups)
         calls = np.bincount(self._group, minlength=n).tolist()
         cached = np.bincount(self._group, np.maximum(self._cached, 0), n).tolist()
@@ -219,9 +219,10 @@ class _Count:
 
 
 def count_kind(window: Window, shape: Shape, calls: int, bases: Sequence[int]) -> None:
-    """Count what all calls of a shape have in common, and how many there are of each basis of a cost.
+    """Count what all calls of a group have in common, and how many there are of each basis of a cost.
 
-    Failed calls that have no price are not asked for one.
+    Failed calls that have no price are not asked for one. ``shape`` is that of one of the calls: whatever is asked of
+    it here, ``groups`` has to tell groups apart by.
     """
     window.calls += calls
     if shape.error:
