@@ -339,7 +339,7 @@ class Metrics:
 
     def count_spans(self, result: str, spans: int) -> None:
         """Count received spans: ``call``, ``other`` or ``rejected``."""
-        self.spans.labels(result).inc(spans)
+        self._of_traffic(self.spans, (result,)).inc(spans)
         self.received[result] += spans
         self.last_span_at = self._clock.now()
 
@@ -365,7 +365,7 @@ class Metrics:
 
     def count_request(self, code: int) -> None:
         """Count one trace export request by the status of its answer."""
-        self.otlp_requests.labels(str(code)).inc()
+        self._of_traffic(self.otlp_requests, (str(code),)).inc()
         self.ingested.requests[code] += 1
 
     def count_late(self, by: int = 1) -> None:

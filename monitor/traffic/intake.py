@@ -433,14 +433,13 @@ class Intake:
             tell(commit.batch, self._metrics, commit.at)
         if self._calls_unfolded >= FOLD_AFTER_CALLS and not self._stored.lock.locked():
             self._early_fold = asyncio.create_task(self._fold_early())
+        self._tell_spans([one.read for one in group if one.read is not None and one.error is None])
         for request in group:
             told = request.first or request
             if told.error is not None or told.answer is None:
                 _fail(request.answered, told.error or StoreError("calls could not be stored"))
                 continue
-            if request.read is not None:
-                self._tell_spans(request.read)
-            elif request.is_repeat or told is not request:
+            if request.read is None and (request.is_repeat or told is not request):
                 self._metrics.count_repeat()
             request.answered.set_result(told.answer)
 
@@ -456,15 +455,16 @@ class Intake:
             self._counting.undo(batch)
             raise
 
-    def _tell_spans(self, read: Sighted) -> None:
+    def _tell_spans(self, taken: Sequence[Sighted]) -> None:
         for result, spans in (
-            ("call", len(read.rows)),
-            ("other", read.others),
-            ("rejected", sum(read.rejected.values())),
+            ("call", sum(len(one.rows) for one in taken)),
+            ("other", sum(one.others for one in taken)),
+            ("rejected", sum(sum(one.rejected.values()) for one in taken)),
         ):
             if spans:
                 self._metrics.count_spans(result, spans)
-        self._metrics.count_arrived(read.arrived)
+        for one in taken:
+            self._metrics.count_arrived(one.arrived)
 
 
 def _accepted(read: Sighted) -> Accepted:

@@ -24,15 +24,14 @@ class Origin:
     chosen: Mapping[str, str]
     home: Home = field(init=False)
     """All of it that tells calls apart: that of the processes of one release is the same."""
+    gaps: int = field(init=False)
+    """Which of the facts that a span may tell in its place it does not tell, as a number."""
 
     def __post_init__(self) -> None:
+        # Once, and not for every span.
         home = self.service_name, self.service_version, self.environment
-        object.__setattr__(self, "home", home)  # once, and not for every span
-
-    @property
-    def gaps(self) -> int:
-        """Which of the facts that a span may tell in its place it does not tell, as a number."""
-        return (self.service_version is None) + 2 * (self.environment is None)
+        object.__setattr__(self, "home", home)
+        object.__setattr__(self, "gaps", (self.service_version is None) + 2 * (self.environment is None))
 
 
 def origin_of(attributes: Mapping[str, object], chosen_keys: Sequence[str]) -> Origin:

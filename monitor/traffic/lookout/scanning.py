@@ -101,12 +101,19 @@ class ScanningReader(ProtobufReader):
                 self._forget()
             jobs: list[Job] = []
             places: list[Place] = []
+            sender, origin, came = None, None, 0
             for resource, encoded, begin, end, spans in scopes:
-                origin, scope = self._origins[resource], self._scopes[encoded]
-                found.came(spans, origin.service_name)
+                if origin is None or resource is not sender:
+                    if origin is not None:
+                        found.came(came, origin.service_name)
+                    sender, origin, came = resource, self._origins[resource], 0
+                came += spans
+                scope = self._scopes[encoded]
                 groups = self._groups.get(scope, {})
                 jobs.append((begin, end, scope.startswith(SCOPES), groups, origin.gaps, origin, origin.home))
                 places.append((scope, origin, groups))
+            if origin is not None:
+                found.came(came, origin.service_name)
             self._scan(body, jobs, places, found)
 
     def _scan(self, body: bytes | memoryview, jobs: list[Job], places: Sequence[Place], found: Found) -> None:
