@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from hashlib import blake2b
 
@@ -23,7 +23,7 @@ class OnNoData(StrEnum):
     """What it means when there is too little data to tell."""
 
     HOLD = "hold"
-    """Nothing: what fires goes on firing, what is steady stays steady."""
+    """Nothing: what fires goes on firing, and it stays as long steady as it was."""
     OK = "ok"
     """The same as steady."""
     ALERT = "alert"
@@ -102,11 +102,12 @@ class Incident:
     """One finding from the first breach to its end.
 
     ``finding`` is the latest one; ``severity`` is the highest one so far, since it never falls while the
-    incident is open. ``steady_since`` is set while a firing incident is steady again. ``paged_at`` is the
-    moment at which it became a page, if it did: an incident is at most one page. ``notices`` counts what
-    people were told. ``pending_since`` is when the wait for firing began: it differs from ``opened_at`` where the
-    incident was ``reopened``, as often as that says; ``resolved_at`` then stays until it fires. ``no_data_since`` is
-    set while there is too little data to tell. ``note`` says why it ended, where that is not that it is steady.
+    incident is open. ``steady_since`` is set while a firing incident is steady again; it moves on by each time in which
+    there was too little data to tell. ``paged_at`` is the moment at which it became a page, if it did: an incident is
+    at most one page. ``notices`` counts what people were told. ``pending_since`` is when the wait for firing began: it
+    differs from ``opened_at`` where the incident was ``reopened``, as often as that says; ``resolved_at`` then stays
+    until it fires. ``no_data_since`` is set while there is too little data to tell. ``note`` says why it ended, where
+    that is not that it is steady.
     ``is_true`` is what a person said of it afterwards: something was wrong, or the alarm was false.
     """
 
@@ -189,7 +190,7 @@ def step(
         return _breached(replace(current, no_data_since=None), verdict.finding, rule, now)
     if incident is None:
         return Transition(None, (), Reason.NOTHING_WRONG)
-    incident = replace(incident, no_data_since=None)
+    incident = _with_data(incident, rule, now)
     if verdict.is_doubtful:
         return Transition(replace(incident, steady_since=None, updated_at=now), (), Reason.DOUBTFUL)
     return _steady(incident, verdict.note, rule, now)
@@ -235,6 +236,15 @@ def _without_data(
     current = incident or replace(_opened(verdict.key, finding, rule, now, earlier, last), no_data_since=now)
     found = _breached(current, finding, rule, now)
     return replace(found, reason=Reason.NO_DATA_ALERT) if found.reason is Reason.FIRED else found
+
+
+def _with_data(incident: Incident, rule: AlertRule, now: datetime) -> Incident:
+    """The incident now that it can be told again: meanwhile it was not steady, unless the rule takes it so."""
+    blind_since, steady_since = incident.no_data_since, incident.steady_since
+    if blind_since is not None and steady_since is not None and rule.on_no_data is not OnNoData.OK:
+        # Moved on, not begun anew: what has few calls would else never end.
+        steady_since = min(steady_since + max(now - blind_since, timedelta()), now)
+    return replace(incident, no_data_since=None, steady_since=steady_since)
 
 
 def _nothing_to_judge(verdict: Verdict) -> Finding:

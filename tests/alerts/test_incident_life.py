@@ -1,5 +1,6 @@
 """What an incident lives through beyond firing and ending: acknowledged, reopened, without data, under any clock."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -179,6 +180,82 @@ def test_no_data_does_not_hide_what_fires_already():
     held = life.look(60, NO_DATA)
     assert held.incident.finding == breached().finding
     assert held.notifications == ()
+
+
+# --- a time without data, while it fires
+
+SLOW = AlertRule(keep_firing_s=300)
+
+
+def ends(life: Life, *looks: tuple[float, Verdict]) -> list[float]:
+    """At which of these looks people hear that it is over."""
+    return [at_s for at_s, verdict in looks if NoticeKind.RESOLVED in life.look(at_s, verdict).notifications]
+
+
+def firing(rule: AlertRule) -> Life:
+    life = Life(rule)
+    life.look(0, breached())
+    return life
+
+
+@pytest.mark.parametrize(
+    ("on_no_data", "ended_at"),
+    [(OnNoData.HOLD, 1350), (OnNoData.ALERT, 1350), (OnNoData.OK, 400)],
+    ids=["held", "alerted of", "counts as right"],
+)
+def test_a_time_without_data_is_none_in_which_it_was_right(on_no_data, ended_at):
+    life = firing(replace(SLOW, on_no_data=on_no_data))
+    looks = [(100, STEADY), (110, NO_DATA), (400, NO_DATA), (1060, STEADY), (1349, STEADY), (1350, STEADY)]
+    assert ends(life, *looks) == [ended_at]
+
+
+def test_a_silence_of_days_and_one_steady_look_end_nothing():
+    life = firing(SLOW)
+    assert ends(life, (60, STEADY), (120, NO_DATA), (3e5, NO_DATA), (3e5 + 60, STEADY)) == []
+    again = life.look(3e5 + 180, breached())
+    assert (again.reason, again.notifications) == (Reason.STILL_FIRING, ())
+
+
+def test_what_is_right_between_silences_adds_up():
+    life = firing(SLOW)
+    looks = [(60 * n, (STEADY, NO_DATA)[n % 2]) for n in range(2, 20)]
+    # Each steady look stands until the next look: 60 s of every 120 s.
+    assert ends(life, *looks) == [720]
+
+
+def test_a_silence_before_it_was_right_changes_nothing():
+    assert ends(firing(SLOW), (60, NO_DATA), (120, STEADY), (419, STEADY), (420, STEADY)) == [420]
+
+
+def test_what_seems_wrong_after_a_silence_starts_keep_firing_again():
+    doubtful = replace(STEADY, is_doubtful=True)
+    looks = [(60, STEADY), (120, NO_DATA), (180, doubtful), (240, STEADY), (539, STEADY), (540, STEADY)]
+    assert ends(firing(SLOW), *looks) == [540]
+
+
+@pytest.mark.parametrize("back_s", [1.0, 250.0, 1e6])
+def test_a_clock_that_goes_back_in_a_silence_ends_nothing_early(back_s):
+    life = firing(SLOW)
+    looks = [(100, STEADY), (200, NO_DATA), (1000, NO_DATA), (1000 - back_s, STEADY)]
+    assert ends(life, *looks, (1199 - back_s, STEADY)) == []
+    assert ends(life, (1300 - back_s, STEADY)) == [1300 - back_s]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.sampled_from([0.0, 60.0, 300.0]),
+    st.lists(st.tuples(st.integers(1, 400), st.sampled_from([STEADY, NO_DATA])), max_size=20),
+)
+def test_it_ends_when_the_looks_that_called_it_right_stood_for_long_enough(keep_s, steps):
+    life, at_s, right_s, before = firing(AlertRule(keep_firing_s=keep_s)), 0, 0, None
+    for gap_s, verdict in steps:
+        at_s += gap_s
+        right_s += gap_s if before is STEADY else 0
+        before = verdict
+        is_over = verdict is STEADY and right_s >= keep_s
+        assert ends(life, (at_s, verdict)) == ([at_s] if is_over else [])
+        if is_over:
+            break
 
 
 # --- any clock, any stream

@@ -36,7 +36,7 @@ EARLY = START + timedelta(hours=3.5)
 def lived(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database after some hours in which much went wrong."""
     path = tmp_path_factory.mktemp("lived") / "anchorwatch.sqlite"
-    asyncio.run(World(path, seed=3).live(hours=5))
+    asyncio.run(World(path, seed=6).live(hours=5))
     return path
 
 
@@ -69,16 +69,8 @@ def test_the_configuration_that_ran_sends_what_was_sent(lived: Path) -> None:
 @pytest.mark.parametrize(
     ("seed", "said"),
     [
-        (
-            22,
-            (
-                "approved by ada",
-                "rejected by ada",
-                "not sent: it is locked",
-                "not be delivered: it is locked",
-            ),
-        ),
-        pytest.param(14, ("rejected by ada", "nobody answered in time"), marks=pytest.mark.slow),
+        (5, ("approved by ada", "not sent: it is locked", "not be delivered: it is locked")),
+        (14, ("approved by ada", "rejected by ada", "nobody answered in time")),
     ],
 )
 def test_what_people_answered_of_rollbacks_is_answered_again(
@@ -180,7 +172,7 @@ def test_without_a_rule_of_inhibition_what_it_held_live_is_told(lived: Path) -> 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("seed", range(2, 5))
+@pytest.mark.parametrize("seed", range(3, 6))
 def test_days_of_storms_are_sent_again(tmp_path: Path, seed: int) -> None:
     path = tmp_path / "anchorwatch.sqlite"
     asyncio.run(World(path, seed).live(hours=24))

@@ -22,8 +22,8 @@ WATCH = WatchConfig.model_validate(
 class Watched:
     """One watch over calls as they arrive, looked at when a test says so."""
 
-    def __init__(self, database, make_call: MakeCall) -> None:
-        self.database, self.make_call = database, make_call
+    def __init__(self, database, make_call: MakeCall, watch: WatchConfig = WATCH) -> None:
+        self.database, self.make_call, self.watch = database, make_call, watch
         self.calls: list[Call] = []
 
     def arrive(self, minute: float, count: int, *, failed: bool) -> None:
@@ -34,8 +34,8 @@ class Watched:
 
     async def look(self, minute: float) -> Transition:
         now = datetime.fromtimestamp(NOON + minute * 60, UTC)
-        ended = await last_ends(self.database, [WATCH], now)
-        (said,) = await look(Recorded(self.calls), [WATCH], now, ended=ended)
+        ended = await last_ends(self.database, [self.watch], now)
+        (said,) = await look(Recorded(self.calls), [self.watch], now, ended=ended)
         verdict, rule = said.verdict(), said.rule()
         (done,) = self.database.write(lambda session: receive(session, [(verdict, rule)], now))
         return done
