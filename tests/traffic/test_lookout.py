@@ -66,7 +66,7 @@ def read_slowly(body: bytes, now: float = NOW, encoding: Encoding = Encoding.PRO
         found = dialects.examine(span)
         if not isinstance(found, Report):
             others += 1
-        elif max(span.start_ns, span.end_ns) > (now + FUTURE_MAX_S) * 1e9:
+        elif max(_began_ns(span, found), span.end_ns) > (now + FUTURE_MAX_S) * 1e9:
             rejected["timed more than 5 minutes in the future: is the sender's clock right?"] += 1
         elif found.call.ended_at < now - AGE_MAX_S:
             rejected["ended more than 24 hours ago"] += 1
@@ -77,6 +77,11 @@ def read_slowly(body: bytes, now: float = NOW, encoding: Encoding = Encoding.PRO
                 sighting = sighting._replace(start_ns=span.start_ns, end_ns=span.end_ns)
             sightings.append(comparable(sighting))
     return Read(sightings, others, rejected)
+
+
+def _began_ns(span: Span, found: Report) -> float:
+    """When a call began: the end of a stream says it by how long that was, whatever its span has for a start."""
+    return found.call.started_at * 1e9 if found.is_ending else span.start_ns
 
 
 def read(lookout: Lookout, body: bytes, now: float = NOW, encoding: Encoding = Encoding.PROTOBUF) -> Read:
