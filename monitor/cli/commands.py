@@ -31,16 +31,23 @@ app = typer.Typer(
 )
 
 
-@app.callback()
-def options(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
-) -> None:
-    """The anchor watch for LLM applications."""
-    if version:
+def _tell_version(is_asked: bool) -> None:
+    if is_asked:
         from monitor.telemetry import installed_version
 
         typer.echo(installed_version())
         raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        # Eager: whoever asks for it names no command.
+        typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_tell_version),
+    ] = False,
+) -> None:
+    """The anchor watch for LLM applications."""
 
 
 daemon_commands.add_to(app)

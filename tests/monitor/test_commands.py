@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,11 @@ def test_every_command_has_help(anchorwatch: Command, command: str) -> None:
     assert done.code == 0
     assert "Usage: " in done.out
     assert done.err == ""
+
+
+def test_the_version_is_told_without_a_command(anchorwatch: Command) -> None:
+    told = anchorwatch("--version")
+    assert (told.code, told.out.strip(), told.err) == (0, version("anchorwatch"), "")
 
 
 def test_help_loads_nothing_that_takes_long() -> None:
