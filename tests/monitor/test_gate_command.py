@@ -100,7 +100,8 @@ def test_the_same_model_passes(gate: Command, baseline: str) -> None:
     level = ("--alpha", "0.001", "--detect", "0.5")
     done = gate("suite.yaml", "--target", "bot", "--against", baseline, "--latency-p95", "+5000%", *level)
     assert (done.code, done.err) == (0, ""), done.out
-    assert done.out.startswith("bot passes against baseline.jsonl.gz.")
+    # How small a change these answers could have shown depends on what was drawn: it may warn of that.
+    assert done.out.startswith("bot passes against baseline.jsonl.gz")
     assert "3 of 3 canaries as expected. 60 answers" in done.out
 
 
