@@ -137,15 +137,16 @@ def settle_period(
         return before, TailLook(watch, "", 0.0)
     after, verdict, said, evidence = _settled(session, watch, share, house, before, calls)
     save_comparison(session, watch.name, after)
-    transitions = receive(
-        session,
-        [(linked(verdict, house.trace_url), rule_of(watch))],
-        now,
-        house.rollbacks,
-        house.inhibitions,
-        house.routing,
-    )
+    transitions = told(session, watch, verdict, house, now)
     return after, TailLook(watch, said, evidence, transitions)
+
+
+def told(
+    session: Session, watch: WatchConfig, verdict: Verdict, house: House, now: datetime
+) -> tuple[Transition, ...]:
+    """What becomes of the watch's incident by this verdict, by all that the deployment says of incidents."""
+    about = linked(verdict, house.trace_url), rule_of(watch)
+    return receive(session, [about], now, house.rollbacks, house.inhibitions, house.routing)
 
 
 def rule_of(watch: WatchConfig) -> AlertRule:

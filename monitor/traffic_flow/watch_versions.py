@@ -16,7 +16,6 @@ import alerts.store as alert_store
 from alerts.evidence.bets import Side
 from alerts.evidence.control import Block, ControlLedger, observe_block
 from alerts.finding import Finding, Label, Severity, Source, Verdict
-from alerts.intake import receive
 
 from ..database import Database
 from ..drift import Bets, DriftMemory, remember
@@ -44,8 +43,7 @@ from ..traffic.watches.versions import (
 from ..watched import House
 from .long_history import Windows
 from .tail_verdicts import beyond
-from .trace_links import linked
-from .watch_tails import PERIODS_A_LOOK, SILENT_MAX, TailLook, rule_of
+from .watch_tails import PERIODS_A_LOOK, SILENT_MAX, TailLook, told
 from .watch_traffic import incident_key, labels_of
 
 QUIET_MAX_S = 7 * 86_400.0
@@ -144,14 +142,7 @@ def settle_period(
     # What an earlier release did is over when the next one is compared.
     after = Comparing(versions, DriftMemory() if is_other else memory)
     save_comparing(session, watch, after)
-    transitions = receive(
-        session,
-        [(linked(verdict, house.trace_url), rule_of(watch))],
-        now,
-        house.rollbacks,
-        house.inhibitions,
-        house.routing,
-    )
+    transitions = told(session, watch, verdict, house, now)
     return after, TailLook(watch, said, evidence, transitions)
 
 
