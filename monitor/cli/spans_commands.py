@@ -237,10 +237,12 @@ def _plain(account: "SpanAccount") -> dict[str, Any]:
 
 def _facts(report: "Report") -> list[dict[str, object]]:
     """What the report tells, and the attribute that told it."""
+    from monitor.traffic.calls import TOKEN_COUNTS
+
     rest = {"duration_s": "start and end of the span", "service_name": "service.name of the resource"}
     rest |= {"service_version": "resource", "environment": "resource"}
     rest |= dict.fromkeys(("error_class", "http_status"), report.sources.get("error", ""))
-    rest |= dict.fromkeys(_COUNTS, report.sources.get("usage") or report.sources.get("answer", ""))
+    rest |= dict.fromkeys(TOKEN_COUNTS, report.sources.get("usage") or report.sources.get("answer", ""))
     return [
         {"fact": name, "value": value, "from": report.sources.get(name) or rest.get(name, "")}
         for name in JSON_FIELDS
@@ -248,11 +250,4 @@ def _facts(report: "Report") -> list[dict[str, object]]:
     ]
 
 
-_COUNTS = (
-    "input_tokens",
-    "cached_input_tokens",
-    "cache_write_input_tokens",
-    "output_tokens",
-    "reasoning_tokens",
-)
 _NOT_TOLD_BY_SPANS = ("cost_usd", "cost_basis", "dialect", "span_ids")

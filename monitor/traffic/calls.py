@@ -60,6 +60,16 @@ BASES = tuple(CostBasis)
 BASIS_NUMBERS = {basis: number for number, basis in enumerate(BASES)}
 
 
+TOKEN_COUNTS = (
+    "input_tokens",
+    "cached_input_tokens",
+    "cache_write_input_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+)
+"""The counts of a call, as its fields are named."""
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One LLM call. ``None`` means that the span does not tell; a count of 0 means that it told 0.

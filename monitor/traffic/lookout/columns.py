@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..calls import TOKEN_COUNTS
 from ..joining.likeness import TELLING_ID_MIN
 from ..otlp import NO_SPAN
 from ..rows import (
@@ -27,21 +28,13 @@ from .notation import encoded
 from .origin import Chosen
 from .plans import Told
 
-_COUNTS = (
-    "input_tokens",
-    "cached_input_tokens",
-    "cache_write_input_tokens",
-    "output_tokens",
-    "reasoning_tokens",
-)
-
 HASHED_TOGETHER_MAX = 64
 """Ids are hashed together unless one of them has more bytes."""
 
 FEW = 24
 """So few ids are hashed sooner one by one."""
 
-Stamp = tuple[Any, ...]
+Beginning = tuple[Any, ...]
 """How a span begins: the ids of its trace, of itself and of its parent, and its times. What follows is not kept."""
 
 
@@ -50,11 +43,11 @@ class Columns:
 
     def __init__(self) -> None:
         """Start with none."""
-        self._stamps: list[Stamp] = []
+        self._stamps: list[Beginning] = []
         self._told: list[Told] = []
         self._more: dict[int, More] = {}
 
-    def add(self, stamp: Stamp, told: Told, chosen: Chosen) -> None:
+    def add(self, stamp: Beginning, told: Told, chosen: Chosen) -> None:
         """Add what a plan told of a span."""
         if chosen:
             self._more[len(self._told)] = None, chosen, ()
@@ -87,7 +80,7 @@ class Columns:
         records["parent"] = np.frombuffer(b"".join(known), "<u8")
         start_ns, end_ns = _times(starts), _times(ends)
         records["start_ns"], records["end_ns"] = start_ns, end_ns
-        for name, column in zip(_COUNTS, counts, strict=True):
+        for name, column in zip(TOKEN_COUNTS, counts, strict=True):
             records[name] = column
         records["ttft_s"] = ttft_s
         records["kind"] = found.rows.kinds.numbers_of(shapes)
