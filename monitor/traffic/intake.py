@@ -123,7 +123,6 @@ class _Request:
     error: Exception | None = None
     first: "_Request | None" = None
     """The same request, which came before in the same commit."""
-    is_repeat: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -376,7 +375,7 @@ class Intake:
         """Read a request, unless it came before."""
         mark = request.mark = mark_of(request.body, request.encoding)
         if (known := self._repeats.find(mark)) is not None:
-            request.answer, request.is_repeat = known, True
+            request.answer = known
             return
         if (first := by_mark.setdefault(mark, request)) is not request:
             request.first = first
@@ -428,20 +427,29 @@ class Intake:
 
     def _tell(self, group: Sequence[_Request], commits: Sequence[_Commit]) -> None:
         """Count in the metrics what was taken, and answer."""
-        for commit in commits:
-            self._calls_unfolded += len(commit.batch.settled)
-            tell(commit.batch, self._metrics, commit.at)
-        if self._calls_unfolded >= FOLD_AFTER_CALLS and not self._stored.lock.locked():
-            self._early_fold = asyncio.create_task(self._fold_early())
-        self._tell_spans([one.read for one in group if one.read is not None and one.error is None])
+        try:
+            self._count(group, commits)
+        except Exception:
+            # What is stored is answered, whatever becomes of figures about it.
+            _LOG.exception("calls are stored, and the metrics do not count all of them")
         for request in group:
             told = request.first or request
             if told.error is not None or told.answer is None:
                 _fail(request.answered, told.error or StoreError("calls could not be stored"))
-                continue
-            if request.read is None and (request.is_repeat or told is not request):
+            else:
+                request.answered.set_result(told.answer)
+
+    def _count(self, group: Sequence[_Request], commits: Sequence[_Commit]) -> None:
+        self._calls_unfolded += sum(len(commit.batch.settled) for commit in commits)
+        if self._calls_unfolded >= FOLD_AFTER_CALLS and not self._stored.lock.locked():
+            self._early_fold = asyncio.create_task(self._fold_early())
+        for commit in commits:
+            tell(commit.batch, self._metrics, commit.at)
+        self._tell_spans([one.read for one in group if one.read is not None and one.error is None])
+        for request in group:
+            told = request.first or request
+            if request.read is None and told.answer is not None and told.error is None:
                 self._metrics.count_repeat()
-            request.answered.set_result(told.answer)
 
     async def _fold_early(self) -> None:
         with contextlib.suppress(StoreError):  # whoever runs the intake folds again, and says so

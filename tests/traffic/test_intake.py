@@ -1,5 +1,6 @@
 import asyncio
 import threading
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -236,6 +237,18 @@ async def test_recovery_reads_a_long_journal_to_its_end(database, clock, metrics
     for _ in range(entries):
         await before.accept(make_payload(), PROTOBUF)
     assert await Intake(database, clock, metrics).recover() == entries
+
+
+async def test_what_is_stored_is_answered_also_when_the_metrics_fail(database, clock, make_payload) -> None:
+    class BrokenMetrics(CountingMetrics):
+        def count_call(self, labels: Mapping[str, str], by: int = 1) -> None:
+            raise ValueError("no such label")
+
+    taking = Intake(database, clock, BrokenMetrics())
+    await taking.recover()
+    assert (await taking.accept(make_payload(spans=3), PROTOBUF)).calls == 3
+    assert await counted(taking) == 3
+    assert (await taking.accept(make_payload(spans=2), PROTOBUF)).calls == 2
 
 
 async def test_requests_at_the_same_time_share_commits(taking, database, make_payload) -> None:
