@@ -3,6 +3,7 @@
 typer, rich and click take 12 MB. What a process has loaded once it keeps, and this one goes on for months.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ class RunOptions:
 
 _PATHS = {"-c": "config", "--config": "config", "--data": "data"}
 _PORTS = {"--port": "port", "--otlp-http-port": "otlp_http_port", "--otlp-grpc-port": "otlp_grpc_port"}
+_PORT = re.compile("[0-9]{1,5}")
 _FLAGS = {"--no-otlp-grpc": "no_otlp_grpc", "--verbose": "verbose", "-v": "verbose"}
 
 
@@ -48,7 +50,7 @@ def plain_run(words: Sequence[str]) -> RunOptions | None:
         value = value if has_value else next(rest, "")
         if name in _PATHS and value and not value.startswith("-"):
             said[_PATHS[name]] = Path(value)
-        elif name in _PORTS and value.isascii() and value.isdecimal() and int(value) <= PORT_MAX:
+        elif name in _PORTS and _PORT.fullmatch(value) and int(value) <= PORT_MAX:
             said[_PORTS[name]] = int(value)
         else:
             return None

@@ -31,6 +31,7 @@ OTHERS = {
     "short help": ["run", "-h"],
     "an unknown option": ["run", "--ports", "1"],
     "too high a port": ["run", "--port", "65536"],
+    "thousands of digits": ["run", "--port", "9" * 5_000],
     "no number": ["run", "--port", "http"],
     "a digit of another script": ["run", "--port", "\u0663"],
     "no value": ["run", "--data"],
