@@ -389,8 +389,10 @@ def memory(tools: Tools, folder: Path) -> Table:
                 to.add_header("content-type", "application/x-protobuf")
                 urllib.request.urlopen(to, timeout=60).read()  # noqa: S310  # the same
         table.add_row("with all series", f"{_peak_mib(server):.0f}")
-        loaded(tools, server, CASES[0])
-        table.add_row("after full load of A", f"{_peak_mib(server):.0f}")
+        # One load after the other in the same process: as the peak, each tells what the ones before took, too.
+        for case in CASES:
+            loaded(tools, server, case)
+            table.add_row(f"after full load of {case.name}", f"{_peak_mib(server):.0f}")
     return table
 
 
