@@ -8,11 +8,12 @@ nobody knows yet.
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
-
-from numpy.random import Generator
+from typing import TYPE_CHECKING, Any
 
 from .features import AnswerFeatures, RunFeatures
+
+if TYPE_CHECKING:
+    from numpy.random import Generator  # 6 MB, which only those take who draw numbers
 
 WORD_FIELDS = ("token_counts", "bigram_counts", "edge_counts")
 """The words of an answer, and which of them are next to each other, at its beginning and at its end."""
@@ -41,7 +42,7 @@ class Recorded:
                 found.setdefault(canary, []).extend(answers)
         return cls({canary: tuple(answers) for canary, answers in sorted(found.items())})
 
-    def moved(self, answer: AnswerFeatures, rng: Generator) -> AnswerFeatures:
+    def moved(self, answer: AnswerFeatures, rng: "Generator") -> AnswerFeatures:
         """The ``answer`` moved to one that was never seen."""
         fresh = f"moved {rng.integers(1 << 62)}"
         others = [canary for canary in self.answers if canary != answer.canary]
@@ -60,14 +61,16 @@ def move_share(
     runs: Sequence[RunFeatures],
     share: float,
     recorded: Recorded,
-    rng: Generator,
+    rng: "Generator",
     only: Collection[str] | None = None,
 ) -> list[RunFeatures]:
     """The ``runs`` with this ``share`` of their answers moved: of all, or of those to the canaries in ``only``."""
     return _changed(runs, share, rng, lambda answer: recorded.moved(answer, rng), only)
 
 
-def move_count(answers: Sequence[AnswerFeatures], count: int, recorded: Recorded, rng: Generator) -> Answers:
+def move_count(
+    answers: Sequence[AnswerFeatures], count: int, recorded: Recorded, rng: "Generator"
+) -> Answers:
     """The ``answers`` of a run to one canary with ``count`` of them moved."""
     chosen = set(rng.permutation(len(answers))[:count].tolist())
     return tuple(recorded.moved(one, rng) if i in chosen else one for i, one in enumerate(answers))
@@ -84,11 +87,11 @@ class Ordinary:
         """The ``recorded`` answers in the order of their ``surprise``."""
         return cls({canary: tuple(sorted(all_, key=surprise)) for canary, all_ in recorded.answers.items()})
 
-    def sharpened(self, runs: Sequence[RunFeatures], share: float, rng: Generator) -> list[RunFeatures]:
+    def sharpened(self, runs: Sequence[RunFeatures], share: float, rng: "Generator") -> list[RunFeatures]:
         """The ``runs`` with this ``share`` of their answers the most ordinary of ``ORDINARY_OF`` recorded ones."""
         return _changed(runs, share, rng, lambda answer: self._instead_of(answer, rng), self.answers)
 
-    def _instead_of(self, answer: AnswerFeatures, rng: Generator) -> AnswerFeatures:
+    def _instead_of(self, answer: AnswerFeatures, rng: "Generator") -> AnswerFeatures:
         known = self.answers[answer.canary]
         return replace(known[int(rng.integers(len(known), size=ORDINARY_OF).min())], sample=answer.sample)
 
@@ -96,7 +99,7 @@ class Ordinary:
 def _changed(
     runs: Sequence[RunFeatures],
     share: float,
-    rng: Generator,
+    rng: "Generator",
     change: Callable[[AnswerFeatures], AnswerFeatures],
     only: Collection[str] | None,
 ) -> list[RunFeatures]:

@@ -155,7 +155,7 @@ def _fingerprint(run: RunFeatures) -> str | None:
     return next(iter(found)) if len(found) == 1 else None
 
 
-def _by_regime(kinds: Kinds, table: Floats, expected: int, rng: np.random.Generator) -> Labeller | None:
+def _by_regime(kinds: Kinds, table: Floats, expected: int, rng: "np.random.Generator") -> Labeller | None:
     regimes = fit_regimes(kinds, table, rng)
     if regimes is None:
         return None
@@ -183,7 +183,7 @@ def _join_small(counts: Floats, log_odds: Floats) -> tuple[str, ...]:
 
 
 def _with_season(
-    found: Labeller, train: Sequence[RunFeatures], quantities: Sequence[Floats], rng: np.random.Generator
+    found: Labeller, train: Sequence[RunFeatures], quantities: Sequence[Floats], rng: "np.random.Generator"
 ) -> Labeller:
     """The labeller with the day cut into arcs, where the hour matters to one of the quantities within a label."""
     timed = [run for run in train if run.at]

@@ -8,7 +8,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, mo
 from .attachments import Attachments, decoded
 from .document import Path, placed
 from .prompt import Image, Message, Part, Text, Tool, ToolCall
-from .schema import schema_faults
 
 MAX_MESSAGE_CHARS = 200_000
 """The longest message of a canary, as far as it stands in the suite's file itself."""
@@ -29,6 +28,9 @@ _SOURCES = ("text", "file", "image", "image_url", "image_base64")
 
 
 def _sound_schema(schema: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    # Imported here: it takes 3 MB, and most suites have no schema.
+    from .schema import schema_faults
+
     faults = schema_faults(schema)
     if faults:
         raise placed(faults)

@@ -66,7 +66,7 @@ class Regimes:
         return cls(kinds, tuple(plain["shares"]), tuple(tuple(row) for row in plain["log_odds"]))
 
 
-def fit_regimes(kinds: Kinds, table: Floats, rng: np.random.Generator) -> Regimes | None:
+def fit_regimes(kinds: Kinds, table: Floats, rng: "np.random.Generator") -> Regimes | None:
     """The regimes that the train runs of a ``table`` come from; ``None`` where nothing shows that they are several.
 
     They are when the canaries' answers hang together, and a mixture is worth its parameters by Akaike's
@@ -108,7 +108,7 @@ class Mixture:
     log_likelihood: float
 
 
-def hang_together(table: Floats, canary_of: Ints, rng: np.random.Generator) -> bool:
+def hang_together(table: Floats, canary_of: Ints, rng: "np.random.Generator") -> bool:
     """Whether the canaries' answers of a run hang together, at a level of 1 %.
 
     The largest singular value of the residuals is compared with what it is after each canary's answers were shuffled
@@ -146,7 +146,7 @@ def _largest_singular_value(matrix: Floats) -> float:
 
 
 def climb(
-    table: Floats, canary_of: Ints, places: Floats, components: int, rng: np.random.Generator
+    table: Floats, canary_of: Ints, places: Floats, components: int, rng: "np.random.Generator"
 ) -> Mixture:
     """The likeliest mixture of so many components: EM (Dempster, Laird, Rubin 1977) from several starts.
 
@@ -169,14 +169,14 @@ def climb(
     return Mixture(shares[0], kinds[0], weight, float(likelihood[0]))
 
 
-def _start(places: Floats, components: int, rng: np.random.Generator) -> Floats:
+def _start(places: Floats, components: int, rng: "np.random.Generator") -> Floats:
     """Memberships to start from: runs by the nearest of some runs that are far apart where runs differ most."""
     centres = places[_far_apart(places, components, rng)]
     near = ((places[:, None, :] - centres) ** 2).sum(axis=2).argmin(axis=1)
     return np.asarray(np.eye(components)[near] * 0.9 + 0.1 / components)
 
 
-def _far_apart(points: Floats, count: int, rng: np.random.Generator) -> list[int]:
+def _far_apart(points: Floats, count: int, rng: "np.random.Generator") -> list[int]:
     """Points to start clusters from, each drawn with a chance by its distance from the others (k-means++)."""
     chosen = [int(rng.integers(len(points)))]
     for _ in range(count - 1):

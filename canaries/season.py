@@ -45,7 +45,7 @@ class Arcs:
         return f"{begin:02g}-{end:02g}h" if length % 1 == 0 else f"{begin:04.1f}-{end:04.1f}h"
 
 
-def day_matters(values: Floats, at: Sequence[datetime], rng: np.random.Generator) -> float:
+def day_matters(values: Floats, at: Sequence[datetime], rng: "np.random.Generator") -> float:
     """The chance of as regular a daily wave in ``values`` by chance, a p-value.
 
     The days are compared with the same days each turned round by a random time, which keeps what a day's neighbouring

@@ -10,10 +10,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import comb, exp, log
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-from numpy.random import Generator
 from numpy.typing import NDArray
 
 from . import BaselineError
@@ -21,6 +20,9 @@ from .features import AnswerFeatures, RunFeatures
 from .imagined import Recorded, move_count, move_share
 from .scores import CANARY_PREFIX, LOGPROB_SHIFT, FrozenScores
 from .thinning import thinned
+
+if TYPE_CHECKING:
+    from numpy.random import Generator  # 6 MB, which only those take who draw numbers
 
 SHARES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 1.0)
 """The shares of moved answers that are tried; between two of them the effect is read off a line."""
@@ -172,7 +174,7 @@ def measure(
     label: Callable[[RunFeatures], str],
     paged_share: PagedShare,
     setting: Setting,
-    rng: Generator,
+    rng: "Generator",
 ) -> Sensitivity:
     """How small a change the frozen ``scores`` see, tried on calibration ``runs``.
 
@@ -217,7 +219,7 @@ def _suite_mde(
     recorded: Recorded,
     label: Callable[[RunFeatures], str],
     paged_share: PagedShare,
-    rng: Generator,
+    rng: "Generator",
 ) -> float | None:
     def found(asked: Mapping[str, float]) -> Mapping[str, float]:
         drifted = {
@@ -246,7 +248,7 @@ class _CanaryDrift:
         canary: str,
         recorded: Recorded,
         label: Callable[[RunFeatures], str],
-        rng: Generator,
+        rng: "Generator",
     ) -> "_CanaryDrift":
         rows = [(label(run), run.answered()[canary]) for run in runs if canary in run.answered()]
         samples = max((len(answers) for _, answers in rows), default=0)

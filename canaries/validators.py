@@ -2,15 +2,12 @@
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import json_repair
-
 from .canonical import MAX_REGEX_CHARS, nfc
 from .prompt import ToolCall
-from .schema import broken_rule
 from .suite import Expectations, ExpectedCall, IdRule, JsonRule
 
 MAX_JSON_CHARS = 100_000
@@ -148,7 +145,7 @@ def _json_checks(expectations: Expectations, text: str, finish_reason: str | Non
         note += "; the answer was cut at its token limit"
     yield Check("json", is_json, note)
     if expectations.json_schema is not None:
-        rule = broken_rule(expectations.json_schema, value) if is_json else "not JSON"
+        rule = _broken_rule(expectations.json_schema, value) if is_json else "not JSON"
         yield Check("json_schema", rule is None, f"breaks {rule}" if is_json and rule else rule or "")
 
 
@@ -161,7 +158,7 @@ def _call_checks(expected: Sequence[ExpectedCall], calls: Sequence[ToolCall]) ->
     if not expected:
         return
     pairs = zip(expected, calls, strict=False)
-    broken = [rule for one, call in pairs if (rule := broken_rule(one.arguments, call.arguments))]
+    broken = [rule for one, call in pairs if (rule := _broken_rule(one.arguments, call.arguments))]
     note = f"breaks {broken[0]}" if broken else ""
     yield Check("tool_arguments", is_same and not broken, note if is_same else "not the expected calls")
 
@@ -178,12 +175,22 @@ def _parsed(text: str) -> tuple[Any, str]:
         return None, "not JSON"
 
 
+def _broken_rule(schema: Mapping[str, Any], value: Any) -> str | None:
+    # Imported here: it takes 3 MB, and most suites have no schema.
+    from .schema import broken_rule
+
+    return broken_rule(schema, value)
+
+
 def _refuse(constant: str) -> Any:
     raise ValueError(f"{constant} is not JSON")
 
 
 def _repaired(text: str) -> dict[str, Any] | list[Any] | None:
     """What json-repair makes of the text, when that is an object or a list with something in it."""
+    # Imported here: few answers are broken, and a daemon without canaries never sees one.
+    import json_repair
+
     try:
         value = json_repair.loads(text, skip_json_loads=True)
     except (RecursionError, ValueError):

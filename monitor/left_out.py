@@ -3,19 +3,31 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import ModuleType
 
 COMMAND_LINES = ("httpx._main", "rich")
 """What libraries import for people at a terminal, where it is installed: with Pygments, and for httpx with click."""
 
+WINDOWS_ZONES = "tzlocal.windows_tz"
+"""What Windows calls each time zone: APScheduler's library for the local one has it at hand, which is never asked."""
+
 
 @contextmanager
-def without_command_lines() -> Iterator[None]:
-    """Have the libraries that are imported within find none of this, as if it were not installed."""
-    left_out = [name for name in COMMAND_LINES if name not in sys.modules]
-    # This is how Python is told that there is no such module.
-    sys.modules.update(dict.fromkeys(left_out, None))  # type: ignore[arg-type]
+def without_ballast() -> Iterator[None]:
+    """Have the libraries that are imported within find none of this, as if it were not installed, or were empty."""
+    # None is how Python is told that there is no such module.
+    stand_ins: dict[str, ModuleType | None] = dict.fromkeys(COMMAND_LINES)
+    stand_ins[WINDOWS_ZONES] = _no_zones()
+    left_out = {name: one for name, one in stand_ins.items() if name not in sys.modules}
+    sys.modules.update(left_out)  # type: ignore[arg-type]
     try:
         yield
     finally:
         for name in left_out:
             del sys.modules[name]
+
+
+def _no_zones() -> ModuleType:
+    zones = ModuleType(WINDOWS_ZONES)
+    zones.__dict__.update(win_tz={}, tz_win={})
+    return zones

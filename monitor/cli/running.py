@@ -68,9 +68,9 @@ def deployment_at(config: Path | None) -> "Deployment":
 
 def run(options: RunOptions) -> int:
     """Watch until SIGTERM or Ctrl-C; gives the exit code. Raises MonitorError when it cannot start."""
-    from monitor.left_out import without_command_lines
+    from monitor.left_out import without_ballast
 
-    with without_command_lines():
+    with without_ballast():
         from monitor.daemon import run_daemon
         from monitor.telemetry import set_up_logging
 

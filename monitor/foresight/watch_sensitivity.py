@@ -14,7 +14,6 @@ from canaries.store import load_features
 from ..canary_flow.baseline_life import baseline_of
 from ..database import Database
 from ..watched import House, Watched
-from .sensitivity import runs_to_try, sensitivity_of
 
 Known = tuple[str, int | None]
 """What a sensitivity was worked out for: the baseline, and the samples where they were cut."""
@@ -56,6 +55,9 @@ class SensitivityWatch:
         return baseline if baseline is not None and baseline.scores is not None else None
 
     async def _work_out(self, name: str, baseline: Baseline, cut: int | None) -> None:
+        # Imported here: with what draws random numbers it takes 7 MB, and without a frozen baseline nobody needs it.
+        from .sensitivity import runs_to_try, sensitivity_of
+
         def read(session: Session) -> tuple[RunFeatures, ...]:
             return load_features(session, runs_to_try(baseline))
 

@@ -15,8 +15,7 @@ from .running import RunningDaemon
 
 TELLS_AT_ITS_END = """
 import atexit, sys
-DIALECTS = {"sqlalchemy.dialects." + name for name in ("mysql", "oracle", "postgresql")}
-atexit.register(lambda: print(*{name.partition(".")[0] for name in sys.modules}, *DIALECTS & sys.modules.keys()))
+atexit.register(lambda: print(*{name.partition(".")[0] for name in sys.modules}, *sys.modules))
 from monitor.cli import main
 main()
 """
@@ -27,17 +26,22 @@ OTHERS = {
     "apprise",
     "asyncpg",
     "grpc",
+    "json_repair",
+    "jsonschema",
     "mako",
+    "monitor.foresight.sensitivity",
+    "numpy.random",
     "psycopg",
     "scipy",
     "slack_sdk",
+    "tzlocal.windows_tz",
     "vl_convert",
     "websockets",
 }
 DIALECTS = {f"sqlalchemy.dialects.{name}" for name in ("mysql", "oracle", "postgresql")}
 
 STARTED_MAX_MIB = 180
-"""What a daemon takes that has just started is 120 to 135 MiB, a little more where libraries had to be compiled."""
+"""What a daemon takes that has just started is 115 to 130 MiB, a little more where libraries had to be compiled."""
 
 WITH_CHILDREN_IGNORED = """
 import signal, sys
