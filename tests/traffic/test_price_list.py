@@ -2,8 +2,10 @@
 
 import random
 import socket
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from weakref import ref
 
 import pytest
 from genai_prices import Usage
@@ -119,8 +121,14 @@ def test_no_price_is_fetched(make_call: MakeCall, monkeypatch: pytest.MonkeyPatc
     assert cost_of(make_call())[1] is CostBasis.EXACT
 
 
+def read_apart() -> list[Provider]:
+    read = list_apart.providers_read_apart()
+    assert read is not None
+    return [replace(one, models=list(one.models)) for one in read]
+
+
 def test_another_process_reads_the_same_list() -> None:
-    assert list_apart.providers_read_apart() == providers
+    assert read_apart() == providers
 
 
 def test_another_process_imports_nothing_from_the_folder_in_which_it_runs(
@@ -128,7 +136,19 @@ def test_another_process_imports_nothing_from_the_folder_in_which_it_runs(
 ) -> None:
     (tmp_path / "pickle.py").write_text("raise SystemExit('not this one')")
     monkeypatch.chdir(tmp_path)
-    assert list_apart.providers_read_apart() == providers
+    assert read_apart() == providers
+
+
+def test_a_packed_model_is_the_same_for_whoever_asks_for_it_and_is_let_go_after_them() -> None:
+    read = list_apart.providers_read_apart()
+    assert read is not None
+    (models,) = (one.models for one in read if one.id == "openai")
+    once = models[3]
+    assert models[3] is once
+    assert once == next(one for one in providers if one.id == "openai").models[3]
+    seen = ref(once)
+    del once
+    assert seen() is None
 
 
 # What succeeds and says something else is as good as what fails.

@@ -26,14 +26,15 @@ class ModelIndex:
     def __init__(self, providers: "Sequence[Provider]") -> None:
         """Read the patterns of all models that the providers list."""
         self._providers = providers
-        self._models = [(place, model) for place, one in enumerate(providers) for model in one.models]
+        # Which of whose models, not the models: they may be packed.
+        self._places = [(place, nth) for place, one in enumerate(providers) for nth in range(len(one.models))]
         self._place_of = {one.id: place for place, one in reversed(list(enumerate(providers)))}
         self._equal: dict[str, list[int]] = {}
         self._beginning: dict[str, list[int]] = {}
         self._ending: dict[str, list[int]] = {}
         self._within: dict[str, list[int]] = {}
         self._fitting: dict[str, list[int]] = {}
-        for number, (_, model) in enumerate(self._models):
+        for number, model in enumerate(model for one in providers for model in one.models):
             self._note(model.match, number)
         self._expressions = [(re.compile(regex), numbers) for regex, numbers in self._fitting.items()]
         # Parts are told by how they start: there are hundreds, and a name has few letters.
@@ -69,8 +70,8 @@ class ModelIndex:
         """The first model of each provider that the name means, by the provider's place in the list."""
         found: dict[int, ModelInfo] = {}
         for number in sorted(self._candidates(name)):
-            place, model = self._models[number]
-            if place not in found and model.match.is_match(name):
+            place, nth = self._places[number]
+            if place not in found and (model := self._providers[place].models[nth]).match.is_match(name):
                 found[place] = model
         return found
 

@@ -242,14 +242,14 @@ _spares_memory = False
 
 
 def spare_memory() -> None:
-    """Have the list read by another process where that takes less memory: for a process that goes on for long."""
+    """Have the list read by another process, and stay packed: for a process that goes on for long."""
     global _spares_memory
     _spares_memory = True
 
 
 @cache
 def _providers() -> "list[Provider]":
-    if _spares_memory and not list_apart.is_compiled() and (found := list_apart.providers_read_apart()):
+    if _spares_memory and (found := list_apart.providers_read_apart()):
         return found
     # Imported here because it takes half a second, which only those who have calls to price should wait.
     from genai_prices.data import providers
