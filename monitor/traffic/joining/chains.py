@@ -23,10 +23,10 @@ from ..sightings import Shape
 from .likeness import SLACK_S
 from .pairing import CONTINUED_MAX_S
 
-ROOM = 2**16
-"""How many reports are known at most, a power of two."""
+ROOM = 2**15
+"""How many reports are known at most, a power of two, and how many may come together."""
 
-SLOTS = 2**17
+SLOTS = 2**16
 """How many slots there are of each kind of key, a power of two."""
 
 STEPS_MAX = 8
