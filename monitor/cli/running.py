@@ -68,8 +68,10 @@ def deployment_at(config: Path | None) -> "Deployment":
 
 def run(options: RunOptions) -> int:
     """Watch until SIGTERM or Ctrl-C; gives the exit code. Raises MonitorError when it cannot start."""
+    from monitor.allocation import share_one_heap
     from monitor.left_out import without_ballast
 
+    share_one_heap()
     with without_ballast():
         from monitor.daemon import run_daemon
         from monitor.telemetry import set_up_logging

@@ -58,7 +58,7 @@ BYTES_A_COMMIT = 16 * 2**20
 """After so many bytes of requests no more go into a commit: who waits for it is not to wait for all that came since."""
 
 CALLS_A_COMMIT = 16_384
-"""After so many calls no further request goes into a commit."""
+"""So many calls go into a commit at most, or those of one request: no more are looked at together than are known."""
 
 GATHER_S = 0.005
 """So long requests wait at most for as many others as shared a commit before, mostly of those who were just answered.
@@ -361,12 +361,13 @@ class Intake:
         calls = 0
         for request in group:
             self._read(request, by_mark, now)
-            if request.read is not None and request.read.rows:
-                reading.append(request)
-                calls += len(request.read.rows)
-            if calls >= CALLS_A_COMMIT:
+            if request.read is None or not request.read.rows:
+                continue
+            if reading and calls + len(request.read.rows) > CALLS_A_COMMIT:
                 commits += self._store(reading, now)
                 reading, calls = [], 0
+            reading.append(request)
+            calls += len(request.read.rows)
         if reading:
             commits += self._store(reading, now)
         return commits

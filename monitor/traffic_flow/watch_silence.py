@@ -196,7 +196,7 @@ class SilenceWatch:
             await asyncio.to_thread(self._active.renew, first, now_minute, found)
         new = {ALL, *self._active.services} - set(self._rhythms)
         for service in {ALL, *self._active.services} if is_due else new:
-            flags = self._active.of(service).copy()
+            flags = self._active.of(service)
             self._rhythms[service] = await asyncio.to_thread(
                 learn, flags, self._active.origin, self._holidays
             )

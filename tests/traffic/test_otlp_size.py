@@ -136,6 +136,16 @@ async def test_what_goes_into_one_commit_is_bounded(
     assert len(database.read(lambda session: store.journaled(session, 0, 10, bytes_max=10**6))) == 4
 
 
+async def test_calls_that_fit_into_one_commit_share_it(
+    database, clock, metrics, make_payload, monkeypatch
+) -> None:
+    monkeypatch.setattr(intake, "CALLS_A_COMMIT", 7)
+    taking = Intake(database, clock, metrics)
+    bodies = [make_payload(spans=3) for _ in range(5)]
+    await asyncio.gather(*(taking.accept(body, Encoding.PROTOBUF) for body in bodies))
+    assert len(database.read(lambda session: store.journaled(session, 0, 10, bytes_max=10**6))) == 3
+
+
 async def test_requests_that_wait_for_their_commit_are_bounded(
     database, clock, metrics, make_payload, monkeypatch
 ) -> None:

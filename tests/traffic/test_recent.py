@@ -321,6 +321,16 @@ def test_more_reports_than_there_is_room_for_take_the_place_of_those_before(
     assert {ids(399, 1_001), ids(1), ids(1_002)} <= ledger.calls
 
 
+def test_an_entry_may_hold_more_reports_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recent, "ROOM", 64)
+    monkeypatch.setattr(chains, "ROOM", 64)
+    ledger = Ledger()
+    ledger.recent.restore(rows([otel(number, trace=number) for number in range(1, 101)]), [], [], 1, 0.0)
+    ledger.take([otel(1_001, response_id=ID)])
+    ledger.take([framework(1_002, response_id=ID)])
+    assert ledger.calls == {ids(1_001, 1_002)}
+
+
 def test_a_database_that_is_full_for_long_uses_up_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recent, "ROOM", 64)
     monkeypatch.setattr(chains, "ROOM", 64)

@@ -235,6 +235,16 @@ def test_a_minute_whose_only_call_was_taken_back_is_no_minute_with_calls() -> No
     assert minutes.of("shop").sum() == minutes.of(ALL).sum() == 2
 
 
+def test_minutes_are_renewed_from_and_to_any_minute() -> None:
+    minutes, all_of_them = ActiveMinutes(NOON), range(NOON - 1_800, NOON + 60, 60)
+    for first, last in ((NOON - 60 * a, NOON - 60 * b) for a in range(25) for b in range(a)):
+        minutes.renew(NOON - 1_800, NOON, [(minute, "shop") for minute in all_of_them])
+        minutes.renew(first, last, [])
+        found = np.flatnonzero(minutes.of("shop")) * 60 + minutes.origin
+        assert found.tolist() == [minute for minute in all_of_them if not first <= minute <= last]
+        assert minutes.last("shop") == found[-1]
+
+
 def test_services_beyond_the_bound_count_as_traffic_only() -> None:
     minutes = ActiveMinutes(NOON)
     minutes.mark((NOON - 60, f"service-{number}") for number in range(SERVICES_MAX))

@@ -23,10 +23,10 @@ from ..sightings import Shape
 from .likeness import SLACK_S
 from .pairing import CONTINUED_MAX_S
 
-ROOM = 2**16
-"""How many reports are known at most, a power of two."""
+ROOM = 2**15
+"""How many reports are known at most, a power of two up to 2**16, and how many may come together."""
 
-SLOTS = 2**17
+SLOTS = 2**16
 """How many slots there are of each kind of key, a power of two."""
 
 STEPS_MAX = 8
@@ -64,7 +64,8 @@ class Chains:
         self._scanner = scanner
         self.oldest = self.next = 1
         self._keys = np.zeros((len(Key), ROOM), np.uint64)
-        self._before = np.zeros((len(Key), ROOM), np.int64)
+        self._back = np.zeros((len(Key), ROOM), np.uint16)
+        """How far before it the one lies that it is chained to; 0 where nobody does who is known."""
         self._latest = np.zeros((len(Key), SLOTS), np.int64)
         self._start_ns, self._end_ns, self._input = (np.zeros(ROOM, np.int64) for _ in range(3))
         self._id_hash, self._voice = (np.zeros(ROOM, np.uint64) for _ in range(2))
@@ -73,7 +74,7 @@ class Chains:
         """Whether an answer was told by several emitters, by its latest report."""
         self._tables = (
             self._keys,
-            self._before,
+            self._back,
             self._latest,
             self._start_ns,
             self._end_ns,
@@ -111,6 +112,7 @@ class Chains:
         keys = _keys_of(rows)
         for kind in Key:
             self._keys[kind, places] = keys[kind]
+            self._back[kind, places] = 0
             self._chain(kind, keys[kind], first)
 
     def _chain(self, kind: Key, keys: Hashes, first: int) -> None:
@@ -129,7 +131,8 @@ class Chains:
         before[1:] = numbers[:-1]
         latest = self._latest[kind]
         before[is_first] = latest[slots[is_first]]
-        self._before[kind, numbers & (ROOM - 1)] = before
+        distance = numbers - before
+        self._back[kind, numbers & (ROOM - 1)] = np.where(distance < ROOM, distance, 0)
         latest[slots] = numbers  # of several with one slot the last one stays
 
     def drop(self, first: int, end: int) -> None:
@@ -148,13 +151,10 @@ class Chains:
         numbers = np.arange(first, end)
         places = numbers & (ROOM - 1)
         spans, above, answers, in_trace = (self._keys[kind, places] for kind in Key)
-        again = self._found(Key.SPAN, self._before[Key.SPAN, places], spans, numbers) != 0
+        again = self._found_before(Key.SPAN, spans, numbers) != 0
         found: Marks = again | (self._found_of(Key.ABOVE, spans, numbers) != 0)
         found |= self._share_answers(answers, numbers, places)
-        found |= (
-            self._found(Key.ANSWER_IN_TRACE, self._before[Key.ANSWER_IN_TRACE, places], in_trace, numbers)
-            != 0
-        )
+        found |= self._found_before(Key.ANSWER_IN_TRACE, in_trace, numbers) != 0
         parents = self._found_of(Key.SPAN, above, numbers)
         below = np.flatnonzero(parents)
         if len(below):
@@ -180,12 +180,12 @@ class Chains:
         is_alone = (self._voice[parent_places] == self._voice[places]) & (mine & 2 == 0) & ~has_id
         may_be &= ~(is_alone & is_apart)
         may_be |= (facts & 1 == 0) | (parents == UNDECIDED)
-        may_be |= self._found(Key.ABOVE, self._before[Key.ABOVE, places], above, numbers) != 0
+        may_be |= self._found_before(Key.ABOVE, above, numbers) != 0
         return may_be
 
     def _share_answers(self, answers: Hashes, numbers: Integers, places: Integers) -> Marks:
         """Whether an answer is told by several emitters: see ``index.may_tell_one_answer``."""
-        latest = self._found(Key.ANSWER, self._before[Key.ANSWER, places], answers, numbers)
+        latest = self._found_before(Key.ANSWER, answers, numbers)
         has_same, others = latest > 0, latest & (ROOM - 1)
         found: Marks = (latest == UNDECIDED) | (has_same & (self._voice[others] != self._voice[places]))
         self._is_shared[places] = found
@@ -203,6 +203,15 @@ class Chains:
         at = np.where(keys == 0, 0, self._latest[kind, (keys & np.uint64(SLOTS - 1)).astype(np.int64)])
         return self._found(kind, at, keys, before)
 
+    def _found_before(self, kind: Key, keys: Hashes, numbers: Integers) -> Integers:
+        """The same for reports with these numbers, which have these keys."""
+        return self._found(kind, self._one_before(kind, numbers), keys, numbers)
+
+    def _one_before(self, kind: Key, numbers: Integers) -> Integers:
+        """What each is chained to; 0 where it is to none."""
+        back = self._back[kind, numbers & (ROOM - 1)]
+        return np.where(back == 0, 0, numbers - back)
+
     def _found(self, kind: Key, at: Integers, keys: Hashes, before: Integers) -> Integers:
         """The same, along the chains that begin there."""
         found = np.zeros(len(keys), np.int64)
@@ -213,7 +222,7 @@ class Chains:
                 return found
             is_here = (self._keys[kind, at & (ROOM - 1)] == keys[mine]) & (at < before[mine])
             found[mine[is_here]] = at[is_here]
-            at = self._before[kind, at & (ROOM - 1)]
+            at = self._one_before(kind, at)
             is_on = ~is_here & (at >= self.oldest)
             mine, at = mine[is_on], at[is_on]
         found[mine] = UNDECIDED
@@ -222,11 +231,12 @@ class Chains:
     def numbers(self, kind: Key, key: int) -> Iterator[int]:
         """The reports with a key, the latest first."""
         at = int(self._latest[kind, key & (SLOTS - 1)])
-        keys, before = self._keys[kind], self._before[kind]
+        keys, back = self._keys[kind], self._back[kind]
         while at >= self.oldest:
             if int(keys[at & (ROOM - 1)]) == key:
                 yield at
-            at = int(before[at & (ROOM - 1)])
+            distance = int(back[at & (ROOM - 1)])
+            at = at - distance if distance else 0
 
 
 def _voice(shape: Shape) -> int:

@@ -15,7 +15,8 @@ typedef struct {
     Py_buffer buffers[10];
     int count; /* of the buffers that are held */
     uint64_t *keys, *id_hash, *voice;
-    int64_t *before, *latest, *start_ns, *end_ns, *input;
+    uint16_t *back;
+    int64_t *latest, *start_ns, *end_ns, *input;
     uint8_t *facts, *is_shared;
     int64_t room, slots, oldest;
 } Tables;
@@ -31,10 +32,10 @@ static int is_power_of_two(int64_t value)
     return value > 0 && (value & (value - 1)) == 0;
 }
 
-/* Hold the arrays of (keys, before, latest, start, end, input, id_hash, voice, facts, is_shared). 0 with an exception. */
+/* Hold the arrays of (keys, back, latest, start, end, input, id_hash, voice, facts, is_shared). 0 with an exception. */
 static int hold(Tables *tables, PyObject *arrays)
 {
-    static const int sizes[10] = {8 * KEYS, 8 * KEYS, 0, 8, 8, 8, 8, 8, 1, 1}; /* bytes of each for a report */
+    static const int sizes[10] = {8 * KEYS, 2 * KEYS, 0, 8, 8, 8, 8, 8, 1, 1}; /* bytes of each for a report */
     if (PyTuple_GET_SIZE(arrays) != 10) {
         PyErr_SetString(PyExc_ValueError, "there are ten tables");
         return 0;
@@ -47,7 +48,7 @@ static int hold(Tables *tables, PyObject *arrays)
         }
     tables->room = tables->buffers[8].len;
     tables->slots = tables->buffers[2].len / (8 * KEYS);
-    int fits = is_power_of_two(tables->room) && is_power_of_two(tables->slots);
+    int fits = is_power_of_two(tables->room) && tables->room <= 1 << 16 && is_power_of_two(tables->slots);
     for (int i = 0; i < 10; i++)
         fits = fits && (i == 2 ? tables->buffers[2].len == tables->slots * 8 * KEYS
                                : tables->buffers[i].len == tables->room * sizes[i]);
@@ -57,7 +58,7 @@ static int hold(Tables *tables, PyObject *arrays)
         return 0;
     }
     tables->keys = tables->buffers[0].buf;
-    tables->before = tables->buffers[1].buf;
+    tables->back = tables->buffers[1].buf;
     tables->latest = tables->buffers[2].buf;
     tables->start_ns = tables->buffers[3].buf;
     tables->end_ns = tables->buffers[4].buf;
@@ -113,10 +114,13 @@ static inline void chain_one(Tables *tables, const Record *one, const uint64_t k
     tables->input[place] = one->asked;
     tables->id_hash[place] = one->id_hash;
     for (int kind = 0; kind < KEYS; kind++) {
-        tables->keys[kind * tables->room + place] = keys[kind];
+        int64_t at = kind * tables->room + place;
+        tables->keys[at] = keys[kind];
+        tables->back[at] = 0;
         if (keys[kind]) {
-            int64_t *latest = latest_at(tables, kind, keys[kind]);
-            tables->before[kind * tables->room + place] = *latest;
+            int64_t *latest = latest_at(tables, kind, keys[kind]), distance = number - *latest;
+            if (distance < tables->room)
+                tables->back[at] = (uint16_t)distance;
             *latest = number;
         }
     }
@@ -170,16 +174,22 @@ static PyObject *chain(PyObject *module, PyObject *arguments)
     return done ? Py_NewRef(Py_None) : NULL;
 }
 
+/* What a report is chained to; 0 where it is to none. */
+static inline int64_t chained_to(const Tables *tables, int kind, int64_t number)
+{
+    uint16_t distance = tables->back[kind * tables->room + (number & (tables->room - 1))];
+    return distance ? number - distance : 0;
+}
+
 /* The latest report with this key before another one, along the chain that begins there. */
 static inline int64_t along(const Tables *tables, int kind, int64_t at, uint64_t key, int64_t before)
 {
     if (key == 0 || at < tables->oldest)
         return 0;
     for (int step = 0; step < STEPS_MAX; step++) {
-        int64_t place = kind * tables->room + (at & (tables->room - 1));
-        if (tables->keys[place] == key && at < before)
+        if (tables->keys[kind * tables->room + (at & (tables->room - 1))] == key && at < before)
             return at;
-        at = tables->before[place];
+        at = chained_to(tables, kind, at);
         if (at < tables->oldest)
             return 0;
     }
@@ -194,8 +204,8 @@ static inline int64_t latest_of(const Tables *tables, int kind, uint64_t key, in
 
 static inline int64_t one_before(const Tables *tables, int kind, int64_t number)
 {
-    int64_t place = kind * tables->room + (number & (tables->room - 1));
-    return along(tables, kind, tables->before[place], tables->keys[place], number);
+    uint64_t key = tables->keys[kind * tables->room + (number & (tables->room - 1))];
+    return along(tables, kind, chained_to(tables, kind, number), key, number);
 }
 
 /* Whether a report may tell of the same call as the one above it. */

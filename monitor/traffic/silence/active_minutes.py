@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 import numpy as np
+import numpy.typing as npt
 
 from ..windows.series import MINUTE_S, OVERFLOW
 from .rhythm import HISTORY_S, Flags
@@ -18,6 +19,9 @@ ALL = ""
 
 _MINUTES = (HISTORY_S + SLACK_S) // MINUTE_S
 
+Bits = npt.NDArray[np.uint8]
+"""Eight minutes a byte, the first in its lowest bit: a hundred services take half a megabyte."""
+
 
 class ActiveMinutes:
     """The minutes with calls of each service and of all together, for as long as rhythms are learned from."""
@@ -26,12 +30,12 @@ class ActiveMinutes:
         """Start with none, so that the past weeks have room."""
         self.origin = now_minute - HISTORY_S
         self.left_out: set[str] = set()
-        self._flags: dict[str, Flags] = {ALL: np.zeros(_MINUTES, dtype=np.bool_)}
+        self._bits: dict[str, Bits] = {ALL: _packed(np.zeros(_MINUTES, np.bool_))}
 
     @property
     def services(self) -> list[str]:
         """The services that were seen, by name."""
-        return sorted(name for name in self._flags if name != ALL)
+        return sorted(name for name in self._bits if name != ALL)
 
     def renew(self, first_minute: int, last_minute: int, found: Iterable[tuple[int, str]]) -> None:
         """Take ``found`` for all minutes with calls from one to another, both included.
@@ -39,8 +43,12 @@ class ActiveMinutes:
         A call may turn out to have ended in another minute than it was first counted in.
         """
         first, end = (max(0, (at - self.origin) // MINUTE_S) for at in (first_minute, last_minute + MINUTE_S))
-        for flags in self._flags.values():
-            flags[first:end] = False
+        begin = first // 8
+        for bits in self._bits.values():
+            touched = bits[begin : end // 8 + 1]
+            flags = _unpacked(touched)
+            flags[first - 8 * begin : end - 8 * begin] = False
+            touched[:] = _packed(flags)
         self.mark(found)
 
     def mark(self, found: Iterable[tuple[int, str]]) -> None:
@@ -48,9 +56,10 @@ class ActiveMinutes:
         for minute, service in found:
             index = (minute - self.origin) // MINUTE_S
             if 0 <= index < _MINUTES:
-                self._flags[ALL][index] = True
-                if (flags := self._of(service)) is not None:
-                    flags[index] = True
+                place, bit = index // 8, 1 << index % 8
+                self._bits[ALL][place] |= bit
+                if (bits := self._of(service)) is not None:
+                    bits[place] |= bit
 
     def advance(self, now_minute: int) -> None:
         """Make room for the minute that runs now, and forget what is too old and who has not called since."""
@@ -58,32 +67,44 @@ class ActiveMinutes:
             return
         by = (now_minute - HISTORY_S - self.origin) // MINUTE_S
         self.origin += by * MINUTE_S
-        for name, flags in list(self._flags.items()):
-            moved = np.zeros(_MINUTES, dtype=np.bool_)
+        for name, bits in list(self._bits.items()):
+            moved = np.zeros(_MINUTES, np.bool_)
             if 0 < by < _MINUTES:
-                moved[: _MINUTES - by] = flags[by:]
-            self._flags[name] = moved
+                moved[: _MINUTES - by] = _unpacked(bits)[by:_MINUTES]
+            self._bits[name] = _packed(moved)
             if name != ALL and not moved.any():
-                del self._flags[name]
+                del self._bits[name]
         self.left_out.clear()
 
     def of(self, service: str) -> Flags:
         """The service's minutes, the first of which begins at ``origin``."""
-        return self._flags[service]
+        return _unpacked(self._bits[service])[:_MINUTES]
 
     def last(self, service: str) -> int | None:
         """The last minute with a call, if there is one."""
-        flags = self._flags.get(service)
-        if flags is None or not flags.any():
+        found = np.flatnonzero(self._bits.get(service, _NO_BITS))
+        if not len(found):
             return None
-        return self.origin + int(_MINUTES - 1 - flags[::-1].argmax()) * MINUTE_S
+        place = int(found[-1])
+        return self.origin + (8 * place + int(self._bits[service][place]).bit_length() - 1) * MINUTE_S
 
-    def _of(self, service: str) -> Flags | None:
+    def _of(self, service: str) -> Bits | None:
         if service in ("", OVERFLOW.service):
             return None
-        if service not in self._flags:
-            if len(self._flags) > SERVICES_MAX:
+        if service not in self._bits:
+            if len(self._bits) > SERVICES_MAX:
                 self.left_out.add(service)
                 return None
-            self._flags[service] = np.zeros(_MINUTES, dtype=np.bool_)
-        return self._flags[service]
+            self._bits[service] = np.zeros_like(self._bits[ALL])
+        return self._bits[service]
+
+
+_NO_BITS: Bits = np.zeros(0, np.uint8)
+
+
+def _packed(flags: Flags) -> Bits:
+    return np.packbits(flags, bitorder="little")
+
+
+def _unpacked(bits: Bits) -> Flags:
+    return np.unpackbits(bits, bitorder="little").view(np.bool_)
