@@ -27,7 +27,6 @@ from .watches.marking import Marking
 from .windows.groups import Groups
 from .windows.series import OVERFLOW, Admission, Series, minute_of, series_of
 from .windows.tallies import ALL_VALUES, Tally, nano
-from .windows.window import Window
 from .windows.window_book import WindowBook
 
 T = TypeVar("T")
@@ -329,20 +328,17 @@ class Counting:
 
     def copy_to(self, book: WindowBook, first_minute: int, last_minute: int) -> None:
         """Add to ``book`` what is not folded of the minutes from one to another, both included."""
-        book.merge(one for one in self._windows() if first_minute <= one.minute <= last_minute)
+        with self._wholly():
+            book.merge(one for one in self._unfolded if first_minute <= one.minute <= last_minute)
 
     def active_minutes(self, first_minute: int, last_minute: int) -> set[tuple[int, str]]:
         """The minutes that are not folded, from one to another, in which a service had calls: each with its name."""
-        return {
-            (one.minute, one.series.service)
-            for one in self._windows()
-            if first_minute <= one.minute <= last_minute and one.calls > 0
-        }
-
-    def _windows(self) -> list[Window]:
-        """The windows that are not folded; calls that wait to be counted in them are counted first."""
         with self._wholly():
-            return list(self._unfolded)
+            return {
+                (one.minute, one.series.service)
+                for one in self._unfolded
+                if first_minute <= one.minute <= last_minute and one.calls > 0
+            }
 
 
 def _kind(many: Many, place: int) -> object:
