@@ -3,7 +3,7 @@
 import logging
 import sys
 from collections import Counter as Counts
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 
@@ -343,9 +343,9 @@ class Metrics:
         self.received[result] += spans
         self.last_span_at = self._clock.now()
 
-    def count_call(self, labels: Mapping[str, str], by: int = 1) -> None:
+    def count_call(self, labels: tuple[str, ...], by: int = 1) -> None:
         """Count production calls."""
-        self._of_traffic(self.calls, labels.values()).inc(by)
+        self._of_traffic(self.calls, labels).inc(by)
 
     def count_unpriced(self, service: str, model: str, by: int = 1) -> None:
         """Count answered calls without a known price."""
@@ -386,9 +386,9 @@ class Metrics:
         """Count one trace export request that was sent again although it was stored."""
         self.otlp_repeats.inc()
 
-    def _of_traffic(self, metric: Counter, values: Iterable[str]) -> Counter:
+    def _of_traffic(self, metric: Counter, series: tuple[str, ...]) -> Counter:
         """What counts these labels, or ``other`` for each once the metric has ``SERIES_MAX`` label sets."""
-        series, known = tuple(values), self._traffic_series.setdefault(metric, {})
+        known = self._traffic_series.setdefault(metric, {})
         counter = known.get(series)
         if counter is None:
             if len(known) >= SERIES_MAX:

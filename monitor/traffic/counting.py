@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import partial
 from types import ModuleType
 from typing import Protocol, TypeVar
 
@@ -22,7 +22,7 @@ from .lookout.scanning import scanner
 from .pricing import book as pricing
 from .pricing.book import PriceBook
 from .rows import Floats, Integers, Marks, Rows
-from .sightings import SHAPES_MAX, Shape, Shapes
+from .sightings import Shape, Shapes
 from .watches.marking import Marking
 from .windows.groups import Groups
 from .windows.series import OVERFLOW, Admission, Series, minute_of, series_of
@@ -38,7 +38,7 @@ LATE_S = 120.0
 class CallMetrics(Protocol):
     """What is counted about calls, at the first report of each: a counter cannot go back."""
 
-    def count_call(self, labels: Mapping[str, str], by: int = 1) -> None:
+    def count_call(self, labels: tuple[str, ...], by: int = 1) -> None:
         """Calls, by service, operation, provider, model and outcome (``ok`` or the class of the error)."""
 
     def count_unpriced(self, service: str, model: str, by: int = 1) -> None:
@@ -132,9 +132,6 @@ class Counting:
         self._prices = prices
         self._marking = marking or Marking()
         self._recent = Recent() if recent is None else recent
-        # One object for all shapes of a series: to compare others takes longer than all else that is done with them.
-        one_of = lru_cache(maxsize=SHAPES_MAX)(lambda series: series)
-        self._series_of = lru_cache(maxsize=SHAPES_MAX)(lambda shape: one_of(series_of(shape)))
         self._admission = Admission()
         self._unfolded = self._new_book()
         self._through = 0
@@ -218,7 +215,7 @@ class Counting:
         return Many(rows, groups.of(rows, self._admitted), groups, *self._prices.costs_of(rows))
 
     def _admitted(self, shape: Shape, minute: int) -> Series:
-        return self._admission.admit(self._series_of(shape), minute)
+        return self._admission.admit(series_of(shape), minute)
 
     def entry(self, batch: Batch) -> bytes:
         """What is to be written to the journal of it."""
@@ -282,7 +279,7 @@ class Counting:
     def _as_it_was(self, rows: Rows, values: Values) -> Many:
         """Calls that were valued before: prices and limits may have changed since."""
         groups = self._unfolded.groups
-        group = groups.of(rows, lambda shape, _: self._series_of(shape), values.is_over)
+        group = groups.of(rows, lambda shape, _: series_of(shape), values.is_over)
         return Many(rows, group, groups, values.cost_usd, values.basis, dict(values.marks))
 
     def _add(self, admitted: Iterable[Counted], withdrawn: Iterable[Counted]) -> None:
@@ -397,7 +394,7 @@ def _tell_many(many: Many, metrics: CallMetrics) -> None:
     """Count calls in the metrics by what shapes tell of them: thousands at once, as ``_Told`` does one by one."""
     kinds, kind = many.rows.kinds, many.rows.kind
     for labels, by in _alike(many, _labels):
-        metrics.count_call(_named(labels), by)
+        metrics.count_call(labels, by)
     is_priced = many.basis != BASIS_NUMBERS[CostBasis.UNPRICED]
     is_answered = ~kinds.column(_is_error, _is_error, np.bool_)[kind]
     for basis in np.unique(many.basis).tolist():
@@ -451,7 +448,7 @@ class _Told:
 
     def to(self, metrics: CallMetrics) -> None:
         for labels, by in self._calls.items():
-            metrics.count_call(_named(labels), by)
+            metrics.count_call(labels, by)
         for (service, basis), by in self._costs.items():
             metrics.count_cost(service, basis, by)
         for (service, model), by in self._unpriced.items():
@@ -460,13 +457,7 @@ class _Told:
             metrics.count_check(service, name, result, by)
 
 
-LABELS = ("service", "operation", "provider", "model", "outcome")
 _OK = "ok"
-
-
-@lru_cache(maxsize=SHAPES_MAX)
-def _named(labels: tuple[str, ...]) -> Mapping[str, str]:
-    return dict(zip(LABELS, labels, strict=True))
 
 
 def _labels(call: Call | Shape) -> tuple[str, ...]:
