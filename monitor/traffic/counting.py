@@ -82,7 +82,7 @@ class Many:
         """Say of a call what it cost and where it is counted, as this has it at that place."""
         counted.cost_usd = _known(float(self.cost_usd[place]))
         counted.cost_basis = BASES[self.basis[place]]
-        counted.series = self.groups.all[self.group[place]][2]
+        _, counted.series = self.groups.place(self.group[place])
         counted.matched, counted.chosen = self.marks.get(place, ((), None))
 
 
@@ -254,7 +254,7 @@ class Counting:
         fits: Counter[tuple[int, Series, tuple[str, ...]]] = Counter()
         for place in {*many.marks, *many.rows.more}:
             matched, chosen = many.marks.get(place, _UNMARKED)
-            minute, _, series = many.groups.all[many.group[place]]
+            minute, series = many.groups.place(many.group[place])
             if matched:
                 fits[minute, series, matched] += 1
             if chosen is None and place in many.rows.more:
@@ -299,6 +299,7 @@ class Counting:
             raise StoreError("calls in the journal could not be counted: a restart counts them")
         self._recent.forget(now)
         windows, self._unfolded = self._unfolded, self._new_book()
+        windows.close()
         oldest = self._recent.oldest_entry
         cut_before = self._through + 1 if oldest is None else min(oldest, self._through + 1)
         return Unfolded(windows, self._through, cut_before)

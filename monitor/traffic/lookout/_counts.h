@@ -6,7 +6,7 @@
  */
 
 #define BASES 4
-#define TALLY_ROOM 32 /* slots of a window to begin with, a power of two */
+#define TALLY_ROOM 16 /* slots of a window to begin with, a power of two */
 #define BUCKETS_MAX 4095
 #define WINDOWS_MAX (1 << 24)
 #define PARTS 128
@@ -54,7 +54,7 @@ typedef struct {
     Py_ssize_t windows_count, groups_count, windows_room, groups_room;
 } Counts;
 
-/* Room for one of `size` bytes more at `many`. 0 with an exception. */
+/* Room for so many of `size` bytes at `many`; what is in it is not said. 0 with an exception. */
 static int make_room(void **many, Py_ssize_t *room, Py_ssize_t wanted, size_t size)
 {
     if (wanted <= *room)
@@ -65,7 +65,6 @@ static int make_room(void **many, Py_ssize_t *room, Py_ssize_t wanted, size_t si
         PyErr_NoMemory();
         return 0;
     }
-    memset((char *)made + (size_t)*room * size, 0, (size_t)(more - *room) * size);
     *many = made;
     *room = more;
     return 1;
@@ -260,8 +259,8 @@ static PyObject *counts_know(Counts *self, PyObject *arguments)
         done = done &&
                make_room((void **)&self->windows, &self->windows_room, (Py_ssize_t)group->window + 1, sizeof(Window));
         if (done) {
-            if (self->windows_count <= group->window)
-                self->windows_count = group->window + 1;
+            while (self->windows_count <= group->window)
+                memset(&self->windows[self->windows_count++], 0, sizeof(Window));
             self->groups_count++;
         }
     }

@@ -31,7 +31,7 @@ class AtOnce:
 
     def __len__(self) -> int:
         """How many windows the calls belong to, or a few more."""
-        return len(self._groups.windows)
+        return len(self._groups.places)
 
     def add(self, rows: Rows, group: Integers, cost_usd: Floats, basis: Integers) -> None:
         """Count the calls of the rows, each in its group, with what it cost and how sure that is, by number."""
@@ -39,16 +39,15 @@ class AtOnce:
         self._counts.add(rows.records, group, cost_usd, basis)
 
     def _know(self) -> None:
-        new = self._groups.all[self._known :]
+        new = self._groups.shapes[self._known :]
         if new:
             flags = [
                 _IS_ERROR * shape.error
                 | _HAS_LATENCY * (not shape.error or shape.error_class is ErrorClass.TIMEOUT)
-                for _, shape, _ in new
+                for shape in new
             ]
-            windows = [self._groups.windows[minute, series] for minute, _, series in new]
-            self._counts.know(np.array(windows, np.int32), bytes(flags))
-            self._known = len(self._groups.all)
+            self._counts.know(self._groups.windows[self._known :], bytes(flags))
+            self._known = len(self._groups)
 
     def look(self) -> "Look":
         """What was counted until now. Nothing must be counted while it is looked at."""
@@ -61,26 +60,25 @@ class Look:
 
     def __init__(self, groups: Groups, counts: Any) -> None:
         """Look at the counts in C of the calls of these groups."""
-        self._all, self._counts = groups.all, counts
-        self._numbers = groups.windows
+        self._shapes, self._counts = groups.shapes, counts
         self._bases = np.frombuffer(counts.calls(), np.int64).reshape(-1, len(BASES))
         self._calls = self._bases.sum(axis=1)
-        windows = np.array([groups.windows[minute, series] for minute, _, series in groups.all], np.int64)
+        windows, n = np.array(groups.windows, np.int64), len(groups.places)
         # The groups of each window one after the other, and where those of each begin.
         self._order = np.argsort(windows, kind="stable")
-        self._begins = np.searchsorted(windows[self._order], np.arange(len(groups.windows) + 1))
-        counted = np.bincount(windows, self._calls, len(groups.windows)).tolist()
-        self.places = [place for place, calls in zip(groups.windows, counted, strict=True) if calls]
-        """The minutes and series in which calls were counted."""
+        self._begins = np.searchsorted(windows[self._order], np.arange(n + 1))
+        counted = np.flatnonzero(np.bincount(windows, self._calls, n))
+        self.windows = {groups.places[number]: number for number in counted.tolist()}
+        """The numbers of the windows in which calls were counted."""
 
     def add_to(self, window: Window) -> None:
         """Count in the window what was counted of its minute and series."""
-        number = self._numbers.get((window.minute, window.series))
+        number = self.windows.get((window.minute, window.series))
         if number is None:
             return
         for group in self._order[self._begins[number] : self._begins[number + 1]].tolist():
             if calls := int(self._calls[group]):
-                count_kind(window, self._all[group][1], calls, self._bases[group].tolist())
+                count_kind(window, self._shapes[group], calls, self._bases[group].tolist())
         measures, cached, telling = self._counts.window(number)
         window.cached_tokens += cached
         for name, (buckets, total_nano) in zip(HISTOGRAMS, measures, strict=True):

@@ -8,7 +8,7 @@ from ..calls import Call
 from ..lookout.scanning import scanner
 from ..rows import Floats, Integers, Rows
 from .at_once import AtOnce, Look
-from .groups import Groups
+from .groups import Groups, Place
 from .heap import Heap
 from .series import Series, minute_of
 from .tallies import VALUES_MAX, Tallies, Tally, count
@@ -16,9 +16,6 @@ from .window import Window
 
 PIECE = 64
 """How many windows are asked for at a time."""
-
-Place = tuple[int, Series]
-"""The minute and the series of a window."""
 
 
 class WindowBook:
@@ -94,6 +91,10 @@ class WindowBook:
         for window in windows:
             self._at(window.minute, window.series).merge(window)
 
+    def close(self) -> None:
+        """Let go of what is only needed to count more calls of the rows."""
+        self.groups.close()
+
     def _at(self, minute: int, series: Series) -> Window:
         key = (minute, series)
         window = self._windows.get(key)
@@ -111,7 +112,7 @@ class WindowBook:
         """
         self._heap.count(self._at)
         look = None if self._at_once is None else self._at_once.look()
-        places = list(self._windows) if look is None else list({*look.places, *self._windows})
+        places = list(self._windows) if look is None else list({*look.windows, *self._windows})
         places.sort(key=_time_and_service)
         for first in range(0, len(places), PIECE):
             yield [self._whole(place, look) for place in places[first : first + PIECE]]
