@@ -403,7 +403,8 @@ def _tell_many(many: Many, metrics: CallMetrics) -> None:
         for service, by in _alike(many, _service, is_meant):
             metrics.count_cost(service, BASES[basis], by)
     if not is_priced.all():
-        for (service, model), by in _alike(many, _service_and_model, is_answered & ~is_priced):
+        # By all labels, as they are known: what only these two say of thousands of shapes would be held as well.
+        for (service, _, _, model, _), by in _alike(many, _labels, is_answered & ~is_priced):
             metrics.count_unpriced(service, model, by)
 
 
@@ -422,11 +423,6 @@ def _is_error(shape: Shape) -> bool:
 
 def _service(shape: Shape) -> str:
     return shape.service_name or ""
-
-
-def _service_and_model(shape: Shape) -> tuple[str, str]:
-    labels = _labels(shape)
-    return labels[0], labels[3]
 
 
 class _Told:
