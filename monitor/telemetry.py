@@ -3,7 +3,7 @@
 import logging
 import sys
 from collections import Counter as Counts
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 
@@ -17,13 +17,11 @@ from canaries.clock import Clock
 from canaries.completion import Run
 from dashboards.view import DeploymentStatus, Hearing, IncidentState, TargetState, WatchState
 
+from .label_counters import LabelCounter
 from .traffic.silence.ingest_counts import Arrived, IngestCounts
 from .traffic.silence.judging import Extent
 from .traffic_flow.watch_silence import SilenceLook
 from .watchman.judging import Facts
-
-SERIES_MAX = 1_000
-"""How many label sets a metric fed by production traffic may have; the rest is counted under ``other``."""
 
 NOT_DETECTABLE = 2.0
 """The minimum detectable effect that is shown where not even a change of all answers would be paged."""
@@ -138,35 +136,35 @@ class Metrics:
             "1 while the daemon can write to its database.",
             registry=one,
         )
-        self.spans = Counter(
-            "anchorwatch_spans", "Spans received, by what became of them.", ["result"], registry=one
+        self.spans = LabelCounter(
+            "anchorwatch_spans", "Spans received, by what became of them.", ("result",), one
         )
-        self.calls = Counter(
+        self.calls = LabelCounter(
             "anchorwatch_calls",
             "Production LLM calls.",
-            ["service", "operation", "provider", "model", "outcome"],
-            registry=one,
+            ("service", "operation", "provider", "model", "outcome"),
+            one,
         )
-        self.unpriced = Counter(
+        self.unpriced = LabelCounter(
             "anchorwatch_unpriced_calls",
             "Calls whose price is not known.",
-            ["service", "model"],
-            registry=one,
+            ("service", "model"),
+            one,
         )
-        self.call_costs = Counter(
+        self.call_costs = LabelCounter(
             "anchorwatch_call_costs",
             "Calls that should have a cost, by how sure it is.",
-            ["service", "basis"],
-            registry=one,
+            ("service", "basis"),
+            one,
         )
-        self.answer_checks = Counter(
+        self.answer_checks = LabelCounter(
             "anchorwatch_answer_checks",
             "Checks of production answers by validator and result.",
-            ["service", "validator", "result"],
-            registry=one,
+            ("service", "validator", "result"),
+            one,
         )
-        self.otlp_requests = Counter(
-            "anchorwatch_otlp_requests", "Trace export requests by HTTP status.", ["code"], registry=one
+        self.otlp_requests = LabelCounter(
+            "anchorwatch_otlp_requests", "Trace export requests by HTTP status.", ("code",), one
         )
         self.otlp_repeats = Counter(
             "anchorwatch_otlp_repeats",
@@ -183,11 +181,11 @@ class Metrics:
             "Production calls that are counted in no series of their own, for there are too many.",
             registry=one,
         )
-        self.span_losses = Counter(
+        self.span_losses = LabelCounter(
             "anchorwatch_span_losses",
             "Spans that lost something, or were refused one by one, by service and loss.",
-            ["service", "loss"],
-            registry=one,
+            ("service", "loss"),
+            one,
         )
         self.silence = Gauge(
             "anchorwatch_silence",
@@ -260,7 +258,6 @@ class Metrics:
         )
         build = Gauge("anchorwatch_build_info", "1, with the version.", ["version"], registry=one)
         build.labels(installed_version()).set(1)
-        self._traffic_series: dict[Counter, dict[tuple[str, ...], Counter]] = {}
 
     def render(self) -> bytes:
         """The page at ``/metrics``, in the Prometheus text format."""
@@ -339,25 +336,25 @@ class Metrics:
 
     def count_spans(self, result: str, spans: int) -> None:
         """Count received spans: ``call``, ``other`` or ``rejected``."""
-        self._of_traffic(self.spans, (result,)).inc(spans)
+        self.spans.inc((result,), spans)
         self.received[result] += spans
         self.last_span_at = self._clock.now()
 
-    def count_call(self, labels: Mapping[str, str], by: int = 1) -> None:
+    def count_call(self, labels: tuple[str, ...], by: int = 1) -> None:
         """Count production calls."""
-        self._of_traffic(self.calls, labels.values()).inc(by)
+        self.calls.inc(labels, by)
 
     def count_unpriced(self, service: str, model: str, by: int = 1) -> None:
         """Count answered calls without a known price."""
-        self._of_traffic(self.unpriced, (service, model)).inc(by)
+        self.unpriced.inc((service, model), by)
 
     def count_cost(self, service: str, basis: str, by: int = 1) -> None:
         """Count calls that should have a cost, by how sure it is."""
-        self._of_traffic(self.call_costs, (service, basis)).inc(by)
+        self.call_costs.inc((service, basis), by)
 
     def count_check(self, service: str, validator: str, result: str, by: int = 1) -> None:
         """Count checks of answers: ``passed`` or ``failed``."""
-        self._of_traffic(self.answer_checks, (service, validator, result)).inc(by)
+        self.answer_checks.inc((service, validator, result), by)
 
     def count_joined(self, by: int = 1) -> None:
         """Count calls that were counted anew with a further report of them."""
@@ -365,7 +362,7 @@ class Metrics:
 
     def count_request(self, code: int) -> None:
         """Count one trace export request by the status of its answer."""
-        self._of_traffic(self.otlp_requests, (str(code),)).inc()
+        self.otlp_requests.inc((str(code),))
         self.ingested.requests[code] += 1
 
     def count_late(self, by: int = 1) -> None:
@@ -380,22 +377,11 @@ class Metrics:
         """Count the spans of a request, and what of them was lost."""
         self.ingested.add(arrived)
         for (service, loss), spans in arrived.lost.items():
-            self._of_traffic(self.span_losses, (service, loss.value)).inc(spans)
+            self.span_losses.inc((service, loss.value), spans)
 
     def count_repeat(self) -> None:
         """Count one trace export request that was sent again although it was stored."""
         self.otlp_repeats.inc()
-
-    def _of_traffic(self, metric: Counter, values: Iterable[str]) -> Counter:
-        """What counts these labels, or ``other`` for each once the metric has ``SERIES_MAX`` label sets."""
-        series, known = tuple(values), self._traffic_series.setdefault(metric, {})
-        counter = known.get(series)
-        if counter is None:
-            if len(known) >= SERIES_MAX:
-                return metric.labels(*("other",) * len(series))
-            # Kept: to look it up in the metric takes longer than to count.
-            counter = known[series] = metric.labels(*series)
-        return counter
 
 
 def set_up_logging(*, verbose: bool = False) -> None:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import partial
 from types import ModuleType
 from typing import Protocol, TypeVar
 
@@ -22,12 +22,11 @@ from .lookout.scanning import scanner
 from .pricing import book as pricing
 from .pricing.book import PriceBook
 from .rows import Floats, Integers, Marks, Rows
-from .sightings import SHAPES_MAX, Shape, Shapes
+from .sightings import Shape, Shapes
 from .watches.marking import Marking
 from .windows.groups import Groups
 from .windows.series import OVERFLOW, Admission, Series, minute_of, series_of
 from .windows.tallies import ALL_VALUES, Tally, nano
-from .windows.window import Window
 from .windows.window_book import WindowBook
 
 T = TypeVar("T")
@@ -39,7 +38,7 @@ LATE_S = 120.0
 class CallMetrics(Protocol):
     """What is counted about calls, at the first report of each: a counter cannot go back."""
 
-    def count_call(self, labels: Mapping[str, str], by: int = 1) -> None:
+    def count_call(self, labels: tuple[str, ...], by: int = 1) -> None:
         """Calls, by service, operation, provider, model and outcome (``ok`` or the class of the error)."""
 
     def count_unpriced(self, service: str, model: str, by: int = 1) -> None:
@@ -83,7 +82,7 @@ class Many:
         """Say of a call what it cost and where it is counted, as this has it at that place."""
         counted.cost_usd = _known(float(self.cost_usd[place]))
         counted.cost_basis = BASES[self.basis[place]]
-        counted.series = self.groups.all[self.group[place]][2]
+        _, counted.series = self.groups.place(self.group[place])
         counted.matched, counted.chosen = self.marks.get(place, ((), None))
 
 
@@ -133,9 +132,6 @@ class Counting:
         self._prices = prices
         self._marking = marking or Marking()
         self._recent = Recent() if recent is None else recent
-        # One object for all shapes of a series: to compare others takes longer than all else that is done with them.
-        one_of = lru_cache(maxsize=SHAPES_MAX)(lambda series: series)
-        self._series_of = lru_cache(maxsize=SHAPES_MAX)(lambda shape: one_of(series_of(shape)))
         self._admission = Admission()
         self._unfolded = self._new_book()
         self._through = 0
@@ -219,7 +215,7 @@ class Counting:
         return Many(rows, groups.of(rows, self._admitted), groups, *self._prices.costs_of(rows))
 
     def _admitted(self, shape: Shape, minute: int) -> Series:
-        return self._admission.admit(self._series_of(shape), minute)
+        return self._admission.admit(series_of(shape), minute)
 
     def entry(self, batch: Batch) -> bytes:
         """What is to be written to the journal of it."""
@@ -258,7 +254,7 @@ class Counting:
         fits: Counter[tuple[int, Series, tuple[str, ...]]] = Counter()
         for place in {*many.marks, *many.rows.more}:
             matched, chosen = many.marks.get(place, _UNMARKED)
-            minute, _, series = many.groups.all[many.group[place]]
+            minute, series = many.groups.place(many.group[place])
             if matched:
                 fits[minute, series, matched] += 1
             if chosen is None and place in many.rows.more:
@@ -283,7 +279,7 @@ class Counting:
     def _as_it_was(self, rows: Rows, values: Values) -> Many:
         """Calls that were valued before: prices and limits may have changed since."""
         groups = self._unfolded.groups
-        group = groups.of(rows, lambda shape, _: self._series_of(shape), values.is_over)
+        group = groups.of(rows, lambda shape, _: series_of(shape), values.is_over)
         return Many(rows, group, groups, values.cost_usd, values.basis, dict(values.marks))
 
     def _add(self, admitted: Iterable[Counted], withdrawn: Iterable[Counted]) -> None:
@@ -303,6 +299,7 @@ class Counting:
             raise StoreError("calls in the journal could not be counted: a restart counts them")
         self._recent.forget(now)
         windows, self._unfolded = self._unfolded, self._new_book()
+        windows.close()
         oldest = self._recent.oldest_entry
         cut_before = self._through + 1 if oldest is None else min(oldest, self._through + 1)
         return Unfolded(windows, self._through, cut_before)
@@ -329,20 +326,17 @@ class Counting:
 
     def copy_to(self, book: WindowBook, first_minute: int, last_minute: int) -> None:
         """Add to ``book`` what is not folded of the minutes from one to another, both included."""
-        book.merge(one for one in self._windows() if first_minute <= one.minute <= last_minute)
+        with self._wholly():
+            book.merge(one for one in self._unfolded if first_minute <= one.minute <= last_minute)
 
     def active_minutes(self, first_minute: int, last_minute: int) -> set[tuple[int, str]]:
         """The minutes that are not folded, from one to another, in which a service had calls: each with its name."""
-        return {
-            (one.minute, one.series.service)
-            for one in self._windows()
-            if first_minute <= one.minute <= last_minute and one.calls > 0
-        }
-
-    def _windows(self) -> list[Window]:
-        """The windows that are not folded; calls that wait to be counted in them are counted first."""
         with self._wholly():
-            return list(self._unfolded)
+            return {
+                (one.minute, one.series.service)
+                for one in self._unfolded
+                if first_minute <= one.minute <= last_minute and one.calls > 0
+            }
 
 
 def _kind(many: Many, place: int) -> object:
@@ -401,7 +395,7 @@ def _tell_many(many: Many, metrics: CallMetrics) -> None:
     """Count calls in the metrics by what shapes tell of them: thousands at once, as ``_Told`` does one by one."""
     kinds, kind = many.rows.kinds, many.rows.kind
     for labels, by in _alike(many, _labels):
-        metrics.count_call(_named(labels), by)
+        metrics.count_call(labels, by)
     is_priced = many.basis != BASIS_NUMBERS[CostBasis.UNPRICED]
     is_answered = ~kinds.column(_is_error, _is_error, np.bool_)[kind]
     for basis in np.unique(many.basis).tolist():
@@ -409,7 +403,8 @@ def _tell_many(many: Many, metrics: CallMetrics) -> None:
         for service, by in _alike(many, _service, is_meant):
             metrics.count_cost(service, BASES[basis], by)
     if not is_priced.all():
-        for (service, model), by in _alike(many, _service_and_model, is_answered & ~is_priced):
+        # By all labels, as they are known: what only these two say of thousands of shapes would be held as well.
+        for (service, _, _, model, _), by in _alike(many, _labels, is_answered & ~is_priced):
             metrics.count_unpriced(service, model, by)
 
 
@@ -428,11 +423,6 @@ def _is_error(shape: Shape) -> bool:
 
 def _service(shape: Shape) -> str:
     return shape.service_name or ""
-
-
-def _service_and_model(shape: Shape) -> tuple[str, str]:
-    labels = _labels(shape)
-    return labels[0], labels[3]
 
 
 class _Told:
@@ -455,7 +445,7 @@ class _Told:
 
     def to(self, metrics: CallMetrics) -> None:
         for labels, by in self._calls.items():
-            metrics.count_call(_named(labels), by)
+            metrics.count_call(labels, by)
         for (service, basis), by in self._costs.items():
             metrics.count_cost(service, basis, by)
         for (service, model), by in self._unpriced.items():
@@ -464,13 +454,7 @@ class _Told:
             metrics.count_check(service, name, result, by)
 
 
-LABELS = ("service", "operation", "provider", "model", "outcome")
 _OK = "ok"
-
-
-@lru_cache(maxsize=SHAPES_MAX)
-def _named(labels: tuple[str, ...]) -> Mapping[str, str]:
-    return dict(zip(LABELS, labels, strict=True))
 
 
 def _labels(call: Call | Shape) -> tuple[str, ...]:

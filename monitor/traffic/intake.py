@@ -264,14 +264,20 @@ class Intake:
                 pass  # a little at a time: requests have their turn in between
             folding = Folding(unfolded.through, first_request)
             try:
-                await self._stored.fold(unfolded.windows, folding, now)
+                folded = await self._stored.fold(self._pieces(unfolded), folding, now)
             except Exception as error:
                 await self._in_turn(partial(self._counting.put_back, unfolded))
                 if not isinstance(error, _STORE_ERRORS):
                     raise
                 raise StoreError(f"windows could not be stored: {_why(error)}") from error
         await self._cut(unfolded.cut_before)
-        return len(unfolded.windows)
+        return folded
+
+    async def _pieces(self, unfolded: Unfolded) -> AsyncIterator[list[Window]]:
+        """The windows to be folded, few at a time: requests have their turn in between."""
+        pieces = unfolded.windows.pieces()
+        while some := await self._in_turn(partial(next, pieces, [])):
+            yield some
 
     async def _cut(self, before: int) -> None:
         """Cut from the journal what nobody needs any more, a little at a time; what is left the next fold cuts."""

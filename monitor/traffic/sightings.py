@@ -5,7 +5,9 @@ rest, held once; a *sighting* is one report of a call: its shape and what is its
 and its sighting but the names of the attributes that gave the facts, and parts of a microsecond.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from .calls import Call, CostBasis, ErrorClass, FinishReason, Operation
@@ -83,6 +85,9 @@ class Sighting(NamedTuple):
 FACTS = tuple(one.name for one in fields(Shape))
 """The fields of a shape."""
 
+facts_of: Callable[[Shape], tuple[Any, ...]] = attrgetter(*FACTS)
+"""Gives what a shape holds, in the order of ``FACTS``."""
+
 _OF_CALL = FACTS[: FACTS.index("emitter")]
 _OF_REPORT = FACTS[len(_OF_CALL) :]
 
@@ -92,15 +97,18 @@ class Shapes:
 
     def __init__(self) -> None:
         """Start with none."""
-        self._known: dict[tuple[Any, ...], Shape] = {}
+        # By the hash of its facts, or a number after it that was free: the facts themselves would be held twice.
+        self._known: dict[int, Shape] = {}
 
     def shape(self, facts: tuple[Any, ...]) -> Shape:
         """The shape with these facts, in the order of ``FACTS``."""
-        known = self._known.get(facts)
+        number = hash(facts)
+        while (known := self._known.get(number)) is not None and facts_of(known) != facts:
+            number += 1
         if known is None:
             if len(self._known) >= SHAPES_MAX:
                 self._known.clear()
-            known = self._known[facts] = Shape(*facts)
+            known = self._known[number] = Shape(*facts)
         return known
 
 

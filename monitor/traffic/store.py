@@ -2,9 +2,9 @@
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import orjson
 from sqlalchemy import (
@@ -27,6 +27,8 @@ from .tables import TrafficFoldRow, TrafficJournalRow, TrafficRequestRow, Traffi
 from .windows.series import MINUTE_S, OVERFLOW, Series
 from .windows.tallies import VALUES_MAX
 from .windows.window import Window, window_from_bytes, window_to_bytes
+
+T = TypeVar("T")
 
 IDS_MAX = 500
 """How many windows or services a query names at most."""
@@ -103,10 +105,36 @@ class Changes:
     """Rows of windows of one length, as they are to be written: new ones, and those that changed."""
 
     resolution: Resolution
-    new: Sequence[Mapping[str, Any]]
-    more: Sequence[Mapping[str, Any]]
-    seen: Sequence[Mapping[str, Any]] = ()
+    new: Sequence["New"]
+    more: Sequence["More"]
+    seen: Sequence["Seen"] = ()
     """What looks saw in their place."""
+
+
+class New(NamedTuple):
+    """A window that is not stored yet."""
+
+    start: int
+    series: Series
+    calls: int
+    body: bytes
+
+
+class More(NamedTuple):
+    """What is counted now in a window that is stored, by the id of its row."""
+
+    of: int
+    now: int
+    counted: bytes
+
+
+class Seen(NamedTuple):
+    """A minute of a series as a look has seen it."""
+
+    minute: int
+    series: Series
+    looked_at: float
+    body: bytes
 
 
 WasSeen = Callable[[int, Series], float | None]
@@ -123,17 +151,17 @@ def added(
 
     It reads, and takes its time; ``write`` is quick. Nobody else may write windows in between.
     """
-    seen: list[dict[str, Any]] = []
+    seen: list[Seen] = []
 
     def keep(minute: int, series: Series, body: bytes) -> None:
         if (looked_at := was_seen(minute, series)) is not None:
-            seen.append({"minute": minute, **series._asdict(), "looked_at": looked_at, "body": body})
+            seen.append(Seen(minute, series, looked_at, body))
 
     by_start: dict[int, dict[Series, Window]] = defaultdict(dict)
     for window in windows:
         by_start[window.minute][window.series] = window
-    new: list[dict[str, Any]] = []
-    more: list[dict[str, Any]] = []
+    new: list[New] = []
+    more: list[More] = []
     for start, by_series in by_start.items():
         for row in _rows_beside(session, resolution, start, by_series):
             series = _series(row)
@@ -141,12 +169,12 @@ def added(
                 keep(start, series, row.body)
                 stored = _window(resolution, row)
                 stored.merge(by_series.pop(series))
-                more.append({"of": row.id, "now": stored.calls, "counted": window_to_bytes(stored)})
+                more.append(More(row.id, stored.calls, window_to_bytes(stored)))
         # What is taken back of a window that was forgotten since is no window.
         fresh = [one for one in by_series.values() if one.calls > 0]
         for one in fresh:
             keep(start, one.series, b"")
-        new += [_new(resolution, _bounded(resolution, one)) for one in fresh]
+        new += [_new(_bounded(resolution, one)) for one in fresh]
     return Changes(resolution, new, more, seen)
 
 
@@ -166,20 +194,20 @@ def write(session: Session, changes: Changes) -> None:
     """Write down what ``added`` or ``rolled_up`` gave."""
     table, _ = _table(changes.resolution)
     connection = session.connection()
-    for some in _few(changes.new):
-        connection.execute(insert(table), some)
-    for some in _few(changes.seen):
-        connection.execute(insert(_SEEN), some)
+    for new in _few(changes.new):
+        connection.execute(insert(table), [_row_of(changes.resolution, one) for one in new])
+    for seen in _few(changes.seen):
+        connection.execute(insert(_SEEN), [_row_of_seen(one) for one in seen])
     place = table.c.id == bindparam("of")
     counted: dict[str, Any] = {"calls": bindparam("now"), "body": bindparam("counted")}
-    for some in _few([one for one in changes.more if one["now"] > 0]):
-        connection.execute(update(table).where(place).values(counted), some)
+    for more in _few([one for one in changes.more if one.now > 0]):
+        connection.execute(update(table).where(place).values(counted), [one._asdict() for one in more])
     # Of which all calls were taken back: without calls it would still name a minute and a series.
-    if empty := [{"of": one["of"]} for one in changes.more if one["now"] <= 0]:
+    if empty := [{"of": one.of} for one in changes.more if one.now <= 0]:
         connection.execute(delete(table).where(place), empty)
 
 
-def _few(rows: Sequence[Mapping[str, Any]]) -> Iterator[Sequence[Mapping[str, Any]]]:
+def _few(rows: Sequence[T]) -> Iterator[Sequence[T]]:
     """The rows, few at a time: SQLAlchemy makes several copies of all that it is handed at once."""
     for at in range(0, len(rows), WRITTEN_AT_A_TIME):
         yield rows[at : at + WRITTEN_AT_A_TIME]
@@ -278,7 +306,7 @@ def rolled_up(
     by_series: dict[Series, list[Window]] = defaultdict(list)
     for window in windows_of(session, resolution.finer, ids):
         by_series[window.series].append(window)
-    new: list[dict[str, Any]] = []
+    new: list[New] = []
     lost = 0
     for series, found in by_series.items():
         whole = Window(start, series, ambiguous_nano=0)
@@ -287,7 +315,7 @@ def rolled_up(
             whole.merge(window)
         lost += whole.chosen.cut(ROLLED_VALUES_MAX)
         if whole.calls > 0:
-            new.append(_new(resolution, whole))
+            new.append(_new(whole))
     return Changes(resolution, new, ()), lost
 
 
@@ -377,13 +405,21 @@ def _of(resolution: Resolution, query: Select[Any]) -> Select[Any]:
     return query.where(_ROLL_UPS.c.length_s == int(resolution))
 
 
-def _new(resolution: Resolution, window: Window) -> dict[str, Any]:
+def _new(window: Window) -> New:
+    return New(window.minute, window.series, window.calls, window_to_bytes(window))
+
+
+def _row_of(resolution: Resolution, new: New) -> dict[str, Any]:
     place = (
-        {"minute": window.minute}
+        {"minute": new.start}
         if resolution is Resolution.MINUTE
-        else {"length_s": int(resolution), "start": window.minute}
+        else {"length_s": int(resolution), "start": new.start}
     )
-    return {**place, **window.series._asdict(), "calls": window.calls, "body": window_to_bytes(window)}
+    return {**place, **new.series._asdict(), "calls": new.calls, "body": new.body}
+
+
+def _row_of_seen(seen: Seen) -> dict[str, Any]:
+    return {"minute": seen.minute, **seen.series._asdict(), "looked_at": seen.looked_at, "body": seen.body}
 
 
 def _bounded(resolution: Resolution, window: Window) -> Window:

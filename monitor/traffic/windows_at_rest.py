@@ -6,7 +6,7 @@ to where it is done: whoever is stopped at any point finds windows and mark as t
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -16,7 +16,7 @@ from sqlmodel import Session
 from ..database import Database
 from . import store
 from .lookout import AGE_MAX_S
-from .roll_ups import ROLL_UPS, ROLLED_VALUES_MAX, Keep, Part, Resolution, parts
+from .roll_ups import ROLL_UPS, ROLLED_VALUES_MAX, Keep, Part, Resolution, Rolled, parts
 from .windows.series import Series
 from .windows.window import Window
 
@@ -62,11 +62,11 @@ class Looks:
         # What was written since the last look none has seen. Of what was not written lately, some look has.
         return None if self._written.get((minute, series)) == self.at else self.at
 
-    def changed(self, windows: Iterable[Window]) -> None:
-        """Take note that these windows were written now."""
+    def changed(self, places: Iterable[tuple[int, Series]]) -> None:
+        """Take note that the windows of these minutes and series were written now."""
         if self.at is None:
             return
-        self._written |= {(one.minute, one.series): self.at for one in windows}
+        self._written |= dict.fromkeys(places, self.at)
         if len(self._written) > WRITTEN_MAX:
             self._written = {place: at for place, at in self._written.items() if at == self.at}
 
@@ -83,12 +83,15 @@ class WindowsAtRest:
         self._final: float | None = None
         self._changed: set[int] = set()
 
-    async def fold(self, windows: Iterable[Window], folding: Folding, now: float) -> None:
-        """Add ``windows``, all that was counted until ``now``, to the stored ones. Hold ``lock``."""
-        windows = list(windows)
-        changes, hours = await self._database.aread(
-            partial(_added, windows=windows, was_seen=self.looks.was_seen)
-        )
+    async def fold(self, pieces: AsyncIterable[Sequence[Window]], folding: Folding, now: float) -> int:
+        """Add all windows that were counted until ``now`` to the stored ones; gives how many. Hold ``lock``.
+
+        They come few at a time: what is to be written of them takes a small part of the room that they take.
+        """
+        adding = _Adding(self.looks.was_seen)
+        async for windows in pieces:
+            await self._database.aread(partial(adding.add, windows=windows))
+        changes = await self._database.aread(adding.changes)
 
         def work(session: Session) -> None:
             for one in changes:
@@ -97,9 +100,10 @@ class WindowsAtRest:
             store.forget_requests(session, folding.first_request)
 
         await self._database.awrite(work)
-        self.looks.changed(windows)
-        self._changed |= hours
+        self.looks.changed(adding.places)
+        self._changed |= {Resolution.HOUR.start_of(minute) for minute, _ in adding.places}
         self._final = now - FINAL_AFTER_S
+        return len(adding.places)
 
     async def roll_up(self) -> int:
         """Roll up the hours and days that are over for good, a bounded number; gives how many windows were read."""
@@ -195,28 +199,40 @@ def _next(session: Session, resolution: Resolution, final: float) -> int | None:
     return start if start is not None and start < rolled.may_reach(resolution, final) else None
 
 
-def _added(
-    session: Session, windows: Sequence[Window], was_seen: store.WasSeen
-) -> tuple[list[store.Changes], set[int]]:
-    """What is to be written of minutes, and of hours and days that are rolled up already; and which hours those are."""
-    rolled = store.rolled(session)
-    changes = [store.added(session, Resolution.MINUTE, windows, was_seen)]
-    for resolution in ROLL_UPS:
-        late = [one for one in windows if one.minute < rolled.through(resolution)]
-        if late:
-            changes.append(store.added(session, resolution, _longer(resolution, late)))
-    return changes, {Resolution.HOUR.start_of(one.minute) for one in windows}
+class _Adding:
+    """What is to be written of windows that are folded: minutes, and hours and days that are rolled up already."""
+
+    def __init__(self, was_seen: store.WasSeen) -> None:
+        """Start with none; ``was_seen`` says which of the stored minutes a look has seen."""
+        self.places: list[tuple[int, Series]] = []
+        """The minutes and series of the windows."""
+        self._was_seen = was_seen
+        self._rolled: Rolled | None = None
+        self._minutes: list[store.Changes] = []
+        self._longer: dict[Resolution, dict[tuple[int, Series], Window]] = {one: {} for one in ROLL_UPS}
+
+    def add(self, session: Session, windows: Sequence[Window]) -> None:
+        """Add some windows, of other minutes and series than before."""
+        self._rolled = rolled = self._rolled or store.rolled(session)
+        self._minutes.append(store.added(session, Resolution.MINUTE, windows, self._was_seen))
+        for resolution, longer in self._longer.items():
+            for window in windows:
+                if window.minute < rolled.through(resolution):
+                    _add_up(longer, resolution, window)
+        self.places += [(one.minute, one.series) for one in windows]
+
+    def changes(self, session: Session) -> list[store.Changes]:
+        """All of it. Hours and days are read last, for each has minutes that came at different times."""
+        longer = [(resolution, windows.values()) for resolution, windows in self._longer.items() if windows]
+        return self._minutes + [store.added(session, resolution, windows) for resolution, windows in longer]
 
 
-def _longer(resolution: Resolution, windows: Iterable[Window]) -> list[Window]:
-    """The windows added up to those of this length."""
-    found: dict[tuple[int, Series], Window] = {}
-    for window in windows:
-        start = resolution.start_of(window.minute)
-        whole = found.setdefault((start, window.series), Window(start, window.series, ambiguous_nano=0))
-        whole.chosen.values_max = ROLLED_VALUES_MAX
-        whole.merge(window)
-    return list(found.values())
+def _add_up(longer: dict[tuple[int, Series], Window], resolution: Resolution, window: Window) -> None:
+    """Add a window to the one of this length that it is part of."""
+    start = resolution.start_of(window.minute)
+    whole = longer.setdefault((start, window.series), Window(start, window.series, ambiguous_nano=0))
+    whole.chosen.values_max = ROLLED_VALUES_MAX
+    whole.merge(window)
 
 
 def _together(ids: dict[Series, list[int]]) -> Iterator[list[int]]:

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from folded import in_pieces
 from watched_bot import suite_of
 
 from canaries.suite_history import versions
@@ -47,7 +48,7 @@ async def test_calls_of_the_last_hour_without_a_series_of_their_own_are_told(
     minute = minute_of((clock.now() - ago).timestamp())
     rest = WindowsAtRest(database, Keep())
     async with rest.lock:
-        await rest.fold([Window(minute, series, 1_234)], Folding(0, 0), minute)
+        await rest.fold(in_pieces([Window(minute, series, 1_234)]), Folding(0, 0), minute)
     note = (await status.status()).ingest.note
     assert ('1,234 calls of the last hour are counted under "(other series)"' in note) is is_told
     assert ("more than 4,000 series" in note) is is_told

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 import pytest
+from folded import in_pieces
 from watched_bot import DRIFTED, Bot
 
 from alerts.incident import NoticeKind
@@ -79,7 +80,7 @@ async def fire(database: Database, watch: WatchConfig, seen: list[Window], now: 
     """The message about an incident of the watch, whose windows are stored."""
     rest = WindowsAtRest(database, Keep())
     async with rest.lock:
-        await rest.fold(seen, Folding(0, 0), seen[-1].minute)
+        await rest.fold(in_pieces(seen), Folding(0, 0), seen[-1].minute)
     look = Look(watch, judge(watch, seen, now))
     [transition] = database.write(lambda session: receive(session, [(look.verdict(), look.rule())], now))
     assert transition.incident is not None

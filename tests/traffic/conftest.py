@@ -154,8 +154,8 @@ class CountingMetrics:
     def count_spans(self, result: str, spans: int) -> None:
         self.spans[result] += spans
 
-    def count_call(self, labels: Mapping[str, str], by: int = 1) -> None:
-        self.calls[tuple(labels.values())] += by
+    def count_call(self, labels: tuple[str, ...], by: int = 1) -> None:
+        self.calls[labels] += by
 
     def count_unpriced(self, service: str, model: str, by: int = 1) -> None:
         self.unpriced[service, model] += by

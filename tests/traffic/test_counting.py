@@ -17,7 +17,7 @@ from monitor.traffic.rows import EVERYDAY_MAX, RECORD, rows_of
 from monitor.traffic.sightings import FACTS, Shapes, Sighting, call_of
 from monitor.traffic.watches.config import WatchConfig
 from monitor.traffic.watches.marking import Marking
-from monitor.traffic.windows import at_once, heap
+from monitor.traffic.windows import heap, window_book
 from monitor.traffic.windows.exemplars import Kind
 from monitor.traffic.windows.histogram import BUCKETS, buckets_of, nano
 from monitor.traffic.windows.series import OVERFLOW
@@ -156,7 +156,7 @@ def test_calls_are_counted_in_steps_and_others_come_in_between(
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(heap, "HEAP_MAX", 4)
-        patch.setattr(at_once, "TAKEN_AT_A_TIME", 1)
+        patch.setattr(window_book, "PIECE", 1)
         counting = Counting(scanner=counter)
         for first in range(0, len(many), at_a_time):
             batch = counting.settle(rows_of(many[first : first + at_a_time]), NOON)
@@ -166,8 +166,10 @@ def test_calls_are_counted_in_steps_and_others_come_in_between(
         unfolded = counting.take(NOON)
         while counting.finish(unfolded):
             pass
-    assert len(unfolded.windows) == len(list(unfolded.windows))  # nothing was left for the last moment
-    assert told(unfolded.windows) == told(one_by_one(many))
+    if counter is None:
+        assert len(unfolded.windows) == len(list(unfolded.windows))  # nothing was left for the last moment
+    for _ in range(2):  # who looks takes nothing out
+        assert told(unfolded.windows) == told(one_by_one(many))
 
 
 @settings(max_examples=100, deadline=None)
@@ -256,7 +258,7 @@ def test_the_scanner_counts_values_at_the_edges_of_buckets_as_numpy_does() -> No
     counts, n = built_scanner().Counts(*BUCKETS), len(values)
     counts.know(np.zeros(1, np.int32), bytes([2]))
     counts.add(np.zeros(n, RECORD), np.zeros(n, np.int64), values, np.zeros(n, np.int64))
-    measures, _, (slowest, dearest, failed) = counts.take(0)
+    measures, _, (slowest, dearest, failed) = counts.window(0)
     buckets, total_nano = measures[2]
     assert buckets == Counter(buckets_of(values).tolist())
     assert total_nano == sum(nano(values).tolist())
@@ -270,7 +272,7 @@ def test_the_scanner_counts_a_sum_that_no_64_bits_hold() -> None:
     costs = np.full(n, 5e9)
     for _ in range(3):
         counts.add(np.zeros(n, RECORD), np.zeros(n, np.int64), costs, np.zeros(n, np.int64))
-    assert counts.take(0)[0][2][1] == 3 * n * 5 * 10**18
+    assert counts.window(0)[0][2][1] == 3 * n * 5 * 10**18
 
 
 @settings(max_examples=100, deadline=None)
@@ -298,6 +300,6 @@ def test_the_scanner_refuses_calls_of_groups_and_windows_that_nobody_told_it_of(
         counts.know(np.full(1, -1, np.int32), bytes([0]))
     for number in (1, -1):
         with pytest.raises(IndexError):
-            counts.take(number)
+            counts.window(number)
     with pytest.raises(TypeError, match="made once"):
         counts.__init__(*BUCKETS)

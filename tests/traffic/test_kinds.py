@@ -99,7 +99,7 @@ def test_calls_are_grouped_by_minute_and_shape_and_keep_their_groups(sightings) 
     assert groups.of(rows, series).tolist() == [0, 1, 0, 2]
     assert groups.of(numbered(late, *sightings), series).tolist() == [2, 0, 1, 0]
     assert asked[:3] == [("shop", first), ("desk", first), ("shop", first + 60)]
-    assert [minute for minute, _, _ in groups.all] == [first, first, first + 60]
+    assert [minute for minute, _ in groups.places] == [first, first, first + 60]
 
 
 def test_where_there_was_no_room_for_a_series_it_is_asked_for_again(sightings) -> None:
@@ -116,7 +116,7 @@ def test_shapes_of_one_series_share_a_window(sightings) -> None:
     failed = replace(sightings[0].shape, error=True, error_class=ErrorClass.AUTH)
     other = sightings[0]._replace(shape=failed)
     groups.of(numbered(sightings[0], other, sightings[1]), lambda shape, minute: series_of(shape))
-    assert (len(groups.all), len(groups.windows)) == (3, 2)
+    assert (len(groups), len(groups.places)) == (3, 2)
 
 
 def test_shapes_that_are_counted_alike_share_a_group_however_many_there_are(sightings) -> None:
@@ -128,7 +128,7 @@ def test_shapes_that_are_counted_alike_share_a_group_however_many_there_are(sigh
     cut = sightings[0]._replace(shape=replace(shape, finish_reason=FinishReason.LENGTH))
     for one in (*alike, cut):
         groups.of(numbered(one), lambda shape, minute: OVERFLOW)
-    assert [(series, shape.finish_reason) for _, shape, series in groups.all] == [
+    assert [(groups.place(one)[1], shape.finish_reason) for one, shape in enumerate(groups.shapes)] == [
         (OVERFLOW, shape.finish_reason),
         (OVERFLOW, FinishReason.LENGTH),
     ]

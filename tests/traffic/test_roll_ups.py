@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from folded import in_pieces
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import event
@@ -45,7 +46,7 @@ def rest(database: Database) -> WindowsAtRest:
 
 async def fold(rest: WindowsAtRest, windows: Iterable[Window] = (), now: float = NOON) -> None:
     async with rest.lock:
-        await rest.fold(windows, Folding(0, 0), now)
+        await rest.fold(in_pieces(windows), Folding(0, 0), now)
 
 
 async def read(
@@ -104,9 +105,15 @@ async def test_what_was_missed_while_nothing_ran_is_rolled_up_and_pauses_are_pas
 async def test_calls_that_come_after_all_count_in_the_minute_the_hour_and_the_day(rest, database) -> None:
     await fold(rest, [window(MIDNIGHT), window(MIDNIGHT + DAY)], now=NOON + 10 * DAY)
     await rest.roll_up()
-    await fold(rest, [window(MIDNIGHT), window(MIDNIGHT + 60, DESK)], now=NOON + 10 * DAY)
+    late = [
+        window(MIDNIGHT),
+        window(MIDNIGHT + 60, DESK),
+        window(MIDNIGHT + 120),
+        window(MIDNIGHT + 120, DESK),
+    ]
+    await fold(rest, late, now=NOON + 10 * DAY)
     for resolution in Resolution:
-        assert sum(one.calls for one in stored(database, resolution)) == 4, resolution
+        assert sum(one.calls for one in stored(database, resolution)) == 6, resolution
 
 
 async def test_calls_that_come_while_an_hour_is_rolled_up_are_in_it_once(rest, database) -> None:

@@ -197,13 +197,15 @@ class Index:
             self._service(shape)
 
     def is_mixed(self, rows: Rows) -> Marks:
-        """Which of the reports are of services with several emitters; and the first of each shape that is not known."""
+        """Which of the reports are of services with several emitters; and the first of each shape that makes it so."""
         marks: Marks = np.zeros(len(rows), np.bool_)
         is_plain = self._is_plain(rows.kinds)
         left = np.flatnonzero(~is_plain[rows.kind])
         for kind in np.unique(rows.kind[left]).tolist():
             shape = rows.shapes[kind]
             service = self._service_of.get(shape)
+            if service is None and self._changes_nothing(shape):
+                service = self._learn(shape)
             if (service or self._services.get(_service_key(shape), _NO_SERVICE)).is_mixed:
                 marks |= rows.kind == kind
             elif service is not None:
@@ -211,6 +213,12 @@ class Index:
             if service is None:
                 marks |= _is_first(rows.kind == kind)
         return marks
+
+    def _changes_nothing(self, shape: Shape) -> bool:
+        """Whether a shape that is not known may be learnt as it is, without a look at the reports that came before."""
+        emitters = self._services.get(_service_key(shape), _NO_SERVICE).emitters
+        has_room = len(self._service_of) < 2 * SHAPES_MAX
+        return has_room and not shape.is_ending and emitters <= {shape.emitter}
 
     def _is_plain(self, kinds: Kinds) -> Marks:
         """Of which kinds it is known that they are of services with one emitter."""

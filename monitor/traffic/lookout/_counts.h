@@ -6,7 +6,7 @@
  */
 
 #define BASES 4
-#define TALLY_ROOM 32 /* slots of a window to begin with, a power of two */
+#define TALLY_ROOM 16 /* slots of a window to begin with, a power of two */
 #define BUCKETS_MAX 4095
 #define WINDOWS_MAX (1 << 24)
 #define PARTS 128
@@ -54,7 +54,7 @@ typedef struct {
     Py_ssize_t windows_count, groups_count, windows_room, groups_room;
 } Counts;
 
-/* Room for one of `size` bytes more at `many`. 0 with an exception. */
+/* Room for so many of `size` bytes at `many`; what is in it is not said. 0 with an exception. */
 static int make_room(void **many, Py_ssize_t *room, Py_ssize_t wanted, size_t size)
 {
     if (wanted <= *room)
@@ -65,7 +65,6 @@ static int make_room(void **many, Py_ssize_t *room, Py_ssize_t wanted, size_t si
         PyErr_NoMemory();
         return 0;
     }
-    memset((char *)made + (size_t)*room * size, 0, (size_t)(more - *room) * size);
     *many = made;
     *room = more;
     return 1;
@@ -260,8 +259,8 @@ static PyObject *counts_know(Counts *self, PyObject *arguments)
         done = done &&
                make_room((void **)&self->windows, &self->windows_room, (Py_ssize_t)group->window + 1, sizeof(Window));
         if (done) {
-            if (self->windows_count <= group->window)
-                self->windows_count = group->window + 1;
+            while (self->windows_count <= group->window)
+                memset(&self->windows[self->windows_count++], 0, sizeof(Window));
             self->groups_count++;
         }
     }
@@ -366,18 +365,12 @@ static PyObject *telling_of(const Window *window)
     return all;
 }
 
-static void empty(Window *window)
-{
-    PyMem_Free(window->slots);
-    memset(window, 0, sizeof *window);
-}
+PyDoc_STRVAR(counts_window_doc,
+"window(number) -> (measures, cached, telling)\n--\n\n"
+"What was counted of a window: of each measure the buckets and the sum in billionths, the cached tokens, and the\n"
+"slowest, dearest and failed calls, each with its value and ids.");
 
-PyDoc_STRVAR(counts_take_doc,
-"take(window) -> (measures, cached, telling)\n--\n\n"
-"Take out what was counted of a window: of each measure the buckets and the sum in billionths, the cached tokens, and\n"
-"the slowest, dearest and failed calls, each with its value and ids. It counts on from nothing.");
-
-static PyObject *counts_take(Counts *self, PyObject *number)
+static PyObject *counts_window(Counts *self, PyObject *number)
 {
     Py_ssize_t place = PyNumber_AsSsize_t(number, PyExc_IndexError);
     if (place == -1 && PyErr_Occurred())
@@ -386,29 +379,25 @@ static PyObject *counts_take(Counts *self, PyObject *number)
         PyErr_SetString(PyExc_IndexError, "there is no such window");
         return NULL;
     }
-    Window *window = &self->windows[place];
+    const Window *window = &self->windows[place];
     PyObject *measures = measures_of(self, window), *telling = measures == NULL ? NULL : telling_of(window);
-    PyObject *taken = telling == NULL ? NULL : Py_BuildValue("(OLO)", measures, (long long)window->cached, telling);
+    PyObject *told = telling == NULL ? NULL : Py_BuildValue("(OLO)", measures, (long long)window->cached, telling);
     Py_XDECREF(measures);
     Py_XDECREF(telling);
-    if (taken != NULL)
-        empty(window);
-    return taken;
+    return told;
 }
 
 PyDoc_STRVAR(counts_calls_doc,
 "calls() -> bytes\n--\n\n"
-"Take out how many calls of each group there were, for each of the bases (64 bits each).");
+"How many calls of each group there were, for each of the bases (64 bits each).");
 
 static PyObject *counts_calls(Counts *self, PyObject *nothing)
 {
     (void)nothing;
-    PyObject *taken = PyBytes_FromStringAndSize(NULL, self->groups_count * BASES * 8);
-    for (Py_ssize_t i = 0; taken != NULL && i < self->groups_count; i++) {
-        memcpy(PyBytes_AS_STRING(taken) + i * BASES * 8, self->groups[i].calls, BASES * 8);
-        memset(self->groups[i].calls, 0, BASES * 8);
-    }
-    return taken;
+    PyObject *calls = PyBytes_FromStringAndSize(NULL, self->groups_count * BASES * 8);
+    for (Py_ssize_t i = 0; calls != NULL && i < self->groups_count; i++)
+        memcpy(PyBytes_AS_STRING(calls) + i * BASES * 8, self->groups[i].calls, BASES * 8);
+    return calls;
 }
 
 PyDoc_STRVAR(counts_doc,
@@ -452,7 +441,7 @@ static void counts_dealloc(Counts *self)
 static PyMethodDef counts_methods[] = {
     {"know", (PyCFunction)counts_know, METH_VARARGS, counts_know_doc},
     {"add", (PyCFunction)counts_add, METH_VARARGS, counts_add_doc},
-    {"take", (PyCFunction)counts_take, METH_O, counts_take_doc},
+    {"window", (PyCFunction)counts_window, METH_O, counts_window_doc},
     {"calls", (PyCFunction)counts_calls, METH_NOARGS, counts_calls_doc},
     {NULL, NULL, 0, NULL},
 };

@@ -5,7 +5,7 @@ from dataclasses import replace
 from ..dialects import Dialect, NoCall, Report, dialect_of, examine, is_worth_a_look
 from ..dialects.kinds import kind_of
 from ..otlp import Span
-from ..sightings import FACTS, Shape, Shapes, Sighting, sighting_of
+from ..sightings import Shapes, Sighting, facts_of, sighting_of
 from .found import Watch
 from .notation import Notation
 from .origin import Origin, chosen_of
@@ -163,7 +163,7 @@ class Book:
         is_same = (
             given is not None
             and given[1:] == sighting._replace(checks=())[1:]
-            and _facts(given.shape) == _facts(sighting.shape)
+            and facts_of(given.shape) == facts_of(sighting.shape)
         )
         return plan if is_same else None
 
@@ -199,7 +199,3 @@ def _tells_kind(span: Span, dialect: Dialect) -> bool:
     """Whether an attribute of the span says what it is, so that its name is not looked at."""
     kind = kind_of(span, dialect)
     return isinstance(kind, NoCall) or kind.source in span.attributes
-
-
-def _facts(shape: Shape) -> tuple[object, ...]:
-    return tuple(getattr(shape, name) for name in FACTS)

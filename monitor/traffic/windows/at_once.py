@@ -1,10 +1,10 @@
 """Calls that are counted as they come: what ``heap`` does for thousands at a time, the scanner in C does at once.
 
-What it counted is taken out when somebody looks, window by window.
+What it counted becomes windows when somebody looks, one by one: as Python objects they take ten times as much room.
 """
 
-from collections.abc import Callable, Iterator
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -14,98 +14,72 @@ from .exemplars import Exemplar, Kind
 from .groups import Groups
 from .heap import count_kind
 from .histogram import BUCKETS
-from .series import Series
 from .window import HISTOGRAMS, Window
-
-TAKEN_AT_A_TIME = 32
-"""Of so many windows it is taken out in one step, which takes a few milliseconds."""
 
 _IS_ERROR, _HAS_LATENCY = 1, 2
 _TELLING = (Kind.SLOWEST, Kind.DEAREST, Kind.FAILED)
 
-WindowOf = Callable[[int, Series], Window]
-
 
 class AtOnce:
-    """Calls that were counted and are in no window yet."""
+    """Calls that were counted and are in no window."""
 
     def __init__(self, groups: Groups, scanner: ModuleType) -> None:
         """Start with none. Calls will be of these groups; ``scanner`` is the one in C."""
         self._groups = groups
         self._counts = scanner.Counts(*BUCKETS)
-        self._known = self._windows = 0
-        self._steps: Iterator[None] = iter(())
-        self.is_empty = True
-        """Nothing was counted but what ``step`` goes on with."""
-        self.is_counting = False
-        """Whether some of what was counted is taken out: ``step`` goes on with it."""
+        self._known = 0
 
     def __len__(self) -> int:
-        """How many windows the calls belong to that were not asked for yet."""
-        return len(self._groups.windows) - self._windows
-
-    @property
-    def is_full(self) -> bool:
-        """Nothing waits, however much was counted."""
-        return False
+        """How many windows the calls belong to, or a few more."""
+        return len(self._groups.places)
 
     def add(self, rows: Rows, group: Integers, cost_usd: Floats, basis: Integers) -> None:
         """Count the calls of the rows, each in its group, with what it cost and how sure that is, by number."""
         self._know()
         self._counts.add(rows.records, group, cost_usd, basis)
-        self.is_empty = False
 
     def _know(self) -> None:
-        new = self._groups.all[self._known :]
+        new = self._groups.shapes[self._known :]
         if new:
             flags = [
                 _IS_ERROR * shape.error
                 | _HAS_LATENCY * (not shape.error or shape.error_class is ErrorClass.TIMEOUT)
-                for _, shape, _ in new
+                for shape in new
             ]
-            windows = [self._groups.windows[minute, series] for minute, _, series in new]
-            self._counts.know(np.array(windows, np.int32), bytes(flags))
-            self._known = len(self._groups.all)
+            self._counts.know(self._groups.windows[self._known :], bytes(flags))
+            self._known = len(self._groups)
 
-    def begin(self, window_of: WindowOf) -> None:
-        """Begin to take out what was counted to the windows of its minutes and series; follow with ``step``."""
-        self._finish()
-        if not self.is_empty:
-            self._steps = self._take(window_of)
-            self.is_counting = True
-        self.is_empty, self._windows = True, len(self._groups.windows)
+    def look(self) -> "Look":
+        """What was counted until now. Nothing must be counted while it is looked at."""
+        self._know()
+        return Look(self._groups, self._counts)
 
-    def step(self) -> None:
-        """Go on with what was begun, for a few milliseconds."""
-        self.is_counting = next(self._steps, _NO_MORE) is not _NO_MORE
 
-    def count(self, window_of: WindowOf) -> None:
-        """Take out all of it now; nothing is left."""
-        self.begin(window_of)
-        self._finish()
+class Look:
+    """What was counted of windows, each of which is filled when it is asked for."""
 
-    def _finish(self) -> None:
-        while self.is_counting:
-            self.step()
+    def __init__(self, groups: Groups, counts: Any) -> None:
+        """Look at the counts in C of the calls of these groups."""
+        self._shapes, self._counts = groups.shapes, counts
+        self._bases = np.frombuffer(counts.calls(), np.int64).reshape(-1, len(BASES))
+        self._calls = self._bases.sum(axis=1)
+        windows, n = np.array(groups.windows, np.int64), len(groups.places)
+        # The groups of each window one after the other, and where those of each begin.
+        self._order = np.argsort(windows, kind="stable")
+        self._begins = np.searchsorted(windows[self._order], np.arange(n + 1))
+        counted = np.flatnonzero(np.bincount(windows, self._calls, n))
+        self.windows = {groups.places[number]: number for number in counted.tolist()}
+        """The numbers of the windows in which calls were counted."""
 
-    def _take(self, window_of: WindowOf) -> Iterator[None]:
-        bases = np.frombuffer(self._counts.calls(), np.int64).reshape(-1, len(BASES))
-        calls = bases.sum(axis=1)
-        used = np.flatnonzero(calls).tolist()
-        numbers: dict[int, Window] = {}
-        for number in used:
-            minute, shape, series = self._groups.all[number]
-            window = window_of(minute, series)
-            numbers[self._groups.windows[minute, series]] = window
-            count_kind(window, shape, int(calls[number]), bases[number].tolist())
-        yield
-        for place, (number, window) in enumerate(numbers.items()):
-            self._take_window(number, window)
-            if place % TAKEN_AT_A_TIME == TAKEN_AT_A_TIME - 1:
-                yield
-
-    def _take_window(self, number: int, window: Window) -> None:
-        measures, cached, telling = self._counts.take(number)
+    def add_to(self, window: Window) -> None:
+        """Count in the window what was counted of its minute and series."""
+        number = self.windows.get((window.minute, window.series))
+        if number is None:
+            return
+        for group in self._order[self._begins[number] : self._begins[number + 1]].tolist():
+            if calls := int(self._calls[group]):
+                count_kind(window, self._shapes[group], calls, self._bases[group].tolist())
+        measures, cached, telling = self._counts.window(number)
         window.cached_tokens += cached
         for name, (buckets, total_nano) in zip(HISTOGRAMS, measures, strict=True):
             if buckets:
@@ -115,6 +89,3 @@ class AtOnce:
                 window.exemplars.offer(
                     kind, [Exemplar(value, ids[:16].hex(), ids[16:].hex()) for value, ids in found]
                 )
-
-
-_NO_MORE = object()

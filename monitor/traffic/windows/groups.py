@@ -1,5 +1,10 @@
-"""Calls in groups that are counted alike: those of one minute and series that ended in the same way."""
+"""Calls in groups that are counted alike: those of one minute and series that ended in the same way.
 
+All shapes of a group say the same of how a call ended, which is what is counted of a shape: shapes may be without
+number, as where each call has a service of its own, and groups are not.
+"""
+
+from array import array
 from collections.abc import Callable
 
 import numpy as np
@@ -10,15 +15,14 @@ from ..rows import Integers, Marks, Rows
 from ..sightings import Shape
 from .series import OVERFLOW, Series, minute_of
 
-Group = tuple[int, Shape, Series]
-"""The minute in which calls ended, a shape of theirs, and the series in which they are counted.
-
-All shapes of a group say the same of how a call ended, which is what is counted of a shape: shapes may be without
-number, as where each call has a service of its own, and groups are not.
-"""
+Place = tuple[int, Series]
+"""The minute and the series of a window."""
 
 SeriesOf = Callable[[Shape, int], Series]
 """In which series calls of a shape are counted that ended in a minute."""
+
+_ENDINGS_MAX = 1_024
+"""More ways for a call to end than there are."""
 
 _NONE = -1
 _NANO = 1e9
@@ -29,13 +33,30 @@ class Groups:
 
     def __init__(self) -> None:
         """Start with none."""
-        self.all: list[Group] = []
-        self.windows: dict[tuple[int, Series], int] = {}
-        """The windows in which they are counted, each with a number."""
-        self._numbers: dict[object, int] = {}
+        self.shapes: list[Shape] = []
+        """A shape of the calls of each."""
+        self.windows = array("i")
+        """The number of the window in which the calls of each are counted."""
+        self.places: list[Place] = []
+        """The windows by their numbers."""
+        self._window_at: dict[Place, int] = {}
+        self._numbers: dict[int, int] = {}
+        self._endings: dict[object, int] = {}
+        self._minutes: dict[int, int] = {}
         self._over: set[int] = set()
         self._kinds: Kinds | None = None
         self._tables: dict[int, npt.NDArray[np.int32]] = {}
+
+    def __len__(self) -> int:
+        return len(self.shapes)
+
+    def place(self, number: int) -> Place:
+        """Where the calls of a group are counted."""
+        return self.places[self.windows[number]]
+
+    def close(self) -> None:
+        """Let go of all that finds the groups of calls: there will be no more of them."""
+        self._window_at, self._numbers, self._tables, self._kinds = {}, {}, {}, None
 
     def of(self, rows: Rows, series_of: SeriesOf, is_over: Marks | None = None) -> Integers:
         """The numbers of the groups of rows. ``series_of`` is asked in the order in which they came, once for most.
@@ -87,19 +108,30 @@ class Groups:
         return table
 
     def _number(self, rows: Rows, minute: int, kind: int, is_over: bool, series_of: SeriesOf) -> int:
+        minute = self._minutes.setdefault(minute, minute)  # one object for all windows of it
         shape = rows.shapes[kind]
-        group = (minute, shape, OVERFLOW if is_over else series_of(shape, minute))
+        series = OVERFLOW if is_over else series_of(shape, minute)
+        window = self._window(minute, series)
         ending = (shape.error, shape.error_class, shape.finish_reason)
-        number = self._numbers.setdefault((minute, group[2], ending), len(self.all))
-        if number == len(self.all):
-            self.all.append(group)
-            self.windows.setdefault((minute, group[2]), len(self.windows))
-        if group[2] is OVERFLOW:
+        # One number for both: tuples would take several times the room.
+        key = window * _ENDINGS_MAX + self._endings.setdefault(ending, len(self._endings))
+        number = self._numbers.setdefault(key, len(self.shapes))
+        if number == len(self.shapes):
+            self.shapes.append(shape)
+            self.windows.append(window)
+        if series is OVERFLOW:
             # Not kept in the table: when it is asked again, there may be room.
             self._over.add(number)
         elif self._kinds is rows.kinds:
             self._table(minute)[kind] = number
         return number
+
+    def _window(self, minute: int, series: Series) -> int:
+        place = (minute, series)
+        window = self._window_at.setdefault(place, len(self.places))
+        if window == len(self.places):
+            self.places.append(place)
+        return window
 
     def are_over(self, numbers: Integers) -> Marks:
         """Which of the calls in these groups are counted in the series for all that there is no other for."""

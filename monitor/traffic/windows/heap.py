@@ -13,7 +13,7 @@ from ..calls import BASES, CostBasis, ErrorClass
 from ..rows import Floats, Integers, Marks, Records, Rows, tokens_per_s
 from ..sightings import Shape
 from .exemplars import EXEMPLARS_MAX, Exemplar, Exemplars, Kind
-from .groups import Group, Groups
+from .groups import Groups, Place
 from .histogram import Histogram, buckets_of, nano
 from .series import Series
 from .tallies import count
@@ -60,7 +60,7 @@ class Heap:
 
     def __len__(self) -> int:
         """How many windows the calls belong to that were not asked for yet."""
-        return len(self._groups.windows) - self._windows
+        return len(self._groups.places) - self._windows
 
     @property
     def is_empty(self) -> bool:
@@ -87,9 +87,9 @@ class Heap:
         """Begin to count all calls in the windows of their minutes and series; follow with ``step``."""
         self._finish()
         if self._chunks:
-            self._steps = _steps(self._chunks, self._groups.all, window_of)
+            self._steps = _steps(self._chunks, self._groups, window_of)
             self.is_counting = True
-        self._chunks, self._n, self._windows = [], 0, len(self._groups.windows)
+        self._chunks, self._n, self._windows = [], 0, len(self._groups.places)
 
     def step(self) -> None:
         """Go on with what was begun, for a few milliseconds."""
@@ -109,7 +109,7 @@ _NO_MORE = object()
 
 
 def _steps(
-    chunks: Sequence[Records], groups: Sequence[Group], window_of: Callable[[int, Series], Window]
+    chunks: Sequence[Records], groups: Groups, window_of: Callable[[int, Series], Window]
 ) -> Iterator[None]:
     counting = _Count(chunks, groups)
     yield
@@ -119,16 +119,16 @@ def _steps(
 class _Count:
     """The calls of all chunks, one after the other."""
 
-    def __init__(self, chunks: Sequence[Records], groups: Sequence[Group]) -> None:
+    def __init__(self, chunks: Sequence[Records], groups: Groups) -> None:
         calls = self._calls = np.concatenate(chunks)
         of_all = calls["group"]
         used = np.flatnonzero(np.bincount(of_all, minlength=len(groups)))
-        groups = self._groups = [groups[number] for number in used.tolist()]
+        self._shapes = [groups.shapes[number] for number in used.tolist()]
         place = np.zeros(int(used[-1]) + 1, np.int64)
         place[used] = np.arange(len(used))
         # Several groups are counted in one window: they tell apart how calls ended.
-        places: dict[tuple[int, Series], int] = {}
-        self._place_of = [places.setdefault((minute, series), len(places)) for minute, _, series in groups]
+        places: dict[Place, int] = {}
+        self._place_of = [places.setdefault(groups.place(number), len(places)) for number in used.tolist()]
         self._places = list(places)
         self._group = place[of_all]
         self._window = np.array(self._place_of, np.int64)[self._group]
@@ -137,7 +137,7 @@ class _Count:
         self._cached = calls["cached_input_tokens"]
         self._duration, self._ttft, self._end = calls["duration_s"], calls["ttft_s"], calls["end_ns"]
         self._speed = tokens_per_s(self._output, self._duration, self._ttft)
-        self._is_error = np.array([shape.error for _, shape, _ in groups], np.bool_)[self._group]
+        self._is_error = np.array([shape.error for shape in self._shapes], np.bool_)[self._group]
 
     def into(self, window_of: Callable[[int, Series], Window]) -> Iterator[None]:
         windows = [window_of(minute, series) for minute, series in self._places]
@@ -161,7 +161,7 @@ class _Count:
             yield
 
     def _measures(self) -> Iterator[tuple[str, Floats, Marks]]:
-        is_timeout = [shape.error_class is ErrorClass.TIMEOUT for _, shape, _ in self._groups]
+        is_timeout = [shape.error_class is ErrorClass.TIMEOUT for shape in self._shapes]
         yield "latency_s", self._duration, ~self._is_error | np.array(is_timeout, np.bool_)[self._group]
         yield "ttft_s", self._ttft, ~np.isnan(self._ttft)
         yield "cost_usd", self._cost, ~np.isnan(self._cost)
@@ -171,12 +171,12 @@ class _Count:
 
     def _count_kinds(self, windows: Sequence[Window]) -> None:
         """Count what all calls of a group have in common, and how sure their costs are."""
-        n = len(self._groups)
+        n = len(self._shapes)
         calls = np.bincount(self._group, minlength=n).tolist()
         cached = np.bincount(self._group, np.maximum(self._cached, 0), n).tolist()
         keys = self._group * len(BASES) + self._basis
         bases = np.bincount(keys, minlength=n * len(BASES)).reshape(n, -1).tolist()
-        for place, (window, (_, shape, _)) in enumerate(zip(windows, self._groups, strict=True)):
+        for place, (window, shape) in enumerate(zip(windows, self._shapes, strict=True)):
             window.cached_tokens += int(cached[place])
             count_kind(window, shape, calls[place], bases[place])
 

@@ -58,16 +58,17 @@ class Admission:
         """Start with no series known."""
         self._series_max = series_max
         self._last_seen: dict[Series, int] = {}
+        self._held: dict[Series, Series] = {}
         self._looked_at = -1
 
     def admit(self, series: Series, minute: int) -> Series:
-        """The series itself, or ``OVERFLOW`` when too many others are active in that minute."""
+        """The series, always as the same object, or ``OVERFLOW`` when too many others are active in that minute."""
         last = self._last_seen.get(series)
         if last is None and not self._has_room(minute):
             return OVERFLOW
         if last is None or last < minute:
             self._last_seen[series] = minute
-        return series
+        return self._held.setdefault(series, series)
 
     def _has_room(self, minute: int) -> bool:
         if len(self._last_seen) < self._series_max:
@@ -79,4 +80,5 @@ class Admission:
         self._last_seen = {
             one: last for one, last in self._last_seen.items() if minute - last <= SERIES_IDLE_S
         }
+        self._held = {one: one for one in self._last_seen}
         return len(self._last_seen) < self._series_max
