@@ -65,7 +65,7 @@ def write_month(database: Database, series: int, calls: int) -> int:
         bodies = [_body(rng, calls * int(resolution) // 60) for _ in range(BODIES)]
         for start in track(starts, resolution.name.lower(), console=Console(stderr=True)):
             rows = [
-                {**_place(resolution, start), **name, "calls": count, "body": body}
+                store.New(start, name, count, body)
                 for number, name in enumerate(names)
                 for count, body in [bodies[(number * 31 + start // int(resolution)) % BODIES]]
             ]
@@ -85,18 +85,12 @@ def _note_rolled(session: Session) -> None:
     store.note_rolled(session, Resolution.DAY, DAYS_ROLLED)
 
 
-def _place(resolution: Resolution, start: int) -> dict[str, int]:
-    if resolution is Resolution.MINUTE:
-        return {"minute": start}
-    return {"length_s": int(resolution), "start": start}
-
-
-def _series(number: int) -> dict[str, str]:
+def _series(number: int) -> Series:
     service, kind = number % SERVICES, number // SERVICES
     model = f"model-{(service + kind) % 40}"
     return Series(
         f"service-{service}", "production", f"{kind % 4}", "chat", "openai", model, f"{model}-{kind // 4}"
-    )._asdict()
+    )
 
 
 def _body(rng: np.random.Generator, calls: int) -> tuple[int, bytes]:

@@ -73,9 +73,7 @@ def write_month(
                 for series, kind in kinds.items()
                 if (window := window_of(start, series, kind(start), step / HOUR_S, rng)).calls
             ]
-            store.write(
-                session, store.Changes(resolution, [store._new(resolution, one) for one in windows], ())
-            )
+            store.write(session, store.Changes(resolution, [store.New.of(one) for one in windows], ()))
         store.note_rolled(session, Resolution.HOUR, hours_rolled)
         store.note_rolled(session, Resolution.DAY, days_rolled)
 

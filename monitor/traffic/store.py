@@ -119,6 +119,11 @@ class New(NamedTuple):
     calls: int
     body: bytes
 
+    @classmethod
+    def of(cls, window: Window) -> "New":
+        """The window as it is to be stored."""
+        return cls(window.minute, window.series, window.calls, window_to_bytes(window))
+
 
 class More(NamedTuple):
     """What is counted now in a window that is stored, by the id of its row."""
@@ -174,7 +179,7 @@ def added(
         fresh = [one for one in by_series.values() if one.calls > 0]
         for one in fresh:
             keep(start, one.series, b"")
-        new += [_new(_bounded(resolution, one)) for one in fresh]
+        new += [New.of(_bounded(resolution, one)) for one in fresh]
     return Changes(resolution, new, more, seen)
 
 
@@ -315,7 +320,7 @@ def rolled_up(
             whole.merge(window)
         lost += whole.chosen.cut(ROLLED_VALUES_MAX)
         if whole.calls > 0:
-            new.append(_new(whole))
+            new.append(New.of(whole))
     return Changes(resolution, new, ()), lost
 
 
@@ -403,10 +408,6 @@ def _of(resolution: Resolution, query: Select[Any]) -> Select[Any]:
     if resolution is Resolution.MINUTE:
         return query
     return query.where(_ROLL_UPS.c.length_s == int(resolution))
-
-
-def _new(window: Window) -> New:
-    return New(window.minute, window.series, window.calls, window_to_bytes(window))
 
 
 def _row_of(resolution: Resolution, new: New) -> dict[str, Any]:

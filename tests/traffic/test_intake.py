@@ -1,6 +1,5 @@
 import asyncio
 import threading
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -241,7 +240,7 @@ async def test_recovery_reads_a_long_journal_to_its_end(database, clock, metrics
 
 async def test_what_is_stored_is_answered_also_when_the_metrics_fail(database, clock, make_payload) -> None:
     class BrokenMetrics(CountingMetrics):
-        def count_call(self, labels: Mapping[str, str], by: int = 1) -> None:
+        def count_call(self, labels: tuple[str, ...], by: int = 1) -> None:
             raise ValueError("no such label")
 
     taking = Intake(database, clock, BrokenMetrics())
