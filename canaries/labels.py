@@ -226,7 +226,7 @@ def _lengths(train: Sequence[RunFeatures]) -> Floats:
 def _within(values: Floats, groups: NDArray[np.str_]) -> Floats:
     """The values less the mean of their group."""
     found = values.copy()
-    for group in np.unique(groups):
+    for group in sorted(set(groups.tolist())):
         found[groups == group] -= values[groups == group].mean()
     return found
 

@@ -103,7 +103,7 @@ def _inflation(series: Floats, window: int) -> Floats:
 def ranks_within(values: Floats, labels: NDArray[np.str_]) -> Floats:
     """The rank of each value among those of its label, from -0.5 to 0.5; equal values have equal ranks."""
     found = np.zeros(len(values))
-    for label in np.unique(labels):
+    for label in sorted(set(labels.tolist())):
         own = labels == label
         _, place, counts = np.unique(values[own], return_inverse=True, return_counts=True)
         middle = np.cumsum(counts) - counts / 2

@@ -114,7 +114,7 @@ class Counting:
         wholes = np.array(self._wholes[way], dtype=np.int64)[places]
         sums = np.zeros((max(wholes, default=-1) + 1, len(_COLUMNS)), np.int64)
         np.add.at(sums, wholes, self._sums[places])
-        found = {one: _tally(sums[one].tolist()) for one in np.unique(wholes).tolist()}
+        found = {one: _tally(sums[one].tolist()) for one in sorted(set(wholes.tolist()))}
         for place, checks in self._checks.items():
             if (one := self._wholes[way][place]) >= 0:
                 add_up(found[one].failed_checks, checks)

@@ -21,7 +21,7 @@ from .joining.recent import Recent, Settled
 from .lookout.scanning import scanner
 from .pricing import book as pricing
 from .pricing.book import PriceBook
-from .rows import Floats, Integers, Marks, Rows
+from .rows import Floats, Integers, Marks, Rows, distinct
 from .sightings import Shape, Shapes
 from .watches.marking import Marking
 from .windows.groups import Groups
@@ -398,7 +398,7 @@ def _tell_many(many: Many, metrics: CallMetrics) -> None:
         metrics.count_call(labels, by)
     is_priced = many.basis != BASIS_NUMBERS[CostBasis.UNPRICED]
     is_answered = ~kinds.column(_is_error, _is_error, np.bool_)[kind]
-    for basis in np.unique(many.basis).tolist():
+    for basis in distinct(many.basis):
         is_meant = (is_priced | is_answered) & (many.basis == basis)
         for service, by in _alike(many, _service, is_meant):
             metrics.count_cost(service, BASES[basis], by)

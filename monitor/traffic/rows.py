@@ -312,6 +312,13 @@ def tokens_per_s(output_tokens: Integers, duration_s: Floats, ttft_s: Floats) ->
     return np.where(is_written, output_tokens / np.where(is_written, writing_s, 1.0), np.nan)
 
 
+def distinct(values: npt.NDArray[np.integer[Any]]) -> list[int]:
+    """The different ones among whole numbers, in their order."""
+    # Without the counts numpy would load its masked arrays, 6 MB, to learn that this is none.
+    found: list[int] = np.unique(values, return_counts=True)[0].tolist()
+    return found
+
+
 def rows_of(sightings: Iterable[Sighting]) -> Rows:
     """The sightings as rows."""
     writer = RowsWriter()

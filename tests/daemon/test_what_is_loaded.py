@@ -5,12 +5,14 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import pytest
 from alembic.script import ScriptDirectory
 
 from monitor.database import Database
 from monitor.migrating import alembic_config, newest_revision
 
+from .conftest import otlp_json
 from .running import RunningDaemon
 
 TELLS_AT_ITS_END = """
@@ -90,3 +92,15 @@ def test_with_other_threads_about_migrations_are_done_by_the_process_itself(tmp_
     with database.engine.connect() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM baseline").scalar() == 0
     database.close()
+
+
+def test_a_daemon_that_counts_calls_loads_no_masked_arrays(tmp_path: Path) -> None:
+    program = ("-c", TELLS_AT_ITS_END)
+    with RunningDaemon(tmp_path, options=("--no-otlp-grpc",), program=program) as daemon:
+        assert httpx.post(daemon.otlp_url + "/v1/traces", json=otlp_json(3)).is_success
+        assert daemon.stop() == 0  # with a fold
+        assert daemon.process is not None
+        assert daemon.process.stdout is not None
+        loaded = set(daemon.process.stdout.read().split())
+    assert "numpy" in loaded
+    assert "numpy.ma" not in loaded

@@ -8,7 +8,7 @@ from itertools import islice
 import numpy as np
 
 from ..kinds import Kinds
-from ..rows import Marks, Rows, id_hash
+from ..rows import Marks, Rows, distinct, id_hash
 from ..sightings import SHAPES_MAX, Shape, Sighting
 from .chains import SLACK_NS, Key, span_key
 from .counted import Counted, came_at, span_in
@@ -201,7 +201,7 @@ class Index:
         marks: Marks = np.zeros(len(rows), np.bool_)
         is_plain = self._is_plain(rows.kinds)
         left = np.flatnonzero(~is_plain[rows.kind])
-        for kind in np.unique(rows.kind[left]).tolist():
+        for kind in distinct(rows.kind[left]):
             shape = rows.shapes[kind]
             service = self._service_of.get(shape)
             if service is None and self._changes_nothing(shape):

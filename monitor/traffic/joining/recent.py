@@ -17,7 +17,7 @@ from itertools import count
 
 import numpy as np
 
-from ..rows import Integers, Marks, Rows, rows_of
+from ..rows import Integers, Marks, Rows, distinct, rows_of
 from ..sightings import Shape
 from .chains import ROOM, Chains, Key, span_key
 from .counted import Counted, Name, keys_of, span_in, with_keys_of_their_own
@@ -233,8 +233,8 @@ class Recent:
         shapes: set[Shape] = set()
         for batch in self._known():
             come = slice(0, max(0, self._reached + 1 - batch.first))
-            kinds = np.unique(batch.rows.kind[come][~batch.is_out[come]])
-            shapes.update(batch.rows.shapes[kind] for kind in kinds.tolist())
+            kinds = distinct(batch.rows.kind[come][~batch.is_out[come]])
+            shapes.update(batch.rows.shapes[kind] for kind in kinds)
         return shapes
 
     def _wake_row(self, batch: _Batch, place: int) -> None:

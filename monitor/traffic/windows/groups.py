@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..kinds import Kinds
-from ..rows import Integers, Marks, Rows
+from ..rows import Integers, Marks, Rows, distinct
 from ..sightings import Shape
 from .series import OVERFLOW, Series, minute_of
 
@@ -92,7 +92,7 @@ class Groups:
             numbers[:] = self._table(first)[kind]
             return
         minutes = rows.minute
-        for minute in np.unique(minutes).tolist():
+        for minute in distinct(minutes):
             is_here = minutes == minute
             numbers[is_here] = self._table(minute)[kind[is_here]]
 
