@@ -35,6 +35,9 @@ LOG_PAGES = 1_000
 LOG_PAGES_MAX = 8_192
 """After so many (32 MB) whoever commits copies them, and waits for it: nobody did it beside the commits."""
 
+CACHE_KIB = 256
+"""How much of the file a connection holds: the system holds it as well, and there are up to six connections."""
+
 COPY_AFTER_COMMITS = 32
 """After so few commits there is hardly anything to be copied."""
 
@@ -269,6 +272,7 @@ def _engine(path: Path) -> Engine:
             "foreign_keys=ON",
             f"busy_timeout={BUSY_TIMEOUT_MS}",
             f"wal_autocheckpoint={LOG_PAGES_MAX}",
+            f"cache_size=-{CACHE_KIB}",
         ):
             cursor.execute(f"PRAGMA {pragma}")
         # Nobody waits for this one: it fails at once when another process is just setting it, which serves us too.

@@ -156,10 +156,11 @@ def test_no_more_than_so_many_are_remembered() -> None:
     assert repeats.forget(now=5) == 2
 
 
-def test_an_entry_is_kept_while_one_of_its_requests_is_remembered() -> None:
+def test_requests_of_one_entry_are_forgotten_together() -> None:
     repeats = Repeats(keep_s=100, requests_max=2)
     repeats.add([answered(1), answered(2), answered(3)], at=0, entry_id=7)
-    assert repeats.forget(now=1) == 7  # entries before 7 can go, and 7 stays
+    assert len(repeats) == 3, "those that came last are remembered, however many"
+    assert repeats.forget(now=1) == 0
     repeats.add([answered(4)], at=50, entry_id=8)
     assert repeats.forget(now=101) == 7
     assert len(repeats) == 1
