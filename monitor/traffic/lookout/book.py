@@ -40,11 +40,13 @@ Signature = tuple[object, ...]
 class Group:
     """Spans of one scope that have the same attributes, as far as any dialect asks for them."""
 
-    __slots__ = ("attempts", "deciding", "looks_at_name", "plans")
+    __slots__ = ("attempts", "deciding", "looks_at_name", "plans", "tells_checks")
 
-    def __init__(self) -> None:
+    def __init__(self, *, tells_checks: bool = False) -> None:
         """Start with nothing known."""
         self.attempts = 0
+        self.tells_checks = tells_checks
+        """Whether its spans have attributes that tell of checks: those that are calls have no plans."""
         self.deciding: tuple[str, ...] = ()
         """The attributes whose values decide what a span of the group is."""
         self.looks_at_name = False
@@ -69,7 +71,7 @@ class Book:
         self._watch = watch
         self._plans_max = plans_max
         self._shapes = shapes
-        self._groups: dict[tuple[str, frozenset[str]], Group] = {}
+        self._groups: dict[tuple[str, frozenset[str], bool], Group] = {}
         self._by_keys: dict[str, dict[tuple[str, ...], Group | NoCalls]] = {}
         self._known_keys = self._plans = 0
         self.emptied = 0
@@ -92,12 +94,19 @@ class Book:
             return None
         else:
             asked_for = frozenset(filter(is_known, keys))
-            found = self._groups.setdefault((scope, asked_for), Group())
+            tells_checks = self._tells_checks(keys)
+            found = self._groups.setdefault(
+                (scope, asked_for, tells_checks), Group(tells_checks=tells_checks)
+            )
         if len(keys) <= ATTRIBUTES_MAX:
             self._make_room()
             self._known_keys += 1
             self.of_scope(scope)[keys] = found
         return found
+
+    def _tells_checks(self, keys: tuple[str, ...]) -> bool:
+        checks = self._watch.checks
+        return any(key in checks.keys or key.startswith(checks.beginnings) for key in keys)
 
     def note_keys(self) -> None:
         """Count a way of writing the attributes of a group that somebody else remembers until all is forgotten."""
@@ -121,6 +130,8 @@ class Book:
         if watched.is_read_whole or not all(map(is_known, watched.asked | watched.read)):
             return sighting
         if any(len(get(key) or b"") > RAW_MAX for key in deciding) or max(len(status), len(name)) > RAW_MAX:
+            return sighting
+        if sighting is not None and group.tells_checks:
             return sighting
         plan = NO_CALLS if sighting is None else self._proven(found, watched, dialect, get, origin, sighting)
         if plan is not None:

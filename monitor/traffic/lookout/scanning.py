@@ -70,7 +70,8 @@ class ScanningReader(ProtobufReader):
         """Start with nothing known. ``module`` is the scanner's."""
         super().__init__(watch, shapes, plans_max)
         chosen = self._chosen_keys
-        names = [*sorted(vocabulary().difference(chosen)), *chosen]
+        checks = watch.checks
+        names = [*sorted(vocabulary().union(checks.keys).difference(chosen)), *chosen]
         self._numbers = {name: number for number, name in enumerate(names)}
         self._find_scopes = module.scopes
         self._scanner = module.Scanner(
@@ -79,7 +80,7 @@ class ScanningReader(ProtobufReader):
             _encoded(names),
             len(names) - len(chosen),
             _encoded(BEGINNINGS),
-            _encoded(USAGE_PREFIXES),
+            _encoded((*USAGE_PREFIXES, *checks.beginnings)),
         )
         self._one_at_a_time = Lock()
         self._forget()
