@@ -1,10 +1,13 @@
 """Evaluations that applications write on the spans of their calls: each way, from the SDK to a watch that fires."""
 
 import asyncio
+import json
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
-from exported_spans import span_of
+from exported_spans import payload_of, span_of
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
@@ -13,6 +16,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from alerts.finding import Label
 from canaries.clock import SystemClock
+from monitor.cli import main
 from monitor.traffic.checks import EVALUATIONS_MAX, NAME_MAX, AnswerChecks
 from monitor.traffic.config import EvaluationConfig
 from monitor.traffic.intake import Intake
@@ -176,3 +180,41 @@ async def test_each_way_fires_a_watch(database, way: str) -> None:
     (said,) = await look(intake, [WatchConfig.model_validate(watch)], clock.now())
     assert said.judgement.label is Label.BREACHED
     assert said.judgement.reason.endswith("(30 grounded)")
+
+
+# --- what people are told
+
+
+def test_the_explanation_names_the_attribute_that_gave_a_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    told = {
+        "app.eval.helpful": 0.2,
+        "eval.grounded.label": "invented",
+        "braintrust.scores": '{"polite": true}',
+    }
+    (tmp_path / "a.pb").write_bytes(payload_of([span_of(CHAT | told)]))
+    (tmp_path / "own.yaml").write_text("evaluations: {helpful: {attribute: app.eval.helpful, min: 0.5}}\n")
+
+    def explained(*options: str) -> str:
+        arguments = ["spans", "decode", str(tmp_path / "a.pb"), "--explain", *options]
+        monkeypatch.setattr(sys, "argv", ["anchorwatch", *arguments, "-c", str(tmp_path / "own.yaml")])
+        monkeypatch.setenv("COLUMNS", "220")
+        with pytest.raises(SystemExit):
+            main()
+        return capfd.readouterr().out
+
+    out = explained()
+    assert "checked as helpful: failed, by app.eval.helpful, which says 0.2" in out
+    assert (
+        "checked as grounded: not counted, as it says neither passed nor failed, by eval.grounded.label, "
+        "which says invented"
+    ) in out
+    assert "checked as polite: passed, by braintrust.scores > polite, which says true" in out
+    first = json.loads(explained("--json"))
+    assert first["checks"][0] == {
+        "check": "helpful",
+        "passed": False,
+        "value": 0.2,
+        "from": "app.eval.helpful",
+    }
