@@ -702,19 +702,37 @@ EVALUATED = [
 
 
 @pytest.mark.parametrize("told", EVALUATED, ids=[key for key, _ in EVALUATED])
-def test_calls_that_tell_how_they_were_judged_are_all_looked_at_and_others_are_not(
+def test_what_calls_tell_of_how_they_were_judged_is_read_each_time_and_others_are_read_as_ever(
     lookout_of: MakeLookout, told: tuple[str, Any]
 ) -> None:
     lookout = lookout_of()
     judged = replace(PLAIN, attributes=[*PLAIN.attributes, ("gen_ai.evaluation.name", "grounded"), told])
-    unjudged = replace(PLAIN, attributes=[*PLAIN.attributes, ("gen_ai.evaluation.name", "grounded")])
-    found = [
-        lookout.read(request_of([one]), Encoding.PROTOBUF, NOW)
-        for one in (PLAIN, unjudged, judged, PLAIN, judged, unjudged) * 20
+    found = [lookout.read(request_of([one]), Encoding.PROTOBUF, NOW) for one in (PLAIN, judged, judged) * 40]
+    assert [one.read_slowly for one in found[::3]] == [1] + [0] * 39
+    name = "grounded" if told[1] == "fail" else "helpful"
+    assert [one.sightings[0].checks for one in found] == [(), ((name, False),), ((name, False),)] * 40
+    last = [one.read_slowly for one in found if one.sightings[0].checks][-1]
+    assert last == (not isinstance(lookout._protobuf, ScanningReader))
+
+
+def test_what_is_told_of_an_answer_is_the_same_in_whatever_order_it_comes(lookout_of: MakeLookout) -> None:
+    lookout, chance = lookout_of(), random.Random(5)
+    told = [
+        ("eval.grounded.label", "pass"),
+        ("eval.grounded.passed", False),
+        ("eval.helpful.score", 0.9),
+        ("app.eval.helpful", "poor"),
+        ("braintrust.scores.polite", True),
+        ("braintrust.scores", '{"cited": false}'),
     ]
-    assert [one.read_slowly for one in found] == [1, 1, 1, 0, 1, 0] + [0, 0, 1, 0, 1, 0] * 19
-    checks = [one.sightings[0].checks for one in found if one.sightings[0].checks]
-    assert checks == [(("helpful" if "0." in str(told) or told[1] == 0.1 else "grounded", False),)] * 40
+    for _ in range(30):
+        attributes = [*PLAIN.attributes, *told]
+        chance.shuffle(attributes)
+        found = lookout.read(
+            request_of([replace(PLAIN, attributes=attributes)]), Encoding.PROTOBUF, NOW
+        ).sightings
+        expected = (("grounded", True), ("polite", True), ("helpful", False), ("cited", False))
+        assert [one.checks for one in found] == [expected]
 
 
 def test_evaluations_on_spans_that_are_no_calls_are_stepped_over(lookout_of: MakeLookout) -> None:

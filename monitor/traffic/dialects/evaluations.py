@@ -63,7 +63,7 @@ _ALONE = (OPENTELEMETRY, OPENINFERENCE)
 _FAMILIES = (ARIZE, BRAINTRUST)
 _DOCUMENTS = (BRAINTRUST_SCORES,)
 
-KEYS = frozenset((*(key for one in _ALONE for key in one.told), *_DOCUMENTS))
+KEYS = frozenset((*(key for one in _ALONE for key in (one.name, *one.told)), *_DOCUMENTS))
 """Attributes that tell of an evaluation."""
 
 BEGINNINGS = tuple(one.beginning for one in _FAMILIES)
@@ -93,11 +93,14 @@ def _alone(alone: Alone, attributes: Mapping[str, object], above: str = "") -> I
 
 
 def _family(family: Family, attributes: Mapping[str, object]) -> Iterator[Evaluation]:
-    found: dict[str, dict[str, object]] = {}
-    for key, value in attributes.items():
-        if not key.startswith(family.beginning):
-            continue
-        ending = next((one for one in family.endings if key.endswith(one)), None)
-        if ending is not None and (name := key[len(family.beginning) : len(key) - len(ending)]):
-            found.setdefault(name, {})[key] = value
-    return (Evaluation(name, told) for name, told in found.items())
+    names = {
+        key[len(family.beginning) : len(key) - len(ending)]
+        for key in attributes
+        if key.startswith(family.beginning)
+        for ending in family.endings
+        if key.endswith(ending)
+    }
+    # In an order of their own: attributes may come in any.
+    for name in sorted(filter(None, names)):
+        keys = (family.beginning + name + ending for ending in family.endings)
+        yield Evaluation(name, {key: attributes[key] for key in keys if key in attributes})
