@@ -202,7 +202,7 @@ class Config(BaseModel):
     )
     evaluations: Annotated[dict[EvaluationName, EvaluationConfig], Field(max_length=VALIDATORS_MAX)] = Field(
         default_factory=dict,
-        description="From which score on evaluations that applications send have passed.",
+        description="When evaluations that applications write on the spans of calls have passed.",
     )
     watches: list[WatchConfig] = Field(default_factory=list, description="Rules over production traffic.")
     silence: SilenceConfig = Field(default_factory=SilenceConfig, description="Findings of silence.")

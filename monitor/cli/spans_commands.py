@@ -14,7 +14,9 @@ from .options import JsonOption, deployment_at, plain_console
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from monitor.config import Config
     from monitor.traffic.calls import Call
+    from monitor.traffic.checks import AnswerChecks
     from monitor.traffic.decoding import Decoding, SpanAccount
     from monitor.traffic.dialects import Report
     from monitor.traffic.otlp import Span
@@ -38,7 +40,11 @@ def decode(
     ],
     config: Annotated[
         Path | None,
-        typer.Option("-c", "--config", help="Configuration file whose prices count before list prices."),
+        typer.Option(
+            "-c",
+            "--config",
+            help="Configuration file whose prices count before list prices, and whose checks --explain shows.",
+        ),
     ] = None,
     as_json: JsonOption = False,
     explain: Annotated[
@@ -67,7 +73,8 @@ def decode(
     from monitor.traffic.pricing.book import LIST_PRICES, PriceBook
 
     # Of the file that was named, and of no other: captured spans may be of anybody.
-    prices = LIST_PRICES if config is None else PriceBook(deployment_at(config).config.prices)
+    own = None if config is None else deployment_at(config).config
+    prices = LIST_PRICES if own is None else PriceBook(own.prices)
     console = Console(stderr=True)
     is_watched = console.is_terminal and len(files) > 1
     spans, unreadable = _read(
@@ -77,7 +84,7 @@ def decode(
         typer.echo(f"anchorwatch: {problem}", err=True)
     decoding = decode_spans(spans, prices)
     if explain:
-        _explain(decoding.accounts, as_json)
+        _explain(decoding.accounts, own, as_json)
     elif as_json:
         _print_lines(call_json(call) for call in decoding.calls)
     else:
@@ -196,15 +203,19 @@ def _cells(call: "Call") -> dict[str, str]:
     }
 
 
-def _explain(accounts: "Sequence[SpanAccount]", as_json: bool) -> None:
+def _explain(accounts: "Sequence[SpanAccount]", own: "Config | None", as_json: bool) -> None:
+    from monitor.traffic.checks import AnswerChecks
+
+    checks = AnswerChecks() if own is None else AnswerChecks(own.validators, own.evaluations)
+    told = (_plain(account, checks) for account in accounts)
     if as_json:
         import orjson
 
-        _print_lines(orjson.dumps(_plain(account)) for account in accounts)
+        _print_lines(map(orjson.dumps, told))
         return
     console = plain_console()
-    for account in accounts:
-        for line in _account_lines(_plain(account)):
+    for plain in told:
+        for line in _account_lines(plain):
             console.print(line, soft_wrap=True)
 
 
@@ -215,11 +226,21 @@ def _account_lines(plain: dict[str, Any]) -> list[str]:
         f"  {verdict}",
     ]
     lines += [f"    {one['fact']:<26}{one['value']!s:<40}  {one['from']}" for one in plain["facts"]]
+    lines += [f"  checked as {_check_line(one)}" for one in plain["checks"]]
     lines += [f"  the same call as span {link['span_id']}: {link['why']}" for link in plain["joined"]]
     return lines
 
 
-def _plain(account: "SpanAccount") -> dict[str, Any]:
+def _check_line(check: dict[str, Any]) -> str:
+    verdict = _VERDICTS[check["passed"]]
+    said = f", which says {check['value']}" if check["value"] is not None else ""
+    return f"{check['check']}: {verdict}, by {check['from']}{said}"
+
+
+_VERDICTS = {True: "passed", False: "failed", None: "not counted, as it says neither passed nor failed"}
+
+
+def _plain(account: "SpanAccount", checks: "AnswerChecks") -> dict[str, Any]:
     """The account as plain data. The facts are those that the span itself tells."""
     report = account.report
     return {
@@ -231,6 +252,10 @@ def _plain(account: "SpanAccount") -> dict[str, Any]:
         "why": account.why,
         "dialect": report and report.call.dialect,
         "facts": _facts(report) if report else [],
+        "checks": [
+            {"check": one.name, "passed": one.is_passed, "value": one.value, "from": one.source}
+            for one in (checks.told(report.call, [account.span]) if report else ())
+        ],
         "joined": [{"span_id": link.other_span_id, "why": link.why} for link in account.links],
     }
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from types import MappingProxyType
 
 from canaries.suite import Expectations
@@ -11,24 +12,31 @@ from .calls import Call, FinishReason, Operation
 from .config import EvaluationConfig, ValidatorConfig
 from .dialects import Report
 from .dialects.answer_text import answer_text
-from .dialects.values import score, text
+from .dialects.evaluations import BEGINNINGS, KEYS, Evaluation, evaluations_of
+from .dialects.values import score
+from .labels import label_of, usual_verdict
 from .otlp import Span
 from .sightings import Shape
 from .watches.match import MatchConfig, matches
 from .windows.series import series_of
 
-EVALUATION = "gen_ai.evaluation.result"
-"""The event in which an application tells how it judged an answer itself."""
-
 EVALUATIONS_MAX = 20
-"""How many evaluations of one call are read."""
+"""How many evaluations of one call are read, beside those that the operator has named an attribute for."""
 
 NAME_MAX = 64
 """Longest name of an evaluation that is kept; the rest is cut off."""
 
-_VERDICTS = dict.fromkeys(("pass", "passed", "true", "yes", "ok", "success", "correct", "relevant"), True)
-_VERDICTS |= dict.fromkeys(("fail", "failed", "false", "no", "failure", "incorrect", "not_relevant"), False)
-"""Labels that say passed or failed. A score says neither, unless the operator has drawn the line."""
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What became of one check of an answer: ``None`` where what is told of it says neither passed nor failed."""
+
+    name: str
+    is_passed: bool | None
+    value: float | str | None
+    """The score or the label, where it was told."""
+    source: str
+    """What told it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +58,12 @@ class AnswerChecks:
     ) -> None:
         """Take the validators of the configuration, and its lines for the scores of evaluations, by their names."""
         self._lines = evaluations
+        self._attributes = [(name, one.attribute) for name, one in evaluations.items() if one.attribute]
         self._validators = [Validator(one.name, one.match, one.expect.expectations()) for one in validators]
+        self.keys = KEYS.union(attribute for _, attribute in self._attributes)
+        """Attributes that tell of a check: a span with one of them has to be looked at."""
+        self.beginnings = BEGINNINGS
+        """How the names of others begin that do."""
 
     def is_wanted(self, shape: Shape) -> bool:
         """Whether a validator is there for answers of calls of this shape."""
@@ -70,11 +83,10 @@ class AnswerChecks:
 
         A call that failed has no answer, and one that asks for tools none yet: neither is checked.
         """
-        if call.error or call.operation is not Operation.CHAT:
-            return call
-        results = dict(self._evaluated(spans))
-        for name, is_passed in self._validated(call, spans):
-            results[name] = is_passed and results.get(name, True)
+        results: dict[str, bool] = {}
+        for one in self.told(call, spans):
+            if one.is_passed is not None:
+                results[one.name] = one.is_passed and results.get(one.name, True)
         if not results:
             return call
         return replace(
@@ -83,23 +95,37 @@ class AnswerChecks:
             checks_failed=tuple(name for name, is_passed in results.items() if not is_passed),
         )
 
-    def _evaluated(self, spans: Sequence[Span]) -> Iterator[tuple[str, bool]]:
-        """What the application says of the answer: of one name the worst."""
-        events = [event for span in spans for event in span.events if event.name == EVALUATION]
-        results: dict[str, bool] = {}
-        for event in events[:EVALUATIONS_MAX]:
-            name = (text(event.attributes.get("gen_ai.evaluation.name")) or "")[:NAME_MAX]
-            is_passed = self._has_passed(name, event.attributes)
-            if name and is_passed is not None:
-                results[name] = is_passed and results.get(name, True)
-        yield from results.items()
+    def told(self, call: Call, spans: Sequence[Span]) -> Iterator[Checked]:
+        """The checks of a call's answer, one by one: of those with one name the worst counts."""
+        if call.error or call.operation is not Operation.CHAT:
+            return
+        named = (
+            Evaluation(name, {key: span.attributes[key]})
+            for span in spans
+            for name, key in self._attributes
+            if key in span.attributes
+        )
+        others = islice((one for span in spans for one in evaluations_of(span)), EVALUATIONS_MAX)
+        for evaluation in (*named, *others):
+            said = self._said(evaluation)
+            if said is not None:
+                yield said
+        for name, is_passed in self._validated(call, spans):
+            yield Checked(name, is_passed, None, "the text of the answer")
 
-    def _has_passed(self, name: str, told: Mapping[str, object]) -> bool | None:
-        """By the operator's line where there is one for the score, else by the label."""
-        line, scored = self._lines.get(name), score(told.get("gen_ai.evaluation.score.value"))
-        if line is not None and scored is not None:
-            return line.passes(scored)
-        return _verdict(told.get("gen_ai.evaluation.score.label"))
+    def _said(self, evaluation: Evaluation) -> Checked | None:
+        """What an evaluation says: the operator's line decides where there is one for its score, else its label."""
+        name = evaluation.name[:NAME_MAX]
+        line = self._lines.get(name)
+        said: list[Checked] = []
+        for source, value in evaluation.told.items():
+            scored, label = score(value), label_of(value)
+            if scored is not None:
+                said.append(Checked(name, line.passes(scored) if line else None, scored, source))
+            elif label is not None:
+                is_passed = line.verdict(label) if line else usual_verdict(label)
+                said.append(Checked(name, is_passed, label, source))
+        return min(said, key=lambda one: (one.is_passed is None, isinstance(one.value, str)), default=None)
 
     def _validated(self, call: Call, spans: Sequence[Span]) -> Iterator[tuple[str, bool]]:
         if not self._validators or call.finish_reason is FinishReason.TOOL_CALLS:
@@ -119,8 +145,3 @@ class AnswerChecks:
                 one.name,
                 all(check.passed for check in validate(one.expectations, answer, call.finish_reason)),
             )
-
-
-def _verdict(label: object) -> bool | None:
-    word = text(label)
-    return _VERDICTS.get(word.lower().replace(" ", "_").replace("-", "_")) if word else None

@@ -5,15 +5,28 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 
 from canaries.suite import Expectations, ExpectDocument
 
+from .labels import label_of, usual_verdict
+from .watches.filters import Attribute
 from .watches.match import MatchConfig, Pattern
 
 ANSWER_CHARS_MAX = 100_000
 """The longest answer that a validator may allow: more of it is not read."""
 
+LABELS_MAX = 50
+"""How many labels may be named of one evaluation that have passed, and that have failed."""
 
 Score = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -37,25 +50,70 @@ class ValidatorConfig(BaseModel):
         return value
 
 
+def _labels(told: object) -> object:
+    """Labels as they are compared, from one or a list of them."""
+    labels = []
+    for one in told if isinstance(told, list | tuple) else [told]:
+        label = label_of(one)
+        if label is None:
+            raise ValueError(f"{one!r} is no label: write words; for scores draw a line with min and max")
+        labels.append(label)
+    return tuple(labels)
+
+
+Labels = Annotated[tuple[str, ...], BeforeValidator(_labels), Field(max_length=LABELS_MAX)]
+
+
 class EvaluationConfig(BaseModel):
-    """From which score on an evaluation that applications send has passed."""
+    """When an evaluation that applications send has passed, and where it lies if no convention says that."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    attribute: Attribute | None = Field(
+        None,
+        description="The attribute of the call's span that holds its score, its label, or true and false.",
+    )
     min: Score | None = Field(None, description="Passed from this score on, which is among them.")
     max: Score | None = Field(None, description="Passed up to this score, which is among them.")
+    passed: Labels = Field(
+        (), description="Labels that have passed; without `failed` all others have failed."
+    )
+    failed: Labels = Field(
+        (), description="Labels that have failed; without `passed` all others have passed."
+    )
+
+    @field_validator("attribute")
+    @classmethod
+    def _is_a_name(cls, value: str | None) -> str | None:
+        if value is not None and any(map(str.isspace, value)):
+            raise ValueError(
+                "has a space in it: write the name of the attribute as your application sends it"
+            )
+        return value
 
     @model_validator(mode="after")
     def _leaves_room(self) -> "EvaluationConfig":
-        if self.min is None and self.max is None:
-            raise ValueError("draws no line: name min, max or both")
+        if self.min is None and self.max is None and not (self.passed or self.failed or self.attribute):
+            raise ValueError("draws no line: name min, max or both, or the labels that have passed or failed")
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError("no score passes: min is above max")
+        if both := sorted(set(self.passed).intersection(self.failed)):
+            raise ValueError(f"says of {', '.join(both)} both that it has passed and that it has failed")
         return self
 
-    def passes(self, score: float) -> bool:
-        """Whether an answer with this score has passed."""
+    def passes(self, score: float) -> bool | None:
+        """Whether an answer with this score has passed; ``None`` where no line is drawn."""
+        if self.min is None and self.max is None:
+            return None
         return (self.min is None or score >= self.min) and (self.max is None or score <= self.max)
+
+    def verdict(self, label: str) -> bool | None:
+        """Whether an answer with this label has passed; ``None`` where the label says neither."""
+        if not self.passed and not self.failed:
+            return usual_verdict(label)
+        if label in self.passed or label in self.failed:
+            return label in self.passed
+        return None if self.passed and self.failed else not self.passed
 
 
 Dollars = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]

@@ -11,6 +11,7 @@ from .running import RunningDaemon
 
 CONFIG = """
 watch_every: 1s
+evaluations: {helpful: {attribute: app.eval.helpful, min: 0.7}}
 watches:
   - {name: flood, measure: calls_per_minute, above: 10, over: 1m}
   - {name: fallback, share: {where: {attributes: {app.fallback: "true"}}, of: {service: checkout}}, above: 10%}
@@ -18,6 +19,7 @@ watches:
   - {name: prompt, values: {attribute: app.prompt.version}, above: 50%}
   - {name: answered, slo: {objective: 99.5%}}
   - {name: swap, served_model: {}}
+  - {name: judged, measure: validator_failures, above: 5%}
   - {name: release, match: {service: checkout}, measure: error_share, against: previous}
 """
 CALLS = 60
@@ -30,7 +32,7 @@ def daemon(tmp_path: Path) -> Iterator[RunningDaemon]:
 
 
 def export() -> dict[str, object]:
-    """Calls that another model answers, out of a fallback, for one user and with one prompt."""
+    """Calls that another model answers, badly, out of a fallback, for one user and with one prompt."""
     body = otlp_json(CALLS)
     for span in body["resourceSpans"][0]["scopeSpans"][0]["spans"]:  # type: ignore[index]
         for key, value in (
@@ -40,6 +42,7 @@ def export() -> dict[str, object]:
             ("app.prompt.version", "v7"),
         ):
             span["attributes"].append({"key": key, "value": {"stringValue": value}})
+        span["attributes"].append({"key": "app.eval.helpful", "value": {"doubleValue": 0.4}})
         for key, tokens in (("gen_ai.usage.input_tokens", 90), ("gen_ai.usage.output_tokens", 10)):
             span["attributes"].append({"key": key, "value": {"intValue": str(tokens)}})
     return body
@@ -50,13 +53,15 @@ def test_each_kind_says_what_came(daemon: RunningDaemon) -> None:
 
     def firing() -> dict[str, str] | None:
         found = {one["key"].removeprefix("watch/"): one["summary"] for one in daemon.status()["incidents"]}
-        return found if len(found) >= 5 else None
+        return found if len(found) >= 6 else None
 
-    told = daemon.until("an incident of five watches", firing)
+    told = daemon.until("an incident of six watches", firing)
     assert "calls_per_minute is " in told["flood"]
     assert "share is 100 %" in told["fallback"]
     assert 'user.id "alice" has used 6,000 tokens, 600 % of the day\'s 1,000 tokens' in told["each-user"]
     assert 'app.prompt.version is "v7" in 100 %' in told["prompt"]
+    assert "validator_failures is 100 %" in told["judged"]
+    assert "(60 helpful)" in told["judged"]
     assert "gpt-3.5-turbo instead of gpt-4o-mini" in told["swap"]
     shown = {one["name"]: one for one in daemon.status()["watches"]}
     assert shown["answered"]["unit"] == "times the allowed rate"

@@ -113,6 +113,28 @@ def test_problems_of_validators_are_told_with_their_places(write: Write) -> None
     assert [line[: len(start)] for line, start in zip(problems(path), expected, strict=True)] == expected
 
 
+def test_problems_of_evaluations_are_told_with_their_places(write: Write) -> None:
+    path = write(
+        "evaluations:\n"
+        "  fine: {attribute: app.grounded}\n"
+        "  empty: {}\n"
+        "  crossed: {attribute: app.score, min: 1, max: 0}\n"
+        "  counted: {passed: [1]}\n"
+        "  unsure: {passed: [good, Yes], failed: [bad, true]}\n"
+        "  spaced: {attribute: app score}\n"
+        "  mistyped: {atribute: app.score}\n"
+    )
+    expected = [
+        "anchorwatch.yaml:3:3  evaluations.empty: draws no line: name min, max or both, or the labels",
+        "anchorwatch.yaml:4:3  evaluations.crossed: no score passes: min is above max",
+        "anchorwatch.yaml:5:13  evaluations.counted.passed: 1 is no label: write words; for scores draw a line",
+        "anchorwatch.yaml:6:3  evaluations.unsure: says of true both that it has passed and that it has failed",
+        "anchorwatch.yaml:7:12  evaluations.spaced.attribute: has a space in it",
+        'anchorwatch.yaml:8:14  evaluations.mistyped.atribute: unknown key; did you mean "attribute"?',
+    ]
+    assert [line[: len(start)] for line, start in zip(problems(path), expected, strict=True)] == expected
+
+
 TARGET = "targets: {bot: {model: m, suite: suite.yaml, %s}}"
 ONE_PROBLEM = {
     "half a crontab line": (TARGET % "cron: '0 0'", "targets.bot.cron: must have 5 fields"),

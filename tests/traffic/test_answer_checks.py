@@ -22,8 +22,9 @@ from monitor.traffic import calls as calls_json
 from monitor.traffic import checks as checks_module
 from monitor.traffic import store
 from monitor.traffic.calls import FinishReason, Operation
-from monitor.traffic.checks import EVALUATION, EVALUATIONS_MAX, AnswerChecks
+from monitor.traffic.checks import EVALUATIONS_MAX, AnswerChecks
 from monitor.traffic.config import EvaluationConfig, ValidatorConfig
+from monitor.traffic.dialects.evaluations import EVENT
 from monitor.traffic.intake import Intake
 from monitor.traffic.otlp import Encoding, Span
 from monitor.traffic.tables import TrafficWindowRow
@@ -56,7 +57,7 @@ def messages(text: str) -> str:
 
 def evaluated(name: str, **told: object) -> tuple[str, float, Mapping[str, object]]:
     return (
-        EVALUATION,
+        EVENT,
         1.0,
         {"gen_ai.evaluation.name": name}
         | {f"gen_ai.evaluation.{key.replace('__', '.')}": value for key, value in told.items()},
@@ -279,7 +280,7 @@ async def test_calls_without_a_check_say_nothing_and_why(database, clock, metric
     assert said.judgement.label is Label.NO_DATA
     assert said.judgement.reason == (
         "0 checked calls to judge in the last 6 minutes, 20 are needed; of 50 calls none was checked: "
-        "a validator must match them, and their spans carry the answers"
+        "a validator must match them and their spans carry the answers, or an evaluation that says passed or failed"
     )
 
 

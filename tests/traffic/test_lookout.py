@@ -24,9 +24,13 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from real_parts import require
 
 from monitor.traffic import OtlpError, OversizeError, dialects
+from monitor.traffic.checks import AnswerChecks
+from monitor.traffic.config import EvaluationConfig
 from monitor.traffic.dialects import Report
+from monitor.traffic.dialects.evaluations import EVENT
 from monitor.traffic.lookout import AGE_MAX_S, FUTURE_MAX_S, Lookout, Watch
 from monitor.traffic.lookout.book import KEYS_MAX
+from monitor.traffic.lookout.found import NoChecks
 from monitor.traffic.lookout.origin import chosen_of, origin_of
 from monitor.traffic.lookout.prefilter import PROTOBUF_NAMES, Prefilter
 from monitor.traffic.lookout.scanning import ScanningReader, scanner
@@ -42,6 +46,14 @@ from .test_otlp_bodies import json_values
 PAYLOADS = sorted((Path(__file__).parent / "data").glob("*.pb"))
 NOW = START_NS / 1e9 + 100
 CHOSEN = ("user.id", "service.name", "gen_ai.request.model", "chosen.number")
+CHECKS = AnswerChecks(
+    (),
+    {
+        "short": EvaluationConfig(attribute="chosen.number", max=3),
+        "helpful": EvaluationConfig(attribute="app.eval.helpful", min=0.5, failed=("poor",)),
+    },
+)
+WATCH = Watch(CHOSEN, CHECKS)
 
 
 @dataclass(frozen=True)
@@ -72,7 +84,7 @@ def read_slowly(body: bytes, now: float = NOW, encoding: Encoding = Encoding.PRO
             rejected["ended more than 24 hours ago"] += 1
         else:
             chosen = chosen_of(span.attributes, origin_of(span.resource, CHOSEN), CHOSEN)
-            sighting = sighting_of(found, Shapes(), chosen)
+            sighting = sighting_of(found, Shapes(), chosen, tuple(CHECKS.of(found, span)))
             if not found.is_ending:
                 sighting = sighting._replace(start_ns=span.start_ns, end_ns=span.end_ns)
             sightings.append(comparable(sighting))
@@ -106,7 +118,7 @@ def lookout_of(request: pytest.FixtureRequest) -> MakeLookout:
     module = built_scanner() if request.param == "scanner" else None
 
     def make(watch: Watch | None = None, **options: Any) -> Lookout:
-        return Lookout(watch or Watch(CHOSEN), scanner=module, **options)
+        return Lookout(watch or WATCH, scanner=module, **options)
 
     return make
 
@@ -195,6 +207,7 @@ VALUES = st.one_of(
     st.sampled_from(
         ["error", "length", "embeddings", "x" * 400, "ünï", "true", "2026-01-02T12:00:01Z", "LLM"]
     ),
+    st.sampled_from(["pass", "Not Relevant", "poor", '{"helpful": 0.4, "short": 2}']),
     st.sampled_from([["stop"], [], ["length", "stop"], [1, 2], {"a": "b"}, {"usage": {"input_tokens": 3}}]),
     st.sampled_from(DOCUMENTS),
     st.floats(),
@@ -206,6 +219,17 @@ KEYS = st.one_of(
         ["gen_ai.usage.cache_hit_tokens", "llm.usage.thoughts", "gen_ai.unheard_of", "user.id", ""]
     ),
     st.sampled_from(["chosen.number", "gen_ai.usage.x_cached_write", "langfuse.observation.metadata.usage"]),
+    st.sampled_from(
+        ["app.eval.helpful", "eval.helpful.score", "eval.grounded.label", "eval.run", "evaluation.label"]
+    ),
+    st.sampled_from(
+        [
+            "braintrust.scores",
+            "braintrust.scores.helpful",
+            "gen_ai.evaluation.name",
+            "gen_ai.evaluation.score.label",
+        ]
+    ),
 )
 
 
@@ -243,6 +267,7 @@ def variants(draw: st.DrawFn) -> list[Written]:
                             (),
                             [("exception", [("exception.type", "TimeoutError")])],
                             [("gen_ai.choice", [])],
+                            [(EVENT, [("gen_ai.evaluation.name", "a"), ("gen_ai.evaluation.label", "fail")])],
                         ]
                     )
                 ),
@@ -393,12 +418,12 @@ def test_json_that_was_damaged_is_read_with_the_scanner_as_without(
         at = int(place * len(body))
         body = body[:at] + piece + body[at + cut :]
     try:
-        expected = read(Lookout(Watch(CHOSEN), scanner=None), body, NOW, Encoding.JSON)
+        expected = read(Lookout(WATCH, scanner=None), body, NOW, Encoding.JSON)
     except OtlpError:
         with pytest.raises(OtlpError):
-            Lookout(Watch(CHOSEN), scanner=with_scanner).read(body, Encoding.JSON, NOW)
+            Lookout(WATCH, scanner=with_scanner).read(body, Encoding.JSON, NOW)
     else:
-        assert read(Lookout(Watch(CHOSEN), scanner=with_scanner), body, NOW, Encoding.JSON) == expected
+        assert read(Lookout(WATCH, scanner=with_scanner), body, NOW, Encoding.JSON) == expected
 
 
 @given(
@@ -653,7 +678,7 @@ def test_a_flood_of_values_that_decide_does_not_grow_what_is_remembered(lookout_
 
 
 def test_spans_whose_answers_are_checked_are_all_looked_at(lookout_of: MakeLookout) -> None:
-    class Checks:
+    class Checks(NoChecks):
         def is_wanted(self, shape: Shape) -> bool:
             return shape.service_name == "atlas"
 
@@ -666,6 +691,56 @@ def test_spans_whose_answers_are_checked_are_all_looked_at(lookout_of: MakeLooko
     found = [lookout.read(request_of([one]), Encoding.PROTOBUF, NOW) for one in spans]
     assert [one.read_slowly for one in found] == [1, 1, 1, 0, 1]
     assert [one.sightings[0].checks for one in found if one.read_slowly] == [(("is short", False),)] * 4
+
+
+EVALUATED = [
+    ("eval.grounded.label", "fail"),
+    ("app.eval.helpful", 0.1),
+    ("braintrust.scores", '{"helpful": 0.2}'),
+    ("gen_ai.evaluation.score.label", "fail"),
+]
+
+
+@pytest.mark.parametrize("told", EVALUATED, ids=[key for key, _ in EVALUATED])
+def test_what_calls_tell_of_how_they_were_judged_is_read_each_time_and_others_are_read_as_ever(
+    lookout_of: MakeLookout, told: tuple[str, Any]
+) -> None:
+    lookout = lookout_of()
+    judged = replace(PLAIN, attributes=[*PLAIN.attributes, ("gen_ai.evaluation.name", "grounded"), told])
+    found = [lookout.read(request_of([one]), Encoding.PROTOBUF, NOW) for one in (PLAIN, judged, judged) * 40]
+    assert [one.read_slowly for one in found[::3]] == [1] + [0] * 39
+    name = "grounded" if told[1] == "fail" else "helpful"
+    assert [one.sightings[0].checks for one in found] == [(), ((name, False),), ((name, False),)] * 40
+    last = [one.read_slowly for one in found if one.sightings[0].checks][-1]
+    assert last == (not isinstance(lookout._protobuf, ScanningReader))
+
+
+def test_what_is_told_of_an_answer_is_the_same_in_whatever_order_it_comes(lookout_of: MakeLookout) -> None:
+    lookout, chance = lookout_of(), random.Random(5)
+    told = [
+        ("eval.grounded.label", "pass"),
+        ("eval.grounded.passed", False),
+        ("eval.helpful.score", 0.9),
+        ("app.eval.helpful", "poor"),
+        ("braintrust.scores.polite", True),
+        ("braintrust.scores", '{"cited": false}'),
+    ]
+    for _ in range(30):
+        attributes = [*PLAIN.attributes, *told]
+        chance.shuffle(attributes)
+        found = lookout.read(
+            request_of([replace(PLAIN, attributes=attributes)]), Encoding.PROTOBUF, NOW
+        ).sightings
+        expected = (("grounded", True), ("polite", True), ("helpful", False), ("cited", False))
+        assert [one.checks for one in found] == [expected]
+
+
+def test_evaluations_on_spans_that_are_no_calls_are_stepped_over(lookout_of: MakeLookout) -> None:
+    lookout = lookout_of()
+    told = (("gen_ai.operation.name", "evaluate"), ("gen_ai.evaluation.score.label", "fail"))
+    judge = replace(PLAIN, attributes=told)
+    found = [lookout.read(request_of([judge]), Encoding.PROTOBUF, NOW) for _ in range(3)]
+    assert [(one.others, one.read_slowly) for one in found] == [(1, 1), (1, 0), (1, 0)]
 
 
 WEB = Written(

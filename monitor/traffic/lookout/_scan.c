@@ -58,7 +58,7 @@ typedef struct {
     PyObject *beginnings, *odd_beginnings;
     Part beginning[BEGINNINGS_MAX], odd_beginning[BEGINNINGS_MAX];
     int beginnings_count, odd_beginnings_count, names_count, chosen_from;
-    uint8_t is_first_letter[256]; /* of any of the beginnings */
+    uint8_t is_first_letter[256], is_first_of_odd[256]; /* of any of the beginnings */
     /* The span at hand. */
     uint32_t span_number, seen_in[NAMES_MAX];
     Part value[NAMES_MAX], pair[ATTRIBUTES_MAX];
@@ -207,11 +207,10 @@ static int attribute(Scanner *self, Part pair)
         self->is_odd = 1; /* their contents would be merged */
     int known = number_of(self, key.at, key.size);
     if (known < 0) {
-        if (key.size && begins(self->beginning, self->beginnings_count, key.at, key.size)) {
-            self->tells = 1;
-            if (begins(self->odd_beginning, self->odd_beginnings_count, key.at, key.size))
-                self->is_odd = 1; /* a count under a name that no table knows */
-        }
+        if (key.size && self->is_first_letter[key.at[0]])
+            self->tells |= begins(self->beginning, self->beginnings_count, key.at, key.size);
+        if (key.size && self->is_first_of_odd[key.at[0]]) /* a count, or a check, under a name that no table knows */
+            self->is_odd |= begins(self->odd_beginning, self->odd_beginnings_count, key.at, key.size);
         return 1;
     }
     if (self->seen_in[known] != self->span_number) {
@@ -1011,6 +1010,8 @@ static int scanner_init(Scanner *self, PyObject *arguments, PyObject *keywords)
     self->chosen_from = chosen_from;
     for (int i = 0; i < self->beginnings_count; i++)
         self->is_first_letter[self->beginning[i].at[0]] = 1;
+    for (int i = 0; i < self->odd_beginnings_count; i++)
+        self->is_first_of_odd[self->odd_beginning[i].at[0]] = 1;
     memset(self->table, 0xFF, sizeof self->table);
     for (int i = 0; i < self->names_count; i++) {
         Part name = self->name[i];

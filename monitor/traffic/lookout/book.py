@@ -1,11 +1,12 @@
 """What is known of kinds of spans, within bounds: which plan is for which, and what there is no plan for."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from ..dialects import Dialect, NoCall, Report, dialect_of, examine, is_worth_a_look
 from ..dialects.kinds import kind_of
 from ..otlp import Span
-from ..sightings import Shapes, Sighting, facts_of, sighting_of
+from ..sightings import Shapes, Sighting, facts_of, report_of, sighting_of
 from .found import Watch
 from .notation import Notation
 from .origin import Origin, chosen_of
@@ -34,17 +35,21 @@ class NoCalls:
 
 NO_CALLS = NoCalls()
 
+_NO_SPAN = Span("", "", "", "", "", 0, 0, is_error=False, status_message="")
+
 Signature = tuple[object, ...]
 
 
 class Group:
     """Spans of one scope that have the same attributes, as far as any dialect asks for them."""
 
-    __slots__ = ("attempts", "deciding", "looks_at_name", "plans")
+    __slots__ = ("attempts", "deciding", "looks_at_name", "plans", "tells_checks")
 
-    def __init__(self) -> None:
+    def __init__(self, *, tells_checks: bool = False) -> None:
         """Start with nothing known."""
         self.attempts = 0
+        self.tells_checks = tells_checks
+        """Whether its spans have attributes that tell of checks, of which plans say nothing."""
         self.deciding: tuple[str, ...] = ()
         """The attributes whose values decide what a span of the group is."""
         self.looks_at_name = False
@@ -69,7 +74,7 @@ class Book:
         self._watch = watch
         self._plans_max = plans_max
         self._shapes = shapes
-        self._groups: dict[tuple[str, frozenset[str]], Group] = {}
+        self._groups: dict[tuple[str, frozenset[str], bool], Group] = {}
         self._by_keys: dict[str, dict[tuple[str, ...], Group | NoCalls]] = {}
         self._known_keys = self._plans = 0
         self.emptied = 0
@@ -92,12 +97,19 @@ class Book:
             return None
         else:
             asked_for = frozenset(filter(is_known, keys))
-            found = self._groups.setdefault((scope, asked_for), Group())
+            tells_checks = any(map(self._is_of_checks, keys))
+            found = self._groups.setdefault(
+                (scope, asked_for, tells_checks), Group(tells_checks=tells_checks)
+            )
         if len(keys) <= ATTRIBUTES_MAX:
             self._make_room()
             self._known_keys += 1
             self.of_scope(scope)[keys] = found
         return found
+
+    def _is_of_checks(self, key: str) -> bool:
+        checks = self._watch.checks
+        return key in checks.keys or key.startswith(checks.beginnings)
 
     def note_keys(self) -> None:
         """Count a way of writing the attributes of a group that somebody else remembers until all is forgotten."""
@@ -122,11 +134,23 @@ class Book:
             return sighting
         if any(len(get(key) or b"") > RAW_MAX for key in deciding) or max(len(status), len(name)) > RAW_MAX:
             return sighting
+        if group.tells_checks and group.signature(get, origin, status, name) in group.plans:
+            return sighting
         plan = NO_CALLS if sighting is None else self._proven(found, watched, dialect, get, origin, sighting)
         if plan is not None:
             self._widen(group, deciding, not _tells_kind(span, dialect))
             self._keep(plan, group, group.signature(get, origin, status, name))
         return sighting
+
+    def with_checks(self, sighting: Sighting, keys: Iterable[str], get: Get) -> Sighting:
+        """What a plan gave of a span with these attributes, with the checks that they tell of."""
+        told = {
+            key: self._notation.value(raw)
+            for key in keys
+            if self._is_of_checks(key) and (raw := get(key)) is not None
+        }
+        checks = self._watch.checks.of(report_of(sighting), replace(_NO_SPAN, attributes=told))
+        return sighting._replace(checks=tuple(checks))
 
     def _sighting(self, found: Report | NoCall, span: Span, origin: Origin) -> Sighting | None:
         if isinstance(found, NoCall):

@@ -27,6 +27,14 @@ _LOSSES = {TOO_EARLY: Loss.FUTURE, TOO_LATE: Loss.TOO_OLD}
 class Checks(Protocol):
     """What checks answers in passing, while their texts are at hand."""
 
+    @property
+    def keys(self) -> frozenset[str]:
+        """Attributes that tell of a check themselves: the spans of calls that have one are needed."""
+
+    @property
+    def beginnings(self) -> tuple[str, ...]:
+        """How the names of others begin that do."""
+
     def is_wanted(self, shape: Shape) -> bool:
         """Whether answers of calls of this shape are checked, for which their spans are needed."""
 
@@ -36,6 +44,9 @@ class Checks(Protocol):
 
 class NoChecks:
     """Nothing is checked."""
+
+    keys: frozenset[str] = frozenset()
+    beginnings: tuple[str, ...] = ()
 
     def is_wanted(self, shape: Shape) -> bool:
         """Nothing is."""

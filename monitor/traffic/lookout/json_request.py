@@ -192,7 +192,7 @@ class JsonReader:
             if isinstance(plan, NoCalls):
                 found.others += 1
                 continue
-            if plan is not None:
+            if plan is not None and not group.tells_checks:
                 told = plan.told(get, origin, stamp[3], stamp[4])
                 if told is not None:
                     columns.add(stamp, told, self._chosen(get, origin) if chosen_keys else ())

@@ -70,7 +70,8 @@ class ScanningReader(ProtobufReader):
         """Start with nothing known. ``module`` is the scanner's."""
         super().__init__(watch, shapes, plans_max)
         chosen = self._chosen_keys
-        names = [*sorted(vocabulary().difference(chosen)), *chosen]
+        checks = watch.checks
+        names = [*sorted(vocabulary().union(checks.keys).difference(chosen)), *chosen]
         self._numbers = {name: number for number, name in enumerate(names)}
         self._find_scopes = module.scopes
         self._scanner = module.Scanner(
@@ -79,7 +80,7 @@ class ScanningReader(ProtobufReader):
             _encoded(names),
             len(names) - len(chosen),
             _encoded(BEGINNINGS),
-            _encoded(USAGE_PREFIXES),
+            _encoded((*USAGE_PREFIXES, *checks.beginnings)),
         )
         self._one_at_a_time = Lock()
         self._forget()
@@ -147,7 +148,8 @@ class ScanningReader(ProtobufReader):
             self._groups.setdefault(scope, groups)[known_by] = self._packed_group(group)
             self._book.note_keys()
         if plan is not None:
-            self._note(plan, plans, signature)
+            is_for_python = group is not None and group.tells_checks and isinstance(plan, Plan)
+            self._note(plan, plans, signature, is_for_python=is_for_python)
         if group is not None and group in self._packed_groups:
             self._packed_group(group)
 
@@ -176,6 +178,8 @@ class ScanningReader(ProtobufReader):
             chosen = self._chosen(get, origin) if self._chosen_keys else ()
             ids = span.trace_id, span.span_id, parent_id, span.start_ns, span.end_ns
             sighting = plan.sighting(get, origin, *ids, chosen)
+            if sighting is not None and group.tells_checks:
+                sighting = self._book.with_checks(sighting, keys, get)
         if sighting is None:
             sighting = self._book.learn(whole.span, origin, group, get, status, name)
             plan = group.plans.get(group.signature(get, origin, status, name))
@@ -189,9 +193,11 @@ class ScanningReader(ProtobufReader):
             known[:] = deciding, group.looks_at_name, {}
         return known
 
-    def _note(self, plan: Plan | NoCalls, plans: Plans | None, signature: bytes | None) -> None:
-        entry: Entry | bool | None = None
-        if isinstance(plan, Plan):
+    def _note(
+        self, plan: Plan | NoCalls, plans: Plans | None, signature: bytes | None, *, is_for_python: bool
+    ) -> None:
+        entry: Entry | bool | None = False if is_for_python else None
+        if isinstance(plan, Plan) and not is_for_python:
             if plan not in self._packed_plans:
                 self._packed_plans[plan] = packed(plan, self._numbers)
             entry = self._packed_plans[plan]

@@ -126,7 +126,8 @@ def _uncounted(measure: Measure, windows: list[Window]) -> str:
     if measure is not Measure.VALIDATOR_FAILURES or not calls or any(window.checked for window in windows):
         return ""
     return (
-        f"; of {calls} calls none was checked: a validator must match them, and their spans carry the answers"
+        f"; of {calls} calls none was checked: a validator must match them and their spans carry the answers, "
+        "or an evaluation that says passed or failed"
     )
 
 
