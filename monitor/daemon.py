@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import gc
-import os
 import random
 import signal
 import socket
@@ -39,6 +38,7 @@ from .config import DATABASE_FILE, Deployment, cadence_of
 from .database import Database
 from .deployment import watched_of
 from .foresight.watch_sensitivity import SensitivityWatch
+from .grpc_waiting import GrpcPort, listener_at
 from .schedule import Every, Schedule, slot_s
 from .self_watch import Job, SelfWatch, why
 from .serving import Place, Server, address, bind, server
@@ -74,8 +74,8 @@ from .watchman.receivers import fingerprints
 from .watchman.watchman import Watchman
 
 if TYPE_CHECKING:
-    from .grpc_serving import Certificates, GrpcServer
     from .telling.slack_buttons import SlackButtons
+    from .traffic.receiving.grpc_receiver import GrpcTraceReceiver
 
 GARBAGE_THRESHOLDS = (50_000, 20, 50)
 """After how many new objects Python looks for cycles among them, and how rarely among older and oldest ones."""
@@ -145,14 +145,12 @@ def run_daemon(
                     OTLP_HTTP,
                 ),
             ]
-            # gRPC listens by itself, and would not say what is wrong with the port.
-            probed = [] if grpc_port == "off" else [(config.otlp.host, grpc_port, OTLP_GRPC)]
-            pages, traces, *probes = _listeners(sockets, [*wanted, *probed])
-            for probe in probes:
-                probe.close()
+            if grpc_port != "off":
+                wanted.append((config.otlp.host, grpc_port, OTLP_GRPC))
+            pages, traces, *over_grpc = _listeners(sockets, wanted)
             rng = random.Random()  # noqa: S311 - for jitter
             tls = _tls(deployment)
-            daemon = Daemon(deployment, database, SystemClock(), rng, pages, traces, tls, grpc_port)
+            daemon = Daemon(deployment, database, SystemClock(), rng, pages, traces, tls, *over_grpc)
             # Calls are remembered by the ten thousand: looking through all of them for cycles as often as Python would
             # by itself takes a quarter of the time of counting them.
             gc.set_threshold(*GARBAGE_THRESHOLDS)
@@ -183,7 +181,7 @@ def _listeners(
     found, problems = [], []
     for host, port, place in wanted:
         try:
-            found.append(bind(host, port, place))
+            found.append((listener_at if place is OTLP_GRPC else bind)(host, port, place))
             sockets.callback(found[-1].close)
         except MonitorError as error:
             problems.append(str(error))
@@ -208,7 +206,7 @@ class Daemon:
     pages: socket.socket
     traces: socket.socket
     traces_tls: ssl.SSLContext | None = None
-    grpc_port: int | Literal["off"] = "off"
+    over_grpc: socket.socket | None = None
 
     async def run(self) -> int:
         """Start everything, wait for the signal, and stop everything in order; gives the exit code."""
@@ -216,7 +214,8 @@ class Daemon:
         self._interrupt: Callable[[], None] = lambda: None
         for signal_number in STOPPED_BY:
             asyncio.get_running_loop().add_signal_handler(signal_number, self._ask_to_stop)
-        self._listen_for_grpc()
+        otlp, folder = self.deployment.config.otlp, self.deployment.folder
+        self._grpc = GrpcPort(self.over_grpc, otlp, folder) if self.over_grpc else None
         # Two clients: an endpoint that hangs must not take the connections of those who are to be told. How many
         # requests there are at a time is for the targets to say: waiting for a connection would look like latency.
         # What they trust is read once, as it takes 2 MB.
@@ -234,20 +233,6 @@ class Daemon:
     def _ask_to_stop(self) -> None:
         self._interrupt()
         self._stopping.set()
-
-    def _listen_for_grpc(self) -> None:
-        self._grpc: GrpcServer | None = None
-        self._grpc_certificates: Certificates | None = None
-        if self.grpc_port == "off":
-            return
-        # By itself gRPC tells stderr of whatever any stranger does at its port; it reads this when it is imported.
-        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-        from . import grpc_serving
-
-        otlp = self.deployment.config.otlp
-        if otlp.tls:
-            self._grpc_certificates = grpc_serving.Certificates(otlp.tls, self.deployment.folder)
-        self._grpc = grpc_serving.GrpcServer(otlp, self.grpc_port, self._grpc_certificates)
 
     async def _open(self, asking: httpx.AsyncClient, telling: httpx.AsyncClient) -> None:
         """Read what the last process left, and join everything up."""
@@ -445,13 +430,8 @@ class Daemon:
             "traces": asyncio.create_task(traces.serve(self.traces), name="traces"),
         }
         if self._grpc:
-            from .traffic.receiving.grpc_receiver import GrpcTraceReceiver
-
-            service = GrpcTraceReceiver(
-                self._intake, otlp, self.metrics, is_news=is_news, in_flight=in_flight
-            )
             tasks["traces over gRPC"] = asyncio.create_task(
-                self._grpc.serve(service), name="traces over gRPC"
+                self._grpc.serve(partial(self._grpc_receiver, in_flight)), name="traces over gRPC"
             )
         tasks["outbox"] = asyncio.create_task(self._messenger.deliver(self._outbox), name="outbox")
         if self._pictures.channels:
@@ -473,6 +453,12 @@ class Daemon:
         stopping.cancel()
         await self._stop(pages, traces, tasks)
         return 1 if failed else 0
+
+    def _grpc_receiver(self, in_flight: InFlight) -> "GrpcTraceReceiver":
+        from .traffic.receiving.grpc_receiver import GrpcTraceReceiver
+
+        otlp, is_news = self.deployment.config.otlp, self._self.is_news
+        return GrpcTraceReceiver(self._intake, otlp, self.metrics, is_news=is_news, in_flight=in_flight)
 
     def _pages(self) -> Application:
         # Imported here: it takes 14 MB, and most daemons are asked for their probes and metrics alone.
@@ -560,8 +546,8 @@ class Daemon:
         """Follow certificates that were renewed; one that cannot be used is told, and the last one goes on."""
         try:
             renew(context, tls, self.deployment.folder)
-            if self._grpc_certificates:
-                self._grpc_certificates.renew()
+            if self._grpc:
+                self._grpc.renew()
         except MonitorError as error:
             self._self.problem(f"A renewed certificate cannot be used, and the last one goes on: {error}.")
 

@@ -48,32 +48,46 @@ class Certificates:
 class GrpcServer:
     """Listens from the start, and answers once it is served. Made within the event loop that serves it."""
 
-    def __init__(self, config: OtlpConfig, port: int, certificates: Certificates | None = None) -> None:
-        """Listen on a port, 0 for a free one. Raises MonitorError when it is taken."""
+    def __init__(
+        self,
+        config: OtlpConfig,
+        port: int,
+        certificates: Certificates | None = None,
+        *,
+        shares_port: bool = False,
+        age_ms_max: int | None = None,
+    ) -> None:
+        """Listen on a port, 0 for a free one. Raises MonitorError when it is taken.
+
+        ``shares_port``: with a socket of ours that was at it alone. A sender whose connection is older than
+        ``age_ms_max`` is asked to connect again; by itself none is.
+        """
         self._stopping = asyncio.Event()
         self._scheme = "https" if certificates else "http"
         self._host = f"[{config.host}]" if ":" in config.host else config.host
         self._server = grpc.aio.server(
             options=[
-                ("grpc.so_reuseport", 0),  # two daemons on one port would each see half of the traffic
+                # Two daemons on one port would each see half of the traffic.
+                ("grpc.so_reuseport", int(shares_port)),
                 ("grpc.max_receive_message_length", config.max_decompressed_bytes),
                 ("grpc.max_concurrent_streams", STREAMS_MAX),
                 ("grpc.max_allowed_incoming_connections", CONNECTIONS_MAX),
+                *([("grpc.max_connection_age_ms", age_ms_max)] if age_ms_max else []),
             ]
         )
         place = f"{self._host}:{port}"
         try:
             if certificates:
-                self._port = self._server.add_secure_port(place, certificates.credentials)
+                self.port = self._server.add_secure_port(place, certificates.credentials)
             else:
-                self._port = self._server.add_insecure_port(place)
+                self.port = self._server.add_insecure_port(place)
         except RuntimeError as error:
             raise MonitorError(f"OTLP/gRPC: cannot listen on {place}") from error
 
     @property
     def address(self) -> str:
         """Where it is reached, as exporters want to be told."""
-        return f"{self._scheme}://{self._host}:{self._port}"
+        return f"{self._scheme}://{self._host}:{self.port}"
 
     async def serve(self, receiver: GrpcTraceReceiver) -> None:
         """Answer requests until ``stop`` is called; then those at work are answered, and no more taken."""

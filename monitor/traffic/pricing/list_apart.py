@@ -1,8 +1,8 @@
 """The price list, read by another process, for one that goes on for months.
 
-genai-prices is 1.6 MB of Python, and 10 MB of objects. To read it takes 24 MB at once, and 65 MB more where its
-bytecode does not lie beside it, as in images that are built without. Of all its models most deployments ever ask for a
-few, so here they stay packed.
+genai-prices is 1.6 MB of Python, and 7 to 10 MB of objects. To read it takes 65 MB more at once where its bytecode does
+not lie beside it, as in images that are built without. Of all its models most deployments ever ask for a few, so here
+they stay packed.
 """
 
 import pickle
