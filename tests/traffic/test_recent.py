@@ -274,6 +274,24 @@ def test_alike_calls_of_one_library_are_all_counted_without_a_second_look(
     assert len(ledger.calls) == 99
 
 
+@pytest.mark.parametrize(
+    "other", [otel(1, trace=1), framework(1, response_id="chatcmpl-another-one", trace=1)],
+    ids=["of the same library", "of another answer"],
+)  # fmt: skip
+def test_calls_of_a_service_with_two_libraries_are_not_looked_at_beside_those_that_cannot_be_the_same(
+    other: Span, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = Ledger()
+    ledger.take([framework(1_000, trace=1_000, at_s=-100.0), otel(1_001, trace=1_001, at_s=-90.0), other])
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("these reports have nothing to do with each other")
+
+    monkeypatch.setattr(recent, "join", refuse)
+    ledger.take([otel(n, response_id=f"chatcmpl-{n:016d}", trace=n) for n in range(2, 100)])
+    assert len(ledger.calls) == 101
+
+
 @pytest.mark.parametrize("calls", [100, 250])
 def test_calls_that_fail_alike_in_an_outage_pair_up_in_whatever_number_they_come(calls: int) -> None:
     spans = [

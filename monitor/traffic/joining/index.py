@@ -18,7 +18,7 @@ AROUND_MAX = 512
 """How many calls are looked at around one that may belong to another."""
 
 PEERS_MAX = 64
-"""With how many calls alike, those that came last, a report is compared."""
+"""With how many calls alike of each other voice, those that came last, a report is compared."""
 
 
 class _Many(dict[object, "Counted | list[Counted]"]):
@@ -54,34 +54,48 @@ class _Many(dict[object, "Counted | list[Counted]"]):
             self[key] = held
 
 
+Voice = tuple[str, bool]
+"""Who reports a call, and whether as the end of a stream: two alike reports of one voice are two calls."""
+
+
 @dataclass(slots=True)
 class _Service:
     """What is known of the calls of one service and operation, to tell whether any of them may be told twice.
 
     Alike reports of one emitter are two calls. Only where there are several emitters, or one that tells the ends of
-    streams apart, are the calls looked at side by side: ``peers`` has them then, by what those of one call share.
+    streams apart, are the calls looked at side by side: ``peers`` has them then, by what those of one call share, and
+    by who reports them.
     """
 
     emitters: set[str] = field(default_factory=set)
     is_mixed: bool = False
-    peers: dict[object, dict[Counted, None]] = field(default_factory=dict)
+    peers: dict[object, dict[Voice, dict[Counted, None]]] = field(default_factory=dict)
 
     def add(self, counted: Counted, sighting: Sighting) -> None:
+        voice = _voice(sighting)
         for bucket in _buckets(sighting):
-            self.peers.setdefault(bucket, {})[counted] = None
+            self.peers.setdefault(bucket, {}).setdefault(voice, {})[counted] = None
 
     def remove(self, counted: Counted, sighting: Sighting) -> None:
+        voice = _voice(sighting)
         for bucket in _buckets(sighting):
-            peers = self.peers.get(bucket, {})
+            by_voice = self.peers.get(bucket, {})
+            peers = by_voice.get(voice, {})
             peers.pop(counted, None)
             if not peers:
+                by_voice.pop(voice, None)
+            if not by_voice:
                 self.peers.pop(bucket, None)
 
     def near(self, sighting: Sighting) -> Iterator[Counted]:
+        """The calls of other voices that may be this one: of its own all are other calls, however alike they are."""
+        mine = _voice(sighting)
         for bucket in _sought(sighting):
-            for peer in islice(reversed(self.peers.get(bucket, {})), PEERS_MAX):
-                if any(_are_near(sighting, one) for one in peer.sightings):
-                    yield peer
+            for voice, peers in self.peers.get(bucket, {}).items():
+                if voice != mine:
+                    for peer in islice(reversed(peers), PEERS_MAX):
+                        if any(_may_be_alike(sighting, one) for one in peer.sightings):
+                            yield peer
 
 
 _NO_SERVICE = _Service()
@@ -344,6 +358,10 @@ def _sought(sighting: Sighting) -> Iterator[object]:
     yield _ANY if _is_untold(sighting) else "untold"
 
 
+def _voice(sighting: Sighting) -> Voice:
+    return sighting.shape.emitter, sighting.shape.is_ending
+
+
 def _told(sighting: Sighting) -> Iterator[object]:
     shape = sighting.shape
     yield from inputs_of(sighting)
@@ -359,5 +377,14 @@ def _is_untold(sighting: Sighting) -> bool:
     return shape.is_first_hand and not shape.error and all(one is None for one in told)
 
 
-def _are_near(one: Sighting, other: Sighting) -> bool:
-    return min(one.end_ns, other.end_ns) - max(one.start_ns, other.start_ns) >= -SLACK_NS
+def _may_be_alike(one: Sighting, other: Sighting) -> bool:
+    """Nothing that is quick to see rules out that two reports of different voices are of one call: see ``are_alike``.
+
+    Without that, thousands of calls at a time are each looked at beside hundreds that have nothing to do with them.
+    """
+    if one.response_id is not None and other.response_id is not None and one.response_id != other.response_id:
+        return False
+    if min(one.end_ns, other.end_ns) - max(one.start_ns, other.start_ns) < -SLACK_NS:
+        return False
+    outputs = {one.output_tokens, other.output_tokens} - {None}
+    return len(outputs) <= 1 or (one.shape.error and other.shape.error)
