@@ -11,8 +11,6 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
-import re2
-
 from .finding import Finding, Severity
 
 PATTERN_LENGTH_MAX = 500
@@ -52,7 +50,7 @@ class Matcher:
         else:
             try:
                 pattern = _compiled(self.value)
-            except re2.error:
+            except ValueError:
                 return False
             found = pattern.fullmatch(actual.encode(errors="replace")) is not None
         return found == (self.operator in (Operator.IS, Operator.LIKE))
@@ -110,9 +108,8 @@ def _check(matcher: Matcher) -> None:
     if matcher.operator in (Operator.LIKE, Operator.NOT_LIKE):
         try:
             _compiled(matcher.value)
-        except re2.error as error:
-            said = error.args[0].decode(errors="replace")
-            raise ValueError(f"{matcher}: not a regular expression of RE2: {said}") from error
+        except ValueError as error:
+            raise ValueError(f"{matcher}: not a regular expression of RE2: {error}") from error
     if matcher.name == SEVERITY and matcher.operator in (Operator.IS, Operator.IS_NOT):
         known = [severity.name.lower() for severity in Severity]
         if matcher.value not in known:
@@ -132,7 +129,7 @@ def all_fit(matchers: Iterable[Matcher], facts: Mapping[str, str]) -> bool:
 
 def literal(text: str) -> str:
     """The pattern that only this text fits."""
-    return str(re2.escape(text))
+    return re.escape(text)
 
 
 def wildcard(text: str) -> str:
@@ -142,6 +139,11 @@ def wildcard(text: str) -> str:
 
 @lru_cache(maxsize=1000)
 def _compiled(pattern: str) -> Any:
+    import re2  # here, as it takes 2 MB and most who watch write no pattern
+
     options = re2.Options()
     options.dot_nl, options.log_errors = True, False
-    return re2.compile(pattern.encode(errors="replace"), options)
+    try:
+        return re2.compile(pattern.encode(errors="replace"), options)
+    except re2.error as error:
+        raise ValueError(error.args[0].decode(errors="replace")) from error
