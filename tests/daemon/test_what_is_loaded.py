@@ -94,7 +94,9 @@ def test_with_other_threads_about_migrations_are_done_by_the_process_itself(tmp_
     database.close()
 
 
-def test_a_daemon_that_counts_calls_loads_no_masked_arrays(tmp_path: Path) -> None:
+def test_a_daemon_that_prices_and_counts_calls_loads_neither_masked_arrays_nor_another_client_of_http(
+    tmp_path: Path,
+) -> None:
     program = ("-c", TELLS_AT_ITS_END)
     with RunningDaemon(tmp_path, options=("--no-otlp-grpc",), program=program) as daemon:
         assert httpx.post(daemon.otlp_url + "/v1/traces", json=otlp_json(3)).is_success
@@ -102,5 +104,5 @@ def test_a_daemon_that_counts_calls_loads_no_masked_arrays(tmp_path: Path) -> No
         assert daemon.process is not None
         assert daemon.process.stdout is not None
         loaded = set(daemon.process.stdout.read().split())
-    assert "numpy" in loaded
-    assert "numpy.ma" not in loaded
+    assert {"numpy", "genai_prices"} <= loaded
+    assert not {"numpy.ma", "httpx2"} & loaded

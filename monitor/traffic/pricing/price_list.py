@@ -121,10 +121,11 @@ def stretch_of(at: float) -> int:
 @cache
 def _changes() -> tuple[int, ...]:
     """The seconds of a day at which prices change: midnight, and when somebody's cheaper hours begin or end."""
+    providers = _providers()  # before the library is imported: how, it knows
     from genai_prices.types import ModelPrice, TimeOfDateConstraint
 
     changes = {0}
-    for provider in _providers():
+    for provider in providers:
         for model in provider.models:
             for one in () if isinstance(model.prices, ModelPrice) else model.prices:
                 if isinstance(one.constraint, TimeOfDateConstraint):
@@ -225,15 +226,16 @@ def _spellings(reference: str) -> Iterator[str]:
 @lru_cache(maxsize=MODELS_REMEMBERED_MAX)
 def _provider(name: str) -> "Provider | None":
     """The provider in the list; ``None`` when the list has none of that name."""
+    providers = _providers()  # before the library is imported: how, it knows
     from genai_prices.data_snapshot import find_provider_by_id
 
     lowered = name.strip().lower()
     if "compatible" in lowered or "like" in lowered:  # "openai_compatible", "openai_like": not OpenAI
         return None
     if host := next((listed for word, listed in _HOSTS.items() if word in lowered), None):
-        return find_provider_by_id(_providers(), host)
+        return find_provider_by_id(providers, host)
     for one in (lowered, lowered.partition(".")[0]):  # "groq.chat": the API behind the dot
-        if found := find_provider_by_id(_providers(), _LIST_NAMES.get(one, one)):
+        if found := find_provider_by_id(providers, _LIST_NAMES.get(one, one)):
             return found
     return None
 
