@@ -30,7 +30,6 @@ from dashboards.view import Readiness
 
 from . import DatabaseError, MonitorError, moments
 from .audit.config import AuditConfig
-from .audit.gathering import Blind
 from .audit.nightly import NightlyAudit, StoredAudits
 from .audit.store import forget_audits
 from .canary_flow.rounds import Rounds
@@ -74,6 +73,7 @@ from .watchman.receivers import fingerprints
 from .watchman.watchman import Watchman
 
 if TYPE_CHECKING:
+    from .audit.gathering import Blind
     from .telling.slack_buttons import SlackButtons
     from .traffic.receiving.grpc_receiver import GrpcTraceReceiver
 
@@ -403,7 +403,7 @@ class Daemon:
             self._schedule.add("audit", Every(AUDIT_LOOK_EVERY_S), look, soon)
 
     def _nightly_audit(self, config: AuditConfig) -> NightlyAudit:
-        def blind() -> Blind:
+        def blind() -> "Blind":
             return {name: seen.blind for name, seen in self._sensitivity.found.items()}
 
         return NightlyAudit(self.database, self.deployment, config, self.clock, blind, self._messenger.wake)

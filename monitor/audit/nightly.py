@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -19,10 +19,11 @@ from dashboards.audit.report import Audit, AuditSummary
 from ..config import Deployment
 from ..database import Database
 from . import store
-from .auditing import audit
 from .config import AuditConfig
-from .gathering import Blind, Wanted, gather
 from .nights import Night, due, is_astray, latest
+
+if TYPE_CHECKING:
+    from .gathering import Blind
 
 T = TypeVar("T")
 
@@ -39,7 +40,7 @@ class NightlyAudit:
     deployment: Deployment
     config: AuditConfig
     clock: Clock
-    blind: Callable[[], Blind]
+    blind: "Callable[[], Blind]"
     sent: Callable[[], None]
 
     async def look(self) -> None:
@@ -61,6 +62,10 @@ class NightlyAudit:
             self.sent()
 
     def _make(self, session: Session, night: Night, now: datetime) -> Audit:
+        # Imported here: many never make an audit, and the others one a night.
+        from .auditing import audit
+        from .gathering import Wanted, gather
+
         since = night.until - timedelta(seconds=self.config.period)
         wanted = Wanted(since, night.until, self.config.reference, night.name, self.blind())
         return audit(gather(session, self.deployment, wanted, now))
