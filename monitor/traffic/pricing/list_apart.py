@@ -8,6 +8,7 @@ they stay packed.
 import pickle
 import subprocess
 import sys
+import zlib
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
@@ -21,9 +22,12 @@ READ_MAX_S = 60.0
 """How long the other process may take; then the list is read here."""
 
 _READING = """
-import dataclasses, pickle, sys
+import dataclasses, pickle, sys, zlib
 from genai_prices.data import providers
-packed = [(dataclasses.replace(one, models=[]), [pickle.dumps(model) for model in one.models]) for one in providers]
+packed = [
+    (dataclasses.replace(one, models=[]), [zlib.compress(pickle.dumps(model)) for model in one.models])
+    for one in providers
+]
 sys.stdout.buffer.write(pickle.dumps(packed))
 """
 
@@ -32,7 +36,7 @@ class PackedModels(Sequence["ModelInfo"]):
     """Models that are unpacked when somebody asks for them, and are the same ones for as long as somebody has them."""
 
     def __init__(self, packed: Sequence[bytes]) -> None:
-        """Hold pickles of models."""
+        """Hold pickles of models, each compressed."""
         self._packed = packed
         self._unpacked: WeakValueDictionary[int, ModelInfo] = WeakValueDictionary()
 
@@ -50,7 +54,7 @@ class PackedModels(Sequence["ModelInfo"]):
 
 
 def _unpacked(packed: bytes) -> "ModelInfo":
-    model: ModelInfo = pickle.loads(packed)  # noqa: S301 - our own
+    model: ModelInfo = pickle.loads(zlib.decompress(packed))  # noqa: S301 - our own
     return model
 
 
