@@ -217,7 +217,7 @@ class Counting:
     def _admitted(self, shape: Shape, minute: int) -> Series:
         return self._admission.admit(series_of(shape), minute)
 
-    def entry(self, batch: Batch) -> bytes:
+    def entry(self, batch: Batch) -> bytes | bytearray:
         """What is to be written to the journal of it."""
         many = batch.many
         if many is None:

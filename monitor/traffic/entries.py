@@ -95,7 +95,7 @@ _NO_ROWS = rows_of(())
 _NO_VALUES = Values(np.empty(0), np.empty(0, np.int64), np.empty(0, np.bool_), {})
 
 
-def encode(settled: Settled, values: Values | None = None) -> bytes:
+def encode(settled: Settled, values: Values | None = None) -> bytes | bytearray:
     """What was settled, as an entry; ``values`` are those of the plain rows, where there are any."""
     others = _encoded(settled)
     if values is None:
@@ -109,24 +109,35 @@ def encode(settled: Settled, values: Values | None = None) -> bytes:
     }
     document, ids = orjson.dumps(head), rows.answer_ids
     sizes = np.array([len(document), len(rows), len(ids)], "<u4").tobytes()
-    columns = [kind.astype("<u4").tobytes(), *_moments_and_counts(rows)]
-    columns += [rows.ttft_s.tobytes(), rows.column("id_size").tobytes()]
-    columns += [values.cost_usd.tobytes(), values.basis.astype("u1").tobytes(), values.is_over.tobytes()]
-    columns.append(
-        np.ascontiguousarray(rows.records.view(np.uint8).reshape(-1, RECORD.itemsize)[:, :_IDS]).tobytes()
-    )
-    return b"".join((WITH_ROWS, sizes, document, *columns, ids, others))
+    entry = bytearray().join((WITH_ROWS, sizes, document))
+    # One by one: all of them take as much room as the entry.
+    for column in _columns_of(rows, kind, values):
+        entry += column.data
+    entry += ids
+    entry += others
+    return entry
 
 
-def _moments_and_counts(rows: Rows) -> Iterator[bytes]:
+def _columns_of(rows: Rows, kind: Integers, values: Values) -> Iterator[npt.NDArray[Any]]:
+    yield kind.astype("<u4")
+    yield from _moments_and_counts(rows)
+    yield np.ascontiguousarray(rows.ttft_s)
+    yield np.ascontiguousarray(rows.column("id_size"))
+    yield values.cost_usd
+    yield values.basis.astype("u1")
+    yield values.is_over
+    yield np.ascontiguousarray(rows.records.view(np.uint8).reshape(-1, RECORD.itemsize)[:, :_IDS])
+
+
+def _moments_and_counts(rows: Rows) -> Iterator[npt.NDArray[Any]]:
     """The columns between the kinds and the times to the first token, as ``_COLUMNS`` has them."""
     words = rows.records.view(np.int64).reshape(len(rows), -1)
     # Copied out of the records in one go: each go reads all of them, whatever it takes.
     start_ns, end_ns, *counts = np.ascontiguousarray(words[:, _START : _START + 2 + len(_TOKENS)].T)
-    yield start_ns.tobytes()
-    yield end_ns.tobytes()
+    yield start_ns
+    yield end_ns
     for column in counts:
-        yield column.astype("<u4").tobytes()
+        yield column.astype("<u4")
 
 
 def _used(rows: Rows) -> tuple[Integers, Integers]:

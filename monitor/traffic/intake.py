@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 import logging
 import sqlite3
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ from .at_looks import WindowsAtLooks
 from .checks import AnswerChecks
 from .counting import Batch, CallMetrics, Counting, Unfolded, tell
 from .joining.recent import Recent
-from .lookout import AGE_MAX_S, Lookout, Sighted, Watch
+from .lookout import AGE_MAX_S, Lookout, Watch
 from .otlp import Encoding
 from .pricing import book as pricing
 from .pricing.book import PriceBook
@@ -118,8 +118,11 @@ class _Request:
     encoding: Encoding
     answered: asyncio.Future[Accepted]
     mark: bytes = b""
-    read: Sighted | None = None
     answer: Accepted | None = None
+    rows: Rows | None = None
+    """Its calls, until they are joined with those of others."""
+    arrived: Arrived | None = None
+    """``None``: it was not read."""
     error: Exception | None = None
     first: "_Request | None" = None
     """The same request, which came before in the same commit."""
@@ -367,13 +370,13 @@ class Intake:
         calls = 0
         for request in group:
             self._read(request, by_mark, now)
-            if request.read is None or not request.read.rows:
+            if not request.rows:
                 continue
-            if reading and calls + len(request.read.rows) > CALLS_A_COMMIT:
+            if reading and calls + len(request.rows) > CALLS_A_COMMIT:
                 commits += self._store(reading, now)
                 reading, calls = [], 0
             reading.append(request)
-            calls += len(request.read.rows)
+            calls += len(request.rows)
         if reading:
             commits += self._store(reading, now)
         return commits
@@ -391,17 +394,20 @@ class Intake:
             request.error = OverloadError("more traffic than can be stored at the moment")
             return
         try:
-            request.read = self._lookout.read(request.body, request.encoding, now)
+            read = self._lookout.read(request.body, request.encoding, now)
         except Exception as error:
             request.error = error
             return
-        request.answer = _accepted(request.read)
-        if not request.read.rows:
+        request.answer = Accepted(len(read.rows), read.others, read.rejected)
+        request.rows, request.arrived = read.rows, read.arrived
+        if not read.rows:
             self._repeats.add([Answered(mark, request.answer)], now)
 
     def _store(self, requests: Sequence[_Request], now: float) -> list[_Commit]:
         """Store the calls of requests in one transaction, and count them."""
-        rows = joined([one.read.rows for one in requests if one.read is not None])
+        rows = joined([one.rows for one in requests if one.rows is not None])
+        for one in requests:
+            one.rows = None  # they take as much room as those that were joined
         answered = [Answered(one.mark, one.answer) for one in requests if one.answer is not None]
         try:
             batch, body = self._settle(rows, now)
@@ -452,39 +458,33 @@ class Intake:
             self._early_fold = asyncio.create_task(self._fold_early())
         for commit in commits:
             tell(commit.batch, self._metrics, commit.at)
-        self._tell_spans([one.read for one in group if one.read is not None and one.error is None])
+        spans: Counter[str] = Counter()
         for request in group:
             told = request.first or request
-            if request.read is None and told.answer is not None and told.error is None:
+            if told.error is not None or told.answer is None:
+                continue
+            if request.arrived is None:
                 self._metrics.count_repeat()
+                continue
+            spans["call"] += told.answer.calls
+            spans["other"] += told.answer.other
+            spans["rejected"] += sum(told.answer.rejected.values())
+            self._metrics.count_arrived(request.arrived)
+        for result, number in spans.items():
+            if number:
+                self._metrics.count_spans(result, number)
 
     async def _fold_early(self) -> None:
         with contextlib.suppress(StoreError):  # whoever runs the intake folds again, and says so
             await self._fold()
 
-    def _settle(self, rows: Rows, now: float) -> tuple[Batch, bytes]:
+    def _settle(self, rows: Rows, now: float) -> tuple[Batch, bytes | bytearray]:
         batch = self._counting.settle(rows, now)
         try:
             return batch, self._counting.entry(batch)
         except BaseException:
             self._counting.undo(batch)
             raise
-
-    def _tell_spans(self, taken: Sequence[Sighted]) -> None:
-        for result, spans in (
-            ("call", sum(len(one.rows) for one in taken)),
-            ("other", sum(one.others for one in taken)),
-            ("rejected", sum(sum(one.rejected.values()) for one in taken)),
-        ):
-            if spans:
-                self._metrics.count_spans(result, spans)
-        for one in taken:
-            self._metrics.count_arrived(one.arrived)
-
-
-def _accepted(read: Sighted) -> Accepted:
-    """What is answered."""
-    return Accepted(len(read.rows), read.others, read.rejected)
 
 
 def _refuse(requests: Iterable[_Request], error: Exception) -> None:

@@ -66,7 +66,7 @@ class Kinds:
         if known < n or known_version != version:
             known = known if known_version == version else 0
             if len(column) < n:
-                longer = np.zeros(max(_ROOM, 2 * n), dtype)
+                longer = np.zeros(n + n // 4 + _ROOM, dtype)
                 longer[:known] = column[:known]
                 column = longer
             for number in range(known, n):

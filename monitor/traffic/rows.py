@@ -159,7 +159,7 @@ class RowsWriter:
     def rows(self) -> "Rows":
         """What was written."""
         written = Rows(
-            np.frombuffer(bytes(self.records), RECORD),
+            np.frombuffer(self.records, RECORD),
             self.kinds,
             bytes(self.texts),
             bytes(self.sessions),
@@ -333,7 +333,9 @@ def joined(parts: Sequence[Rows]) -> Rows:
         return parts[0]
     sizes = [len(one) for one in parts]
     # As bytes: numpy would compare the fields of the parts with each other first, which takes longer than all the rest.
-    records: Records = np.frombuffer(bytearray().join([one.records.tobytes() for one in parts]), RECORD)
+    records: Records = np.frombuffer(
+        bytearray().join([one.records.view(np.uint8).data for one in parts]), RECORD
+    )
     kinds = parts[0].kinds
     begin = 0
     for one, size in zip(parts, sizes, strict=True):

@@ -36,7 +36,7 @@ IDS_MAX = 500
 FORGOTTEN_AT_A_TIME = 2_000
 """How many windows are deleted with one transaction: others write in between."""
 
-WRITTEN_AT_A_TIME = 500
+WRITTEN_AT_A_TIME = 100
 """How many windows a statement writes."""
 
 _SERIES = Series._fields
@@ -50,7 +50,7 @@ _WRITE_REQUESTS = "INSERT INTO traffic_request (id, at, body) VALUES (?, ?, ?)"
 _CUT = "DELETE FROM traffic_journal WHERE id IN (SELECT id FROM traffic_journal WHERE id < ? ORDER BY id LIMIT ?)"
 
 
-def journal(connection: sqlite3.Connection, calls: int, body: bytes, at: float) -> int:
+def journal(connection: sqlite3.Connection, calls: int, body: bytes | bytearray, at: float) -> int:
     """Write down an entry (see ``entries``); gives the id of its place in the journal, which only grows."""
     entry_id = connection.execute(_WRITE_ENTRY, (at, calls, body)).lastrowid
     assert entry_id is not None  # noqa: S101 - the database gave it

@@ -26,7 +26,7 @@ from .pairing import CONTINUED_MAX_S
 ROOM = 2**15
 """How many reports are known at most, a power of two up to 2**16, and how many may come together."""
 
-SLOTS = 2**16
+SLOTS = 2**15
 """How many slots there are of each kind of key, a power of two."""
 
 STEPS_MAX = 8
