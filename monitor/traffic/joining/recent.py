@@ -28,8 +28,9 @@ from .pairing import key_of
 KEEP_S = 60.0
 """How long a call waits for further reports: exporters send every few seconds, and retry for about a minute."""
 
-HELD_MAX = 20_000
-"""How many calls are remembered at most; beyond it the oldest wait no longer. Some 5 MB, or 20 MB as objects."""
+HELD_MAX = ROOM // 2
+"""How many calls are remembered at most, so that as many that come together have room beside them; beyond it the oldest
+wait no longer. Some 4 MB, or 60 MB as objects, which they are where several libraries report the calls of a service."""
 
 SUSPECTS_MAX = PEERS_MAX // 2
 """After so many reports that may belong to others these are looked at: others of their calls are among the last."""
